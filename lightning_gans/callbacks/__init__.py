@@ -1,0 +1,1 @@
+"""What watches a training: progress, grids, scores, checkpoints, stability."""

@@ -1,0 +1,199 @@
+"""Saving at intervals, at the end, for the best score and before a signal ends the training."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint as LightningCheckpoint
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+
+from lightning_gans.checkpoint import BEST, FOLDER, LAST, AtomicCheckpointIO
+
+
+class Checkpoint(LightningCheckpoint):
+    """Keeps ``step-000300.ckpt`` files, the newest also as ``last.ckpt``, the best scored as ``best.ckpt``.
+
+    Ctrl-C and SIGTERM let the step finish, save and end the training; a second one ends it at once. Files lie under
+    ``checkpoints`` in the run's folder and are written atomically, by process 0.
+
+    Args:
+        every_n_train_steps: Generator updates between saves.
+        keep: Newest step files to keep; ``None``: all.
+        monitor: Score that picks the best, lower is better, e.g. ``fd_digits``; ``None``: the Frechet distance.
+
+    Raises:
+        ValueError: A value out of range, or too little free disk at the start.
+        RuntimeError: The last save failed, or a value to be saved is not finite.
+    """
+
+    AGREE_EVERY = 8  # steps between the looks of several processes at each other's signals
+
+    def __init__(self, *, every_n_train_steps: int = 1000, keep: int | None = 2, monitor: str | None = None) -> None:
+        if every_n_train_steps < 1:
+            raise ValueError(f"callbacks.checkpoint.every_n_train_steps={every_n_train_steps}: must be >= 1")
+        if keep is not None and keep < 1:
+            raise ValueError(f"callbacks.checkpoint.keep={keep}: must be >= 1, or null")
+        self.every_n_train_steps, self.keep, self.monitor = every_n_train_steps, keep, monitor
+        self.best: float | None = None
+        self.interrupted_by: int | None = None  # the signal
+        self._saved_at: int | None = None
+        self._handlers: dict[int, Any] = {}
+
+    # ------------------------------------------------------------------------------ Lightning's hooks
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Check the disk and listen for signals."""
+        self._check_disk(trainer, pl_module)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._handlers[number] = signal.signal(number, self._on_signal)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save where the interval, a better score or a signal asks for it."""
+        step = trainer.global_step
+        if step % self.every_n_train_steps == 0:
+            self.save(trainer, pl_module)
+        self._save_best(trainer, pl_module)
+        if self._must_stop(trainer, step):
+            self.save(trainer, pl_module, final=True)
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save what came after the last interval."""
+        self.save(trainer, pl_module, final=True)
+        self._save_best(trainer, pl_module)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Give the signals back."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best score so far."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on comparing with the best score so far."""
+        self.best = state_dict["best"]
+
+    # ------------------------------------------------------------------------------ saving
+
+    def save(self, trainer: Trainer, pl_module: Any, *, final: bool = False) -> None:
+        """Write this step's checkpoint, once; on all processes.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The module.
+            final: Whether a failure is an error, since there will be no other try.
+        """
+        step = trainer.global_step
+        if self._saved_at == step or step == 0:
+            return
+        if not self._write(trainer, pl_module, f"step-{step:06d}.ckpt", final):
+            return
+        self._saved_at = step
+        if trainer.is_global_zero:
+            folder = self.folder(trainer)
+            _alias(folder / f"step-{step:06d}.ckpt", folder / LAST)
+            if self.keep is not None:
+                for old in sorted(folder.glob("step-*.ckpt"), key=_step_of)[: -self.keep]:
+                    old.unlink()
+
+    def folder(self, trainer: Trainer) -> Path:
+        """Where this run's checkpoints lie."""
+        return Path(trainer.default_root_dir, FOLDER)
+
+    def _write(self, trainer: Trainer, pl_module: Any, name: str, final: bool) -> bool:
+        pl_module.prepare_sampling()
+        _refuse_not_finite(pl_module, trainer.global_step, self.folder(trainer))
+        trainer.save_checkpoint(self.folder(trainer) / name)
+        writer = trainer.strategy.checkpoint_io
+        failure = trainer.strategy.broadcast(repr(getattr(writer, "failure", None)))
+        if failure == "None":
+            return True
+        message = f"could not save {self.folder(trainer) / name}: {failure}; earlier checkpoints are untouched"
+        if final:
+            raise RuntimeError(message)
+        rank_zero_warn(message + "; training goes on and tries again at the next interval")
+        return False
+
+    def _save_best(self, trainer: Trainer, pl_module: Any) -> None:
+        scores = trainer.callback_metrics
+        key = next((key for key in scores if key == self.monitor or (self.monitor is None and _is_frechet(key))), None)
+        if key is None or (self.best is not None and not float(scores[key]) < self.best):
+            return
+        before, self.best = self.best, float(scores[key])
+        if not self._write(trainer, pl_module, BEST, final=False):
+            self.best = before
+
+    def _check_disk(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        folder = self.folder(trainer)
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(pl_module))
+        needed = 3 * weights * ((self.keep or 2) + 2)  # Adam keeps two values a weight; one more step, and the best
+        free = shutil.disk_usage(folder).free
+        if free < needed:
+            raise ValueError(
+                f"{folder}: {free / 2**20:.0f} MB of disk are free, checkpoints need about {needed / 2**20:.0f} MB; "
+                "free some, keep fewer (callbacks.checkpoint.keep) or set hydra.run.dir"
+            )
+
+    # ------------------------------------------------------------------------------ signals
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.interrupted_by is not None:
+            signal.signal(number, signal.SIG_DFL)
+            raise KeyboardInterrupt
+        self.interrupted_by = number
+
+    def _must_stop(self, trainer: Trainer, step: int) -> bool:
+        if trainer.world_size == 1:
+            return self.interrupted_by is not None
+        if step % self.AGREE_EVERY:
+            return False
+        number = torch.tensor(self.interrupted_by or 0, device=trainer.strategy.root_device)
+        dist.all_reduce(number, op=dist.ReduceOp.MAX)
+        self.interrupted_by = int(number) or None
+        return self.interrupted_by is not None
+
+
+def _is_frechet(key: str) -> bool:
+    return key == "fid" or key.startswith("fd_")
+
+
+def _step_of(path: Path) -> int:
+    return int(path.stem.removeprefix("step-"))
+
+
+def _tensors(module: LightningModule) -> list[Tensor]:
+    return [*module.parameters(), *module.buffers()]
+
+
+def _alias(source: Path, target: Path) -> None:
+    """Make ``target`` the same file as ``source``, atomically; a copy where the file system has no links."""
+    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:
+        shutil.copyfile(source, temporary)
+    os.replace(temporary, target)
+
+
+def _refuse_not_finite(module: LightningModule, step: int, folder: Path) -> None:
+    for name, tensor in module.state_dict().items():
+        if isinstance(tensor, Tensor) and not torch.isfinite(tensor).all():
+            last = folder / LAST
+            good = f"the last good checkpoint is {last}" if last.is_file() else "there is no earlier checkpoint"
+            raise RuntimeError(f"{name} is not finite after generator update {step}; nothing was saved; {good}")

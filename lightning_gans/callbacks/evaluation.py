@@ -1,0 +1,128 @@
+"""Scores as the training goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
+
+from lightning_gans.metrics.evaluation import METRICS, Evaluator, check, write_card
+from lightning_gans.metrics.extractors import Extractor
+
+
+class Evaluation(Callback):
+    """Scores the sampling network at intervals and at the end, to loggers and ``scores/step-000300.json``.
+
+    The extractor is the one asked for, or else the one that the data names; if the latter's weights cannot be had,
+    the training goes on with one warning and no score.
+
+    Args:
+        every_n_train_steps: Generator updates between evaluations.
+        n: Samples.
+        n_real: Real images; ``None``: all training images.
+        seed: Seed of the samples.
+        batch_size: Images at once.
+        metrics: Any of ``frechet``, ``inception_score``, ``kernel``.
+        time_budget_s: Seconds that one evaluation may sample; ``None``: no bound.
+        patience: Stop the training after so many evaluations without a better Frechet distance; ``None``: never.
+        extractor: Makes the feature extractor; ``None``: the data's.
+    """
+
+    def __init__(
+        self,
+        *,
+        every_n_train_steps: int = 5000,
+        n: int = 10000,
+        n_real: int | None = None,
+        seed: int = 0,
+        batch_size: int = 64,
+        metrics: Sequence[str] = METRICS,
+        time_budget_s: float | None = 600.0,
+        patience: int | None = None,
+        extractor: Callable[[], Extractor] | None = None,
+    ) -> None:
+        if every_n_train_steps < 1:
+            raise ValueError(f"callbacks.evaluation.every_n_train_steps={every_n_train_steps}: must be >= 1")
+        if patience is not None and patience < 1:
+            raise ValueError(f"callbacks.evaluation.patience={patience}: must be >= 1, or null")
+        if patience is not None and "frechet" not in metrics:
+            raise ValueError(f"callbacks.evaluation.patience={patience}: needs frechet among the metrics")
+        check(n=n, n_real=n_real, metrics=metrics, batch_size=batch_size, where="callbacks.evaluation")
+        self.every_n_train_steps, self.patience, self.extractor = every_n_train_steps, patience, extractor
+        self.options = {
+            "n": n,
+            "n_real": n_real,
+            "metrics": metrics,
+            "seed": seed,
+            "batch_size": batch_size,
+            "time_budget_s": time_budget_s,
+        }
+        self.card: dict[str, Any] | None = None  # of the newest evaluation
+        self.best: float | None = None
+        self.without_gain = 0
+        self._evaluator: Evaluator | None = None
+        self._scored_at: int | None = None
+
+    def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Make the extractor before any training is spent."""
+        make, wanted = self.extractor, self.extractor is not None
+        make = make or getattr(trainer.datamodule, "extractor", None)  # type: ignore[attr-defined]
+        if make is None:
+            return
+        try:
+            extractor = make()
+        except OSError as error:
+            if wanted:
+                raise
+            rank_zero_warn(f"training goes on without scores: {error}")
+            return
+        options = dict(self.options)
+        if trainer.fast_dev_run:
+            options.update(n=16, n_real=16)
+        self._evaluator = Evaluator(extractor, **options)  # type: ignore[arg-type]
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Score at intervals."""
+        if trainer.global_step % self.every_n_train_steps == 0:
+            self.score(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Score the end, unless a signal ended the training."""
+        if not getattr(trainer.checkpoint_callback, "interrupted_by", None):
+            self.score(trainer, pl_module)
+
+    def score(self, trainer: Trainer, pl_module: Any) -> None:
+        """Evaluate, once a step; on all processes together."""
+        step = trainer.global_step
+        if self._evaluator is None or self._scored_at == step:
+            return
+        self._scored_at = step
+        bar = trainer.progress_bar_callback is not None
+        self.card = self._evaluator(pl_module, trainer.datamodule, progress=bar)  # type: ignore[attr-defined]
+        scores = self.card["scores"]
+        trainer.callback_metrics.update(scores)
+        for logger in trainer.loggers:
+            logger.log_metrics({**scores, "score_images": self.card["n"]}, step=step)
+        if trainer.is_global_zero:
+            write_card(self.card, Path(trainer.default_root_dir, "scores", f"step-{step:06d}.json"))
+        self._count_gains(trainer, scores.get(self._evaluator.extractor.key("frechet")))
+
+    def _count_gains(self, trainer: Trainer, distance: float | None) -> None:
+        if distance is None:
+            return
+        gained = self.best is None or distance < self.best
+        self.best = distance if gained else self.best
+        self.without_gain = 0 if gained else self.without_gain + 1
+        if self.patience is not None and self.without_gain >= self.patience:
+            trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """How long the best score has stood."""
+        return {"best": self.best, "without_gain": self.without_gain}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting."""
+        self.best, self.without_gain = state_dict["best"], state_dict["without_gain"]

@@ -1,0 +1,75 @@
+"""One line that says how a training goes."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ProgressBar
+from tqdm import tqdm
+
+
+class Progress(ProgressBar):
+    """A bar over generator updates with the time left, images per second and both losses.
+
+    Args:
+        every_n_train_steps: Generator updates between refreshes; each reads the losses from the device.
+    """
+
+    def __init__(self, *, every_n_train_steps: int = 20) -> None:
+        super().__init__()
+        if every_n_train_steps < 1:
+            raise ValueError(f"callbacks.progress.every_n_train_steps={every_n_train_steps}: must be >= 1")
+        self.every_n_train_steps = every_n_train_steps
+        self._bar: tqdm[Any] | None = None
+        self._enabled = True
+        self._since, self._images = 0.0, 0
+
+    def disable(self) -> None:
+        """Show nothing."""
+        self._enabled = False
+
+    def enable(self) -> None:
+        """Show the bar again."""
+        self._enabled = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Open the bar where the training stands."""
+        if self._enabled and trainer.is_global_zero:
+            total = None if trainer.max_steps < 0 else trainer.max_steps
+            self._bar = tqdm(
+                desc="training",
+                total=total,
+                initial=trainer.global_step,
+                unit="update",
+                mininterval=0.5 if sys.stderr.isatty() else 10,
+                dynamic_ncols=True,
+            )
+        self._since, self._images = time.perf_counter(), pl_module.images_seen
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Refresh at intervals."""
+        if self._bar is None or trainer.global_step % self.every_n_train_steps:
+            return
+        now, images = time.perf_counter(), pl_module.images_seen
+        speed = (images - self._images) / max(now - self._since, 1e-9)
+        self._since, self._images = now, images
+        losses = {
+            f"{player}_loss": f"{sum(float(v) for name, v in pl_module.terms.items() if name.startswith(player)):.3f}"
+            for player in "dg"
+        }
+        self._bar.set_postfix({"images/s": f"{speed:.0f}", **losses}, refresh=False)
+        self._bar.update(trainer.global_step - self._bar.n)
+
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Show the last state."""
+        if self._bar is not None:
+            self._bar.update(trainer.global_step - self._bar.n)
+
+    def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Close the bar, however the training ended."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

@@ -1,0 +1,166 @@
+"""Checkpoints: what they hold, how they are written, and what is made of them.
+
+A checkpoint is Lightning's, of tensors, numbers, strings and plain containers only, with the resolved config under
+``config``. It loads with ``weights_only=True``, and what it names is built only if that is a known kind of object from
+this package, ``torch.nn``, ``torch.optim`` or a package that the caller trusts.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import nn
+
+from lightning_gans.losses import Objective
+from lightning_gans.models.base import AdversarialModule
+from lightning_gans.models.ema import EMA
+from lightning_gans.penalties import Penalty
+
+FOLDER = "checkpoints"
+LAST, BEST = "last.ckpt", "best.ckpt"
+_HOMES = ("lightning_gans", "torch.nn", "torch.optim")
+_KINDS = (nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
+_KINDS += (LightningDataModule, Objective, Penalty, EMA)  # type: ignore[assignment]
+
+
+def find(path: str | os.PathLike[str]) -> Path:
+    """The checkpoint that a path means: a file, or the newest in a run's folder.
+
+    Raises:
+        FileNotFoundError: Neither.
+    """
+    given = Path(path).expanduser()
+    if given.is_file():
+        return given
+    for folder in (given / FOLDER, given):
+        if (folder / LAST).is_file():
+            return folder / LAST
+        found = sorted(folder.glob("*.ckpt"), key=lambda file: file.stat().st_mtime)
+        if found:
+            return found[-1]
+    raise FileNotFoundError(f"{path}: no checkpoint there; give a .ckpt file or the folder of a run")
+
+
+def read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a checkpoint's content safely, onto the CPU.
+
+    Raises:
+        FileNotFoundError: There is none.
+        ValueError: The file is damaged, not ours, or holds more than data.
+    """
+    file = find(path)
+    try:
+        content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+        raise ValueError(f"{file}: not a readable checkpoint ({str(error).splitlines()[0]})") from error
+    if not isinstance(content, dict) or "state_dict" not in content:
+        raise ValueError(f"{file}: not a checkpoint of lightning_gans")
+    if not content.get("config"):
+        raise ValueError(f"{file}: holds no config, since its module was trained without one (module.config)")
+    return content
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    trust: Sequence[str] = (),
+    device: str | torch.device = "cpu",
+) -> AdversarialModule:
+    """Rebuild a trained family from its checkpoint alone.
+
+    Args:
+        path: A checkpoint, or a run's folder for its newest one.
+        trust: Packages of your own whose modules the checkpoint may name.
+        device: Where to put it.
+
+    Returns:
+        The module in evaluation mode, its config under ``module.config``.
+
+    Raises:
+        FileNotFoundError: There is no such checkpoint.
+        ValueError: It is damaged, or names something that is not trusted.
+    """
+    return rebuild(read(path), trust=trust).to(device)
+
+
+def rebuild(content: dict[str, Any], *, trust: Sequence[str] = ()) -> AdversarialModule:
+    """The module that a checkpoint's content describes, with its weights."""
+    config = content["config"]["resolved"]
+    module: AdversarialModule = instantiate(config["model"], trust=trust)
+    module.load_state_dict(content["state_dict"])
+    module.config = content["config"]
+    return module.eval()
+
+
+def instantiate(node: dict[str, Any], *, trust: Sequence[str] = ()) -> Any:
+    """Build what a checkpoint's config names, if all of it is trusted.
+
+    Raises:
+        ValueError: A name outside the trusted packages, or one that resolves to something else there.
+    """
+    node = copy.deepcopy(node)
+    _refuse_untrusted(node, tuple(trust))
+    return hydra.utils.instantiate(node, _convert_="all")
+
+
+def _refuse_untrusted(node: Any, trust: tuple[str, ...]) -> None:
+    if isinstance(node, str) and "${" in node:
+        raise ValueError(f"the checkpoint's config is not resolved: {node}")
+    if isinstance(node, list):
+        for value in node:
+            _refuse_untrusted(value, trust)
+    if isinstance(node, dict):
+        if "_target_" in node:
+            _refuse_target(str(node["_target_"]), trust)
+        for value in node.values():
+            _refuse_untrusted(value, trust)
+
+
+def _refuse_target(target: str, trust: tuple[str, ...]) -> None:
+    homes = _HOMES + trust
+    refusal = f"the checkpoint names {target}, which is not trusted; if it is yours, add its package to trust=[...]"
+    if not _inside(target, homes):
+        raise ValueError(refusal)
+    resolved = hydra.utils.get_object(target)
+    if not isinstance(resolved, type) or not _inside(resolved.__module__, homes):
+        raise ValueError(refusal)
+    if not issubclass(resolved, _KINDS) and not _inside(resolved.__module__, trust):
+        raise ValueError(refusal)
+
+
+def _inside(name: str, homes: tuple[str, ...]) -> bool:
+    return any(name == home or name.startswith(home + ".") for home in homes)
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the final place, flushes to disk and renames: a killed or failed save leaves the old file whole.
+
+    A failure is kept in ``failure`` and not raised, since one process alone writes and the others would wait for it.
+    """
+
+    failure: OSError | RuntimeError | None = None
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write ``checkpoint`` to ``path``."""
+        self.failure = None
+        target = Path(path)
+        temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+            self.failure = error
+            temporary.unlink(missing_ok=True)

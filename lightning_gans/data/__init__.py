@@ -1,0 +1,1 @@
+"""Image sets: what lies behind ``data=NAME``."""

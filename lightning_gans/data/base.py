@@ -1,0 +1,225 @@
+"""Image sets as Lightning data modules: endless, seeded, resumable batches.
+
+The stream of training images is a function of the seed alone: position k holds image ``permutation(k // n)[k % n]``.
+A step takes the next ``plan(step).images`` positions, process r of W those at r, r + W, ... A training therefore
+resumes by naming the position, and results do not depend on the number of processes or workers.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from lightning_gans.seeding import mix
+
+Batch = dict[str, Tensor]
+
+
+class Request(NamedTuple):
+    """Which images a batch holds and which of them are mirrored: both (N,)."""
+
+    index: Tensor
+    mirror: Tensor
+
+
+class ImageSet(Dataset[Batch], ABC):
+    """Images as uint8 (C, H, W) of one size, fetched by batch."""
+
+    classes: list[str] | None = None
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of images."""
+
+    @abstractmethod
+    def fetch(self, index: Tensor) -> Batch:
+        """``image`` (N, C, H, W) uint8 and, where there are labels, ``label`` (N,) int64."""
+
+    def __getitem__(self, request: Request) -> Batch:
+        """The images of a request and the flags of those to mirror."""
+        return {**self.fetch(request.index), "mirror": request.mirror}
+
+
+class TensorImages(ImageSet):
+    """A set that lies in memory.
+
+    Args:
+        images: (N, C, H, W) uint8.
+        labels: (N,) int64, or ``None``.
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor | None = None) -> None:
+        self.images, self.labels = images, labels
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.images)
+
+    def fetch(self, index: Tensor) -> Batch:
+        """One indexing operation per batch."""
+        batch = {"image": self.images[index]}
+        if self.labels is not None:
+            batch["label"] = self.labels[index]
+        return batch
+
+
+class EndlessBatches(Sampler[Request]):
+    """Requests for the steps of a training, from any position on.
+
+    Args:
+        n: Images in the set.
+        images_of_step: Real images that step number s takes, over all processes.
+        start: Returns the step and the position to start from; asked anew by every iterator.
+        flip: Mirror half of the images.
+        seed: Seed of the permutations and of the flips.
+        rank: This process.
+        world_size: Number of processes.
+    """
+
+    def __init__(
+        self,
+        n: int,
+        images_of_step: Callable[[int], int],
+        *,
+        start: Callable[[], tuple[int, int]],
+        flip: bool = False,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.n, self.images_of_step, self.start, self.flip, self.seed = n, images_of_step, start, flip, seed
+        self.rank, self.world_size = rank, world_size
+        self._permutations: dict[int, Tensor] = {}
+
+    def __iter__(self) -> Iterator[Request]:
+        """One request per training step, without end."""
+        step, position = self.start()
+        while True:
+            size = self.images_of_step(step)
+            index = self._images(position, size)
+            rng = torch.Generator().manual_seed(mix("flip", self.seed, position))
+            mirror = torch.rand(size, generator=rng) < (0.5 if self.flip else 0.0)
+            yield Request(index[self.rank :: self.world_size], mirror[self.rank :: self.world_size])
+            step, position = step + 1, position + size
+
+    def _images(self, position: int, size: int) -> Tensor:
+        pieces = []
+        while size:
+            epoch, offset = divmod(position, self.n)
+            piece = self._permutation(epoch)[offset : offset + size]
+            pieces.append(piece)
+            position, size = position + len(piece), size - len(piece)
+        return torch.cat(pieces)
+
+    def _permutation(self, epoch: int) -> Tensor:
+        if epoch not in self._permutations:
+            rng = torch.Generator().manual_seed(mix("order", self.seed, epoch))
+            self._permutations = {epoch: torch.randperm(self.n, generator=rng)}
+        return self._permutations[epoch]
+
+
+class ImageData(LightningDataModule, ABC):
+    """An image set by configuration. A set overrides ``load``.
+
+    Batches reach the module as ``image`` (N, C, H, W) float in [-1, 1] and, where there are labels, ``label`` (N,).
+
+    Args:
+        image_size: Height and width of the images handed out.
+        channels: 1 grey, 3 RGB, ...
+        num_classes: Number of classes, or ``None`` for a set without labels.
+        flip: Mirror half of the images.
+        num_workers: Loading processes; 0 is the fastest for sets held in memory.
+        limit: Use the first so many images; ``None``: all.
+        seed: Seed of the order and of the flips.
+        extractor: Makes the feature extractor that scores use unless another is asked for.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        channels: int,
+        num_classes: int | None = None,
+        flip: bool = False,
+        num_workers: int = 0,
+        limit: int | None = None,
+        seed: int = 0,
+        extractor: Callable[[], Any] | None = None,
+    ) -> None:
+        super().__init__()
+        for key, value in {"image_size": image_size, "channels": channels}.items():
+            if value < 1:
+                raise ValueError(f"data.{key}={value}: must be >= 1")
+        if num_workers < 0:
+            raise ValueError(f"data.num_workers={num_workers}: must be >= 0")
+        if limit is not None and limit < 1:
+            raise ValueError(f"data.limit={limit}: must be >= 1, or null")
+        self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
+        self.flip, self.num_workers, self.limit = flip, num_workers, limit
+        self.seed, self.extractor = seed, extractor
+        self._train: ImageSet | None = None
+
+    @property
+    def kind(self) -> str:
+        """What a family must accept to train on this set."""
+        return "labelled" if self.num_classes else "image"
+
+    @property
+    def split(self) -> str:
+        """Name of the images that ``train_images`` holds, for score cards."""
+        return "train" if self.limit is None else f"train, first {self.limit}"
+
+    @property
+    def train_images(self) -> ImageSet:
+        """The training images, loaded at first use."""
+        if self._train is None:
+            self._train = self.load()
+        return self._train
+
+    @abstractmethod
+    def load(self) -> ImageSet:
+        """Read the training images; heeds ``limit``."""
+
+    def setup(self, stage: str) -> None:
+        """Load the images before training starts."""
+        if len(self.train_images) == 0:
+            raise ValueError(f"{type(self).__name__}: no images")
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Endless batches that start where the module's counters stand."""
+        module: Any = self.trainer.lightning_module  # type: ignore[union-attr]
+        batches = EndlessBatches(
+            len(self.train_images),
+            lambda step: module.plan(step).images,
+            start=lambda: (module.iteration, module.images_seen),
+            flip=self.flip,
+            seed=self.seed,
+            rank=self.trainer.global_rank,  # type: ignore[union-attr]
+            world_size=self.trainer.world_size,  # type: ignore[union-attr]
+        )
+        return DataLoader(
+            self.train_images,
+            batch_size=None,
+            sampler=batches,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """uint8 to float in [-1, 1] and mirroring, on the device."""
+        image = batch["image"].float().div_(127.5).sub_(1)
+        if self.flip:
+            image = torch.where(batch["mirror"][:, None, None, None], image.flip(-1), image)
+        return {**{key: value for key, value in batch.items() if key != "mirror"}, "image": image}
+
+    def real_images(self, indices: range, batch_size: int) -> Iterator[Tensor]:
+        """The training images number ``indices`` in their order on disk, by batch: (N, C, H, W) uint8."""
+        for start in range(0, len(indices), batch_size):
+            yield self.train_images.fetch(torch.tensor(indices[start : start + batch_size]))["image"]

@@ -1,0 +1,48 @@
+"""Score a checkpoint: ``python -m lightning_gans.evaluate checkpoint=PATH [out=DIR n=10000]``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from lightning_gans import config
+
+
+@hydra.main(version_base="1.3", config_path=str(config.CONF_DIR), config_name="evaluate")
+def evaluate(cfg: DictConfig) -> None:
+    """Write the scores with their card as JSON."""
+    if not cfg.checkpoint:
+        raise ValueError("checkpoint=PATH is needed")
+
+    from lightning_gans import checkpoint
+    from lightning_gans.metrics.evaluation import Evaluator, check, write_card
+    from lightning_gans.run import pick_device
+
+    options = {"n": cfg.n, "n_real": cfg.n_real, "metrics": list(cfg.metrics), "batch_size": cfg.batch_size}
+    check(**options, where="evaluate")
+    path = checkpoint.find(cfg.checkpoint)
+    content = checkpoint.read(path)
+    module = checkpoint.rebuild(content, trust=cfg.trust).to(pick_device(cfg.device))
+    node = dict(content["config"]["resolved"]["data"])
+    if cfg.data.root is not None:
+        node["root"] = cfg.data.root
+    data = checkpoint.instantiate(node, trust=cfg.trust)
+    make = hydra.utils.instantiate(cfg.extractor) if cfg.extractor else data.extractor
+    card = Evaluator(make(), seed=cfg.seed, **options)(module, data, progress=True)
+    card["checkpoint"] = str(path)
+    out = Path(cfg.out) if cfg.out else path.parent
+    written = write_card(card, out / f"{path.stem}.scores.json")
+    for name, value in card["scores"].items():
+        print(f"{name:<16} {value:.5g}")
+    print(f"{card['n']:,} samples against {card['n_real']:,} real images; card: {written}")
+
+
+def main() -> None:
+    """The command line."""
+    config.cli(evaluate)
+
+
+if __name__ == "__main__":
+    main()

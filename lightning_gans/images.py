@@ -1,0 +1,81 @@
+"""From the networks' range to pictures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Images in [-1, 1], (..., C, H, W), to uint8, rounded to nearest."""
+    return images.float().add(1).mul(127.5).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def grid(images: Tensor, *, columns: int | None = None, gap: int = 2) -> Tensor:
+    """Lay images out in rows.
+
+    Args:
+        images: (N, C, H, W) uint8.
+        columns: Images in a row; ``None``: as square as possible.
+        gap: Pixels between images.
+
+    Returns:
+        One image (C, H', W') uint8.
+    """
+    n, channels, height, width = images.shape
+    columns = columns or int(np.ceil(np.sqrt(n)))
+    rows = -(-n // columns)
+    sheet = torch.zeros(channels, rows * (height + gap) + gap, columns * (width + gap) + gap, dtype=torch.uint8)
+    for i, image in enumerate(images.cpu()):
+        top, left = gap + (i // columns) * (height + gap), gap + (i % columns) * (width + gap)
+        sheet[:, top : top + height, left : left + width] = image
+    return sheet
+
+
+def save(image: Tensor, path: str | os.PathLike[str]) -> Path:
+    """Write an image (C, H, W) uint8 of one to four channels as PNG; others by their first three channels."""
+    if image.shape[0] > 4:
+        image = image[:3]
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.ascontiguousarray(image.cpu().permute(1, 2, 0).numpy())
+    Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(target)
+    return target
+
+
+def write_samples(batches: Iterable[Tensor], n: int, out: str | os.PathLike[str], format: str = "png") -> Path:  # noqa: A002
+    """Write samples as they come, and a grid of the first 64.
+
+    Args:
+        batches: Images in [-1, 1], (N, C, H, W) each.
+        n: How many there will be.
+        out: Folder.
+        format: ``png``: one file an image, ``000000.png``; ``npz``: ``samples.npz`` with ``images`` (n, H, W, C) uint8.
+
+    Returns:
+        Path of the grid.
+    """
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    first: list[Tensor] = []
+    kept: list[np.ndarray] = []
+    done = 0
+    for batch in tqdm(batches, "sampling", leave=False, mininterval=1):
+        pictures = to_uint8(batch).cpu()
+        first += pictures[: max(0, 64 - done)]
+        if format == "npz":
+            kept.append(pictures.permute(0, 2, 3, 1).numpy())
+        else:
+            for i, picture in enumerate(pictures):
+                save(picture, folder / f"{done + i:0{max(6, len(str(n - 1)))}d}.png")
+        done += len(pictures)
+    if format == "npz":
+        np.savez_compressed(folder / "samples.npz", images=np.concatenate(kept))
+    return save(grid(torch.stack(first)), folder / "grid.png")

@@ -1,0 +1,129 @@
+"""Loggers that know where a run lives and go on where it stopped."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from lightning.pytorch.loggers.logger import rank_zero_experiment
+from torch import Tensor
+
+
+class CSV(CSVLogger):
+    """``metrics.csv`` in the run's folder; a resumed run continues the file.
+
+    Args:
+        save_dir: The run's folder.
+    """
+
+    def __init__(self, *, save_dir: str) -> None:
+        super().__init__(save_dir, name="", version="", flush_logs_every_n_steps=1)
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> ExperimentWriter:
+        """The writer of the file."""
+        if self._experiment is None:
+            self._experiment = _ContinuingWriter(self.log_dir)
+        return self._experiment
+
+
+class _ContinuingWriter(ExperimentWriter):
+    """Keeps the rows of an earlier session up to the step that this one starts from."""
+
+    def __init__(self, log_dir: str) -> None:
+        path = Path(log_dir, self.NAME_METRICS_FILE)
+        self._earlier: list[dict[str, str]] = []
+        if path.is_file():
+            with path.open(newline="") as file:
+                self._earlier = list(csv.DictReader(file))
+        super().__init__(log_dir)
+
+    def _check_log_dir_exists(self) -> None:
+        Path(self.metrics_file_path).unlink(missing_ok=True)
+
+    def log_metrics(self, metrics_dict: dict[str, float], step: int | None = None) -> None:
+        """Record a row; before the first one, the rows of the earlier session that lie before it."""
+        for row in self._earlier:
+            if step is not None and int(float(row["step"])) < step:
+                super().log_metrics({k: float(v) for k, v in row.items() if v and k != "step"}, int(float(row["step"])))
+        self._earlier = []
+        super().log_metrics(metrics_dict, step)
+
+
+class TensorBoard(TensorBoardLogger):
+    """TensorBoard event files in the run's folder.
+
+    Args:
+        save_dir: The run's folder.
+    """
+
+    def __init__(self, *, save_dir: str) -> None:
+        super().__init__(save_dir, name="", version="tensorboard")
+
+
+class WandB(WandbLogger):
+    """Weights & Biases; a resumed run continues its curves under the same id.
+
+    Args:
+        save_dir: The run's folder; keeps the id in ``wandb_id.txt``.
+        project: Project on the dashboard.
+        name: Name of the run; ``None``: the folder's name.
+        group: Group of runs, e.g. of a sweep.
+        mode: ``online``, ``offline`` or ``disabled``.
+    """
+
+    def __init__(
+        self,
+        *,
+        save_dir: str,
+        project: str = "lightning_gans",
+        name: str | None = None,
+        group: str | None = None,
+        mode: str = "online",
+    ) -> None:
+        if mode not in ("online", "offline", "disabled"):
+            raise ValueError(f"logger.wandb.mode={mode}: must be online, offline or disabled")
+        kept = Path(save_dir, "wandb_id.txt")
+        run_id = kept.read_text().strip() if kept.is_file() else None
+        super().__init__(
+            name=name or Path(save_dir).name,
+            save_dir=save_dir,
+            project=project,
+            group=group,
+            mode=mode,
+            id=run_id,
+            resume="allow",
+        )
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> object:
+        """The W&B run; its id is written down for a later session."""
+        run = super().experiment
+        kept = Path(self.save_dir or ".", "wandb_id.txt")
+        if not kept.is_file() and getattr(run, "id", None):
+            kept.write_text(str(run.id))
+        return run
+
+
+def log_image(logger: Logger, name: str, image: Tensor, step: int) -> None:
+    """Show an image on whatever dashboard the logger has.
+
+    Args:
+        logger: Any; those without pictures are passed over.
+        name: Where it stands on the dashboard.
+        image: (C, H, W) uint8.
+        step: Generator updates.
+    """
+    if isinstance(logger, WandbLogger):
+        from PIL import Image
+
+        pixels = np.asarray(image.permute(1, 2, 0)).squeeze()
+        logger.log_image(name, [Image.fromarray(pixels)], step=None)
+    elif isinstance(logger, TensorBoardLogger):
+        logger.experiment.add_image(name, torch.as_tensor(image), step)

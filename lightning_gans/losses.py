@@ -1,0 +1,103 @@
+"""Objectives: what the two players minimise, as pure functions of raw logits.
+
+A discriminator returns logits of any shape; the objective owns the link function. Every method returns its terms by
+name, each the mean over all logits.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Objective(ABC):
+    """A pair of losses for the discriminator and the generator."""
+
+    @abstractmethod
+    def discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """Terms of the discriminator's loss, from its logits on real and on generated samples."""
+
+    @abstractmethod
+    def generator(self, fake: Tensor) -> dict[str, Tensor]:
+        """Terms of the generator's loss, from the discriminator's logits on generated samples."""
+
+
+class Saturating(Objective):
+    """Minimax GAN: D minimises -log s(D(x)) - log(1 - s(D(G(z)))), G minimises log(1 - s(D(G(z)))).
+
+    Goodfellow et al. 2014, arXiv:1406.2661, equation 1; s is the logistic function.
+    """
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """Binary cross entropy of reals against 1 and fakes against 0."""
+        return {"real": F.softplus(-real).mean(), "fake": F.softplus(fake).mean()}
+
+    def generator(self, fake: Tensor) -> dict[str, Tensor]:
+        """The logarithm of the probability that a fake is recognised."""
+        return {"adversarial": -F.softplus(fake).mean()}
+
+
+class NonSaturating(Saturating):
+    """Non-saturating GAN: D as in the minimax game, G minimises -log s(D(G(z))).
+
+    Goodfellow et al. 2014, arXiv:1406.2661, section 3.
+    """
+
+    def generator(self, fake: Tensor) -> dict[str, Tensor]:
+        """Minus the logarithm of the probability that a fake is taken for real."""
+        return {"adversarial": F.softplus(-fake).mean()}
+
+
+class LeastSquares(Objective):
+    """LSGAN: D minimises (D(x) - b)^2 / 2 + (D(G(z)) - a)^2 / 2, G minimises (D(G(z)) - c)^2 / 2.
+
+    Mao et al. 2017, arXiv:1611.04076, equation 2.
+
+    Args:
+        a: Target of fakes for the discriminator.
+        b: Target of reals for the discriminator.
+        c: Target of fakes for the generator.
+    """
+
+    def __init__(self, a: float = 0.0, b: float = 1.0, c: float = 1.0) -> None:
+        self.a, self.b, self.c = a, b, c
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """Half the mean squared distances to ``b`` and ``a``."""
+        return {"real": (real - self.b).square().mean() / 2, "fake": (fake - self.a).square().mean() / 2}
+
+    def generator(self, fake: Tensor) -> dict[str, Tensor]:
+        """Half the mean squared distance to ``c``."""
+        return {"adversarial": (fake - self.c).square().mean() / 2}
+
+
+class Wasserstein(Objective):
+    """WGAN: the critic minimises E[D(G(z))] - E[D(x)], G minimises -E[D(G(z))].
+
+    Arjovsky, Chintala, Bottou 2017, arXiv:1701.07875, equation 2; needs a Lipschitz critic.
+    """
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """Minus the estimate of the Wasserstein distance, in its two halves."""
+        return {"real": -real.mean(), "fake": fake.mean()}
+
+    def generator(self, fake: Tensor) -> dict[str, Tensor]:
+        """Minus the mean score of fakes."""
+        return {"adversarial": -fake.mean()}
+
+
+class Hinge(Objective):
+    """Hinge GAN: D minimises max(0, 1 - D(x)) + max(0, 1 + D(G(z))), G minimises -D(G(z)).
+
+    Lim and Ye 2017, arXiv:1705.02894; Miyato et al. 2018, arXiv:1802.05957, equations 16 and 17.
+    """
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """How far reals fall below 1 and fakes rise above -1."""
+        return {"real": F.relu(1 - real).mean(), "fake": F.relu(1 + fake).mean()}
+
+    def generator(self, fake: Tensor) -> dict[str, Tensor]:
+        """Minus the mean score of fakes."""
+        return {"adversarial": -fake.mean()}

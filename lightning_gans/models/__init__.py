@@ -1,0 +1,1 @@
+"""One LightningModule per family: what the paper adds, and no more."""

@@ -1,0 +1,345 @@
+"""The alternation of two players: what every family shares, and the only training step."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from lightning_gans.losses import Objective
+from lightning_gans.models.ema import EMA, evaluating, measure_batch_norm
+from lightning_gans.networks.layers import has_batch_norm
+from lightning_gans.penalties import Penalty
+from lightning_gans.seeding import mix, seed_step
+
+Batch = dict[str, Tensor]
+Terms = dict[str, Tensor]
+
+
+class Plan(NamedTuple):
+    """What one training step needs, as a function of the step alone."""
+
+    n_critic: int
+    batch_size: int
+
+    @property
+    def images(self) -> int:
+        """Real images that the step takes, over all processes."""
+        return self.n_critic * self.batch_size
+
+
+class AdversarialModule(LightningModule):
+    """A generator and a discriminator that train in turn.
+
+    One training step takes ``n_critic`` x ``batch_size`` real images, updates the discriminator ``n_critic`` times and
+    the generator once. So ``trainer.global_step``, ``max_steps``, every interval, schedule and logger axis count
+    generator updates. As it stands this is the two-player game on latents with an ``Objective`` and a ``Penalty``; a
+    family overrides ``discriminator_loss``, ``generator_loss``, ``draw_inputs`` or ``plan``, never the step.
+
+    Args:
+        generator: Player, one or several networks; has ``latent_dim`` unless ``draw_inputs`` is overridden.
+        discriminator: Player, one or several networks; returns raw logits.
+        objective: What both minimise.
+        g_optimizer: Makes the generator's optimiser from its parameters.
+        d_optimizer: Makes the discriminator's.
+        penalty: Gradient penalty on the discriminator.
+        g_scheduler: Makes the generator's learning-rate schedule from its optimiser; counts generator updates.
+        d_scheduler: Makes the discriminator's; counts generator updates as well.
+        batch_size: Real images per discriminator update, over all processes and micro-batches.
+        n_critic: Discriminator updates per generator update.
+        accumulate: Micro-batches whose gradients make one update.
+        clip_grad: Largest norm of a player's gradient; ``None``: no clipping.
+        ema: Averages the generator; the average is what samples and scores use. ``None``: no average.
+        channels_last: Keep convolutions in channels-last memory format.
+        compile: Compile both networks with ``torch.compile``; penalties stay eager.
+        seed: Every random number of a step is a function of this seed, the step and the position in the batch.
+
+    Raises:
+        ValueError: A value out of range, or a batch norm in a discriminator with a per-sample penalty.
+    """
+
+    accepts: ClassVar[tuple[str, ...]] = ("image", "labelled")  # kinds of data
+    generator_first: ClassVar[bool] = False
+    standing_batches: ClassVar[int] = 16  # batches that batch norm statistics of the average are measured on
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        *,
+        objective: Objective,
+        g_optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        d_optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        penalty: Penalty | None = None,
+        g_scheduler: Callable[[Optimizer], LRScheduler] | None = None,
+        d_scheduler: Callable[[Optimizer], LRScheduler] | None = None,
+        batch_size: int = 64,
+        n_critic: int = 1,
+        accumulate: int = 1,
+        clip_grad: float | None = None,
+        ema: EMA | None = None,
+        channels_last: bool = True,
+        compile: bool = False,  # noqa: A002
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        for key, value in {"batch_size": batch_size, "n_critic": n_critic, "accumulate": accumulate}.items():
+            if value < 1:
+                raise ValueError(f"model.{key}={value}: must be >= 1")
+        if batch_size % accumulate:
+            raise ValueError(f"model.accumulate={accumulate}: must divide model.batch_size={batch_size}")
+        if clip_grad is not None and clip_grad <= 0:
+            raise ValueError(f"model.clip_grad={clip_grad}: must be > 0, or null")
+        if penalty is not None and has_batch_norm(discriminator):
+            raise ValueError(
+                f"model.penalty={type(penalty).__name__}: a per-sample penalty needs a discriminator without batch "
+                "norm; set model.discriminator.norm to instance, spectral or null"
+            )
+        self.automatic_optimization = False
+        self.generator, self.discriminator = generator, discriminator
+        self.generator_ema = copy.deepcopy(generator).eval().requires_grad_(False) if ema else None
+        self.objective, self.penalty, self.ema = objective, penalty, ema
+        self.optimizer_factories = {"g": g_optimizer, "d": d_optimizer}
+        self.scheduler_factories = {"g": g_scheduler, "d": d_scheduler}
+        self.batch_size, self.n_critic, self.accumulate, self.clip_grad = batch_size, n_critic, accumulate, clip_grad
+        self.compile_networks = compile
+        self.seed = seed
+        self.iteration = 0  # generator updates done
+        self.images_seen = 0  # real images shown to the discriminator, over all processes
+        self.terms: Terms = {}  # of the last updates, detached
+        self.config: dict[str, Any] | None = None  # what checkpoints carry; set by whoever composed the run
+        self._trainable = {
+            "g": [p for p in generator.parameters() if p.requires_grad],
+            "d": [p for p in discriminator.parameters() if p.requires_grad],
+        }
+        self._measured_at: int | None = None
+        self._shared_rng = torch.Generator()
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
+
+    # ------------------------------------------------------------------------------ what a family may change
+
+    def plan(self, step: int) -> Plan:
+        """What step number ``step`` needs; asked by the sampler and by the step."""
+        return Plan(self.n_critic, self.batch_size)
+
+    def discriminator_loss(self, batch: Batch) -> Terms:
+        """Weighted terms of the discriminator's loss on one chunk of the batch."""
+        real = batch["image"]
+        with torch.no_grad():
+            fake = self.generator(*self.draw_inputs(len(real)))
+        terms = self.objective.discriminator(self.discriminator(real), self.discriminator(fake))
+        if self.penalty is not None:
+            terms["penalty"] = self.penalty(self.discriminator, real, fake, self.uniform)
+        return terms
+
+    def generator_loss(self, batch: Batch) -> Terms:
+        """Weighted terms of the generator's loss on one chunk of the batch."""
+        fake = self.generator(*self.draw_inputs(len(batch["image"])))
+        return self.objective.generator(self.discriminator(fake))
+
+    def draw_inputs(self, n: int) -> tuple[Tensor, ...]:
+        """Random inputs of the generator for this process's share of a training batch."""
+        return (self.normal(n, self.latent_dim),)
+
+    def sampling_inputs(self, indices: Sequence[int], seed: int) -> tuple[Tensor, ...]:
+        """Inputs of the generator for samples number ``indices``: each a function of (seed, index) alone."""
+        rng = torch.Generator()
+        latents = [torch.randn(self.latent_dim, generator=rng.manual_seed(mix("sample", seed, i))) for i in indices]
+        return (torch.stack(latents).to(self.device),)
+
+    @property
+    def latent_dim(self) -> int:
+        """Length of the generator's latent vector."""
+        return int(self.generator.latent_dim)  # type: ignore[arg-type]
+
+    # ------------------------------------------------------------------------------ the step
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """``n_critic`` discriminator updates on chunks of the batch and one generator update."""
+        plan = self.plan(self.iteration)
+        chunks = split(batch, plan.n_critic)
+        critic_updates = [("d", chunk) for chunk in chunks]
+        generator_update = [("g", chunks[-1])]
+        in_turn = [generator_update, critic_updates] if self.generator_first else [critic_updates, generator_update]
+        for player, chunk in sum(in_turn, []):
+            self.update(player, chunk)
+        self.iteration += 1
+        self.images_seen += plan.images
+        if self.ema is not None:
+            self.ema.update(self.generator_ema, self.generator, plan.images, self.images_seen)  # type: ignore[arg-type]
+        self.step_schedulers()
+        self.log_terms()
+
+    def update(self, player: str, batch: Batch) -> None:
+        """One update of ``player`` ("d" or "g") while the other stands still."""
+        loss = self.discriminator_loss if player == "d" else self.generator_loss
+        for name, parameters in self._trainable.items():
+            for parameter in parameters:
+                parameter.requires_grad_(name == player)
+        micro_batches = split(batch, self.accumulate)
+        for micro_batch in micro_batches:
+            terms = loss(micro_batch)
+            self.manual_backward(torch.stack(list(terms.values())).sum() / len(micro_batches))
+        self.terms.update({f"{player}_{name}": term.detach() for name, term in terms.items()})
+        self.step_optimizer(player)
+
+    def step_optimizer(self, player: str) -> None:
+        """Step at once after the backward. Only the generator's step counts in ``trainer.global_step``."""
+        optimizer = self.player_optimizers()[player]
+        if player == "g":
+            optimizer.step()
+        else:
+            self.trainer.strategy.optimizer_step(optimizer.optimizer, _nothing)
+        optimizer.zero_grad(set_to_none=True)
+
+    def player_optimizers(self) -> dict[str, LightningOptimizer]:
+        """The two optimisers by player."""
+        return dict(zip("gd", self.optimizers(), strict=True))  # type: ignore[arg-type]
+
+    def step_schedulers(self) -> None:
+        """One generator update on every learning-rate schedule."""
+        for scheduler in self.trainer.strategy.lr_scheduler_configs:
+            scheduler.scheduler.step()  # type: ignore[call-arg]
+
+    def log_terms(self) -> None:
+        """Log the last terms, every ``trainer.log_every_n_steps`` generator updates."""
+        if self.iteration % self.trainer.log_every_n_steps:
+            return
+        logs = {f"train/{name}": value for name, value in self.terms.items()}
+        logs["train/kimg"] = torch.tensor(self.images_seen / 1000)
+        for player, optimizer in self.player_optimizers().items():
+            logs[f"train/{player}_lr"] = torch.tensor(float(optimizer.param_groups[0]["lr"]))
+        logs["step"] = torch.tensor(float(self.iteration))  # the axis of every logger
+        self.log_dict(logs, sync_dist=self.trainer.world_size > 1)
+
+    # ------------------------------------------------------------------------------ randomness
+
+    def normal(self, n: int, *shape: int) -> Tensor:
+        """This process's slice (n, *shape) of standard normal numbers drawn for the global batch."""
+        world, rank = self.trainer.world_size, self.global_rank
+        return torch.randn(n * world, *shape, generator=self._shared_rng, device=self.device)[rank::world]
+
+    def uniform(self, n: int, *shape: int) -> Tensor:
+        """This process's slice (n, *shape) of numbers in [0, 1) drawn for the global batch."""
+        world, rank = self.trainer.world_size, self.global_rank
+        return torch.rand(n * world, *shape, generator=self._shared_rng, device=self.device)[rank::world]
+
+    # ------------------------------------------------------------------------------ sampling
+
+    @property
+    def sampler(self) -> nn.Module:
+        """The network that samples and scores come from: the averaged generator, if there is one."""
+        return self.generator if self.generator_ema is None else self.generator_ema
+
+    def prepare_sampling(self) -> None:
+        """Make every process's sampling network the same, batch norm statistics included; once per update.
+
+        The averaged generator measures its own statistics; without one, process 0's are given to all. Callbacks call
+        this on all processes before the network is used or saved.
+        """
+        if self._measured_at == self.iteration:
+            return
+        self._measured_at = self.iteration
+        if self.generator_ema is not None:
+            indices = range(self.standing_batches * self.batch_size)
+            measure_batch_norm(self.generator_ema, self._input_batches(indices, mix("batch norm", self.seed)))
+        elif self._trainer is not None and self.trainer.world_size > 1:
+            for buffer in self.generator.buffers():
+                torch.distributed.broadcast(buffer, 0)
+
+    def _input_batches(self, indices: Sequence[int], seed: int, size: int | None = None) -> Iterator[tuple[Tensor, ...]]:
+        size = size or self.batch_size
+        for start in range(0, len(indices), size):
+            yield self.sampling_inputs(indices[start : start + size], seed)
+
+    @torch.no_grad()
+    def samples(self, indices: Sequence[int], *, seed: int = 0, batch_size: int = 64) -> Iterator[Tensor]:
+        """Batches of samples, each a function of (seed, index) alone.
+
+        Args:
+            indices: Numbers of the samples, e.g. ``range(64)``.
+            seed: Seed of the samples.
+            batch_size: Images at once.
+
+        Yields:
+            Images (N, C, H, W) in [-1, 1] on the module's device.
+        """
+        self.prepare_sampling()
+        with evaluating(self.sampler) as network:
+            for inputs in self._input_batches(indices, seed, batch_size):
+                yield network(*inputs).float()
+
+    def sample(self, n: int, *, seed: int = 0, batch_size: int = 64) -> Tensor:
+        """``n`` samples (n, C, H, W) in [-1, 1]; the same seed gives the same first images whatever ``n``."""
+        return torch.cat(list(self.samples(range(n), seed=seed, batch_size=batch_size)))
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Inputs of the generator, e.g. latents (N, latent_dim), to images by the sampling network."""
+        images: Tensor = self.sampler(*inputs)
+        return images
+
+    # ------------------------------------------------------------------------------ Lightning's hooks
+
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
+        """Both players' optimisers, generator first, and whatever schedules were asked for."""
+        optimizers = {player: self.optimizer_factories[player](self._trainable[player]) for player in "gd"}
+        factories = {player: factory for player, factory in self.scheduler_factories.items() if factory}
+        return list(optimizers.values()), [factory(optimizers[player]) for player, factory in factories.items()]
+
+    def on_fit_start(self) -> None:
+        """Prepare the device's random generator and compile."""
+        self._shared_rng = torch.Generator(self.device)
+        if self.compile_networks:
+            self.generator.compile()
+            self.discriminator.compile()
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Make every random number of the step a function of the seed, the step and the process."""
+        seed_step(self.device, self.seed, self.iteration, self.global_rank)
+        self._shared_rng.manual_seed(mix("global batch", self.seed, self.iteration))
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Clip, after gradients were unscaled and averaged over processes."""
+        if self.clip_grad is not None:
+            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            nn.utils.clip_grad_norm_(parameters, self.clip_grad)
+
+    def train(self, mode: bool = True) -> AdversarialModule:
+        """As ``nn.Module.train``, but the averaged generator always evaluates."""
+        super().train(mode)
+        if self.generator_ema is not None:
+            self.generator_ema.eval()
+        return self
+
+    def get_extra_state(self) -> dict[str, int]:
+        """The counters, in every ``state_dict``."""
+        return {"iteration": self.iteration, "images_seen": self.images_seen}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        """Restore the counters."""
+        self.iteration, self.images_seen = state["iteration"], state["images_seen"]
+        self._measured_at = self.iteration  # checkpoints are written after `prepare_sampling`
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Make the checkpoint self-describing: the resolved config as plain containers."""
+        checkpoint["config"] = self.config
+
+
+def split(batch: Batch, parts: int) -> list[Batch]:
+    """Cut every tensor of the batch into ``parts`` equal pieces along its first axis."""
+    if parts == 1:
+        return [batch]
+    pieces = {key: value.chunk(parts) for key, value in batch.items()}
+    return [{key: piece[i] for key, piece in pieces.items()} for i in range(parts)]
+
+
+def _nothing() -> None:
+    """The closure of a step whose gradients are there already."""

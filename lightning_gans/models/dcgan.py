@@ -1,0 +1,19 @@
+"""Deep convolutional GAN."""
+
+from __future__ import annotations
+
+from lightning_gans.models.base import AdversarialModule
+
+
+class DCGAN(AdversarialModule):
+    """DCGAN. Radford, Metz, Chintala 2016, arXiv:1511.06434.
+
+    The networks make the family (see ``networks/dcgan.py``); the players minimise, with z ~ N(0, I),
+
+        D: -E[log s(D(x))] - E[log(1 - s(D(G(z))))]        G: -E[log s(D(G(z)))]
+
+    by Adam at 2e-4 with beta1 0.5, batches of real and of generated images going through D separately, since its
+    batch norm sees them as two populations. Differs from the paper in z, which is normal as in the authors' released
+    code and not uniform, and in drawing new latents for the generator's update instead of reusing those of the
+    discriminator's.
+    """

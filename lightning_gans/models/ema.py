@@ -1,0 +1,80 @@
+"""Exponential moving average of the generator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from lightning_gans.networks.layers import BATCH_NORMS
+
+
+class EMA:
+    """How fast the averaged generator follows the live one.
+
+    After an update that showed b images, w_ema <- w + beta (w_ema - w) with beta = 0.5^(b / h), so that a weight
+    loses half of its say within h images whatever the batch. Early on h is at most ``ramp_up`` times the images seen,
+    so that the initial weights are soon forgotten (Karras et al. 2020, arXiv:2006.06676, and its released code).
+
+    Args:
+        half_life_kimg: h in thousands of real images, > 0.
+        ramp_up: Largest h as a fraction of the images seen; ``None``: no ramp.
+    """
+
+    def __init__(self, half_life_kimg: float = 10.0, ramp_up: float | None = 0.05) -> None:
+        if half_life_kimg <= 0:
+            raise ValueError(f"model.ema.half_life_kimg={half_life_kimg}: must be > 0")
+        if ramp_up is not None and ramp_up <= 0:
+            raise ValueError(f"model.ema.ramp_up={ramp_up}: must be > 0, or null")
+        self.half_life_kimg, self.ramp_up = half_life_kimg, ramp_up
+
+    def beta(self, images: int, images_seen: int) -> float:
+        """Weight of the old average after an update of ``images``, the run having shown ``images_seen``."""
+        half_life = self.half_life_kimg * 1000
+        if self.ramp_up is not None:
+            half_life = min(half_life, self.ramp_up * images_seen)
+        return 0.5 ** (images / max(half_life, 1e-8))
+
+    @torch.no_grad()
+    def update(self, average: nn.Module, live: nn.Module, images: int, images_seen: int) -> None:
+        """Move ``average`` towards ``live``; buffers are copied."""
+        beta = self.beta(images, images_seen)
+        torch._foreach_lerp_(list(average.parameters()), list(live.parameters()), 1 - beta)
+        for mine, theirs in zip(average.buffers(), live.buffers(), strict=True):
+            mine.copy_(theirs)
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[nn.Module]:
+    """``network`` in evaluation mode, every layer's mode put back afterwards."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield network
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+@torch.no_grad()
+def measure_batch_norm(network: nn.Module, batches: Iterator[tuple[Tensor, ...]]) -> None:
+    """Replace batch norm's running statistics by their plain mean over ``batches`` of inputs.
+
+    Averaged weights never saw the statistics that the live network collected; these are their own
+    (Brock et al. 2019, arXiv:1809.11096, "standing statistics"). Does nothing to a network without batch norm.
+    """
+    norms = [layer for layer in network.modules() if isinstance(layer, BATCH_NORMS) and layer.track_running_stats]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    with evaluating(network):
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a cumulative mean
+            norm.training = True
+        for inputs in batches:
+            network(*inputs)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum

@@ -1,0 +1,38 @@
+"""Sample from a checkpoint: ``python -m lightning_gans.sample checkpoint=PATH out=DIR [n=64 seed=0]``."""
+
+from __future__ import annotations
+
+import hydra
+from omegaconf import DictConfig
+
+from lightning_gans import config
+
+
+@hydra.main(version_base="1.3", config_path=str(config.CONF_DIR), config_name="sample")
+def sample(cfg: DictConfig) -> None:
+    """Write images and their grid."""
+    for key in ("n", "batch_size"):
+        if cfg[key] < 1:
+            raise ValueError(f"{key}={cfg[key]}: must be >= 1")
+    if cfg.format not in ("png", "npz"):
+        raise ValueError(f"format={cfg.format}: must be png or npz")
+    if not cfg.checkpoint or not cfg.out:
+        raise ValueError("checkpoint=PATH and out=DIR are needed")
+
+    from lightning_gans.checkpoint import load
+    from lightning_gans.images import write_samples
+    from lightning_gans.run import pick_device
+
+    module = load(cfg.checkpoint, trust=cfg.trust, device=pick_device(cfg.device))
+    batches = module.samples(range(cfg.n), seed=cfg.seed, batch_size=cfg.batch_size)
+    grid = write_samples(batches, cfg.n, cfg.out, cfg.format)
+    print(f"{cfg.n} samples of generator update {module.iteration:,} in {cfg.out}; grid: {grid}")
+
+
+def main() -> None:
+    """The command line."""
+    config.cli(sample)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Data parallel training of two players."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from lightning.pytorch.strategies import DDPStrategy
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from lightning_gans.seeding import mix
+
+BUCKET = 32 * 2**20  # gradient values averaged at once
+
+
+class AlternatingDDP(DDPStrategy):
+    """Average one player's gradients over the processes just before that player steps.
+
+    The module is not wrapped: Lightning's wrapper watches the parameters of both players at every backward, which
+    needs ``find_unused_parameters``, sends twice the bytes and breaks on growing networks. Losses must be means over
+    equal local batches.
+    """
+
+    def configure_ddp(self) -> None:
+        """Give every process the weights of process 0, and make sure that all train the same configuration."""
+        module: Any = self.lightning_module
+        digests: list[int] = [0] * self.world_size
+        dist.all_gather_object(digests, mix(repr(module.config)))
+        if len(set(digests)) > 1:
+            raise ValueError(
+                "the processes were started with different configurations; in a multirun give every job its own "
+                "processes (torchrun, SLURM) or train on one device"
+            )
+        for tensor in [*module.parameters(), *module.buffers()]:
+            dist.broadcast(tensor.data, 0)
+
+    def optimizer_step(
+        self,
+        optimizer: Optimizer,
+        closure: Callable[[], Any],
+        model: nn.Module | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Average the gradients, then unscale, clip and step as in one process."""
+        result = closure()
+        average_gradients([p for group in optimizer.param_groups for p in group["params"]])
+        return super().optimizer_step(optimizer, lambda: result, model, **kwargs)
+
+
+def average_gradients(parameters: list[nn.Parameter]) -> None:
+    """Replace every gradient by its mean over the processes.
+
+    A parameter without gradient in every process keeps none, so that the optimiser skips it as in one process; one
+    without gradient in this process alone counts as zero.
+    """
+    used = torch.tensor([p.grad is not None for p in parameters], dtype=torch.uint8, device=parameters[0].device)
+    dist.all_reduce(used, op=dist.ReduceOp.MAX)
+    for parameter, flag in zip(parameters, used.tolist(), strict=True):
+        if flag and parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    bucket: list[Tensor] = []
+    for gradient in [p.grad for p in parameters if p.grad is not None]:
+        bucket.append(gradient)
+        if sum(tensor.numel() for tensor in bucket) >= BUCKET:
+            _average(bucket)
+            bucket = []
+    if bucket:
+        _average(bucket)
+
+
+def _average(tensors: list[Tensor]) -> None:
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    pieces = flat.split([tensor.numel() for tensor in tensors])
+    torch._foreach_copy_(tensors, [piece.view(t.shape) for piece, t in zip(pieces, tensors, strict=True)])

@@ -1,0 +1,50 @@
+"""Train a family: ``python -m lightning_gans.train [model=dcgan data=digits ...]``."""
+
+from __future__ import annotations
+
+import sys
+
+import hydra
+from omegaconf import DictConfig
+
+from lightning_gans import config
+
+
+@hydra.main(version_base="1.3", config_path=str(config.CONF_DIR), config_name="train")
+def train(cfg: DictConfig) -> None:
+    """Build, fit and sum up what the config describes."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from lightning_gans.run import announce, build
+
+    run = build(cfg, HydraConfig.get().runtime.output_dir)
+    announce(run, cfg)
+    run.fit(cfg.resume)
+    if not run.trainer.is_global_zero:
+        return
+    print(run.summary())
+    if run.interrupted_by:
+        print(f"stopped by signal {run.interrupted_by}; go on with: resume={run.folder}")
+        raise SystemExit(128 + run.interrupted_by)
+
+
+def start() -> None:
+    """Lay what was typed over the config of a checkpoint, if one is resumed."""
+    resume = config.typed(sys.argv[1:], "resume")
+    if resume not in (None, "", "null"):
+        from lightning_gans import checkpoint
+
+        path = checkpoint.find(str(resume)).resolve()
+        folder = path.parent.parent if path.parent.name == checkpoint.FOLDER else None
+        source = checkpoint.read(path)["config"]["source"]
+        sys.argv[1:] = config.resume_arguments(sys.argv[1:], source, folder)
+    train()
+
+
+def main() -> None:
+    """The command line."""
+    config.cli(start)
+
+
+if __name__ == "__main__":
+    main()
