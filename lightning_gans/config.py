@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import difflib
-import importlib.util
+import functools
 import inspect
 import os
 import re
@@ -136,27 +136,37 @@ def quote_paths(arguments: list[str]) -> list[str]:
 # ---------------------------------------------------------------------------------------------- checks
 
 
-def check(cfg: DictConfig) -> None:
-    """Check every ``_target_`` node against the signature that it is about to be given to.
+def check_keys(cfg: DictConfig) -> None:
+    """Check every key that can be checked without importing torch.
 
-    Our own classes are read as text first, without importing torch; the rest, and all types, after that.
+    Our own classes are read as text: what their signatures do not name is unknown.
 
     Raises:
-        ValueError: An unknown key, a replaced key or a value of the wrong type, by name.
+        ValueError: An unknown or replaced key, or a value that is missing, by name.
     """
     roots = list(TrainSchema.__dataclass_fields__)
     for key in cfg:
         if key not in roots:
             raise ValueError(unknown(str(key), str(key), roots))
-    nodes = list(_targets(cfg, ""))
-    for path, node in nodes:
+    for key in sorted(OmegaConf.missing_keys(cfg)):
+        raise ValueError(f"{key}: missing; say {key}=...")
+    for path, node in _targets(cfg, ""):
         for key in node:
             if f"{path}.{key}" in REPLACED:
                 raise ValueError(f"{path}.{key}: not available here; use {REPLACED[f'{path}.{key}']}")
         known = _read_signature(node["_target_"])
         if known is not None:
             _check_keys(path, node, known)
-    for path, node in nodes:
+
+
+def check(cfg: DictConfig) -> None:
+    """Check every ``_target_`` node against the signature that it is about to be given to, types included.
+
+    Raises:
+        ValueError: An unknown, replaced or missing key or a value of the wrong type, by name.
+    """
+    check_keys(cfg)
+    for path, node in _targets(cfg, ""):
         _check_call(path, node)
 
 
@@ -203,11 +213,11 @@ def _read_signature(target: str) -> list[str] | None:
         for alias in item.names
     }
     bases = [imported.get(base.id, f"{module}.{base.id}") for base in owner.bases if isinstance(base, ast.Name)]
-    inherited = _read_signature(bases[0]) if bases else []
+    inherited = (_read_signature(bases[0]) if bases else []) or []
     for method in owner.body:
         if isinstance(method, ast.FunctionDef) and method.name == "__init__":
             own = [argument.arg for argument in (method.args.args + method.args.kwonlyargs)[1:]]
-            return [*own, *(inherited or [])] if method.args.kwarg else own
+            return [*own, *inherited] if method.args.kwarg else own
     return inherited
 
 
@@ -324,30 +334,43 @@ def resume_arguments(arguments: list[str], source: dict[str, Any], folder: Path 
 
 
 def cli(application: Callable[[], Any]) -> None:
-    """Run a ``@hydra.main`` application; a mistake of the user's ends in one message and exit code 1.
+    """Run a command; a mistake of the user's ends in one message and exit code 1.
 
     ``HYDRA_FULL_ERROR=1`` shows the traceback instead.
     """
-    full = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra raises and leaves the telling to us
+    os.environ.setdefault(TRACEBACK, os.environ.get("HYDRA_FULL_ERROR", "0"))
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and leaves the telling to us
     sys.argv[1:] = quote_paths(sys.argv[1:])
-    try:
-        application()
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
-    except Exception as error:
-        message = explain(error)
-        if full or message is None:
-            raise
-        if os.environ.get("LOCAL_RANK", "0") == "0":
-            print(f"error: {message}", file=sys.stderr)
-        raise SystemExit(1) from None
+    told(application)()
+
+
+TRACEBACK = "LIGHTNING_GANS_TRACEBACK"  # "1": what the user asked for by HYDRA_FULL_ERROR=1
+
+
+def told(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Tell mistakes in one message. For the function under ``@hydra.main`` too, or Hydra adds a line of its own."""
+
+    @functools.wraps(function)
+    def guarded(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            raise SystemExit(130) from None
+        except Exception as error:
+            message = explain(error)
+            if message is None or os.environ.get(TRACEBACK) == "1":
+                raise
+            if os.environ.get("LOCAL_RANK", "0") == "0":
+                print(f"error: {message}", file=sys.stderr)
+            raise SystemExit(1) from None
+
+    return guarded
 
 
 def explain(error: BaseException) -> str | None:
     """One sentence for a mistake of the user's; ``None`` for a bug of ours."""
-    cause = error.__cause__
+    cause = error.__cause__ or error.__context__
     if isinstance(error, InstantiationException):
         # Hydra puts the key under the text of whatever the constructor said.
         key = re.search(r"^full_key: (.+)$", str(error), re.MULTILINE)

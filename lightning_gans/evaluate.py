@@ -11,6 +11,7 @@ from lightning_gans import config
 
 
 @hydra.main(version_base="1.3", config_path=str(config.CONF_DIR), config_name="evaluate")
+@config.told
 def evaluate(cfg: DictConfig) -> None:
     """Write the scores with their card as JSON."""
     if not cfg.checkpoint:

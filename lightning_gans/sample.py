@@ -9,6 +9,7 @@ from lightning_gans import config
 
 
 @hydra.main(version_base="1.3", config_path=str(config.CONF_DIR), config_name="sample")
+@config.told
 def sample(cfg: DictConfig) -> None:
     """Write images and their grid."""
     for key in ("n", "batch_size"):

@@ -11,8 +11,11 @@ from lightning_gans import config
 
 
 @hydra.main(version_base="1.3", config_path=str(config.CONF_DIR), config_name="train")
+@config.told
 def train(cfg: DictConfig) -> None:
     """Build, fit and sum up what the config describes."""
+    config.check_keys(cfg)
+
     from hydra.core.hydra_config import HydraConfig
 
     from lightning_gans.run import announce, build

@@ -57,6 +57,8 @@ class AdversarialModule(LightningModule):
         accumulate: Micro-batches whose gradients make one update.
         clip_grad: Largest norm of a player's gradient; ``None``: no clipping.
         ema: Averages the generator; the average is what samples and scores use. ``None``: no average.
+        reuse_fakes: Let the generator learn from the very samples that the discriminator has just seen, which saves a
+            forward pass; ``False``: from new ones. Needs ``accumulate`` = 1.
         channels_last: Keep convolutions in channels-last memory format.
         compile: Compile both networks with ``torch.compile``; penalties stay eager.
         seed: Every random number of a step is a function of this seed, the step and the position in the batch.
@@ -85,6 +87,7 @@ class AdversarialModule(LightningModule):
         accumulate: int = 1,
         clip_grad: float | None = None,
         ema: EMA | None = None,
+        reuse_fakes: bool = False,
         channels_last: bool = True,
         compile: bool = False,  # noqa: A002
         seed: int = 0,
@@ -95,6 +98,8 @@ class AdversarialModule(LightningModule):
                 raise ValueError(f"model.{key}={value}: must be >= 1")
         if batch_size % accumulate:
             raise ValueError(f"model.accumulate={accumulate}: must divide model.batch_size={batch_size}")
+        if reuse_fakes and accumulate > 1:
+            raise ValueError(f"model.reuse_fakes=true: needs model.accumulate=1, not {accumulate}; set it to false")
         if clip_grad is not None and clip_grad <= 0:
             raise ValueError(f"model.clip_grad={clip_grad}: must be > 0, or null")
         if penalty is not None and has_batch_norm(discriminator):
@@ -109,7 +114,7 @@ class AdversarialModule(LightningModule):
         self.optimizer_factories = {"g": g_optimizer, "d": d_optimizer}
         self.scheduler_factories = {"g": g_scheduler, "d": d_scheduler}
         self.batch_size, self.n_critic, self.accumulate, self.clip_grad = batch_size, n_critic, accumulate, clip_grad
-        self.compile_networks = compile
+        self.reuse_fakes, self.compile_networks = reuse_fakes, compile
         self.seed = seed
         self.iteration = 0  # generator updates done
         self.images_seen = 0  # real images shown to the discriminator, over all processes
@@ -119,6 +124,7 @@ class AdversarialModule(LightningModule):
             "g": [p for p in generator.parameters() if p.requires_grad],
             "d": [p for p in discriminator.parameters() if p.requires_grad],
         }
+        self._fake = torch.empty(0)  # the newest generated samples
         self._measured_at: int | None = None
         self._shared_rng = torch.Generator()
         if channels_last:
@@ -133,8 +139,9 @@ class AdversarialModule(LightningModule):
     def discriminator_loss(self, batch: Batch) -> Terms:
         """Weighted terms of the discriminator's loss on one chunk of the batch."""
         real = batch["image"]
-        with torch.no_grad():
-            fake = self.generator(*self.draw_inputs(len(real)))
+        with torch.set_grad_enabled(self.reuse_fakes):
+            self._fake = self.generator(*self.draw_inputs(len(real)))
+        fake = self._fake.detach()
         terms = self.objective.discriminator(self.discriminator(real), self.discriminator(fake))
         if self.penalty is not None:
             terms["penalty"] = self.penalty(self.discriminator, real, fake, self.uniform)
@@ -142,8 +149,9 @@ class AdversarialModule(LightningModule):
 
     def generator_loss(self, batch: Batch) -> Terms:
         """Weighted terms of the generator's loss on one chunk of the batch."""
-        fake = self.generator(*self.draw_inputs(len(batch["image"])))
-        return self.objective.generator(self.discriminator(fake))
+        if not self.reuse_fakes:
+            self._fake = self.generator(*self.draw_inputs(len(batch["image"])))
+        return self.objective.generator(self.discriminator(self._fake))
 
     def draw_inputs(self, n: int) -> tuple[Tensor, ...]:
         """Random inputs of the generator for this process's share of a training batch."""
@@ -171,6 +179,7 @@ class AdversarialModule(LightningModule):
         in_turn = [generator_update, critic_updates] if self.generator_first else [critic_updates, generator_update]
         for player, chunk in sum(in_turn, []):
             self.update(player, chunk)
+        self._fake = torch.empty(0)  # free the graph
         self.iteration += 1
         self.images_seen += plan.images
         if self.ema is not None:
@@ -182,8 +191,9 @@ class AdversarialModule(LightningModule):
         """One update of ``player`` ("d" or "g") while the other stands still."""
         loss = self.discriminator_loss if player == "d" else self.generator_loss
         for name, parameters in self._trainable.items():
+            wanted = name == player or (name == "g" and self.reuse_fakes)
             for parameter in parameters:
-                parameter.requires_grad_(name == player)
+                parameter.requires_grad_(wanted)
         micro_batches = split(batch, self.accumulate)
         for micro_batch in micro_batches:
             terms = loss(micro_batch)

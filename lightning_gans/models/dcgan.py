@@ -13,7 +13,6 @@ class DCGAN(AdversarialModule):
         D: -E[log s(D(x))] - E[log(1 - s(D(G(z))))]        G: -E[log s(D(G(z)))]
 
     by Adam at 2e-4 with beta1 0.5, batches of real and of generated images going through D separately, since its
-    batch norm sees them as two populations. Differs from the paper in z, which is normal as in the authors' released
-    code and not uniform, and in drawing new latents for the generator's update instead of reusing those of the
-    discriminator's.
+    batch norm sees them as two populations. As in the authors' released code z is normal, not uniform, and the
+    generator learns from the samples that the discriminator has just seen.
     """

@@ -30,6 +30,7 @@ class Generator(nn.Module):
         latent_dim: Length of the latent vector.
         base_channels: Feature maps before the last layer; they double at every halving of the map.
         max_channels: Most feature maps of a layer.
+        norm: ``batch`` as in the paper, or ``None``.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Generator(nn.Module):
         latent_dim: int = 100,
         base_channels: int = 64,
         max_channels: int = 1024,
+        norm: Literal["batch"] | None = "batch",
     ) -> None:
         super().__init__()
         check_image_size(image_size, *SIZES)
@@ -49,11 +51,9 @@ class Generator(nn.Module):
         layers: list[nn.Module] = []
         for index, (inputs, outputs) in enumerate(zip([latent_dim, *widths], widths, strict=False)):
             stride, padding = (1, 0) if index == 0 else (2, 1)
-            layers += [
-                nn.ConvTranspose2d(inputs, outputs, 4, stride, padding, bias=False),
-                nn.BatchNorm2d(outputs),
-                nn.ReLU(inplace=True),
-            ]
+            layers.append(nn.ConvTranspose2d(inputs, outputs, 4, stride, padding, bias=norm is None))
+            layers += [nn.BatchNorm2d(outputs)] if norm == "batch" else []
+            layers.append(nn.ReLU(inplace=True))
         layers += [nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.apply(normal_init)

@@ -1,0 +1,102 @@
+"""What every test shares: tiny runs on one thread."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from lightning_gans import build, compose
+from lightning_gans.config import CONF_DIR
+
+torch.set_num_threads(1)  # ten times as fast for tiny networks on a busy machine
+
+MODELS = sorted(path.stem for path in (CONF_DIR / "model").glob("*.yaml"))
+
+# Options that make a family tiny, beside the common ones; a family may do without.
+TINY_FAMILY = {
+    "dcgan": ["model.generator.base_channels=4", "model.discriminator.base_channels=4", "model.generator.latent_dim=8"]
+}
+TINY = [
+    "data=digits",
+    "data.image_size=16",
+    "data.limit=50",
+    "model.batch_size=8",
+    "trainer.accelerator=cpu",
+    "trainer.max_steps=4",
+    "trainer.log_every_n_steps=1",
+    "trainer.enable_progress_bar=false",
+    "+trainer.enable_model_summary=false",
+    "callbacks.evaluation=null",
+    "callbacks.samples=null",
+    "callbacks.stability.every_n_train_steps=2",
+]
+# Networks and optimisers whose training does not depend on how a batch is cut up.
+NO_BATCH_NORM = ["model.discriminator.norm=null", "model.generator.norm=null"]
+
+
+def sgd(rate):
+    """Both players by plain gradient descent."""
+    return [
+        override
+        for player in ("g", "d")
+        for override in (
+            f"model.{player}_optimizer._target_=torch.optim.SGD",
+            f"model.{player}_optimizer.lr={rate}",
+            f"~model.{player}_optimizer.betas",
+        )
+    ]
+
+
+EXACT = [*NO_BATCH_NORM, *sgd(0.05)]
+
+
+def tiny(model="dcgan"):
+    return [f"model={model}", *TINY, *TINY_FAMILY.get(model, [])]
+
+
+def run(folder, *overrides, model="dcgan", resume=None, tiny_options=True):
+    """Compose, build and fit; returns the run."""
+    made = build(compose(*(tiny(model) if tiny_options else []), *overrides), folder)
+    made.fit(resume)
+    return made
+
+
+def command(*arguments, cwd=None, env=None, timeout=120):
+    """Run ``python -m lightning_gans.X ...`` in a process of its own."""
+    own = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
+    return subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=cwd, env=own, capture_output=True, text=True, timeout=timeout
+    )
+
+
+def newest(folder):
+    """The content of a run's newest checkpoint."""
+    return torch.load(Path(folder, "checkpoints", "last.ckpt"), weights_only=True)
+
+
+def differences(a, b, path=""):
+    """Where two nested structures of tensors and plain values are not bit-identical."""
+    if isinstance(a, torch.Tensor):
+        return [] if isinstance(b, torch.Tensor) and torch.equal(a, b) else [path]
+    if isinstance(a, dict):
+        if a.keys() != b.keys():
+            return [f"{path}: {a.keys() ^ b.keys()}"]
+        return [d for key in a for d in differences(a[key], b[key], f"{path}.{key}")]
+    if isinstance(a, list | tuple):
+        if len(a) != len(b):
+            return [path]
+        return [d for i, (x, y) in enumerate(zip(a, b, strict=True)) for d in differences(x, y, f"{path}[{i}]")]
+    return [] if a == b else [f"{path}: {a} != {b}"]
+
+
+def assert_same_training(one, two):
+    """Weights, averages, optimisers and schedules of two checkpoints are bit-identical."""
+    for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step"):
+        assert differences(one[key], two[key], key) == []
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)

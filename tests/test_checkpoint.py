@@ -1,0 +1,184 @@
+"""Checkpoints: trust, damage, atomic writing, disks."""
+
+import errno
+import shutil
+
+import lightning_gans
+import pytest
+import torch
+from conftest import compose, newest, run, tiny
+from lightning_gans import build, checkpoint
+from lightning_gans.callbacks.stability import DivergedError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("run")
+    run(path)
+    return path
+
+
+def tampered(folder, tmp_path, change):
+    content = newest(folder)
+    change(content["config"]["resolved"]["model"])
+    torch.save(content, tmp_path / "tampered.ckpt")
+    return tmp_path / "tampered.ckpt"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "subprocess.Popen",
+        "lightning_gans.models.base.copy.deepcopy",  # starts like ours, resolves to something else
+        "lightning_gans.checkpoint.os.system",
+        "lightning_gans.checkpoint.load",  # ours, but no network, optimiser or objective
+        "torch.hub.load",
+        "torch.nn.utils.clip_grad_norm_",
+    ],
+)
+def test_untrusted_names_are_refused(folder, tmp_path, target):
+    path = tampered(folder, tmp_path, lambda model: model["generator"].update(_target_=target))
+    with pytest.raises(ValueError, match="is not trusted"):
+        lightning_gans.load(path)
+
+
+def test_interpolations_are_refused(folder, tmp_path):
+    path = tampered(folder, tmp_path, lambda model: model.update(seed="${oc.env:HOME}"))
+    with pytest.raises(ValueError, match="not resolved"):
+        lightning_gans.load(path)
+
+
+def test_own_networks_need_trust(folder, tmp_path, monkeypatch):
+    (tmp_path / "my_networks.py").write_text(
+        "from lightning_gans.networks.dcgan import Generator\nclass Mine(Generator):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    path = tampered(folder, tmp_path, lambda model: model["generator"].update(_target_="my_networks.Mine"))
+    with pytest.raises(ValueError, match=r"my_networks\.Mine.*trust"):
+        lightning_gans.load(path)
+    loaded = lightning_gans.load(path, trust=["my_networks"])
+    assert type(loaded.generator).__name__ == "Mine"
+
+
+def test_code_in_a_pickle_never_runs(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    torch.save({"state_dict": {}, "config": Evil()}, tmp_path / "evil.ckpt")
+    with pytest.raises(ValueError, match="not a readable checkpoint"):
+        checkpoint.read(tmp_path / "evil.ckpt")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])
+def test_damaged_files_are_named(folder, tmp_path, content):
+    whole = (folder / "checkpoints" / "last.ckpt").read_bytes()
+    path = tmp_path / "damaged.ckpt"
+    path.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    with pytest.raises(ValueError, match=r"damaged\.ckpt: not a readable checkpoint"):
+        lightning_gans.load(path)
+
+
+def test_a_state_dict_alone_is_not_a_checkpoint(tmp_path):
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "weights.ckpt")
+    with pytest.raises(ValueError, match="not a checkpoint of lightning_gans"):
+        checkpoint.read(tmp_path / "weights.ckpt")
+
+
+def test_a_module_without_config_says_so(folder, tmp_path):
+    content = newest(folder)
+    content["config"] = None
+    torch.save(content, tmp_path / "bare.ckpt")
+    with pytest.raises(ValueError, match="holds no config"):
+        lightning_gans.load(tmp_path / "bare.ckpt")
+
+
+class FullDisk:
+    """``torch.save`` that fills the disk from the nth call on."""
+
+    def __init__(self, monkeypatch, works_for, error):
+        self.calls, self.works_for, self.error, self.save = 0, works_for, error, torch.save
+        monkeypatch.setattr(torch, "save", self)
+
+    def __call__(self, content, file):
+        self.calls += 1
+        if self.calls > self.works_for:
+            file.write(b"half")
+            raise self.error
+        self.save(content, file)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("write failed")])
+def test_a_full_disk_loses_no_earlier_checkpoint(tmp_path, monkeypatch, error):
+    """Intervals warn and go on; the last save is an error; what was there stays and can be loaded."""
+    disk = FullDisk(monkeypatch, 2, error)
+    with pytest.warns(UserWarning, match=r"could not save .*step-000003\.ckpt.*earlier checkpoints are untouched"):
+        with pytest.raises(RuntimeError, match=r"could not save .*step-000005\.ckpt"):
+            run(tmp_path, "trainer.max_steps=5", "callbacks.checkpoint.every_n_train_steps=1")
+    assert disk.calls == 5 + 1 - 1 + 0 or disk.calls >= 5
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [
+        "last.ckpt",
+        "step-000001.ckpt",
+        "step-000002.ckpt",
+    ]
+    assert lightning_gans.load(tmp_path).iteration == 2
+
+
+def test_too_little_disk_is_said_before_training(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    with pytest.raises(ValueError, match=r"MB of disk are free, checkpoints need about"):
+        run(tmp_path)
+
+
+def test_keeps_the_newest_and_the_best(tmp_path):
+    run(
+        tmp_path,
+        "trainer.max_steps=5",
+        "callbacks.checkpoint.every_n_train_steps=1",
+        "callbacks.evaluation={_target_: lightning_gans.callbacks.evaluation.Evaluation, every_n_train_steps: 1, n: 20}",
+    )
+    files = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    assert files == {"step-000004.ckpt", "step-000005.ckpt", "last.ckpt", "best.ckpt"}
+    import json
+
+    scores = {
+        int(path.stem[5:]): json.loads(path.read_text())["scores"]["fd_digits"]
+        for path in (tmp_path / "scores").iterdir()
+    }
+    best = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)
+    assert best["global_step"] == min(scores, key=scores.get)
+    assert newest(tmp_path)["global_step"] == 5
+
+
+def test_diverging_names_step_term_and_last_good_checkpoint(tmp_path):
+    made = build(
+        compose(*tiny(), "trainer.max_steps=8", "callbacks.checkpoint.every_n_train_steps=2",
+                "callbacks.stability.every_n_train_steps=4"),
+        tmp_path,
+    )
+    loss = made.model.generator_loss
+
+    def broken(batch):
+        factor = float("nan") if made.model.iteration == 2 else 1.0  # in the third update
+        return {name: term * factor for name, term in loss(batch).items()}
+
+    made.model.generator_loss = broken
+    with pytest.raises(RuntimeError, match=r"") as caught:
+        made.fit()
+    assert isinstance(caught.value, DivergedError)
+    message = str(caught.value)
+    assert "train/g_adversarial not finite at generator update 3" in message
+    assert str(tmp_path / "checkpoints" / "last.ckpt") in message
+    assert newest(tmp_path)["global_step"] == 2
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path):
+    made = build(compose(*tiny(), "callbacks.stability=null"), tmp_path)
+    with torch.no_grad():
+        made.model.discriminator.layers[0].weight.fill_(float("nan"))
+    with pytest.raises(RuntimeError, match=r"is not finite after generator update 4; nothing was saved"):
+        made.fit()
+    assert not list((tmp_path / "checkpoints").glob("*.ckpt"))

@@ -1,0 +1,226 @@
+"""Mistakes end in one clear message before any data is touched; what is right is shown whole."""
+
+import inspect
+import time
+
+import hydra
+import pytest
+import yaml
+from conftest import MODELS, command, tiny
+from lightning_gans import build, compose
+from lightning_gans.config import CONF_DIR, _read_signature, _targets, check, explain, quote_paths, resume_arguments, typed
+from omegaconf import OmegaConf
+
+CHOICES = [
+    f"{group.name}={path.stem}"
+    for group in CONF_DIR.iterdir()
+    if group.is_dir() and group.name not in ("common", "experiment", "sweep")
+    for path in sorted(group.glob("*.yaml"))
+]
+EXPERIMENTS = sorted(path.stem for path in (CONF_DIR / "experiment").glob("*.yaml"))
+SWEEPS = sorted(path.stem for path in (CONF_DIR / "sweep").glob("*.yaml"))
+
+
+@pytest.fixture
+def own_configs(tmp_path):
+    """A user's own folder of configs, with a mistake of each kind."""
+    files = {
+        "experiment/root.yaml": {"modell": 1},
+        "experiment/key.yaml": {"model": {"n_critics": 2}},
+        "experiment/foreign.yaml": {"model": {"g_optimizer": {"learning_rate": 2}}},
+        "experiment/kind.yaml": {"seed": "abc"},
+        "model/mine.yaml": {"defaults": ["dcgan", "_self_"], "batch_size": 16},
+    }
+    for name, content in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        header = "# @package _global_\n" if name.startswith("experiment") else ""
+        path.write_text(header + yaml.safe_dump(content))
+    return tmp_path
+
+
+# What is typed, and what the one message must name.
+FAST = [
+    (["model=wgn"], ["model=wgn", "Allowed: dcgan"]),
+    (["data=digitz"], ["data=digitz", "Did you mean 'digits'", "mnist"]),
+    (["experiment=nothing"], ["experiment=nothing", "dcgan_celeba64"]),
+    (["modle=dcgan"], ["modle", "Did you mean 'model'", "Allowed:"]),
+    (["+modle=dcgan"], ["modle", "Did you mean 'model'"]),
+    (["model.n_critics=2"], ["model.n_critics", "Did you mean 'n_critic'", "batch_size"]),
+    (["+model.n_critics=2"], ["model.n_critics", "Did you mean 'n_critic'"]),
+    (["model.generator.depth=2"], ["model.generator.depth", "base_channels"]),
+    (["trainer.max_step=2"], ["trainer.max_step", "Did you mean 'max_steps'"]),
+    (["trainer.gradient_clip_val=1"], ["trainer.gradient_clip_val", "model.clip_grad"]),
+    (["+trainer.accumulate_grad_batches=2"], ["trainer.accumulate_grad_batches", "model.accumulate"]),
+    (["seed=abc"], ["seed", "abc", "Integer"]),
+    (["seed=[1"], ["[1"]),
+    (["data=folder"], ["data.root", "missing"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "named"), FAST, ids=lambda x: " ".join(x)[:40])
+def test_wrong_choices_and_keys_answer_before_torch(tmp_path, arguments, named):
+    poison = tmp_path / "torch"  # importing torch would end in another message
+    poison.mkdir()
+    (poison / "__init__.py").write_text("raise RuntimeError('torch was imported')")
+    started = time.monotonic()
+    made = command("lightning_gans.train", *arguments, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
+    assert time.monotonic() - started < 20  # about one second; generous on a busy machine
+    check_message(made, named)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.parent != poison]
+
+
+@pytest.mark.parametrize(
+    ("choice", "named"),
+    [
+        ("root", ["modell", "Did you mean 'model'"]),
+        ("key", ["model.n_critics", "Did you mean 'n_critic'"]),
+        ("kind", ["seed", "abc"]),
+    ],
+)
+def test_mistakes_in_an_experiment_file(own_configs, choice, named):
+    made = command("lightning_gans.train", f"--config-dir={own_configs}", f"experiment={choice}", cwd=own_configs)
+    check_message(made, named)
+    assert not (own_configs / "outputs").exists() or not list((own_configs / "outputs").rglob("*.yaml"))
+
+
+def check_message(made, named):
+    assert made.returncode == 1, made.stdout + made.stderr
+    assert "Traceback" not in made.stderr
+    lines = [line for line in made.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1, made.stderr
+    for words in named:
+        assert words in lines[0], lines[0]
+
+
+def test_mistakes_that_need_torch_are_told_the_same_way(own_configs):
+    made = command("lightning_gans.train", f"--config-dir={own_configs}", "experiment=foreign", cwd=own_configs)
+    check_message(made, ["model.g_optimizer.learning_rate", "Allowed:", "lr"])
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("data.image_size=33", ["data.image_size=33", "nearest is 32"]),
+        ("data.image_size=big", ["data.image_size=big", "valid integer"]),
+        ("data.channels=0", ["channels=0", ">= 1"]),
+        ("model.n_critic=two", ["model.n_critic=two", "valid integer"]),
+        ("model.clip_grad=yes please", ["model.clip_grad=yes please", "valid number"]),
+        ("model.discriminator.norm=batsch", ["model.discriminator.norm=batsch", "'batch', 'instance' or 'spectral'"]),
+        ("model.compile=maybe", ["model.compile=maybe", "valid boolean"]),
+        ("trainer.max_steps=many", ["trainer.max_steps=many", "valid integer"]),
+        ("callbacks.checkpoint.keep=0", ["callbacks.checkpoint.keep=0", ">= 1, or null"]),
+        ("callbacks.checkpoint.every_n_train_steps=0", ["every_n_train_steps=0"]),
+        ("data.num_workers=-1", ["data.num_workers=-1", ">= 0"]),
+        ("data.limit=0", ["data.limit=0"]),
+        ("model._target_=lightning_gans.models.dcgan.DCGANN", ["DCGANN"]),
+        ("model._target_=lightning_gans.models.nothing.X", ["lightning_gans.models.nothing"]),
+        ("model.g_optimizer._target_=torch.optim.Adamm", ["torch.optim.Adamm"]),
+        ("seed=-1", ["seed=-1", "from 0"]),
+        ("trainer.precision=fp8", ["fp8"]),
+    ],
+)
+def test_types_and_ranges(tmp_path, override, named, monkeypatch):
+    from lightning_gans.data.digits import Digits
+
+    monkeypatch.setattr(Digits, "load", lambda self: pytest.fail("data was touched"))
+    with pytest.raises(Exception, match="") as caught:
+        build(compose(*tiny(), override), tmp_path)
+    message = explain(caught.value)
+    for words in named:
+        assert words in message, message
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_kind_of_data_is_refused_by_name(tmp_path, monkeypatch):
+    from lightning_gans.models.dcgan import DCGAN
+
+    monkeypatch.setattr(DCGAN, "accepts", ("paired",))
+    with pytest.raises(ValueError, match="data=digits is of kind labelled; DCGAN takes paired"):
+        build(compose(*tiny()), tmp_path)
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_composes(choice):
+    cfg = compose(choice, *(["data.root=x"] if choice == "data=folder" else []))
+    assert OmegaConf.to_container(cfg, resolve=True)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_composes_and_instantiates(tmp_path, experiment):
+    made = build(compose(f"experiment={experiment}", "data.root=x", "trainer.accelerator=cpu"), tmp_path)
+    assert made.model.plan(0).images > 0
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_every_sweep_composes(sweep):
+    assert compose(f"sweep={sweep}").seed == 0
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_argument_of_our_classes_stands_in_the_config(model):
+    """So that it can be set without a plus, is shown by --cfg job, and is checked before torch is imported."""
+    cfg = compose(f"model={model}")
+    for path, node in _targets(cfg, ""):
+        target = node["_target_"]
+        if target.startswith("lightning_gans.") and not path.startswith("logger"):
+            arguments = _read_signature(target)
+            imported = list(inspect.signature(hydra.utils.get_object(target)).parameters)
+            assert set(imported) - {"options"} <= set(arguments), target
+            optional_parts = {"a", "b", "c"}  # of objectives, which other objectives do not share
+            missing = set(arguments) - set(node) - optional_parts
+            assert not missing, f"{path}: {missing}"
+
+
+def test_cfg_job_shows_the_whole_run():
+    made = command("lightning_gans.train", "--cfg", "job", "--resolve", "model.batch_size=7")
+    assert made.returncode == 0, made.stderr
+    shown = yaml.safe_load(made.stdout)
+    assert shown["model"]["batch_size"] == 7
+    assert shown["model"]["generator"]["image_size"] == shown["data"]["image_size"] == 32
+    assert set(shown) >= {"data", "model", "trainer", "callbacks", "logger", "seed"}
+
+
+def test_own_configs(own_configs):
+    made = command("lightning_gans.train", "--config-dir", str(own_configs), "model=mine", "--cfg", "job")
+    assert made.returncode == 0, made.stderr
+    assert yaml.safe_load(made.stdout)["model"]["batch_size"] == 16
+
+
+def test_fast_dev_run(tmp_path):
+    """One update, with scores and a grid, in a few seconds; no checkpoint stays."""
+    made = command("lightning_gans.train", *tiny(), "trainer.fast_dev_run=true", f"hydra.run.dir={tmp_path / 'run'}")
+    assert made.returncode == 0, made.stderr
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_callbacks_can_be_switched_off(tmp_path):
+    made = build(compose(*tiny(), "callbacks.checkpoint=null", "logger=none"), tmp_path)
+    made.fit()
+    assert made.trainer.global_step == 4
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+@pytest.mark.parametrize("value", ["my run (1)/a=b.ckpt", 'with "quotes", and commas', "plain.ckpt", "a$b{c}"])
+def test_paths_reach_us_as_typed(value):
+    arguments = quote_paths([f"checkpoint={value}", f"out={value}", "n=3"])
+    assert quote_paths(arguments) == arguments
+    assert typed(arguments, "checkpoint") == value
+    cfg = compose(f"checkpoint={value}", f"out={value}", config="sample")
+    assert cfg.checkpoint == cfg.out == value
+
+
+def test_resume_arguments_are_stable():
+    """Processes that are started again with what we made of the arguments see the same config."""
+    source = {"model": {"a": 1}, "logger": {"csv": {}}, "seed": 1}
+    once = resume_arguments(["resume=x", "logger=wandb", "seed=2"], source, None)
+    assert once == ["resume=x", "+logger=wandb", "seed=2", "--config-name=resumed"]
+    assert resume_arguments(once, source, None) == once
+
+
+def test_check_is_part_of_building():
+    cfg = compose(*tiny())
+    OmegaConf.set_struct(cfg, False)
+    cfg.model.n_critics = 3
+    with pytest.raises(ValueError, match="n_critics"):
+        check(cfg)

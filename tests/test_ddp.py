@@ -1,0 +1,133 @@
+"""Several processes in place of one, over gloo."""
+
+import json
+
+import pytest
+import torch
+from conftest import EXACT, NO_BATCH_NORM, assert_same_training, command, differences, newest, run, sgd, tiny
+from lightning_gans import build, compose
+from lightning_gans.config import explain
+
+TWO = ["trainer.devices=2", "trainer.max_steps=10"]
+PENALTY = "model.penalty={_target_: lightning_gans.penalties.GradientPenalty}"
+EVALUATION = "callbacks.evaluation={_target_: lightning_gans.callbacks.evaluation.Evaluation, "
+EVALUATION += "every_n_train_steps: 5, n: 37, metrics: [frechet]}"
+
+
+def train_two(folder, *options):
+    made = command("lightning_gans.train", *tiny(), *TWO, *options, f"hydra.run.dir={folder}")
+    assert made.returncode == 0, made.stdout + made.stderr
+    return newest(folder)
+
+
+@pytest.mark.parametrize(
+    "options", [["model.n_critic=2"], [PENALTY, "model.clip_grad=0.5"]], ids=["plain", "penalty_and_clipping"]
+)
+def test_two_processes_hold_the_weights_of_one(tmp_path, options):
+    """Ten steps on the joint batch, noise included; FID over two ranks equals FID over one."""
+    options = [*EXACT, *options, EVALUATION]
+    two = train_two(tmp_path / "two", *options)
+    run(tmp_path / "one", *options, "trainer.max_steps=10")
+    one = newest(tmp_path / "one")
+    assert one["global_step"] == two["global_step"] == 10
+    for name, value in one["state_dict"].items():
+        if isinstance(value, torch.Tensor):
+            torch.testing.assert_close(two["state_dict"][name], value, rtol=0, atol=1e-5, msg=name)
+    cards = [json.loads((tmp_path / k / "scores" / "step-000010.json").read_text()) for k in ("one", "two")]
+    assert cards[0]["n"] == cards[1]["n"] == 37
+    assert cards[0]["n_real"] == cards[1]["n_real"] == 50
+    assert cards[0]["scores"]["fd_digits"] == pytest.approx(cards[1]["scores"]["fd_digits"], rel=1e-3)
+
+
+RANKS = """
+import sys, torch
+import torch.distributed as dist
+from conftest import tiny
+from lightning.pytorch import Callback
+from lightning_gans import build, compose
+
+class Compare(Callback):
+    def on_train_batch_end(self, trainer, pl_module, *_):
+        weights = torch.cat([p.detach().flatten() for p in pl_module.parameters()])
+        both = [torch.empty_like(weights) for _ in range(2)]
+        dist.all_gather(both, weights)
+        assert torch.equal(*both), f"ranks differ after step {trainer.global_step}"
+        pl_module._shared_rng.manual_seed(5)
+        mine = pl_module.normal(4, 3).contiguous()
+        slices = [torch.empty_like(mine) for _ in range(2)]
+        dist.all_gather(slices, mine)
+        whole = torch.randn(8, 3, generator=torch.Generator().manual_seed(5))
+        assert torch.equal(slices[0], whole[0::2]) and torch.equal(slices[1], whole[1::2])
+        local = torch.rand(3)
+        own = [torch.empty_like(local) for _ in range(2)]
+        dist.all_gather(own, local)
+        assert not torch.equal(*own)  # dropout and the like differ between processes
+        print(f"rank {trainer.global_rank} step {trainer.global_step} agrees", flush=True)
+
+made = build(compose(*tiny(), "trainer.devices=2", *sys.argv[2:]), sys.argv[1])
+made.trainer.callbacks.append(Compare())
+made.fit()
+"""
+
+
+def test_ranks_agree_bit_for_bit_and_share_the_global_noise(tmp_path):
+    (tmp_path / "ranks.py").write_text(RANKS)
+    import os
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
+    made = subprocess.run(
+        [sys.executable, str(tmp_path / "ranks.py"), str(tmp_path / "run"), "trainer.max_steps=3"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert made.stdout.count("agrees") == 6
+
+
+@pytest.mark.slow
+def test_resume_on_two_processes_is_exact_under_torchrun_too(tmp_path):
+    """With batch norm; half by our launcher and half by torchrun."""
+    whole = train_two(tmp_path / "whole")
+    half = train_two(tmp_path / "half", "trainer.max_steps=5")
+    assert half["global_step"] == 5
+    launcher = ["torch.distributed.run", "--nproc_per_node=2", "--master_port=29617", "-m", "lightning_gans.train"]
+    made = command(*launcher, f"resume={tmp_path / 'half'}", "trainer.max_steps=10")
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert_same_training(whole, newest(tmp_path / "half"))
+
+
+def test_early_stop_and_best_checkpoint_on_two_processes_do_not_hang(tmp_path):
+    """No learning: the second evaluation brings no gain and ends the training on both."""
+    patient = EVALUATION.replace("every_n_train_steps: 5", "every_n_train_steps: 2, patience: 1")
+    content = train_two(tmp_path, *NO_BATCH_NORM, *sgd(0.0), patient)
+    assert content["global_step"] == 4
+    assert (tmp_path / "checkpoints" / "best.ckpt").is_file()
+
+
+def test_batch_must_divide_by_the_processes(tmp_path):
+    with pytest.raises(ValueError, match=r"model\.batch_size=8: must divide by 3 processes"):
+        build(compose(*tiny(), "trainer.devices=3"), tmp_path)
+
+
+def test_multirun_with_several_processes_is_refused(tmp_path):
+    made = command("lightning_gans.train", "-m", *tiny(), *TWO, "seed=1,2", f"hydra.sweep.dir={tmp_path}")
+    assert made.returncode == 1
+    assert "a multirun cannot start 2 processes a job" in made.stderr
+    assert "Traceback" not in made.stderr
+
+
+def test_multirun_on_one_process_keeps_jobs_apart(tmp_path):
+    made = command("lightning_gans.train", "-m", *tiny(), "seed=1,2", f"hydra.sweep.dir={tmp_path}")
+    assert made.returncode == 0, made.stderr
+    jobs = [newest(tmp_path / job) for job in "01"]
+    assert [job["config"]["resolved"]["seed"] for job in jobs] == [1, 2]
+    assert differences(jobs[0]["state_dict"], jobs[1]["state_dict"])
+
+
+def test_explain_is_one_line():
+    assert "\n" not in explain(ValueError("two\nlines"))

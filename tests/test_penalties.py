@@ -1,0 +1,81 @@
+"""Gradient penalties against the closed forms of linear and quadratic critics."""
+
+import pytest
+import torch
+from lightning_gans.penalties import R1, R2, GradientPenalty, input_gradients
+
+W = torch.tensor([3.0, -4.0], dtype=torch.float32)  # |w| = 5
+
+
+def uniform(*shape):
+    return torch.rand(*shape)
+
+
+def linear(weight):
+    return lambda x: x.flatten(1) @ weight
+
+
+@pytest.mark.parametrize(
+    ("penalty", "value", "slope"),
+    [
+        (GradientPenalty(weight=10), lambda n: 10 * (n - 1) ** 2, lambda n: 20 * (n - 1)),
+        (GradientPenalty(weight=2, one_sided=True), lambda n: 2 * max(0, n - 1) ** 2, lambda n: 4 * max(0, n - 1)),
+        (GradientPenalty(weight=1, target=0), lambda n: n**2, lambda n: 2 * n),
+        (R1(weight=3), lambda n: 1.5 * n**2, lambda n: 3 * n),
+        (R2(weight=3), lambda n: 1.5 * n**2, lambda n: 3 * n),
+    ],
+)
+@pytest.mark.parametrize("scale", [0.1, 1.0])
+def test_linear_critic(penalty, value, slope, scale):
+    weight = (W * scale).requires_grad_(True)
+    norm = 5 * scale
+    loss = penalty(linear(weight), torch.randn(6, 2), torch.randn(6, 2), uniform)
+    assert loss.item() == pytest.approx(value(norm), rel=1e-5)
+    (gradient,) = torch.autograd.grad(loss, weight)
+    expected = slope(norm) * W / 5
+    torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_quadratic_critic_tells_where_it_is_measured():
+    """For D(x) = |x|^2 / 2 the gradient is x itself."""
+    critic = lambda x: x.flatten(1).square().sum(1) / 2  # noqa: E731
+    real, fake = torch.randn(5, 3, 2, 2), torch.randn(5, 3, 2, 2)
+    torch.testing.assert_close(R1(2.0)(critic, real, fake, uniform), real.flatten(1).square().sum(1).mean())
+    torch.testing.assert_close(R2(2.0)(critic, real, fake, uniform), fake.flatten(1).square().sum(1).mean())
+    halves = lambda n, *rest: torch.full((n, *rest), 0.25)  # noqa: E731
+    between = 0.25 * real + 0.75 * fake
+    expected = 10 * (between.flatten(1).norm(dim=1) - 1).square().mean()
+    torch.testing.assert_close(GradientPenalty()(critic, real, fake, halves), expected)
+
+
+def test_one_number_per_sample_and_norm_per_sample():
+    shapes = []
+
+    def watched(*shape):
+        shapes.append(shape)
+        return torch.rand(*shape)
+
+    weights = torch.tensor([1.0, 3.0])  # critic whose gradient norm differs between samples
+    critic = lambda x: x.flatten(1).sum(1) * weights / 2.0  # noqa: E731
+    per_sample = GradientPenalty().per_sample(critic, torch.zeros(2, 1, 2, 2), torch.zeros(2, 1, 2, 2), watched)
+    assert shapes == [(2, 1, 1, 1)]
+    assert per_sample.tolist() == pytest.approx([0.0, 4.0])  # norms 1 and 3
+
+
+def test_reaches_the_critic_under_autocast_in_full_precision():
+    critic = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.Flatten(), torch.nn.Linear(16, 1))
+    x = torch.randn(4, 1, 4, 4)
+    plain = input_gradients(critic, x)
+    with torch.autocast("cpu", torch.bfloat16):
+        under = input_gradients(critic, x.bfloat16().float())
+        loss = R1()(critic, x, x, uniform)
+    assert under.dtype == torch.float32
+    torch.testing.assert_close(input_gradients(critic, x.bfloat16().float()), under)
+    assert plain.shape == (4, 16)
+    loss.backward()
+    assert critic[0].weight.grad.abs().sum() > 0
+
+
+def test_negative_weight_is_refused():
+    with pytest.raises(ValueError, match=r"penalty\.weight=-1.*>= 0"):
+        R1(-1)

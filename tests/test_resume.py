@@ -1,0 +1,164 @@
+"""A run that stops at any step and is resumed ends bit-identical to one that never stopped."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import assert_same_training, command, newest, run, tiny
+from lightning_gans.checkpoint import find
+
+LINEAR = "{_target_: torch.optim.lr_scheduler.LinearLR, _partial_: true, end_factor: 0.1, total_iters: 9}"
+FULL = [
+    "trainer.max_steps=9",
+    "callbacks.checkpoint.every_n_train_steps=1",
+    "callbacks.checkpoint.keep=null",
+    f"model.g_scheduler={LINEAR}",
+    f"model.d_scheduler={LINEAR}",
+    "data.flip=true",
+]
+SLOW = "data.limit=1797"  # a stop far from the end
+
+
+@pytest.mark.parametrize("n_critic", [1, 5])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_resumed_in_a_new_process_state_equals_unbroken(tmp_path, n_critic, workers):
+    """Steps 3 and 7 lie inside and beyond the first pass over 50 images; the resumed run makes its own checkpoints."""
+    options = [*FULL, f"model.n_critic={n_critic}", f"data.num_workers={workers}"]
+    whole = run(tmp_path / "whole", *options)
+    for stop in (3, 7):
+        folder = tmp_path / f"resumed-{stop}"
+        (folder / "checkpoints").mkdir(parents=True)
+        shutil.copy(tmp_path / "whole" / "checkpoints" / f"step-{stop:06d}.ckpt", folder / "checkpoints")
+        torch.manual_seed(stop)  # whatever state the process is in
+        again = run(folder, *options, resume=str(folder))
+        assert again.model.iteration == 9
+        assert_same_training(newest(tmp_path / "whole"), newest(folder))
+    assert whole.model.images_seen == 9 * 8 * n_critic
+
+
+def test_watching_does_not_disturb_training(tmp_path):
+    """Grids, scores, logs and checkpoints at every step leave the weights as they are."""
+    run(tmp_path / "quiet", "trainer.max_steps=6", "callbacks.stability=null", "logger=none")
+    run(
+        tmp_path / "watched",
+        "trainer.max_steps=6",
+        "callbacks.samples={_target_: lightning_gans.callbacks.samples.SampleGrid, every_n_train_steps: 1, n: 4}",
+        "callbacks.evaluation={_target_: lightning_gans.callbacks.evaluation.Evaluation, every_n_train_steps: 2, n: 8}",
+        "callbacks.checkpoint.every_n_train_steps=1",
+    )
+    assert_same_training(newest(tmp_path / "quiet"), newest(tmp_path / "watched"))
+
+
+def test_budget_may_change(tmp_path):
+    run(tmp_path / "whole", "trainer.max_steps=6")
+    run(tmp_path / "short", "trainer.max_steps=4")
+    run(tmp_path / "short", "trainer.max_steps=6", resume=str(tmp_path / "short"))
+    assert_same_training(newest(tmp_path / "whole"), newest(tmp_path / "short"))
+
+
+def test_csv_continues(tmp_path):
+    run(tmp_path, "trainer.max_steps=4")
+    run(tmp_path, "trainer.max_steps=6", resume=str(tmp_path))
+    rows = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert len(rows) == 1 + 6
+    step = rows[0].split(",").index("step")
+    assert [int(float(row.split(",")[step])) for row in rows[1:]] == [1, 2, 3, 4, 5, 6]
+
+
+def test_other_shapes_are_refused_by_name(tmp_path):
+    run(tmp_path)
+    with pytest.raises(ValueError, match=r"model\.generator\.layers\.0\.weight is .* in the checkpoint"):
+        run(tmp_path, "model.generator.base_channels=8", resume=str(tmp_path))
+
+
+def test_newest_of_a_folder(tmp_path):
+    run(tmp_path, "trainer.max_steps=3")
+    assert find(tmp_path) == tmp_path / "checkpoints" / "last.ckpt"
+    (tmp_path / "checkpoints" / "last.ckpt").unlink()
+    assert find(tmp_path).name == "step-000003.ckpt"
+    with pytest.raises(FileNotFoundError, match="no checkpoint there"):
+        find(tmp_path / "nowhere")
+
+
+def started(folder, *options):
+    """A training in a process of its own, waited for until it has saved some steps."""
+    arguments = [sys.executable, "-m", "lightning_gans.train", *tiny(), *options, f"hydra.run.dir={folder}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    deadline = time.monotonic() + 120
+    while len(list(Path(folder).glob("checkpoints/step-*.ckpt"))) < 3:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
+
+
+MANY = [
+    SLOW,
+    "trainer.max_steps=400",
+    "callbacks.checkpoint.every_n_train_steps=7",
+    "callbacks.checkpoint.keep=null",
+    "logger=none",
+]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """The same training without a stop, up to a little beyond where the others are stopped."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    run(folder, *MANY)
+    return newest(folder)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=lambda x: str(x)
+)
+def test_stopped_by_a_signal_and_resumed_from_the_command_line(tmp_path, unbroken, number, code):
+    folder = tmp_path / "my run (1)"  # as people name folders
+    process = started(folder, *MANY)
+    process.send_signal(number)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == code, output
+    stopped = newest(folder)["global_step"]
+    assert stopped < 400, "the training had ended before the signal came"
+    if number != signal.SIGKILL:
+        assert "resume=" in output
+    resumed = command("lightning_gans.train", f"resume={folder}")
+    assert resumed.returncode == 0, resumed.stderr
+    assert_same_training(unbroken, newest(folder))
+    assert not list(Path(folder).glob("checkpoints/*.tmp")) or number == signal.SIGKILL
+
+
+def test_resume_takes_only_what_was_typed(tmp_path):
+    """The checkpoint's config holds, its interpolations live on, and mistakes are refused."""
+    first = command("lightning_gans.train", *tiny(), f"hydra.run.dir={tmp_path / 'run'}", "model.batch_size=10")
+    assert first.returncode == 0, first.stderr
+    again = command(
+        "lightning_gans.train", f"resume={tmp_path / 'run'}", "trainer.max_steps=6", "seed=3", "logger=tensorboard"
+    )
+    assert again.returncode == 0, again.stderr
+    config = newest(tmp_path / "run")["config"]["resolved"]
+    assert config["model"]["batch_size"] == 10
+    assert config["trainer"]["max_steps"] == 6
+    assert config["model"]["seed"] == config["data"]["seed"] == 3
+    assert list(config["logger"]) == ["tensorboard"]
+    assert list((tmp_path / "run" / "tensorboard").glob("events*"))
+    for typed, message in [
+        ("trainer.max_stepss=6", "Did you mean 'max_steps'"),
+        ("experiment=dcgan_lsun64", "cannot be combined with resume"),
+    ]:
+        wrong = command("lightning_gans.train", f"resume={tmp_path / 'run'}", typed)
+        assert wrong.returncode == 1
+        assert message in wrong.stderr
+        assert "Traceback" not in wrong.stderr
+    missing = command("lightning_gans.train", f"resume={tmp_path / 'nothing here'}")
+    assert missing.returncode == 1
+    assert "no checkpoint there" in missing.stderr
