@@ -60,8 +60,9 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     file = find(path)
     try:
         content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
-        raise ValueError(f"{file}: not a readable checkpoint ({str(error).splitlines()[0]})") from error
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, OSError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(f"{file}: not a readable checkpoint ({reason})") from error
     if not isinstance(content, dict) or "state_dict" not in content:
         raise ValueError(f"{file}: not a checkpoint of lightning_gans")
     if not content.get("config"):

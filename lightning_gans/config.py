@@ -273,7 +273,7 @@ def _check_type(path: str, value: Any, hint: Any) -> None:
         raise ValueError(f"{path}={value}: {'; or '.join(reasons)}") from error
 
 
-def unknown(path: str, name: str, allowed: typing.Iterable[str]) -> str:
+def unknown(path: str, name: str, allowed: typing.Iterable[object]) -> str:
     """One sentence for a name that does not exist: what it is, what is near, what is allowed."""
     if path in REPLACED:
         return f"{path}: not available here; use {REPLACED[path]}"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
-from lightning.pytorch.loggers.logger import rank_zero_experiment
 from torch import Tensor
 
 
@@ -27,7 +27,7 @@ class CSV(CSVLogger):
     @rank_zero_experiment
     def experiment(self) -> ExperimentWriter:
         """The writer of the file."""
-        if self._experiment is None:
+        if not isinstance(self._experiment, _ContinuingWriter):
             self._experiment = _ContinuingWriter(self.log_dir)
         return self._experiment
 

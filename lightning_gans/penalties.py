@@ -81,7 +81,7 @@ class GradientPenalty(Penalty):
         u = uniform(len(real), *[1] * (real.dim() - 1))
         norms = input_gradients(critic, torch.lerp(fake.float(), real.float(), u)).norm(dim=1)
         excess = norms - self.target
-        return (excess.relu() if self.one_sided else excess).square()
+        return torch.square(excess.relu() if self.one_sided else excess)
 
 
 class R1(Penalty):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from lightning_gans import build, compose
-from lightning_gans.config import CONF_DIR
+from lightning_gans.config import CONF_DIR, explain
 
 torch.set_num_threads(1)  # ten times as fast for tiny networks on a busy machine
 
@@ -63,6 +64,15 @@ def run(folder, *overrides, model="dcgan", resume=None, tiny_options=True):
     return made
 
 
+def refusal(folder, *overrides):
+    """What the command line says when such a run is built."""
+    try:
+        build(compose(*overrides), folder)
+    except Exception as error:
+        return explain(error)
+    return "built"
+
+
 def command(*arguments, cwd=None, env=None, timeout=120):
     """Run ``python -m lightning_gans.X ...`` in a process of its own."""
     own = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
@@ -95,6 +105,18 @@ def assert_same_training(one, two):
     """Weights, averages, optimisers and schedules of two checkpoints are bit-identical."""
     for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step"):
         assert differences(one[key], two[key], key) == []
+
+
+def evaluation(**options):
+    """An override that puts a small evaluation in place."""
+    chosen = ", ".join(f"{key}: {value}" for key, value in {"n": 8, **options}.items())
+    return f"callbacks.evaluation={{_target_: lightning_gans.callbacks.evaluation.Evaluation, {chosen}}}"
+
+
+def samples(**options):
+    """An override that puts a small sample grid in place."""
+    chosen = ", ".join(f"{key}: {value}" for key, value in {"n": 4, **options}.items())
+    return f"callbacks.samples={{_target_: lightning_gans.callbacks.samples.SampleGrid, {chosen}}}"
 
 
 @pytest.fixture(autouse=True)

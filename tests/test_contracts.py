@@ -2,10 +2,11 @@
 
 import json
 
-import lightning_gans
 import pytest
 import torch
 from conftest import MODELS, assert_same_training, command, newest, run, tiny
+
+import lightning_gans
 from lightning_gans import build, compose
 
 

@@ -2,17 +2,19 @@
 
 import struct
 import zipfile
+from itertools import islice
 
 import numpy as np
 import pytest
 import torch
-from conftest import run, tiny
+from conftest import evaluation, run, tiny
+from PIL import Image
+
 from lightning_gans import build, compose
 from lightning_gans.data.base import EndlessBatches, TensorImages
 from lightning_gans.data.digits import Digits
 from lightning_gans.data.folder import Folder, ImageFiles, cover
 from lightning_gans.data.mnist import MNIST
-from PIL import Image
 
 
 def test_digits_are_the_real_ones():
@@ -34,35 +36,35 @@ def stream(n, start, steps, *, world=1, sizes=lambda step: 6, flip=True, seed=0)
         EndlessBatches(n, sizes, start=lambda: start, flip=flip, seed=seed, rank=r, world_size=world)
         for r in range(world)
     ]
-    return list(zip(*[[request for request, _ in zip(batches, range(steps), strict=False)] for batches in ranks], strict=True))
+    return list(zip(*[list(islice(batches, steps)) for batches in ranks], strict=True))
 
 
 def test_every_pass_holds_every_image_once_in_a_new_order():
-    flat = torch.cat([requests[0].index for requests in stream(10, (0, 0), 5)]).tolist()
+    flat = torch.cat([requests[0].indices for requests in stream(10, (0, 0), 5)]).tolist()
     passes = [flat[:10], flat[10:20], flat[20:30]]
     assert all(sorted(one) == list(range(10)) for one in passes)
     assert passes[0] != passes[1] != passes[2]
-    assert flat != torch.cat([requests[0].index for requests in stream(10, (0, 0), 5, seed=1)]).tolist()
+    assert flat != torch.cat([requests[0].indices for requests in stream(10, (0, 0), 5, seed=1)]).tolist()
 
 
 def test_the_stream_starts_anywhere():
     whole = stream(10, (0, 0), 7)
     later = stream(10, (3, 18), 4)
     for (one,), (other,) in zip(whole[3:], later, strict=True):
-        assert torch.equal(one.index, other.index)
+        assert torch.equal(one.indices, other.indices)
         assert torch.equal(one.mirror, other.mirror)
 
 
 def test_processes_share_one_stream():
     for (one,), two in zip(stream(10, (0, 0), 4), stream(10, (0, 0), 4, world=2), strict=True):
-        assert torch.equal(one.index[0::2], two[0].index)
-        assert torch.equal(one.index[1::2], two[1].index)
+        assert torch.equal(one.indices[0::2], two[0].indices)
+        assert torch.equal(one.indices[1::2], two[1].indices)
         assert torch.equal(one.mirror[1::2], two[1].mirror)
 
 
 def test_step_sizes_may_change():
     requests = stream(100, (0, 0), 4, sizes=lambda step: step + 1)
-    assert [len(one.index) for (one,) in requests] == [1, 2, 3, 4]
+    assert [len(one.indices) for (one,) in requests] == [1, 2, 3, 4]
 
 
 def test_flip_mirrors_half_and_only_if_asked():
@@ -226,14 +228,14 @@ def test_training_on_a_folder_scores_are_optional(pictures, tmp_path, monkeypatc
         f"data.root={pictures}",
         "data.channels=3",
         "data.limit=null",
-        "callbacks.evaluation={_target_: lightning_gans.callbacks.evaluation.Evaluation, every_n_train_steps: 2, n: 4}",
+        evaluation(every_n_train_steps=2, n=4),
     ]
     with pytest.warns(UserWarning, match=r"goes on without scores.*extractor\.weights=FILE"):
         made = run(tmp_path / "run", *options)
     assert made.model.iteration == 4
     wanted = build(
-        compose(*tiny(), *options, "extractor=inception", "+callbacks.evaluation.extractor=${extractor}"), tmp_path / "x"
+        compose(*tiny(), *options, "extractor=inception", "+callbacks.evaluation.extractor=${extractor}"),
+        tmp_path / "x",
     )
     with pytest.raises(ConnectionError, match=r"could not be downloaded.*extractor\.weights=FILE"):
         wanted.fit()
-

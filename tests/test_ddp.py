@@ -4,14 +4,25 @@ import json
 
 import pytest
 import torch
-from conftest import EXACT, NO_BATCH_NORM, assert_same_training, command, differences, newest, run, sgd, tiny
+from conftest import (
+    EXACT,
+    NO_BATCH_NORM,
+    assert_same_training,
+    command,
+    differences,
+    evaluation,
+    newest,
+    run,
+    sgd,
+    tiny,
+)
+
 from lightning_gans import build, compose
 from lightning_gans.config import explain
 
 TWO = ["trainer.devices=2", "trainer.max_steps=10"]
 PENALTY = "model.penalty={_target_: lightning_gans.penalties.GradientPenalty}"
-EVALUATION = "callbacks.evaluation={_target_: lightning_gans.callbacks.evaluation.Evaluation, "
-EVALUATION += "every_n_train_steps: 5, n: 37, metrics: [frechet]}"
+EVALUATION = evaluation(every_n_train_steps=5, n=37, metrics="[frechet]")
 
 
 def train_two(folder, *options):
@@ -103,7 +114,7 @@ def test_resume_on_two_processes_is_exact_under_torchrun_too(tmp_path):
 
 def test_early_stop_and_best_checkpoint_on_two_processes_do_not_hang(tmp_path):
     """No learning: the second evaluation brings no gain and ends the training on both."""
-    patient = EVALUATION.replace("every_n_train_steps: 5", "every_n_train_steps: 2, patience: 1")
+    patient = evaluation(every_n_train_steps=2, n=37, metrics="[frechet]", patience=1)
     content = train_two(tmp_path, *NO_BATCH_NORM, *sgd(0.0), patient)
     assert content["global_step"] == 4
     assert (tmp_path / "checkpoints" / "best.ckpt").is_file()

@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 from conftest import compose, run, tiny
+from torch import nn
+
 from lightning_gans import build
 from lightning_gans.models.ema import EMA, evaluating, measure_batch_norm
-from torch import nn
 
 
 def test_half_life_is_in_images_whatever_the_batch():

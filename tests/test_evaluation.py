@@ -8,6 +8,7 @@ import pytest
 import scipy.linalg
 import torch
 from conftest import command, run
+
 from lightning_gans.data.digits import Digits as DigitImages
 from lightning_gans.images import to_uint8
 from lightning_gans.metrics.evaluation import Evaluator, check
@@ -53,9 +54,7 @@ def test_frechet_and_inception_score_agree_with_their_formulas(module, digits):
     assert card["scores"]["fd_digits"] == pytest.approx(frechet(real, fake), rel=1e-4)
     assert card["n"] == 300
     assert card["n_real"] == 400
-    one_split = math.exp(
-        (probabilities * (np.log(probabilities) - np.log(probabilities.mean(0)))).sum(1).mean()
-    )
+    one_split = math.exp((probabilities * (np.log(probabilities) - np.log(probabilities.mean(0)))).sum(1).mean())
     assert card["scores"]["is_digits"] == pytest.approx(one_split, rel=0.1)  # ours is the mean of ten splits
     assert set(card["scores"]) == {"fd_digits", "is_digits", "is_digits_std", "kd_digits", "kd_digits_std"}
 
@@ -91,9 +90,9 @@ def test_the_same_images_score_nothing(digits):
 
 
 def test_scores_do_not_depend_on_the_batch_size_nor_disturb_randomness(module, digits):
+    evaluators = [Evaluator(Digits(), n=50, n_real=100, batch_size=size) for size in (7, 64)]
     before = torch.random.get_rng_state()
-    one = Evaluator(Digits(), n=50, n_real=100, batch_size=7)(module, digits)["scores"]
-    two = Evaluator(Digits(), n=50, n_real=100, batch_size=64)(module, digits)["scores"]
+    one, two = [evaluator(module, digits)["scores"] for evaluator in evaluators]
     assert torch.equal(before, torch.random.get_rng_state())
     assert one == pytest.approx(two, rel=1e-4)
 

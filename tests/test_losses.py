@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from lightning_gans.losses import Hinge, LeastSquares, NonSaturating, Saturating, Wasserstein
 
 REAL, FAKE = [0.3, -1.2, 2.5], [-0.7, 0.4, 1.5]

@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+from torch import nn
+
 from lightning_gans.networks.dcgan import Discriminator, Generator
 from lightning_gans.networks.layers import has_batch_norm, normalised
-from torch import nn
 
 
 @pytest.mark.parametrize("size", [8, 16, 32, 64, 128, 256])

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from lightning_gans.penalties import R1, R2, GradientPenalty, input_gradients
 
 W = torch.tensor([3.0, -4.0], dtype=torch.float32)  # |w| = 5

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import assert_same_training, command, newest, run, tiny
+from conftest import assert_same_training, command, evaluation, newest, run, samples, tiny
+
 from lightning_gans.checkpoint import find
 
 LINEAR = "{_target_: torch.optim.lr_scheduler.LinearLR, _partial_: true, end_factor: 0.1, total_iters: 9}"
@@ -48,8 +49,8 @@ def test_watching_does_not_disturb_training(tmp_path):
     run(
         tmp_path / "watched",
         "trainer.max_steps=6",
-        "callbacks.samples={_target_: lightning_gans.callbacks.samples.SampleGrid, every_n_train_steps: 1, n: 4}",
-        "callbacks.evaluation={_target_: lightning_gans.callbacks.evaluation.Evaluation, every_n_train_steps: 2, n: 8}",
+        samples(every_n_train_steps=1),
+        evaluation(every_n_train_steps=2),
         "callbacks.checkpoint.every_n_train_steps=1",
     )
     assert_same_training(newest(tmp_path / "quiet"), newest(tmp_path / "watched"))
@@ -90,9 +91,7 @@ def started(folder, *options):
     """A training in a process of its own, waited for until it has saved some steps."""
     arguments = [sys.executable, "-m", "lightning_gans.train", *tiny(), *options, f"hydra.run.dir={folder}"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    process = subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     deadline = time.monotonic() + 120
     while len(list(Path(folder).glob("checkpoints/step-*.ckpt"))) < 3:
         assert process.poll() is None, process.communicate()[0]

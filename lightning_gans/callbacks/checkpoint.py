@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import Checkpoint as LightningCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from lightning_gans.checkpoint import BEST, FOLDER, LAST, AtomicCheckpointIO
+from lightning_gans.checkpoint import BEST, FOLDER, LAST
 
 
 class Checkpoint(LightningCheckpoint):
@@ -98,7 +98,7 @@ class Checkpoint(LightningCheckpoint):
             final: Whether a failure is an error, since there will be no other try.
         """
         step = trainer.global_step
-        if self._saved_at == step or step == 0 or trainer.fast_dev_run:
+        if self._saved_at == step or step == 0 or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         if not self._write(trainer, pl_module, f"step-{step:06d}.ckpt", final):
             return
@@ -131,7 +131,9 @@ class Checkpoint(LightningCheckpoint):
     def _save_best(self, trainer: Trainer, pl_module: Any) -> None:
         scores = trainer.callback_metrics
         key = next((key for key in scores if key == self.monitor or (self.monitor is None and _is_frechet(key))), None)
-        if key is None or trainer.fast_dev_run or (self.best is not None and not float(scores[key]) < self.best):
+        if key is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        if self.best is not None and not float(scores[key]) < self.best:
             return
         before, self.best = self.best, float(scores[key])
         if not self._write(trainer, pl_module, BEST, final=False):

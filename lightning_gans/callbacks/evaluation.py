@@ -80,7 +80,7 @@ class Evaluation(Callback):
             rank_zero_warn(f"training goes on without scores: {error}")
             return
         options = dict(self.options)
-        if trainer.fast_dev_run:
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
             options.update(n=16, n_real=16)
         self._evaluator = Evaluator(extractor, **options)  # type: ignore[arg-type]
 

@@ -13,7 +13,7 @@ from lightning_gans.loggers import log_image
 
 
 class SampleGrid(Callback):
-    """Grids of samples at fixed latents, to ``samples/step-000300.png`` and to every logger, at intervals and at the end.
+    """Grids of samples at fixed latents, to ``samples/step-000300.png`` and every logger, at intervals and at the end.
 
     Args:
         every_n_train_steps: Generator updates between grids.

@@ -24,7 +24,7 @@ Batch = dict[str, Tensor]
 class Request(NamedTuple):
     """Which images a batch holds and which of them are mirrored: both (N,)."""
 
-    index: Tensor
+    indices: Tensor
     mirror: Tensor
 
 
@@ -43,7 +43,7 @@ class ImageSet(Dataset[Batch], ABC):
 
     def __getitem__(self, request: Request) -> Batch:
         """The images of a request and the flags of those to mirror."""
-        return {**self.fetch(request.index), "mirror": request.mirror}
+        return {**self.fetch(request.indices), "mirror": request.mirror}
 
 
 class TensorImages(ImageSet):

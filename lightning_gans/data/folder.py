@@ -150,7 +150,9 @@ def cover(image: Image.Image, size: int) -> Image.Image:
     width, height = image.size
     if (width, height) != (size, size):
         scale = size / min(width, height)
-        image = image.resize((max(size, round(width * scale)), max(size, round(height * scale))), Image.Resampling.BICUBIC)
+        image = image.resize(
+            (max(size, round(width * scale)), max(size, round(height * scale))), Image.Resampling.BICUBIC
+        )
         left, top = (image.width - size) // 2, (image.height - size) // 2
         image = image.crop((left, top, left + size, top + size))
     return image

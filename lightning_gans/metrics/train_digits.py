@@ -44,10 +44,10 @@ def train() -> tuple[DigitsNetwork, float]:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
     for _ in range(EPOCHS):
         shuffled = fit[torch.randperm(len(fit))]
-        for index in shuffled.split(BATCH)[: len(fit) // BATCH]:
+        for index in torch.split(shuffled, BATCH)[: len(fit) // BATCH]:
             loss = F.cross_entropy(network(jitter(images[index])).logits, labels[index], label_smoothing=0.02)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
     network.eval()

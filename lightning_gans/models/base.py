@@ -212,7 +212,7 @@ class AdversarialModule(LightningModule):
 
     def player_optimizers(self) -> dict[str, LightningOptimizer]:
         """The two optimisers by player."""
-        return dict(zip("gd", self.optimizers(), strict=True))  # type: ignore[arg-type]
+        return dict(zip("gd", self.optimizers(), strict=True))
 
     def step_schedulers(self) -> None:
         """One generator update on every learning-rate schedule."""
@@ -221,7 +221,7 @@ class AdversarialModule(LightningModule):
 
     def log_terms(self) -> None:
         """Log the last terms, every ``trainer.log_every_n_steps`` generator updates."""
-        if self.iteration % self.trainer.log_every_n_steps:
+        if self.iteration % self.trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
         logs = {f"train/{name}": value for name, value in self.terms.items()}
         logs["train/kimg"] = torch.tensor(self.images_seen / 1000)
@@ -265,7 +265,9 @@ class AdversarialModule(LightningModule):
             for buffer in self.generator.buffers():
                 torch.distributed.broadcast(buffer, 0)
 
-    def _input_batches(self, indices: Sequence[int], seed: int, size: int | None = None) -> Iterator[tuple[Tensor, ...]]:
+    def _input_batches(
+        self, indices: Sequence[int], seed: int, size: int | None = None
+    ) -> Iterator[tuple[Tensor, ...]]:
         size = size or self.batch_size
         for start in range(0, len(indices), size):
             yield self.sampling_inputs(indices[start : start + size], seed)

@@ -35,7 +35,7 @@ class EMA:
         half_life = self.half_life_kimg * 1000
         if self.ramp_up is not None:
             half_life = min(half_life, self.ramp_up * images_seen)
-        return 0.5 ** (images / max(half_life, 1e-8))
+        return float(0.5 ** (images / max(half_life, 1e-8)))
 
     @torch.no_grad()
     def update(self, average: nn.Module, live: nn.Module, images: int, images_seen: int) -> None:
