@@ -21,6 +21,7 @@ from typing import Any, Optional
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, MissingConfigException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
@@ -157,6 +158,20 @@ def check_keys(cfg: DictConfig) -> None:
         known = _read_signature(node["_target_"])
         if known is not None:
             _check_keys(path, node, known)
+
+
+def check_tuned() -> None:
+    """Refuse a typed ``tuned=CHOICE`` that does not exist; Hydra passes over it, since most pairs have no file.
+
+    Raises:
+        ValueError: With what is allowed.
+    """
+    runtime = HydraConfig.get().runtime
+    wanted = typed(list(HydraConfig.get().overrides.task), "tuned")
+    folders = [Path(source.path) / "tuned" for source in runtime.config_sources if source.schema == "file"]
+    known = [path.stem for folder in folders for path in folder.glob("*.yaml")]
+    if wanted is not None and wanted not in known:
+        raise ValueError(unknown(f"tuned={wanted}", wanted, known))
 
 
 def check(cfg: DictConfig) -> None:

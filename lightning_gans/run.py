@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,11 @@ from lightning_gans.callbacks.samples import SampleGrid
 from lightning_gans.data.base import ImageData
 from lightning_gans.models.base import AdversarialModule
 from lightning_gans.strategy import AlternatingDDP
+
+logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # tips and what the summary says anyway
+
+# What Lightning warns of and this design intends: an averaged generator in evaluation mode, sets held in memory.
+_INTENDED = (r"Found \d+ module\(s\) in eval mode", r".*does not have many workers", r".*isinstance\(treespec")
 
 
 @dataclass
@@ -54,7 +61,10 @@ class Run:
             _refuse_other_shapes(self.model, checkpoint.read(path), path)
         started = time.perf_counter()
         try:
-            self.trainer.fit(self.model, datamodule=self.data, ckpt_path=path, weights_only=True)
+            with warnings.catch_warnings():
+                for message in _INTENDED:
+                    warnings.filterwarnings("ignore", message)
+                self.trainer.fit(self.model, datamodule=self.data, ckpt_path=path, weights_only=True)
         finally:
             self.seconds = time.perf_counter() - started
             if any(isinstance(logger, WandbLogger) for logger in self.trainer.loggers):

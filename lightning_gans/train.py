@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from lightning_gans import config
@@ -15,8 +16,7 @@ from lightning_gans import config
 def train(cfg: DictConfig) -> None:
     """Build, fit and sum up what the config describes."""
     config.check_keys(cfg)
-
-    from hydra.core.hydra_config import HydraConfig
+    config.check_tuned()
 
     from lightning_gans.run import announce, build
 

@@ -21,6 +21,7 @@ TINY_FAMILY = {
 }
 TINY = [
     "data=digits",
+    "tuned=none",
     "data.image_size=16",
     "data.limit=50",
     "model.batch_size=8",

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import NO_BATCH_NORM, differences, evaluation, newest, refusal, run, samples, sgd, tiny
 from lightning.pytorch import Callback
 from lightning.pytorch.plugins import MixedPrecision
 
 import lightning_gans
+from conftest import NO_BATCH_NORM, differences, evaluation, newest, refusal, run, samples, sgd, tiny
 from lightning_gans import build, compose
 from lightning_gans.models.base import Plan, split
 

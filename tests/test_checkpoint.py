@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 import torch
-from conftest import compose, evaluation, newest, run, tiny
 
 import lightning_gans
+from conftest import compose, evaluation, newest, run, tiny
 from lightning_gans import build, checkpoint
 from lightning_gans.callbacks.stability import DivergedError
 

@@ -6,9 +6,9 @@ import time
 import hydra
 import pytest
 import yaml
-from conftest import MODELS, command, refusal, tiny
 from omegaconf import OmegaConf
 
+from conftest import MODELS, command, refusal, tiny
 from lightning_gans import build, compose
 from lightning_gans.config import (
     CONF_DIR,
@@ -27,6 +27,7 @@ CHOICES = [
     for path in sorted(group.glob("*.yaml"))
 ]
 EXPERIMENTS = sorted(path.stem for path in (CONF_DIR / "experiment").glob("*.yaml"))
+TUNED = sorted(path.stem for path in (CONF_DIR / "tuned").glob("*_*.yaml"))
 SWEEPS = sorted(path.stem for path in (CONF_DIR / "sweep").glob("*.yaml"))
 
 
@@ -52,6 +53,7 @@ def own_configs(tmp_path):
 FAST = [
     (["model=wgn"], ["model=wgn", "Allowed: dcgan"]),
     (["data=digitz"], ["data=digitz", "Did you mean 'digits'", "mnist"]),
+    (["tuned=nothing"], ["tuned=nothing", "dcgan_digits", "none"]),
     (["experiment=nothing"], ["experiment=nothing", "dcgan_celeba64"]),
     (["modle=dcgan"], ["modle", "Did you mean 'model'", "Allowed:"]),
     (["+modle=dcgan"], ["modle", "Did you mean 'model'"]),
@@ -157,6 +159,18 @@ def test_every_choice_composes(choice):
 def test_every_experiment_composes_and_instantiates(tmp_path, experiment):
     made = build(compose(f"experiment={experiment}", "data.root=x", "trainer.accelerator=cpu"), tmp_path)
     assert made.model.plan(0).images > 0
+
+
+@pytest.mark.parametrize("pair", TUNED)
+def test_what_is_tuned_for_a_pair_applies_to_that_pair_alone(pair):
+    model, data = pair.split("_")
+    tuned = compose(f"model={model}", f"data={data}")
+    assert OmegaConf.to_container(tuned) != OmegaConf.to_container(
+        compose(f"model={model}", f"data={data}", "tuned=none")
+    )
+    other = "mnist" if data != "mnist" else "digits"
+    assert compose(f"model={model}", f"data={other}", "tuned=none").trainer.max_steps == 100000
+    check(tuned)
 
 
 @pytest.mark.parametrize("sweep", SWEEPS)

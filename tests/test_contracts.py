@@ -4,9 +4,9 @@ import json
 
 import pytest
 import torch
-from conftest import MODELS, assert_same_training, command, newest, run, tiny
 
 import lightning_gans
+from conftest import MODELS, assert_same_training, command, newest, run, tiny
 from lightning_gans import build, compose
 
 

@@ -7,9 +7,9 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from conftest import evaluation, run, tiny
 from PIL import Image
 
+from conftest import evaluation, run, tiny
 from lightning_gans import build, compose
 from lightning_gans.data.base import EndlessBatches, TensorImages
 from lightning_gans.data.digits import Digits

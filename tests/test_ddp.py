@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+
 from conftest import (
     EXACT,
     NO_BATCH_NORM,
@@ -16,7 +17,6 @@ from conftest import (
     sgd,
     tiny,
 )
-
 from lightning_gans import build, compose
 from lightning_gans.config import explain
 

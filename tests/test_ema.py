@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-from conftest import compose, run, tiny
 from torch import nn
 
+from conftest import compose, run, tiny
 from lightning_gans import build
 from lightning_gans.models.ema import EMA, evaluating, measure_batch_norm
 

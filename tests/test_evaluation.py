@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from conftest import command, run
 
+from conftest import command, run
 from lightning_gans.data.digits import Digits as DigitImages
 from lightning_gans.images import to_uint8
 from lightning_gans.metrics.evaluation import Evaluator, check

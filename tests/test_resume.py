@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import assert_same_training, command, evaluation, newest, run, samples, tiny
 
+from conftest import assert_same_training, command, evaluation, newest, run, samples, tiny
 from lightning_gans.checkpoint import find
 
 LINEAR = "{_target_: torch.optim.lr_scheduler.LinearLR, _partial_: true, end_factor: 0.1, total_iters: 9}"

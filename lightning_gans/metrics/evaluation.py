@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ class Evaluator:
         self.extractor.to(device)
         total = len(data.train_images) if self.n_real is None else min(self.n_real, len(data.train_images))
         module.prepare_sampling()
-        scores = self._new_metrics(min(total, self.n), device)
+        scores = self._new_metrics(device)
         if not self._real:
             batches = data.real_images(range(rank, total, world), self.batch_size)
             hidden = not progress or rank > 0
@@ -104,7 +105,7 @@ class Evaluator:
         counts = torch.tensor([sampled, sum(len(features) for features in self._real)], device=device)
         if world > 1:
             torch.distributed.all_reduce(counts)
-        values = self._compute(scores)
+        values = self._compute(scores, int(counts.min()))
         return {
             "scores": values,
             "n": int(counts[0]),
@@ -144,22 +145,27 @@ class Evaluator:
                     break
         return sampled
 
-    def _new_metrics(self, smallest: int, device: torch.device) -> dict[str, Metric]:
+    def _new_metrics(self, device: torch.device) -> dict[str, Metric]:
         features = _Given(self.extractor.num_features)
-        made: dict[str, Metric] = {}
-        if "frechet" in self.metrics:
-            made["frechet"] = FrechetInceptionDistance(feature=features)
-        if "inception_score" in self.metrics:
-            made["inception_score"] = InceptionScore(feature=features, splits=min(SPLITS, smallest))
-        if "kernel" in self.metrics:
-            size = min(KERNEL_SUBSET_SIZE, smallest)
-            made["kernel"] = KernelInceptionDistance(feature=features, subsets=KERNEL_SUBSETS, subset_size=size)
-        return {name: metric.to(device) for name, metric in made.items()}
+        makers: dict[str, Callable[[], Metric]] = {
+            "frechet": lambda: FrechetInceptionDistance(feature=features),
+            "inception_score": lambda: InceptionScore(feature=features, splits=SPLITS),
+            "kernel": lambda: KernelInceptionDistance(
+                feature=features, subsets=KERNEL_SUBSETS, subset_size=KERNEL_SUBSET_SIZE
+            ),
+        }
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*will save all extracted features")
+            return {name: makers[name]().to(device) for name in self.metrics}
 
-    def _compute(self, scores: dict[str, Metric]) -> dict[str, float]:
+    def _compute(self, scores: dict[str, Metric], smallest: int) -> dict[str, float]:
         values: dict[str, float] = {}
         with torch.random.fork_rng():  # splits and subsets are drawn from the default generator
             for name, metric in scores.items():
+                if isinstance(metric, KernelInceptionDistance):
+                    metric.subset_size = min(KERNEL_SUBSET_SIZE, smallest)
+                if isinstance(metric, InceptionScore):
+                    metric.splits = min(SPLITS, smallest)
                 torch.manual_seed(mix("subsets", self.seed) % 2**32)
                 value, key = metric.compute(), self.extractor.key(name)
                 if isinstance(value, tuple):
