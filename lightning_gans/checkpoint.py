@@ -2,7 +2,7 @@
 
 A checkpoint is Lightning's, of tensors, numbers, strings and plain containers only, with the resolved config under
 ``config``. It loads with ``weights_only=True``, and what it names is built only if that is a known kind of object from
-this package, ``torch.nn``, ``torch.optim`` or a package that the caller trusts.
+this package, Lightning, ``torch.nn``, ``torch.optim`` or a package that the caller trusts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any
 
 import hydra
 import torch
-from lightning.pytorch import LightningDataModule
+from lightning.pytorch import Callback, LightningDataModule, Trainer
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import nn
 
@@ -27,9 +28,9 @@ from lightning_gans.penalties import Penalty
 
 FOLDER = "checkpoints"
 LAST, BEST = "last.ckpt", "best.ckpt"
-_HOMES = ("lightning_gans", "torch.nn", "torch.optim")
+_HOMES = ("lightning_gans", "lightning.pytorch", "torch.nn", "torch.optim")
 _KINDS = (nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
-_KINDS += (LightningDataModule, Objective, Penalty, EMA)  # type: ignore[assignment]
+_KINDS += (LightningDataModule, Objective, Penalty, EMA, Trainer, Callback, Logger)  # type: ignore[assignment]
 
 
 def find(path: str | os.PathLike[str]) -> Path:
@@ -109,21 +110,29 @@ def instantiate(node: dict[str, Any], *, trust: Sequence[str] = ()) -> Any:
         ValueError: A name outside the trusted packages, or one that resolves to something else there.
     """
     node = copy.deepcopy(node)
-    _refuse_untrusted(node, tuple(trust))
+    refuse_untrusted(node, trust=trust)
     return hydra.utils.instantiate(node, _convert_="all")
 
 
-def _refuse_untrusted(node: Any, trust: tuple[str, ...]) -> None:
+def refuse_untrusted(node: Any, *, trust: Sequence[str] = ()) -> None:
+    """Refuse a resolved config that names anything but known kinds of objects from known packages.
+
+    A module needs networks, optimisers, objectives and the like from this package, ``torch.nn`` and ``torch.optim``; a
+    run that is resumed also Lightning's trainer, callbacks and loggers.
+
+    Raises:
+        ValueError: The first name that is not trusted, or an interpolation.
+    """
     if isinstance(node, str) and "${" in node:
         raise ValueError(f"the checkpoint's config is not resolved: {node}")
     if isinstance(node, list):
         for value in node:
-            _refuse_untrusted(value, trust)
+            refuse_untrusted(value, trust=trust)
     if isinstance(node, dict):
         if "_target_" in node:
-            _refuse_target(str(node["_target_"]), trust)
+            _refuse_target(str(node["_target_"]), tuple(trust))
         for value in node.values():
-            _refuse_untrusted(value, trust)
+            refuse_untrusted(value, trust=trust)
 
 
 def _refuse_target(target: str, trust: tuple[str, ...]) -> None:

@@ -134,6 +134,23 @@ def quote_paths(arguments: list[str]) -> list[str]:
     return quoted
 
 
+def options_first(arguments: list[str]) -> list[str]:
+    """Put ``--config-dir DIR`` and the like before the overrides, where Hydra understands them.
+
+    Hydra takes overrides in one piece only, and Lightning appends some of its own for further processes.
+    """
+    options, overrides = [], []
+    takes_value = False
+    for argument in arguments:
+        is_option = argument.startswith("-")
+        (options if is_option or takes_value else overrides).append(argument)
+        takes_value = is_option and argument in _WITH_VALUE
+    return options + overrides
+
+
+_WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p", "--cfg", "-c")
+
+
 # ---------------------------------------------------------------------------------------------- checks
 
 
@@ -328,7 +345,7 @@ def resume_arguments(arguments: list[str], source: dict[str, Any], folder: Path 
         ValueError: ``experiment`` or ``sweep`` was typed.
     """
     changed = []
-    source = dict(source)
+    source = {key: value for key, value in source.items() if key != "trust"}  # trust is the user's to give
     for argument in arguments:
         key = argument.partition("=")[0].lstrip("+")
         if key in ("experiment", "sweep"):
@@ -342,7 +359,7 @@ def resume_arguments(arguments: list[str], source: dict[str, Any], folder: Path 
     node = {"defaults": ["train_schema", "_self_"], **source, "hydra": own}
     ConfigStore.instance().store("resumed", node)
     name = "--config-name=resumed"
-    return changed if name in changed else [*changed, name]
+    return changed if name in changed else [name, *changed]
 
 
 # ---------------------------------------------------------------------------------------------- the boundary
@@ -355,7 +372,7 @@ def cli(application: Callable[[], Any]) -> None:
     """
     os.environ.setdefault(TRACEBACK, os.environ.get("HYDRA_FULL_ERROR", "0"))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and leaves the telling to us
-    sys.argv[1:] = quote_paths(sys.argv[1:])
+    sys.argv[1:] = quote_paths(options_first(sys.argv[1:]))
     told(application)()
 
 

@@ -6,7 +6,7 @@ import sys
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lightning_gans import config
 
@@ -18,8 +18,11 @@ def train(cfg: DictConfig) -> None:
     config.check_keys(cfg)
     config.check_tuned()
 
+    from lightning_gans.checkpoint import refuse_untrusted
     from lightning_gans.run import announce, build
 
+    if cfg.resume:
+        refuse_untrusted(OmegaConf.to_container(cfg, resolve=True), trust=cfg.trust)
     run = build(cfg, HydraConfig.get().runtime.output_dir)
     announce(run, cfg)
     run.fit(cfg.resume)

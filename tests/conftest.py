@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,19 @@ def command(*arguments, cwd=None, env=None, timeout=120):
     return subprocess.run(
         [sys.executable, "-m", *arguments], cwd=cwd, env=own, capture_output=True, text=True, timeout=timeout
     )
+
+
+def started(folder, *options):
+    """A training in a process of its own, waited for until it has saved some steps."""
+    arguments = [sys.executable, "-m", "lightning_gans.train", *tiny(), *options, f"hydra.run.dir={folder}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + 120
+    while len(list(Path(folder).glob("checkpoints/step-*.ckpt"))) < 3:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
 
 
 def newest(folder):

@@ -203,7 +203,7 @@ def test_cfg_job_shows_the_whole_run():
 
 
 def test_own_configs(own_configs):
-    made = command("lightning_gans.train", "--config-dir", str(own_configs), "model=mine", "--cfg", "job")
+    made = command("lightning_gans.train", "seed=3", "--config-dir", str(own_configs), "model=mine", "--cfg", "job")
     assert made.returncode == 0, made.stderr
     assert yaml.safe_load(made.stdout)["model"]["batch_size"] == 16
 
@@ -235,7 +235,7 @@ def test_resume_arguments_are_stable():
     """Processes that are started again with what we made of the arguments see the same config."""
     source = {"model": {"a": 1}, "logger": {"csv": {}}, "seed": 1}
     once = resume_arguments(["resume=x", "logger=wandb", "seed=2"], source, None)
-    assert once == ["resume=x", "+logger=wandb", "seed=2", "--config-name=resumed"]
+    assert once == ["--config-name=resumed", "resume=x", "+logger=wandb", "seed=2"]
     assert resume_arguments(once, source, None) == once
 
 

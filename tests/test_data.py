@@ -237,5 +237,5 @@ def test_training_on_a_folder_scores_are_optional(pictures, tmp_path, monkeypatc
         compose(*tiny(), *options, "extractor=inception", "+callbacks.evaluation.extractor=${extractor}"),
         tmp_path / "x",
     )
-    with pytest.raises(ConnectionError, match=r"could not be downloaded.*extractor\.weights=FILE"):
+    with pytest.raises(FileNotFoundError, match=r"could not be downloaded.*extractor\.weights=FILE"):
         wanted.fit()

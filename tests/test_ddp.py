@@ -1,6 +1,7 @@
 """Several processes in place of one, over gloo."""
 
 import json
+import signal
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from conftest import (
     newest,
     run,
     sgd,
+    started,
     tiny,
 )
 from lightning_gans import build, compose
@@ -142,3 +144,20 @@ def test_multirun_on_one_process_keeps_jobs_apart(tmp_path):
 
 def test_explain_is_one_line():
     assert "\n" not in explain(ValueError("two\nlines"))
+
+
+def test_sigterm_to_one_process_stops_both_at_the_same_step(tmp_path):
+    """They agree, save once, and the resumed run ends like an unbroken one."""
+    options = [*TWO, "trainer.max_steps=120", "callbacks.checkpoint.every_n_train_steps=7", "logger=none"]
+    process = started(tmp_path / "run", *options)
+    process.send_signal(signal.SIGTERM)  # process 0 alone
+    output = process.communicate(timeout=90)[0]
+    assert process.returncode == 143, output
+    stopped = newest(tmp_path / "run")["global_step"]
+    assert stopped < 120
+    assert stopped % 8 == 0
+    assert f"resume={tmp_path / 'run'}" in output
+    resumed = command("lightning_gans.train", f"resume={tmp_path / 'run'}")
+    assert resumed.returncode == 0, resumed.stderr
+    train_two(tmp_path / "whole", *options[1:])
+    assert_same_training(newest(tmp_path / "whole"), newest(tmp_path / "run"))

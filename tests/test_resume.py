@@ -1,17 +1,13 @@
 """A run that stops at any step and is resumed ends bit-identical to one that never stopped."""
 
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from conftest import assert_same_training, command, evaluation, newest, run, samples, tiny
+from conftest import assert_same_training, command, evaluation, newest, run, samples, started, tiny
 from lightning_gans.checkpoint import find
 
 LINEAR = "{_target_: torch.optim.lr_scheduler.LinearLR, _partial_: true, end_factor: 0.1, total_iters: 9}"
@@ -87,19 +83,6 @@ def test_newest_of_a_folder(tmp_path):
         find(tmp_path / "nowhere")
 
 
-def started(folder, *options):
-    """A training in a process of its own, waited for until it has saved some steps."""
-    arguments = [sys.executable, "-m", "lightning_gans.train", *tiny(), *options, f"hydra.run.dir={folder}"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    deadline = time.monotonic() + 120
-    while len(list(Path(folder).glob("checkpoints/step-*.ckpt"))) < 3:
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return process
-
-
 MANY = [
     SLOW,
     "trainer.max_steps=400",
@@ -158,6 +141,14 @@ def test_resume_takes_only_what_was_typed(tmp_path):
         assert wrong.returncode == 1
         assert message in wrong.stderr
         assert "Traceback" not in wrong.stderr
+    content = newest(tmp_path / "run")
+    content["config"]["source"]["callbacks"]["evil"] = {"_target_": "os.system", "command": f"touch {tmp_path / 'ran'}"}
+    content["config"]["source"]["trust"] = ["os", "posix"]
+    torch.save(content, tmp_path / "evil.ckpt")
+    evil = command("lightning_gans.train", f"resume={tmp_path / 'evil.ckpt'}", cwd=tmp_path)
+    assert evil.returncode == 1
+    assert "os.system, which is not trusted" in evil.stderr
+    assert not (tmp_path / "ran").exists()
     missing = command("lightning_gans.train", f"resume={tmp_path / 'nothing here'}")
     assert missing.returncode == 1
     assert "no checkpoint there" in missing.stderr

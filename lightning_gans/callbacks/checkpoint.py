@@ -116,7 +116,7 @@ class Checkpoint(LightningCheckpoint):
 
     def _write(self, trainer: Trainer, pl_module: Any, name: str, final: bool) -> bool:
         pl_module.prepare_sampling()
-        _refuse_not_finite(pl_module, trainer.global_step, self.folder(trainer))
+        _raise_on_all(trainer, RuntimeError, _not_finite(pl_module, trainer.global_step, self.folder(trainer)))
         trainer.save_checkpoint(self.folder(trainer) / name)
         writer = trainer.strategy.checkpoint_io
         failure = trainer.strategy.broadcast(repr(getattr(writer, "failure", None)))
@@ -145,11 +145,11 @@ class Checkpoint(LightningCheckpoint):
         weights = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(pl_module))
         needed = 3 * weights * ((self.keep or 2) + 2)  # Adam keeps two values a weight; one more step, and the best
         free = shutil.disk_usage(folder).free
-        if free < needed:
-            raise ValueError(
-                f"{folder}: {free / 2**20:.0f} MB of disk are free, checkpoints need about {needed / 2**20:.0f} MB; "
-                "free some, keep fewer (callbacks.checkpoint.keep) or set hydra.run.dir"
-            )
+        problem = (
+            f"{folder}: {free / 2**20:.0f} MB of disk are free, checkpoints need about {needed / 2**20:.0f} MB; "
+            "free some, keep fewer (callbacks.checkpoint.keep) or set hydra.run.dir"
+        )
+        _raise_on_all(trainer, ValueError, problem if free < needed else None)
 
     # ------------------------------------------------------------------------------ signals
 
@@ -193,9 +193,17 @@ def _alias(source: Path, target: Path) -> None:
     os.replace(temporary, target)
 
 
-def _refuse_not_finite(module: LightningModule, step: int, folder: Path) -> None:
+def _not_finite(module: LightningModule, step: int, folder: Path) -> str | None:
     for name, tensor in module.state_dict().items():
         if isinstance(tensor, Tensor) and not torch.isfinite(tensor).all():
             last = folder / LAST
             good = f"the last good checkpoint is {last}" if last.is_file() else "there is no earlier checkpoint"
-            raise RuntimeError(f"{name} is not finite after generator update {step}; nothing was saved; {good}")
+            return f"{name} is not finite after generator update {step}; nothing was saved; {good}"
+    return None
+
+
+def _raise_on_all(trainer: Trainer, kind: type[Exception], problem: str | None) -> None:
+    """Raise process 0's problem on every process, so that none waits for another."""
+    problem = trainer.strategy.broadcast(problem)
+    if problem is not None:
+        raise kind(problem)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 
@@ -72,12 +73,11 @@ class Evaluation(Callback):
         make = make or getattr(trainer.datamodule, "extractor", None)  # type: ignore[attr-defined]
         if make is None:
             return
-        try:
-            extractor = make()
-        except OSError as error:
+        extractor, problem = _make_on_all(trainer, make)
+        if extractor is None:
             if wanted:
-                raise
-            rank_zero_warn(f"training goes on without scores: {error}")
+                raise FileNotFoundError(problem)
+            rank_zero_warn(f"training goes on without scores: {problem}")
             return
         options = dict(self.options)
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -126,3 +126,20 @@ class Evaluation(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on counting."""
         self.best, self.without_gain = state_dict["best"], state_dict["without_gain"]
+
+
+def _make_on_all(trainer: Trainer, make: Callable[[], Extractor]) -> tuple[Extractor | None, str]:
+    """The extractor on every process, process 0 first so that it alone downloads; or on none, and why."""
+    extractor, problem = None, ""
+    for turn in (True, False):
+        if trainer.is_global_zero is turn:
+            try:
+                extractor = make()
+            except OSError as error:
+                problem = str(error)
+        trainer.strategy.barrier()
+    problems = [problem] * trainer.world_size
+    if trainer.world_size > 1:
+        torch.distributed.all_gather_object(problems, problem)
+    problem = next(filter(None, problems), "")
+    return (None if problem else extractor), problem

@@ -45,7 +45,7 @@ def train() -> tuple[DigitsNetwork, float]:
     for _ in range(EPOCHS):
         shuffled = fit[torch.randperm(len(fit))]
         for index in torch.split(shuffled, BATCH)[: len(fit) // BATCH]:
-            loss = F.cross_entropy(network(jitter(images[index])).logits, labels[index], label_smoothing=0.02)
+            loss = F.cross_entropy(network(jitter(images[index])).logits, labels[index])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
