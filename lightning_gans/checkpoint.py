@@ -2,14 +2,12 @@
 
 A checkpoint is Lightning's, of tensors, numbers, strings and plain containers only, with the resolved config under
 ``config``. It loads with ``weights_only=True``, and what it names is built only if that is a known kind of object from
-this package, Lightning, ``torch.nn``, ``torch.optim`` or a package that the caller trusts.
+this package, ``torch.nn``, ``torch.optim`` or a package that the caller trusts.
 """
 
 from __future__ import annotations
 
-import copy
 import os
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ import torch
 from lightning.pytorch import Callback, LightningDataModule, Trainer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from omegaconf import OmegaConf
 from torch import nn
 
 from lightning_gans.losses import Objective
@@ -28,9 +27,9 @@ from lightning_gans.penalties import Penalty
 
 FOLDER = "checkpoints"
 LAST, BEST = "last.ckpt", "best.ckpt"
-_HOMES = ("lightning_gans", "lightning.pytorch", "torch.nn", "torch.optim")
-_KINDS = (nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
-_KINDS += (LightningDataModule, Objective, Penalty, EMA, Trainer, Callback, Logger)  # type: ignore[assignment]
+_HOMES = ("lightning_gans", "torch.nn", "torch.optim")
+_KINDS: tuple[type, ...] = (nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
+_KINDS += (LightningDataModule, Objective, Penalty, EMA)
 
 
 def find(path: str | os.PathLike[str]) -> Path:
@@ -61,12 +60,11 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     file = find(path)
     try:
         content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, OSError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ValueError(f"{file}: not a readable checkpoint ({reason})") from error
+    except Exception as error:  # a damaged file can fail anywhere in the unpickler
+        raise ValueError(f"{file}: not a readable checkpoint; it is damaged, or holds more than data") from error
     if not isinstance(content, dict) or "state_dict" not in content:
         raise ValueError(f"{file}: not a checkpoint of lightning_gans")
-    if not content.get("config"):
+    if not isinstance(content.get("config"), dict) or "resolved" not in content["config"]:
         raise ValueError(f"{file}: holds no config, since its module was trained without one (module.config)")
     return content
 
@@ -96,9 +94,11 @@ def load(
 
 def rebuild(content: dict[str, Any], *, trust: Sequence[str] = ()) -> AdversarialModule:
     """The module that a checkpoint's content describes, with its weights."""
-    config = content["config"]["resolved"]
-    module: AdversarialModule = instantiate(config["model"], trust=trust)
-    module.load_state_dict(content["state_dict"])
+    module: AdversarialModule = instantiate(content["config"]["resolved"]["model"], trust=trust)
+    try:
+        module.load_state_dict(content["state_dict"])
+    except RuntimeError as error:
+        raise ValueError(f"the checkpoint's weights do not fit its config: {error}") from error
     module.config = content["config"]
     return module.eval()
 
@@ -109,41 +109,51 @@ def instantiate(node: dict[str, Any], *, trust: Sequence[str] = ()) -> Any:
     Raises:
         ValueError: A name outside the trusted packages, or one that resolves to something else there.
     """
-    node = copy.deepcopy(node)
-    refuse_untrusted(node, trust=trust)
-    return hydra.utils.instantiate(node, _convert_="all")
+    _refuse_interpolations(node)
+    checked = OmegaConf.to_container(OmegaConf.create(node))  # what is checked is what is built: lists for tuples
+    refuse_untrusted(checked, trust=trust)
+    return hydra.utils.instantiate(checked, _convert_="all")
 
 
-def refuse_untrusted(node: Any, *, trust: Sequence[str] = ()) -> None:
-    """Refuse a resolved config that names anything but known kinds of objects from known packages.
-
-    A module needs networks, optimisers, objectives and the like from this package, ``torch.nn`` and ``torch.optim``; a
-    run that is resumed also Lightning's trainer, callbacks and loggers.
-
-    Raises:
-        ValueError: The first name that is not trusted, or an interpolation.
-    """
+def _refuse_interpolations(node: Any) -> None:
     if isinstance(node, str) and "${" in node:
         raise ValueError(f"the checkpoint's config is not resolved: {node}")
+    if isinstance(node, list | tuple | dict):
+        for value in node.values() if isinstance(node, dict) else node:
+            _refuse_interpolations(value)
+
+
+def refuse_untrusted(node: Any, *, trust: Sequence[str] = (), whole_run: bool = False) -> None:
+    """Refuse a resolved config that names anything but known kinds of objects from known packages.
+
+    Args:
+        node: Plain containers without interpolations.
+        trust: Packages that may be named beside ours.
+        whole_run: Allow Lightning's trainer, callbacks and loggers too.
+
+    Raises:
+        ValueError: The first name that is not trusted.
+    """
     if isinstance(node, list):
         for value in node:
-            refuse_untrusted(value, trust=trust)
+            refuse_untrusted(value, trust=trust, whole_run=whole_run)
     if isinstance(node, dict):
         if "_target_" in node:
-            _refuse_target(str(node["_target_"]), tuple(trust))
+            _refuse_target(str(node["_target_"]), tuple(trust), whole_run)
         for value in node.values():
-            refuse_untrusted(value, trust=trust)
+            refuse_untrusted(value, trust=trust, whole_run=whole_run)
 
 
-def _refuse_target(target: str, trust: tuple[str, ...]) -> None:
-    homes = _HOMES + trust
+def _refuse_target(target: str, trust: tuple[str, ...], whole_run: bool) -> None:
+    homes = _HOMES + (("lightning.pytorch",) if whole_run else ()) + trust
+    kinds = _KINDS + ((Trainer, Callback, Logger) if whole_run else ())
     refusal = f"the checkpoint names {target}, which is not trusted; if it is yours, add its package to trust=[...]"
     if not _inside(target, homes):
         raise ValueError(refusal)
     resolved = hydra.utils.get_object(target)
     if not isinstance(resolved, type) or not _inside(resolved.__module__, homes):
         raise ValueError(refusal)
-    if not issubclass(resolved, _KINDS) and not _inside(resolved.__module__, trust):
+    if not issubclass(resolved, kinds) and not _inside(resolved.__module__, trust):
         raise ValueError(refusal)
 
 
@@ -154,9 +164,13 @@ def _inside(name: str, homes: tuple[str, ...]) -> bool:
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes beside the final place, flushes to disk and renames: a killed or failed save leaves the old file whole.
 
-    A failure is kept in ``failure`` and not raised, since one process alone writes and the others would wait for it.
+    Attributes:
+        deferring: Keep a failure in ``failure`` and do not raise it: one process alone writes, and the others would
+            wait for it.
+        failure: Why the last save failed.
     """
 
+    deferring = False
     failure: OSError | RuntimeError | None = None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
@@ -174,3 +188,5 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
             self.failure = error
             temporary.unlink(missing_ok=True)
+            if not self.deferring:
+                raise

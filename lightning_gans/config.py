@@ -9,6 +9,7 @@ import ast
 import difflib
 import functools
 import inspect
+import math
 import os
 import re
 import sys
@@ -41,6 +42,12 @@ REPLACED = {
     "trainer.callbacks": "callbacks",
     "trainer.logger": "logger",
     "trainer.default_root_dir": "hydra.run.dir",
+    "trainer.enable_checkpointing": "callbacks.checkpoint",
+    "trainer.num_sanity_val_steps": "trainer.fast_dev_run",
+    "trainer.overfit_batches": "data.limit",
+    "trainer.limit_train_batches": "trainer.max_steps",
+    "trainer.plugins": "trainer.precision",
+    "trainer.use_distributed_sampler": "trainer.devices",
 }
 
 
@@ -127,11 +134,24 @@ def quote_paths(arguments: list[str]) -> list[str]:
     quoted = []
     for argument in arguments:
         key, equals, value = argument.partition("=")
-        if equals and key.lstrip("+") in PATH_KEYS and value not in ("", "null") and value[0] not in "\"'":
-            value = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-            argument = f"{key}={value}"
+        is_path = bool(equals) and key.lstrip("+") in PATH_KEYS
+        if is_path and not value:
+            raise ValueError(f"{argument}: empty; say a path")
+        if is_path and value != "null" and value[0] not in "\"'":
+            value = os.path.expanduser(value)
+            argument = f"{key}={_quoted(value)}"
         quoted.append(argument)
     return quoted
+
+
+def _quoted(value: str) -> str:
+    """In double quotes as Hydra's grammar has them: backslashes count only before a quote."""
+    value = re.sub(r'(\\*)"', lambda found: found[1] * 2 + '\\"', value)
+    return '"' + re.sub(r"(\\+)$", lambda found: found[1] * 2, value) + '"'
+
+
+def _unquoted(value: str) -> str:
+    return re.sub(r'(\\+)("|$)', lambda found: found[1][: len(found[1]) // 2] + found[2], value[1:-1])
 
 
 def options_first(arguments: list[str]) -> list[str]:
@@ -139,7 +159,8 @@ def options_first(arguments: list[str]) -> list[str]:
 
     Hydra takes overrides in one piece only, and Lightning appends some of its own for further processes.
     """
-    options, overrides = [], []
+    options: list[str] = []
+    overrides: list[str] = []
     takes_value = False
     for argument in arguments:
         is_option = argument.startswith("-")
@@ -162,10 +183,7 @@ def check_keys(cfg: DictConfig) -> None:
     Raises:
         ValueError: An unknown or replaced key, or a value that is missing, by name.
     """
-    roots = list(TrainSchema.__dataclass_fields__)
-    for key in cfg:
-        if key not in roots:
-            raise ValueError(unknown(str(key), str(key), roots))
+    check_root(cfg, TrainSchema)
     for key in sorted(OmegaConf.missing_keys(cfg)):
         raise ValueError(f"{key}: missing; say {key}=...")
     for path, node in _targets(cfg, ""):
@@ -175,6 +193,18 @@ def check_keys(cfg: DictConfig) -> None:
         known = _read_signature(node["_target_"])
         if known is not None:
             _check_keys(path, node, known)
+
+
+def check_root(cfg: DictConfig, schema: type) -> None:
+    """Refuse a root key that the schema does not have, which ``+key=value`` would slip in.
+
+    Raises:
+        ValueError: With what is allowed.
+    """
+    known = list(getattr(schema, "__dataclass_fields__", {}))
+    for key in cfg:
+        if key not in known:
+            raise ValueError(unknown(str(key), str(key), known))
 
 
 def check_tuned() -> None:
@@ -189,6 +219,18 @@ def check_tuned() -> None:
     known = [path.stem for folder in folders for path in folder.glob("*.yaml")]
     if wanted is not None and wanted not in known:
         raise ValueError(unknown(f"tuned={wanted}", wanted, known))
+
+
+def check_budget() -> None:
+    """Refuse two budgets typed at once.
+
+    Raises:
+        ValueError: Both were typed.
+    """
+    task = list(HydraConfig.get().overrides.task)
+    kimg, steps = typed(task, "max_kimg"), typed(task, "trainer.max_steps")
+    if kimg not in (None, "null") and steps is not None:
+        raise ValueError(f"max_kimg={kimg}, trainer.max_steps={steps}: say one of the two")
 
 
 def check(cfg: DictConfig) -> None:
@@ -294,15 +336,20 @@ def _signature(target: Any) -> tuple[dict[str, Any], bool]:
 def _check_type(path: str, value: Any, hint: Any) -> None:
     import pydantic
 
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{path}={value}: Input should be a finite number")
     try:
         adapter = pydantic.TypeAdapter(hint, config=pydantic.ConfigDict(arbitrary_types_allowed=True))
     except Exception:  # a hint that pydantic has no schema for
         return
     try:
-        adapter.validate_python(value)
+        accepted = adapter.validate_python(value)
     except pydantic.ValidationError as error:
         reasons = dict.fromkeys(problem["msg"] for problem in error.errors())
         raise ValueError(f"{path}={value}: {'; or '.join(reasons)}") from error
+    if isinstance(accepted, int) and type(accepted) is not type(value):  # 8.0 and true are no integers
+        kind = "boolean" if isinstance(accepted, bool) else "integer"
+        raise ValueError(f"{path}={value}: Input should be a valid {kind}")
 
 
 def unknown(path: str, name: str, allowed: typing.Iterable[object]) -> str:
@@ -324,9 +371,9 @@ GROUPS = ("model", "data", "trainer", "callbacks", "logger", "extractor")
 def typed(arguments: list[str], key: str) -> str | None:
     """The value of ``key=value`` among the arguments, without its quotes."""
     for argument in reversed(arguments):
-        if argument.startswith(f"{key}="):
+        if argument.lstrip("+").startswith(f"{key}="):
             value = argument.partition("=")[2]
-            return re.sub(r"\\(.)", r"\1", value[1:-1]) if value[:1] == '"' else value
+            return _unquoted(value) if value[:1] == '"' else value
     return None
 
 
@@ -342,13 +389,18 @@ def resume_arguments(arguments: list[str], source: dict[str, Any], folder: Path 
         Arguments for Hydra; given these again it returns them unchanged.
 
     Raises:
-        ValueError: ``experiment`` or ``sweep`` was typed.
+        ValueError: ``experiment``, ``sweep``, ``tuned`` or ``-m`` was typed.
     """
     changed = []
-    source = {key: value for key, value in source.items() if key != "trust"}  # trust is the user's to give
+    known = set(TrainSchema.__dataclass_fields__) - {"trust"}  # trust is the user's to give
+    source = {key: value for key, value in source.items() if key in known}
+    if re.search(r"\$\{[^}]*:", repr(source)):
+        raise ValueError("the checkpoint's config calls a resolver; it was not written by this library")
+    if typed(arguments, "trainer.max_steps") is not None:
+        source["max_kimg"] = None
     for argument in arguments:
         key = argument.partition("=")[0].lstrip("+")
-        if key in ("experiment", "sweep"):
+        if key in ("experiment", "sweep", "tuned") or argument in ("-m", "--multirun"):
             raise ValueError(f"{argument}: cannot be combined with resume; say what is to change, key by key")
         if "=" in argument and key in GROUPS:  # a new choice takes the place of the old one whole
             source.pop(key, None)
@@ -356,7 +408,8 @@ def resume_arguments(arguments: list[str], source: dict[str, Any], folder: Path 
         changed.append(argument)
     where = str(folder) if folder else "outputs/resumed/${now:%Y-%m-%d_%H-%M-%S}"
     own = {"run": {"dir": where}, "sweep": {"dir": where}, "output_subdir": None, "job": {"chdir": False}}
-    node = {"defaults": ["train_schema", "_self_"], **source, "hydra": own}
+    quiet = [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
+    node = {"defaults": ["train_schema", *quiet, "_self_"], **source, "hydra": own}
     ConfigStore.instance().store("resumed", node)
     name = "--config-name=resumed"
     return changed if name in changed else [name, *changed]
@@ -372,8 +425,12 @@ def cli(application: Callable[[], Any]) -> None:
     """
     os.environ.setdefault(TRACEBACK, os.environ.get("HYDRA_FULL_ERROR", "0"))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and leaves the telling to us
-    sys.argv[1:] = quote_paths(options_first(sys.argv[1:]))
-    told(application)()
+
+    def start() -> None:
+        sys.argv[1:] = quote_paths(options_first(sys.argv[1:]))
+        application()
+
+    told(start)()
 
 
 TRACEBACK = "LIGHTNING_GANS_TRACEBACK"  # "1": what the user asked for by HYDRA_FULL_ERROR=1
@@ -406,8 +463,8 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, InstantiationException):
         # Hydra puts the key under the text of whatever the constructor said.
         key = re.search(r"^full_key: (.+)$", str(error), re.MULTILINE)
-        text = explain(cause) if cause is not None else str(error).splitlines()[0]
-        return text if text is None or (key and key[1] in text) else f"{key[1] if key else 'config'}: {text}"
+        text = (cause and (explain(cause) or str(cause))) or str(error).splitlines()[0]
+        return text if key and key[1] in text else f"{key[1] if key else 'config'}: {text}"
     if isinstance(error, MissingConfigException):
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
         return unknown(f"{group}={choice}" if group else choice, choice, error.options or [])
@@ -418,10 +475,20 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key}: missing; say {error.full_key}=..."
     if isinstance(error, HydraException | OmegaConfBaseException):
+        empty = next((a for a in sys.argv[1:] if a.partition("=")[0] in (*GROUPS, "tuned") and "=null" in a), None)
+        if "Got NoneType" in str(error) and empty:
+            return f"{empty}: a group needs a choice; to have none of it say {empty.partition('=')[0]}=none"
         lines = [str(error), str(cause or "")]
         return " ".join(" ".join(lines).replace("full_key:", "at").replace("object_type=dict", "").split())
-    if isinstance(error, ValueError | OSError):
-        return " ".join(str(error).split("\n"))
+    if type(error).__name__ == "MisconfigurationException":  # Lightning's; naming it would import torch
+        return "trainer: " + " ".join(str(error).split())
+    if type(error).__module__.startswith("yaml"):
+        return "a config file cannot be read: " + " ".join(str(error).split())
+    if isinstance(error, ValueError | OSError | FloatingPointError):
+        text = str(error)
+        if text.startswith("Caught ") and "DataLoader worker" in text:  # with the worker's whole traceback
+            text = [line for line in text.splitlines() if line.strip()][-1].partition(": ")[2]
+        return " ".join(text.split("\n"))
     return None
 
 
@@ -430,4 +497,7 @@ def _unknown_key(error: OmegaConfBaseException) -> str:
     allowed = list(parent.keys()) if isinstance(parent, DictConfig) else []
     allowed = allowed or [name for name in getattr(error.object_type, "__dataclass_fields__", {})]
     path = str(error.full_key or error.key)
-    return unknown(path, path.rpartition(".")[2], allowed)
+    message = unknown(path, path.rpartition(".")[2], allowed)
+    if isinstance(parent, DictConfig) and "_target_" in parent and path not in REPLACED:
+        message += f" (anything else that its class takes: +{path}=...)"
+    return message

@@ -27,8 +27,9 @@ def grid(images: Tensor, *, columns: int | None = None, gap: int = 2) -> Tensor:
         gap: Pixels between images.
 
     Returns:
-        One image (C, H', W') uint8.
+        One image (C, H', W') uint8 of one, three or four channels.
     """
+    images = displayable(images)
     n, channels, height, width = images.shape
     columns = columns or int(np.ceil(np.sqrt(n)))
     rows = -(-n // columns)
@@ -39,15 +40,38 @@ def grid(images: Tensor, *, columns: int | None = None, gap: int = 2) -> Tensor:
     return sheet
 
 
+def displayable(images: Tensor) -> Tensor:
+    """Images (..., C, H, W) that every viewer shows: alpha of grey is left out, so are channels beyond the third."""
+    channels = images.shape[-3]
+    kept = 1 if channels == 2 else 3 if channels > 4 else channels
+    return images[..., :kept, :, :]
+
+
 def save(image: Tensor, path: str | os.PathLike[str]) -> Path:
     """Write an image (C, H, W) uint8 of one to four channels as PNG; others by their first three channels."""
     if image.shape[0] > 4:
-        image = image[:3]
+        image = displayable(image)
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.ascontiguousarray(image.cpu().permute(1, 2, 0).numpy())
     Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(target)
     return target
+
+
+def make_folder(out: str | os.PathLike[str]) -> Path:
+    """The folder ``out``, made if need be.
+
+    Raises:
+        ValueError: It cannot be made or written.
+    """
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"out={out}: cannot be made a folder ({error.strerror})") from error
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"out={out}: cannot be written")
+    return folder
 
 
 def write_samples(batches: Iterable[Tensor], n: int, out: str | os.PathLike[str], format: str = "png") -> Path:  # noqa: A002
@@ -62,8 +86,7 @@ def write_samples(batches: Iterable[Tensor], n: int, out: str | os.PathLike[str]
     Returns:
         Path of the grid.
     """
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(out)
     first: list[Tensor] = []
     kept: list[np.ndarray] = []
     done = 0

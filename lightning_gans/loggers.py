@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from torch import Tensor
+
+from lightning_gans.callbacks.tolerance import unless_the_disk_fails
 
 
 class CSV(CSVLogger):
@@ -36,23 +39,44 @@ class _ContinuingWriter(ExperimentWriter):
     """Keeps the rows of an earlier session up to the step that this one starts from."""
 
     def __init__(self, log_dir: str) -> None:
-        path = Path(log_dir, self.NAME_METRICS_FILE)
-        self._earlier: list[dict[str, str]] = []
-        if path.is_file():
-            with path.open(newline="") as file:
-                self._earlier = list(csv.DictReader(file))
         super().__init__(log_dir)
+        self._must_cut = Path(self.metrics_file_path).is_file()
 
     def _check_log_dir_exists(self) -> None:
-        Path(self.metrics_file_path).unlink(missing_ok=True)
+        """Nothing is deleted here."""
 
     def log_metrics(self, metrics_dict: dict[str, float], step: int | None = None) -> None:
-        """Record a row; before the first one, the rows of the earlier session that lie before it."""
-        for row in self._earlier:
-            if step is not None and int(float(row["step"])) < step:
-                super().log_metrics({k: float(v) for k, v in row.items() if v and k != "step"}, int(float(row["step"])))
-        self._earlier = []
+        """Record a row; before the first one, cut the file to the rows that lie before it."""
+        if self._must_cut and step is not None:
+            self._cut(step)
         super().log_metrics(metrics_dict, step)
+
+    def save(self) -> None:
+        """Write the rows; a full disk does not end the training."""
+        with unless_the_disk_fails(self.metrics_file_path):
+            super().save()
+
+    def _cut(self, step: int) -> None:
+        self._must_cut = False
+        path = Path(self.metrics_file_path)
+        with path.open(newline="") as file:
+            reader = csv.DictReader(file)
+            kept = [row for row in reader if _number(row.get("step")) < step]
+            self.metrics_keys = list(reader.fieldnames or [])
+        temporary = path.with_suffix(".tmp")
+        with temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=self.metrics_keys, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(kept)
+        os.replace(temporary, path)
+
+
+def _number(text: str | None) -> float:
+    """A step; infinite for a row that a kill has cut short."""
+    try:
+        return float(text or "inf")
+    except ValueError:
+        return float("inf")
 
 
 class TensorBoard(TensorBoardLogger):
@@ -124,6 +148,6 @@ def log_image(logger: Logger, name: str, image: Tensor, step: int) -> None:
         from PIL import Image
 
         pixels = np.asarray(image.permute(1, 2, 0)).squeeze()
-        logger.log_image(name, [Image.fromarray(pixels)], step=None)
+        logger.log_image(name, [Image.fromarray(pixels)], step=step)
     elif isinstance(logger, TensorBoardLogger):
         logger.experiment.add_image(name, torch.as_tensor(image), step)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
+import re
+import statistics
 import sys
 import time
 import warnings
@@ -14,6 +17,7 @@ from typing import Any
 import hydra
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.loggers import WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
@@ -21,11 +25,16 @@ from lightning_gans import checkpoint, config
 from lightning_gans.callbacks.checkpoint import Checkpoint
 from lightning_gans.callbacks.evaluation import Evaluation
 from lightning_gans.callbacks.samples import SampleGrid
+from lightning_gans.callbacks.stability import StabilityGuard
 from lightning_gans.data.base import ImageData
 from lightning_gans.models.base import AdversarialModule
 from lightning_gans.strategy import AlternatingDDP
 
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # tips and what the summary says anyway
+logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)
+
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+STRATEGIES = ("auto", "ddp_find_unused_parameters_true")
 
 # What Lightning warns of and this design intends: an averaged generator in evaluation mode, sets held in memory.
 _INTENDED = (r"Found \d+ module\(s\) in eval mode", r".*does not have many workers", r".*isinstance\(treespec")
@@ -48,6 +57,30 @@ class Run:
     trainer: Trainer
     folder: Path
     seconds: float = field(default=0.0)
+    _before: dict[str, Any] = field(default_factory=dict)
+
+    def prepare(self, resume: str | None = None) -> Path | None:
+        """Find the checkpoint to resume, and refuse one that does not fit, before anything is written.
+
+        Raises:
+            FileNotFoundError: There is none.
+            ValueError: It does not fit the config.
+        """
+        if resume is None:
+            return None
+        path = checkpoint.find(resume)
+        content = checkpoint.read(path)
+        if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            raise ValueError("trainer.fast_dev_run=true: not with resume")
+        _refuse_other_networks(self.model, content, path)
+        if 0 <= self.trainer.max_steps <= content["global_step"]:
+            print(
+                f"nothing to do: {path} stands at generator update {content['global_step']} of "
+                f"{self.trainer.max_steps}; for more say trainer.max_steps=...",
+                file=sys.stderr,
+            )
+        self._before = content["config"]["resolved"]["model"]
+        return path
 
     def fit(self, resume: str | None = None) -> None:
         """Train, from the checkpoint ``resume`` on if given.
@@ -55,10 +88,9 @@ class Run:
         Raises:
             ValueError: The checkpoint does not fit the config.
         """
-        path = None
-        if resume is not None:
-            path = checkpoint.find(resume)
-            _refuse_other_shapes(self.model, checkpoint.read(path), path)
+        path = self.prepare(resume)
+        if path is not None:
+            self.trainer.callbacks.append(_Typed(self._before))  # type: ignore[attr-defined]
         started = time.perf_counter()
         try:
             with warnings.catch_warnings():
@@ -88,7 +120,7 @@ class Run:
         ]
         throughput = getattr(callbacks.get(_Clock), "images_per_second", None)
         if throughput:
-            rows.append(("images/s", f"{throughput:.0f} in training steps"))
+            rows.append(("images/s", f"{throughput:.0f} in training"))
         card = getattr(evaluation, "card", None)
         if card:
             rows += [(key, f"{value:.4g}") for key, value in card["scores"].items()]
@@ -103,21 +135,56 @@ class Run:
 
 
 class _Clock(Callback):
-    """Times training steps alone, for the summary."""
+    """Training speed for the summary.
+
+    The median over windows between two logs, so that neither scores and grids nor the queue of a GPU count.
+    """
 
     def __init__(self) -> None:
-        self._seconds, self._images, self._since = 0.0, 0, 0.0
+        self._speeds: list[float] = []
 
     @property
     def images_per_second(self) -> float | None:
-        return self._images / self._seconds if self._seconds else None
+        return statistics.median(self._speeds) if self._speeds else None
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        self._since = time.perf_counter()
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        self._since, self._images, self._speeds = time.perf_counter(), pl_module.images_seen, []
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self._seconds += time.perf_counter() - self._since
-        self._images += pl_module.plan(pl_module.iteration - 1).images
+        every = min(trainer.log_every_n_steps, max(1, trainer.max_steps // 4))  # type: ignore[attr-defined]
+        if trainer.global_step % every == 0:
+            now = time.perf_counter()
+            self._speeds.append((pl_module.images_seen - self._images) / (now - self._since))
+            self._since, self._images = now, pl_module.images_seen
+
+
+class _Typed(Callback):
+    """Lays optimiser options that differ from the checkpoint's config over the restored optimisers.
+
+    A learning rate is changed by its factor, so that a schedule goes on where it stands.
+    """
+
+    def __init__(self, before: dict[str, Any]) -> None:
+        self._before = before
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        now = pl_module.config["resolved"]["model"]
+        for player, optimizer in pl_module.player_optimizers().items():
+            old, new = self._before[f"{player}_optimizer"], now[f"{player}_optimizer"]
+            for key in new.keys() & optimizer.param_groups[0].keys():
+                if new[key] != old.get(key):
+                    for group in optimizer.param_groups:
+                        _change(group, key, old.get(key), new[key])
+                    for scheduler in trainer.strategy.lr_scheduler_configs:
+                        if key == "lr" and scheduler.scheduler.optimizer is optimizer.optimizer:
+                            scheduler.scheduler.base_lrs = [new[key]] * len(optimizer.param_groups)
+
+
+def _change(group: dict[str, Any], key: str, old: Any, new: Any) -> None:
+    if key == "lr" and old:
+        group["lr"], group["initial_lr"] = group["lr"] * new / old, new
+    else:
+        group[key] = tuple(new) if isinstance(new, list) else new
 
 
 def build(cfg: DictConfig, folder: str | os.PathLike[str] = "outputs/notebook") -> Run:
@@ -133,44 +200,86 @@ def build(cfg: DictConfig, folder: str | os.PathLike[str] = "outputs/notebook") 
     config.check(cfg)
     if cfg.seed < 0 or cfg.seed >= 2**32:
         raise ValueError(f"seed={cfg.seed}: must be from 0 to 2^32 - 1")
+    if cfg.max_kimg is not None and not 0 < cfg.max_kimg < float("inf"):
+        raise ValueError(f"max_kimg={cfg.max_kimg}: must be > 0 and finite, or null")
+    world = _world_size(cfg.trainer)
     seed_everything(cfg.seed, workers=True, verbose=False)
-    data: ImageData = _instantiate(cfg.data)
-    model: AdversarialModule = _instantiate(cfg.model)
+    data: ImageData = _instantiate(cfg.data, "data", ImageData)
+    model: AdversarialModule = _instantiate(cfg.model, "model", AdversarialModule)
     if data.kind not in model.accepts:
         raise ValueError(
             f"data={type(data).__name__.lower()} is of kind {data.kind}; {type(model).__name__} takes "
             f"{', '.join(model.accepts)}"
         )
-    plain = {"resolved": OmegaConf.to_container(cfg, resolve=True), "source": OmegaConf.to_container(cfg)}
-    model.config = plain
-    trainer = _trainer(cfg, model, Path(folder))
-    return Run(data, model, trainer, Path(folder))
+    model.check_data(data.image_size, data.channels)
+    _check_optimizers(model)
+    model.config = {"resolved": OmegaConf.to_container(cfg, resolve=True), "source": _portable(cfg)}
+    return Run(data, model, _trainer(cfg, model, world, Path(folder)), Path(folder))
 
 
-def _instantiate(node: Any, **extra: Any) -> Any:
-    return hydra.utils.instantiate(node, _convert_="all", **extra)
+def _portable(cfg: DictConfig) -> Any:
+    """The config with its interpolations, but with what resolvers such as ``oc.env`` said in their place."""
+
+    def walk(raw: Any, resolved: Any) -> Any:
+        if isinstance(raw, dict):
+            return {key: walk(raw[key], resolved[key]) for key in raw}
+        if isinstance(raw, list):
+            return [walk(one, other) for one, other in zip(raw, resolved, strict=True)]
+        return resolved if isinstance(raw, str) and re.search(r"\$\{[^}]*:", raw) else raw
+
+    return walk(OmegaConf.to_container(cfg), OmegaConf.to_container(cfg, resolve=True))
 
 
-def _trainer(cfg: DictConfig, model: AdversarialModule, folder: Path) -> Trainer:
-    callbacks = [_instantiate(node) for node in (cfg.callbacks or {}).values() if node is not None]
-    callbacks.sort(key=lambda callback: isinstance(callback, Checkpoint))  # after the scores of the same step
-    loggers = [_instantiate(node) for node in (cfg.logger or {}).values() if node is not None]
+def _check_optimizers(model: AdversarialModule) -> None:
+    """Make both optimisers and schedules once on a dummy weight, so that a bad value is told before training."""
+    for player in "gd":
+        key = f"model.{player}_optimizer"
+        try:
+            optimizer = model.optimizer_factories[player]([torch.nn.Parameter(torch.zeros(1))])
+            key = f"model.{player}_scheduler"
+            factory = model.scheduler_factories[player]
+            schedule = factory(optimizer) if factory else None
+        except (ValueError, TypeError, AssertionError) as error:
+            raise ValueError(f"{key}: {error}") from error
+        if isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            raise ValueError(f"{key}=ReduceLROnPlateau: needs a score at every step; choose a schedule of the step")
+
+
+def _instantiate(node: Any, key: str, kind: type, **extra: Any) -> Any:
+    made = hydra.utils.instantiate(node, _convert_="all", **extra)
+    if not isinstance(made, kind):
+        raise ValueError(f"{key}: is a {type(made).__name__}; its _target_ must name a {kind.__name__}")
+    return made
+
+
+def _trainer(cfg: DictConfig, model: AdversarialModule, world: int, folder: Path) -> Trainer:
+    nodes = {name: node for name, node in (cfg.callbacks or {}).items() if node is not None}
+    callbacks = [_instantiate(node, f"callbacks.{name}", Callback) for name, node in nodes.items()]
+    first = (ProgressBar, StabilityGuard, Checkpoint)  # losses are looked at, then saved, then drawn and scored
+    callbacks.sort(key=lambda callback: next((i for i, kind in enumerate(first) if isinstance(callback, kind)), 9))
+    nodes = {name: node for name, node in (cfg.logger or {}).items() if node is not None}
+    loggers = [_instantiate(node, f"logger.{name}", functools.partial) for name, node in nodes.items()]
     options: dict[str, Any] = {}
-    world = _world_size(cfg.trainer)
     if model.batch_size % (world * model.accumulate):
         raise ValueError(
             f"model.batch_size={model.batch_size}: must divide by {world} processes x model.accumulate="
             f"{model.accumulate}"
         )
+    if cfg.trainer.strategy not in STRATEGIES:
+        raise ValueError(f"trainer.strategy={cfg.trainer.strategy}: must be one of {', '.join(STRATEGIES)}")
+    if cfg.trainer.precision not in PRECISIONS:
+        raise ValueError(f"trainer.precision={cfg.trainer.precision}: must be one of {', '.join(PRECISIONS)}")
     if cfg.trainer.strategy == "auto" and world > 1:
         _refuse_multirun(world)
         options["strategy"] = AlternatingDDP()
     if cfg.max_kimg is not None:
         options["max_steps"] = _steps_for(model, cfg.max_kimg * 1000)
     if not cfg.trainer.enable_progress_bar:
-        callbacks = [callback for callback in callbacks if type(callback).__name__ != "Progress"]
+        callbacks = [callback for callback in callbacks if not isinstance(callback, ProgressBar)]
     return _instantiate(  # type: ignore[no-any-return]
         cfg.trainer,
+        "trainer",
+        Trainer,
         callbacks=[_Clock(), *callbacks],
         logger=[logger(save_dir=str(folder)) for logger in loggers] or False,
         default_root_dir=str(folder),
@@ -184,17 +293,32 @@ def _trainer(cfg: DictConfig, model: AdversarialModule, folder: Path) -> Trainer
 
 
 def _world_size(trainer: DictConfig) -> int:
-    """How many processes the trainer's options ask for."""
-    devices = trainer.devices
-    if isinstance(devices, str) and "," in devices:
-        devices = devices.split(",")
-    if OmegaConf.is_list(devices) or isinstance(devices, list):
+    """How many processes the trainer's options ask for.
+
+    Raises:
+        ValueError: Not a number of devices, or another one than the processes that are running.
+    """
+    for key in ("num_nodes", "log_every_n_steps", "max_steps"):
+        if trainer[key] < 1 and not (key == "max_steps" and trainer[key] == -1):
+            raise ValueError(f"trainer.{key}={trainer[key]}: must be >= 1")
+    given = trainer.devices
+    devices = given.split(",") if isinstance(given, str) and "," in given else given
+    if isinstance(devices, list) or OmegaConf.is_list(devices):
         count = len(devices)
     elif str(devices) in ("auto", "-1"):
         count = max(1, torch.cuda.device_count()) if trainer.accelerator in ("auto", "gpu", "cuda") else 1
     else:
-        count = int(devices)
-    return count * int(trainer.num_nodes)
+        count = int(devices) if re.fullmatch(r"\d+", str(devices)) else 0
+    if count < 1:
+        raise ValueError(f"trainer.devices={given}: must be a number >= 1, a list such as [0,1], auto or -1")
+    world = count * int(trainer.num_nodes)
+    running = int(os.environ.get("WORLD_SIZE", world))
+    if running != world:
+        raise ValueError(
+            f"trainer.devices={given}, trainer.num_nodes={trainer.num_nodes}: {running} processes were started; give "
+            "the launcher and the trainer the same numbers"
+        )
+    return world
 
 
 def _refuse_multirun(world: int) -> None:
@@ -218,18 +342,21 @@ def _steps_for(model: AdversarialModule, images: float) -> int:
     return step
 
 
-def _refuse_other_shapes(model: AdversarialModule, content: dict[str, Any], path: Path) -> None:
-    theirs = content["state_dict"]
-    mine = model.state_dict()
+def _refuse_other_networks(model: AdversarialModule, content: dict[str, Any], path: Path) -> None:
+    """Refuse what a resumed run cannot change: its networks and the kinds of its optimisers."""
+    mine, theirs = model.state_dict(), content["state_dict"]
     for name in [*mine, *theirs]:
-        here, there = mine.get(name), theirs.get(name)
-        if name in mine and name in theirs and getattr(here, "shape", None) == getattr(there, "shape", None):
-            continue
-        sizes = [tuple(t.shape) if t is not None else "absent" for t in (there, here)]
-        raise ValueError(
-            f"resume={path}: model.{name} is {sizes[0]} in the checkpoint and {sizes[1]} here; a resumed run keeps "
-            "its networks: leave out what changes model or data"
-        )
+        sizes = [tuple(getattr(state[name], "shape", ())) if name in state else "absent" for state in (theirs, mine)]
+        if sizes[0] != sizes[1]:
+            raise ValueError(
+                f"resume={path}: model.{name} is {sizes[0]} in the checkpoint and {sizes[1]} here; a resumed run "
+                "keeps its networks: leave out what changes model or data"
+            )
+    before, now = content["config"]["resolved"]["model"], (model.config or {}).get("resolved", {}).get("model", {})
+    for key in ("g_optimizer", "d_optimizer"):
+        targets = [config[key]["_target_"] for config in (before, now)]
+        if targets[0] != targets[1]:
+            raise ValueError(f"model.{key}._target_={targets[1]}: a resumed run keeps its optimiser, {targets[0]}")
 
 
 def pick_device(name: str) -> torch.device:

@@ -12,6 +12,7 @@ from lightning_gans import config
 @config.told
 def sample(cfg: DictConfig) -> None:
     """Write images and their grid."""
+    config.check_root(cfg, config.SampleSchema)
     for key in ("n", "batch_size"):
         if cfg[key] < 1:
             raise ValueError(f"{key}={cfg[key]}: must be >= 1")
@@ -21,9 +22,10 @@ def sample(cfg: DictConfig) -> None:
         raise ValueError("checkpoint=PATH and out=DIR are needed")
 
     from lightning_gans.checkpoint import load
-    from lightning_gans.images import write_samples
+    from lightning_gans.images import make_folder, write_samples
     from lightning_gans.run import pick_device
 
+    make_folder(cfg.out)
     module = load(cfg.checkpoint, trust=cfg.trust, device=pick_device(cfg.device))
     batches = module.samples(range(cfg.n), seed=cfg.seed, batch_size=cfg.batch_size)
     grid = write_samples(batches, cfg.n, cfg.out, cfg.format)

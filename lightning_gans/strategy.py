@@ -53,14 +53,9 @@ class AlternatingDDP(DDPStrategy):
 def average_gradients(parameters: list[nn.Parameter]) -> None:
     """Replace every gradient by its mean over the processes.
 
-    A parameter without gradient in every process keeps none, so that the optimiser skips it as in one process; one
-    without gradient in this process alone counts as zero.
+    All processes run the same computation, so a parameter that has no gradient here has none anywhere; it keeps none,
+    and the optimiser skips it as in one process.
     """
-    used = torch.tensor([p.grad is not None for p in parameters], dtype=torch.uint8, device=parameters[0].device)
-    dist.all_reduce(used, op=dist.ReduceOp.MAX)
-    for parameter, flag in zip(parameters, used.tolist(), strict=True):
-        if flag and parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
     bucket: list[Tensor] = []
     for gradient in [p.grad for p in parameters if p.grad is not None]:
         bucket.append(gradient)

@@ -17,13 +17,15 @@ def train(cfg: DictConfig) -> None:
     """Build, fit and sum up what the config describes."""
     config.check_keys(cfg)
     config.check_tuned()
+    config.check_budget()
 
     from lightning_gans.checkpoint import refuse_untrusted
     from lightning_gans.run import announce, build
 
     if cfg.resume:
-        refuse_untrusted(OmegaConf.to_container(cfg, resolve=True), trust=cfg.trust)
+        refuse_untrusted(OmegaConf.to_container(cfg, resolve=True), trust=cfg.trust, whole_run=True)
     run = build(cfg, HydraConfig.get().runtime.output_dir)
+    run.prepare(cfg.resume)
     announce(run, cfg)
     run.fit(cfg.resume)
     if not run.trainer.is_global_zero:

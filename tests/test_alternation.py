@@ -109,7 +109,7 @@ def test_one_step_is_one_generator_update_everywhere(tmp_path):
     assert [float(row["train/kimg"]) for row in train] == pytest.approx([0.08, 0.16, 0.24])
     content = newest(tmp_path)
     assert content["global_step"] == 6
-    assert content["state_dict"]["_extra_state"] == {"iteration": 6, "images_seen": 240}
+    assert content["state_dict"]["_extra_state"] == {"iteration": 6, "images_seen": 240, "measured": True}
 
 
 def test_terms_are_weighted_and_logged_by_name(tmp_path):

@@ -66,6 +66,11 @@ FAST = [
     (["seed=abc"], ["seed", "abc", "Integer"]),
     (["seed=[1"], ["[1"]),
     (["data=folder"], ["data.root", "missing"]),
+    (["data=folder", "data.root="], ["data.root=", "empty"]),
+    (["logger=null"], ["logger=null", "logger=none"]),
+    (["model.g_optimizer.weight_decay=0.1"], ["model.g_optimizer.weight_decay", "+model.g_optimizer.weight_decay=..."]),
+    (["max_kimg=1", "trainer.max_steps=2"], ["max_kimg=1", "trainer.max_steps=2", "one of the two"]),
+    (["-m", "resume=x"], ["-m", "cannot be combined with resume"]),
 ]
 
 
@@ -128,7 +133,31 @@ def test_mistakes_that_need_torch_are_told_the_same_way(own_configs):
         ("model._target_=lightning_gans.models.nothing.X", ["lightning_gans.models.nothing"]),
         ("model.g_optimizer._target_=torch.optim.Adamm", ["torch.optim.Adamm"]),
         ("seed=-1", ["seed=-1", "from 0"]),
-        ("trainer.precision=fp8", ["fp8"]),
+        ("trainer.precision=fp8", ["trainer.precision=fp8", "bf16-mixed"]),
+        ("trainer.devices=0", ["trainer.devices=0", "must be a number >= 1"]),
+        ("trainer.devices=abc", ["trainer.devices=abc", "must be a number >= 1"]),
+        ("trainer.num_nodes=0", ["trainer.num_nodes=0", ">= 1"]),
+        ("trainer.max_steps=-3", ["trainer.max_steps=-3", ">= 1"]),
+        ("trainer.log_every_n_steps=0", ["trainer.log_every_n_steps=0"]),
+        ("trainer.accelerator=gpu", ["trainer:", "gpu"]),
+        ("trainer.strategy=ddp", ["trainer.strategy=ddp", "auto", "ddp_find_unused_parameters_true"]),
+        ("model.batch_size=8.0", ["model.batch_size=8.0", "valid integer"]),
+        ("model.n_critic=true", ["model.n_critic=True", "valid integer"]),
+        ("model.clip_grad=nan", ["model.clip_grad=nan", "finite"]),
+        ("model.g_optimizer.lr=-1", ["model.g_optimizer", "learning rate"]),
+        ("model.d_optimizer.betas=[2,0.9]", ["model.d_optimizer", "beta"]),
+        ("model.g_optimizer._partial_=false", ["model.g_optimizer"]),
+        ("model.generator.max_channels=0", ["max_channels=0", ">= 1"]),
+        ("model.generator.image_size=32", ["model.generator makes images (1, 32, 32)", "(1, 16, 16)"]),
+        ("model.discriminator.channels=3", ["model.discriminator", "(1, 16, 16)"]),
+        ("max_kimg=-1", ["max_kimg=-1", "> 0"]),
+        ("max_kimg=inf", ["max_kimg=inf", "finite"]),
+        ("callbacks.evaluation={_target_: torch.nn.ReLU}", ["callbacks.evaluation", "Callback"]),
+        ("model._target_=torch.nn.ReLU", ["model."]),
+        (
+            "model.g_scheduler={_target_: torch.optim.lr_scheduler.ReduceLROnPlateau, _partial_: true}",
+            ["model.g_scheduler", "ReduceLROnPlateau"],
+        ),
     ],
 )
 def test_types_and_ranges(tmp_path, override, named, monkeypatch):
@@ -157,7 +186,7 @@ def test_every_choice_composes(choice):
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_composes_and_instantiates(tmp_path, experiment):
-    made = build(compose(f"experiment={experiment}", "data.root=x", "trainer.accelerator=cpu"), tmp_path)
+    made = build(compose(f"experiment={experiment}", f"data.root={tmp_path}", "trainer.accelerator=cpu"), tmp_path)
     assert made.model.plan(0).images > 0
 
 
@@ -222,7 +251,9 @@ def test_callbacks_can_be_switched_off(tmp_path):
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
-@pytest.mark.parametrize("value", ["my run (1)/a=b.ckpt", 'with "quotes", and commas', "plain.ckpt", "a$b{c}"])
+@pytest.mark.parametrize(
+    "value", ["my run (1)/a=b.ckpt", 'with "quotes", and commas', "plain.ckpt", "a$b{c}", r"back\sl\"ash\\", "ü/ñ"]
+)
 def test_paths_reach_us_as_typed(value):
     arguments = quote_paths([f"checkpoint={value}", f"out={value}", "n=3"])
     assert quote_paths(arguments) == arguments

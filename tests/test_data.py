@@ -120,7 +120,7 @@ def pictures(tmp_path):
         ("cats/b.jpg", (20, 40), "L"),
         ("dogs/c.png", (16, 16), "RGBA"),
         ("dogs/deep/d.webp", (33, 50), "RGB"),
-        ("dogs/e.bmp", (16, 16), "P"),
+        ("dogs/e.gif", (16, 16), "P"),
     ]:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -173,6 +173,23 @@ def test_cover_keeps_the_aspect_and_the_centre():
     image.paste((255, 0, 0), (30, 0, 60, 30))
     assert np.asarray(cover(image, 15)).shape == (15, 15, 3)
     assert np.asarray(cover(image, 15))[:, 2:-2, 0].min() > 200
+
+
+def test_sixteen_bits_become_eight_and_floats_are_refused(tmp_path):
+    ramp = np.linspace(0, 65535, 256).round().astype(np.uint16).reshape(16, 16)
+    Image.fromarray(ramp).save(tmp_path / "ramp.png")
+    held = Folder(root=str(tmp_path), image_size=16, channels=1).load().images[0, 0]
+    assert np.abs(held.numpy().astype(int).ravel() - np.arange(256)).max() <= 1
+    Image.fromarray(np.zeros((16, 16), np.float32)).save(tmp_path / "x.tif")
+    with pytest.raises(ValueError, match=r"cannot read x\.tif \(mode F"):
+        Folder(root=str(tmp_path), image_size=16, channels=1).load()
+
+
+def test_what_file_managers_leave_is_no_image(pictures, tmp_path):
+    (pictures / "._a.png").write_bytes(b"x")
+    (pictures / "__MACOSX").mkdir()
+    (pictures / "__MACOSX" / "b.png").write_bytes(b"x")
+    assert len(Folder(root=str(zipped(pictures, tmp_path / "p.zip")), image_size=8, channels=1).load()) == 5
 
 
 def test_rotation_notes_of_cameras_are_heeded(tmp_path):
@@ -237,5 +254,5 @@ def test_training_on_a_folder_scores_are_optional(pictures, tmp_path, monkeypatc
         compose(*tiny(), *options, "extractor=inception", "+callbacks.evaluation.extractor=${extractor}"),
         tmp_path / "x",
     )
-    with pytest.raises(FileNotFoundError, match=r"could not be downloaded.*extractor\.weights=FILE"):
+    with pytest.raises(ValueError, match=r"could not be downloaded.*extractor\.weights=FILE"):
         wanted.fit()

@@ -11,7 +11,7 @@ import torch
 from conftest import command, run
 from lightning_gans.data.digits import Digits as DigitImages
 from lightning_gans.images import to_uint8
-from lightning_gans.metrics.evaluation import Evaluator, check
+from lightning_gans.metrics.evaluation import METRICS, Evaluator, check
 from lightning_gans.metrics.extractors import Digits, Inception, as_channels
 
 
@@ -123,11 +123,12 @@ def test_names_are_honest():
         "is_digits",
         "kd_digits",
     ]
-    assert [Inception.key(Inception, metric) for metric in ("frechet", "inception_score", "kernel")] == [
-        "fid",
-        "is",
-        "kid",
-    ]
+    published = Inception.__new__(Inception)
+    torch.nn.Module.__init__(published)
+    published.weights_hash = "6726825d0af5f729"
+    assert [published.key(metric) for metric in METRICS] == ["fid", "is", "kid"]
+    published.weights_hash = "0123456789abcdef"
+    assert published.key("frechet") == "fd_inception_01234567"
 
 
 def test_extractors_take_any_channels_and_only_uint8():
@@ -158,6 +159,15 @@ def test_inception_by_path(tmp_path, monkeypatch):
     assert len(extractor.weights_hash) == 16
     with pytest.raises(FileNotFoundError, match=r"extractor\.weights=nowhere\.pth"):
         Inception(weights="nowhere.pth")
+
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    torch.save(Evil(), tmp_path / "evil.pth")
+    with pytest.raises(ValueError, match="not a file of weights"):
+        Inception(weights=str(tmp_path / "evil.pth"))
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from conftest import assert_same_training, command, evaluation, newest, run, samples, started, tiny
+from conftest import assert_same_training, command, evaluation, newest, run, samples, sgd, started, tiny
 from lightning_gans.checkpoint import find
 
 LINEAR = "{_target_: torch.optim.lr_scheduler.LinearLR, _partial_: true, end_factor: 0.1, total_iters: 9}"
@@ -68,6 +68,40 @@ def test_csv_continues(tmp_path):
     assert [int(float(row.split(",")[step])) for row in rows[1:]] == [1, 2, 3, 4, 5, 6]
 
 
+def test_csv_of_a_finished_run_stays(tmp_path):
+    run(tmp_path, "trainer.max_steps=4")
+    before = (tmp_path / "metrics.csv").read_text()
+    run(tmp_path, "trainer.max_steps=4", resume=str(tmp_path))
+    assert (tmp_path / "metrics.csv").read_text() == before
+    (tmp_path / "metrics.csv").write_text(before + "0.1,0.2")  # a row cut short by a kill
+    run(tmp_path, "trainer.max_steps=5", resume=str(tmp_path))
+    assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 1 + 5
+
+
+def test_learning_rates_typed_on_resume_hold(tmp_path):
+    run(tmp_path, f"model.d_scheduler={LINEAR}")
+    resumed = run(
+        tmp_path,
+        "trainer.max_steps=6",
+        "model.g_optimizer.lr=0.5",
+        "model.d_optimizer.lr=4e-4",
+        "model.g_optimizer.betas=[0.1,0.2]",
+        f"model.d_scheduler={LINEAR}",
+        resume=str(tmp_path),
+    )
+    groups = {player: o.param_groups[0] for player, o in resumed.model.player_optimizers().items()}
+    assert groups["g"]["lr"] == 0.5
+    assert groups["g"]["betas"] == (0.1, 0.2)
+    start, end = 1 / 3, 0.1  # LinearLR's factors
+    assert groups["d"]["lr"] == pytest.approx(4e-4 * (start + (end - start) * 6 / 9))
+
+
+def test_another_optimiser_is_refused_by_name(tmp_path):
+    run(tmp_path)
+    with pytest.raises(ValueError, match=r"model\.g_optimizer\._target_=torch\.optim\.SGD: a resumed run keeps"):
+        run(tmp_path, *sgd(0.1), resume=str(tmp_path))
+
+
 def test_other_shapes_are_refused_by_name(tmp_path):
     run(tmp_path)
     with pytest.raises(ValueError, match=r"model\.generator\.layers\.0\.weight is .* in the checkpoint"):
@@ -121,7 +155,8 @@ def test_stopped_by_a_signal_and_resumed_from_the_command_line(tmp_path, unbroke
 
 def test_resume_takes_only_what_was_typed(tmp_path):
     """The checkpoint's config holds, its interpolations live on, and mistakes are refused."""
-    first = command("lightning_gans.train", *tiny(), f"hydra.run.dir={tmp_path / 'run'}", "model.batch_size=10")
+    budget = [option for option in tiny() if "max_steps" not in option] + ["max_kimg=0.04"]
+    first = command("lightning_gans.train", *budget, f"hydra.run.dir={tmp_path / 'run'}", "model.batch_size=10")
     assert first.returncode == 0, first.stderr
     again = command(
         "lightning_gans.train", f"resume={tmp_path / 'run'}", "trainer.max_steps=6", "seed=3", "logger=tensorboard"

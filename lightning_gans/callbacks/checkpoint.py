@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
+import threading
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,7 +18,9 @@ from lightning.pytorch.callbacks import Checkpoint as LightningCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from lightning_gans.checkpoint import BEST, FOLDER, LAST
+from lightning_gans.callbacks.stability import DivergedError, StabilityGuard
+from lightning_gans.callbacks.tolerance import unless_the_disk_fails
+from lightning_gans.checkpoint import BEST, FOLDER, LAST, read
 
 
 class Checkpoint(LightningCheckpoint):
@@ -28,11 +32,15 @@ class Checkpoint(LightningCheckpoint):
     Args:
         every_n_train_steps: Generator updates between saves.
         keep: Newest step files to keep; ``None``: all.
-        monitor: Score that picks the best, lower is better, e.g. ``fd_digits``; ``None``: the Frechet distance.
+        monitor: Score that picks the best, e.g. ``kd_digits``; ``None``: the Frechet distance.
+
+    Attributes:
+        interrupted_by: The signal that ended the training, once all processes know of it.
 
     Raises:
         ValueError: A value out of range, or too little free disk at the start.
-        RuntimeError: The last save failed, or a value to be saved is not finite.
+        OSError: The last save failed.
+        DivergedError: A value to be saved is not finite.
     """
 
     AGREE_EVERY = 8  # steps between the looks of several processes at each other's signals
@@ -44,26 +52,33 @@ class Checkpoint(LightningCheckpoint):
             raise ValueError(f"callbacks.checkpoint.keep={keep}: must be >= 1, or null")
         self.every_n_train_steps, self.keep, self.monitor = every_n_train_steps, keep, monitor
         self.best: float | None = None
-        self.interrupted_by: int | None = None  # the signal
+        self.interrupted_by: int | None = None
+        self._signal: int | None = None  # what this process has heard
         self._saved_at: int | None = None
         self._handlers: dict[int, Any] = {}
 
     # ------------------------------------------------------------------------------ Lightning's hooks
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Check the disk and listen for signals."""
+        """Check the disk, read the best score so far and listen for signals."""
+        self.interrupted_by = self._signal = None
+        self._saved_at = trainer.global_step
         self._check_disk(trainer, pl_module)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._handlers[number] = signal.signal(number, self._on_signal)
+        self.best = trainer.strategy.broadcast(_best_score(self.folder(trainer) / BEST))
+        if trainer.is_global_zero:
+            for left_over in self.folder(trainer).glob("*.ckpt.*.tmp"):
+                left_over.unlink()
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._handlers[number] = signal.signal(number, self._on_signal)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save where the interval, a better score or a signal asks for it."""
+        """Save where the interval or a signal asks for it."""
         step = trainer.global_step
         if step % self.every_n_train_steps == 0:
             self.save(trainer, pl_module)
-        self._save_best(trainer, pl_module)
         if self._must_stop(trainer, step):
             self.save(trainer, pl_module, final=True)
             trainer.should_stop = True
@@ -71,21 +86,15 @@ class Checkpoint(LightningCheckpoint):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save what came after the last interval."""
         self.save(trainer, pl_module, final=True)
-        self._save_best(trainer, pl_module)
+        self._give_signals_back()
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Give the signals back."""
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        self._handlers = {}
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Save nothing: the step is not whole."""
+        self._give_signals_back()
 
     def state_dict(self) -> dict[str, Any]:
         """The best score so far."""
         return {"best": self.best}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on comparing with the best score so far."""
-        self.best = state_dict["best"]
 
     # ------------------------------------------------------------------------------ saving
 
@@ -98,46 +107,57 @@ class Checkpoint(LightningCheckpoint):
             final: Whether a failure is an error, since there will be no other try.
         """
         step = trainer.global_step
-        if self._saved_at == step or step == 0 or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if self._saved_at == step or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        if not self._write(trainer, pl_module, f"step-{step:06d}.ckpt", final):
+        name = f"step-{step:06d}.ckpt"
+        if not self._write(trainer, pl_module, name, final):
             return
         self._saved_at = step
         if trainer.is_global_zero:
             folder = self.folder(trainer)
-            _alias(folder / f"step-{step:06d}.ckpt", folder / LAST)
-            if self.keep is not None:
-                for old in sorted(folder.glob("step-*.ckpt"), key=_step_of)[: -self.keep]:
-                    old.unlink()
+            with unless_the_disk_fails(folder / LAST):
+                _alias(folder / name, folder / LAST)
+                kept = sorted((number, path) for path in folder.iterdir() if 0 < (number := _step_of(path)) <= step)
+                for _, old in kept[: -self.keep] if self.keep else []:
+                    old.unlink(missing_ok=True)
+
+    def save_best(self, trainer: Trainer, pl_module: Any, scores: dict[str, float]) -> None:
+        """Write ``best.ckpt`` if these new scores are better than all before; on all processes."""
+        key = self.monitor or next(filter(is_frechet, scores), None)
+        if key is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        score = -scores[key] if is_higher_better(key) else scores[key]
+        before = self.best
+        if before is None or score < before:
+            self.best = score
+            if not self._write(trainer, pl_module, BEST, final=False):
+                self.best = before
 
     def folder(self, trainer: Trainer) -> Path:
         """Where this run's checkpoints lie."""
         return Path(trainer.default_root_dir, FOLDER)
 
     def _write(self, trainer: Trainer, pl_module: Any, name: str, final: bool) -> bool:
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, StabilityGuard):
+                callback.look(trainer)
         pl_module.prepare_sampling()
-        _raise_on_all(trainer, RuntimeError, _not_finite(pl_module, trainer.global_step, self.folder(trainer)))
-        trainer.save_checkpoint(self.folder(trainer) / name)
-        writer = trainer.strategy.checkpoint_io
+        path = self.folder(trainer) / name
+        _raise_on_all(trainer, DivergedError, _not_finite(pl_module, trainer.global_step, self.folder(trainer)))
+        writer: Any = trainer.strategy.checkpoint_io
+        writer.deferring = True
+        try:
+            trainer.save_checkpoint(path)
+        finally:
+            writer.deferring = False
         failure = trainer.strategy.broadcast(repr(getattr(writer, "failure", None)))
         if failure == "None":
             return True
-        message = f"could not save {self.folder(trainer) / name}: {failure}; earlier checkpoints are untouched"
+        message = f"could not save {path}: {failure}; earlier checkpoints are untouched"
         if final:
-            raise RuntimeError(message)
+            raise OSError(message)
         rank_zero_warn(message + "; training goes on and tries again at the next interval")
         return False
-
-    def _save_best(self, trainer: Trainer, pl_module: Any) -> None:
-        scores = trainer.callback_metrics
-        key = next((key for key in scores if key == self.monitor or (self.monitor is None and _is_frechet(key))), None)
-        if key is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
-            return
-        if self.best is not None and not float(scores[key]) < self.best:
-            return
-        before, self.best = self.best, float(scores[key])
-        if not self._write(trainer, pl_module, BEST, final=False):
-            self.best = before
 
     def _check_disk(self, trainer: Trainer, pl_module: LightningModule) -> None:
         folder = self.folder(trainer)
@@ -154,28 +174,47 @@ class Checkpoint(LightningCheckpoint):
     # ------------------------------------------------------------------------------ signals
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.interrupted_by is not None:
-            signal.signal(number, signal.SIG_DFL)
+        if self._signal is not None:
             raise KeyboardInterrupt
-        self.interrupted_by = number
+        self._signal = number
+        os.write(2, b"\nstopping after this step; once more to stop at once\n")  # print is not safe in a handler
 
     def _must_stop(self, trainer: Trainer, step: int) -> bool:
         if trainer.world_size == 1:
-            return self.interrupted_by is not None
-        if step % self.AGREE_EVERY:
-            return False
-        number = torch.tensor(self.interrupted_by or 0, device=trainer.strategy.root_device)
-        dist.all_reduce(number, op=dist.ReduceOp.MAX)
-        self.interrupted_by = int(number) or None
+            self.interrupted_by = self._signal
+        elif step % self.AGREE_EVERY == 0:
+            number = torch.tensor(self._signal or 0, device=trainer.strategy.root_device)
+            dist.all_reduce(number, op=dist.ReduceOp.MAX)
+            self.interrupted_by = int(number) or None
         return self.interrupted_by is not None
 
+    def _give_signals_back(self) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
 
-def _is_frechet(key: str) -> bool:
+
+def is_frechet(key: str) -> bool:
+    """Whether a score is a Frechet distance, by whichever features."""
     return key == "fid" or key.startswith("fd_")
 
 
+def is_higher_better(key: str) -> bool:
+    """Whether a score is an inception score; distances are better when low."""
+    return key == "is" or key.startswith("is_")
+
+
+def _best_score(path: Path) -> float | None:
+    if not path.is_file():
+        return None
+    states = read(path)["callbacks"]
+    return next((state["best"] for name, state in states.items() if name.startswith("Checkpoint")), None)
+
+
 def _step_of(path: Path) -> int:
-    return int(path.stem.removeprefix("step-"))
+    """The step of a file of ours; 0 for any other."""
+    found = re.fullmatch(r"step-(\d+)\.ckpt", path.name)
+    return int(found[1]) if found else 0
 
 
 def _tensors(module: LightningModule) -> list[Tensor]:
@@ -190,6 +229,8 @@ def _alias(source: Path, target: Path) -> None:
         os.link(source, temporary)
     except OSError:
         shutil.copyfile(source, temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
     os.replace(temporary, target)
 
 

@@ -10,6 +10,8 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 
+from lightning_gans.callbacks.checkpoint import Checkpoint
+from lightning_gans.callbacks.tolerance import unless_the_disk_fails
 from lightning_gans.metrics.evaluation import METRICS, Evaluator, check, write_card
 from lightning_gans.metrics.extractors import Extractor
 
@@ -47,6 +49,8 @@ class Evaluation(Callback):
     ) -> None:
         if every_n_train_steps < 1:
             raise ValueError(f"callbacks.evaluation.every_n_train_steps={every_n_train_steps}: must be >= 1")
+        if time_budget_s is not None and time_budget_s <= 0:
+            raise ValueError(f"callbacks.evaluation.time_budget_s={time_budget_s}: must be > 0, or null")
         if patience is not None and patience < 1:
             raise ValueError(f"callbacks.evaluation.patience={patience}: must be >= 1, or null")
         if patience is not None and "frechet" not in metrics:
@@ -76,22 +80,34 @@ class Evaluation(Callback):
         extractor, problem = _make_on_all(trainer, make)
         if extractor is None:
             if wanted:
-                raise FileNotFoundError(problem)
+                raise ValueError(problem)
             rank_zero_warn(f"training goes on without scores: {problem}")
             return
         options = dict(self.options)
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             options.update(n=16, n_real=16)
         self._evaluator = Evaluator(extractor, **options)  # type: ignore[arg-type]
+        if len(trainer.datamodule.train_images) < 2:  # type: ignore[attr-defined]
+            raise ValueError("callbacks.evaluation: needs two real images at least; set callbacks.evaluation=null")
+        monitor = getattr(trainer.checkpoint_callback, "monitor", None)
+        known = [extractor.key(metric) for metric in self._evaluator.metrics]
+        if monitor is not None and monitor not in known:
+            raise ValueError(f"callbacks.checkpoint.monitor={monitor}: must be among {', '.join(known)}")
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Score at intervals."""
-        if trainer.global_step % self.every_n_train_steps == 0:
+        """Score at intervals, unless a signal ends the training here."""
+        if trainer.global_step % self.every_n_train_steps == 0 and not _interrupted(trainer):
+            self.score(trainer, pl_module)
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Score a resumed step whose checkpoint was written before its score."""
+        step = trainer.global_step
+        if step and step % self.every_n_train_steps == 0:
             self.score(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Score the end, unless a signal ended the training."""
-        if not getattr(trainer.checkpoint_callback, "interrupted_by", None):
+        if not _interrupted(trainer):
             self.score(trainer, pl_module)
 
     def score(self, trainer: Trainer, pl_module: Any) -> None:
@@ -106,8 +122,12 @@ class Evaluation(Callback):
         trainer.callback_metrics.update(scores)
         for logger in trainer.loggers:
             logger.log_metrics({**scores, "score_images": self.card["n"]}, step=step)
-        if trainer.is_global_zero:
-            write_card(self.card, Path(trainer.default_root_dir, "scores", f"step-{step:06d}.json"))
+        path = Path(trainer.default_root_dir, "scores", f"step-{step:06d}.json")
+        with unless_the_disk_fails(path):
+            if trainer.is_global_zero:
+                write_card(self.card, path)
+        if isinstance(trainer.checkpoint_callback, Checkpoint):
+            trainer.checkpoint_callback.save_best(trainer, pl_module, scores)
         self._count_gains(trainer, scores.get(self._evaluator.extractor.key("frechet")))
 
     def _count_gains(self, trainer: Trainer, distance: float | None) -> None:
@@ -121,11 +141,16 @@ class Evaluation(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """How long the best score has stood."""
-        return {"best": self.best, "without_gain": self.without_gain}
+        return {"best": self.best, "without_gain": self.without_gain, "scored_at": self._scored_at}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on counting."""
         self.best, self.without_gain = state_dict["best"], state_dict["without_gain"]
+        self._scored_at = state_dict["scored_at"]
+
+
+def _interrupted(trainer: Trainer) -> bool:
+    return getattr(trainer.checkpoint_callback, "interrupted_by", None) is not None
 
 
 def _make_on_all(trainer: Trainer, make: Callable[[], Extractor]) -> tuple[Extractor | None, str]:
@@ -135,8 +160,8 @@ def _make_on_all(trainer: Trainer, make: Callable[[], Extractor]) -> tuple[Extra
         if trainer.is_global_zero is turn:
             try:
                 extractor = make()
-            except OSError as error:
-                problem = str(error)
+            except Exception as error:  # told on all processes, so that none waits for another
+                problem = str(error) or type(error).__name__
         trainer.strategy.barrier()
     problems = [problem] * trainer.world_size
     if trainer.world_size > 1:

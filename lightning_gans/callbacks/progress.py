@@ -67,9 +67,13 @@ class Progress(ProgressBar):
         """Show the last state."""
         if self._bar is not None:
             self._bar.update(trainer.global_step - self._bar.n)
+        self._close()
 
-    def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Close the bar, however the training ended."""
+    def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
+        """Leave the line free for the message."""
+        self._close()
+
+    def _close(self) -> None:
         if self._bar is not None:
             self._bar.close()
             self._bar = None

@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from lightning_gans import images
+from lightning_gans.callbacks.tolerance import unless_the_disk_fails
 from lightning_gans.loggers import log_image
 
 
@@ -48,6 +49,8 @@ class SampleGrid(Callback):
             return
         samples = torch.cat([images.to_uint8(s) for s in pl_module.samples(range(self.n), seed=self.seed)])
         sheet = images.grid(samples)
-        self.newest = images.save(sheet, Path(trainer.default_root_dir, "samples", f"step-{step:06d}.png"))
+        path = Path(trainer.default_root_dir, "samples", f"step-{step:06d}.png")
+        with unless_the_disk_fails(path):
+            self.newest = images.save(sheet, path)
         for logger in trainer.loggers:
             log_image(logger, "samples", sheet, step)

@@ -12,7 +12,7 @@ from torch import Tensor
 from lightning_gans.checkpoint import FOLDER, LAST
 
 
-class DivergedError(RuntimeError):
+class DivergedError(FloatingPointError):
     """A loss became NaN or infinite."""
 
 
@@ -31,31 +31,31 @@ class StabilityGuard(Callback):
             raise ValueError(f"callbacks.stability.every_n_train_steps={every_n_train_steps}: must be >= 1")
         self.every_n_train_steps = every_n_train_steps
         self._first_bad: Tensor | None = None  # step number by term, 0: none
+        self._names: list[str] = []
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Note the first step at which a term is not finite; look every so often."""
-        names, step = list(pl_module.terms), trainer.global_step
-        if not names:
-            return
+        step = trainer.global_step
         bad = ~torch.isfinite(torch.stack(list(pl_module.terms.values())))
-        if self._first_bad is None or len(self._first_bad) != len(names):
-            self._first_bad = torch.zeros(len(names), dtype=torch.long, device=bad.device)
+        if self._first_bad is None or self._names != list(pl_module.terms):
+            self._names = list(pl_module.terms)
+            self._first_bad = torch.zeros(len(bad), dtype=torch.long, device=bad.device)
         self._first_bad = torch.where(bad & (self._first_bad == 0), step, self._first_bad)
         if step % self.every_n_train_steps == 0:
-            self.look(trainer, names)
+            self.look(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Look once more."""
-        self.look(trainer, list(pl_module.terms))
+        self.look(trainer)
 
-    def look(self, trainer: Trainer, names: list[str]) -> None:
+    def look(self, trainer: Trainer) -> None:
         """Raise if any term was bad; on all processes together."""
         if self._first_bad is None:
             return
         worst = self._first_bad.clone()
         if trainer.world_size > 1:
             torch.distributed.all_reduce(worst, op=torch.distributed.ReduceOp.MAX)
-        steps = {name: step for name, step in zip(names, worst.tolist(), strict=True) if step}
+        steps = {name: step for name, step in zip(self._names, worst.tolist(), strict=True) if step}
         if steps:
             first = min(steps.values())
             terms = ", ".join(f"train/{name}" for name, step in steps.items() if step == first)

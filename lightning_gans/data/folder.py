@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm
 
@@ -38,6 +38,10 @@ class Folder(ImageData):
         super().__init__(**options)
         if self.channels not in MODES:
             raise ValueError(f"data.channels={self.channels}: must be 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA)")
+        if memory_gb < 0:
+            raise ValueError(f"data.memory_gb={memory_gb}: must be >= 0")
+        if not Path(root).expanduser().exists():
+            raise FileNotFoundError(f"data.root={root}: does not exist; give a folder or a zip of images")
         self.root, self.memory_gb = root, memory_gb
 
     def load(self) -> ImageSet:
@@ -71,7 +75,7 @@ class ImageFiles(ImageSet):
         if self.is_zip and not zipfile.is_zipfile(self.root):
             raise ValueError(f"data.root={root}: is neither a folder nor a zip")
         self._archive: tuple[int, zipfile.ZipFile] | None = None
-        self.names = sorted(name for name in self._list() if name.lower().endswith(EXTENSIONS))[:limit]
+        self.names = sorted(filter(_is_image, self._list()))[:limit]
         if not self.names:
             raise ValueError(f"data.root={root}: no images ({', '.join(EXTENSIONS)})")
         self.labels: Tensor | None = None
@@ -134,8 +138,8 @@ class ImageFiles(ImageSet):
         name = self.names[i]
         try:
             with self._zip().open(name) if self.is_zip else open(self.root / name, "rb") as file:
-                image = ImageOps.exif_transpose(Image.open(file)).convert(MODES[self.channels])
-        except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+                image = eight_bit(ImageOps.exif_transpose(Image.open(file))).convert(MODES[self.channels])
+        except (OSError, SyntaxError, ValueError, zipfile.BadZipFile, Image.DecompressionBombError) as error:
             raise ValueError(f"data.root={self.root}: cannot read {name} ({error})") from error
         pixels = np.asarray(cover(image, self.image_size))
         return torch.from_numpy(pixels.copy()).view(self.image_size, self.image_size, -1).permute(2, 0, 1)
@@ -143,6 +147,25 @@ class ImageFiles(ImageSet):
     def __getstate__(self) -> dict[str, Any]:
         """Open archives stay behind."""
         return {**self.__dict__, "_archive": None}
+
+
+def _is_image(name: str) -> bool:
+    """By its ending; what file managers leave behind (``__MACOSX``, ``._a.png``) is none."""
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+    return name.lower().endswith(EXTENSIONS) and not hidden
+
+
+def eight_bit(image: Image.Image) -> Image.Image:
+    """Grey of 16 bits scaled to 8, which Pillow's own conversion would clip.
+
+    Raises:
+        ValueError: 32-bit values, whose range is not known.
+    """
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image).astype(np.uint32) * 255 // 65535).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError(f"mode {image.mode}: 32-bit values of unknown range; convert it to 8 or 16 bits")
+    return image
 
 
 def cover(image: Image.Image, size: int) -> Image.Image:

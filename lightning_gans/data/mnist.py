@@ -28,18 +28,25 @@ class MNIST(ImageData):
         super().__init__(**options)
         self.root, self.download = root, download
 
+    def prepare_data(self) -> None:
+        """Download on one process of each machine."""
+        self._files()
+
     def load(self) -> TensorImages:
         """Read torchvision's files."""
+        files = self._files()
+        images = F.pad(files.data[: self.limit, None], (2, 2, 2, 2))
+        return TensorImages(
+            resize(images, self.image_size).repeat(1, self.channels, 1, 1), files.targets[: self.limit].long()
+        )
+
+    def _files(self) -> Any:
         from torchvision.datasets import MNIST as Files
 
         try:
-            files = Files(self.root, train=True, download=self.download)
+            return Files(self.root, train=True, download=self.download)
         except (RuntimeError, OSError) as error:
             raise FileNotFoundError(
                 f"data.root={self.root}: MNIST is not there and could not be downloaded ({error}). Put "
                 f"train-images-idx3-ubyte and train-labels-idx1-ubyte into {Path(self.root) / 'MNIST' / 'raw'}"
             ) from error
-        images = F.pad(files.data[: self.limit, None], (2, 2, 2, 2))
-        return TensorImages(
-            resize(images, self.image_size).repeat(1, self.channels, 1, 1), files.targets[: self.limit].long()
-        )

@@ -42,7 +42,7 @@ class Evaluator:
     """Compares samples with the training images. One pass over the extractor feeds every metric.
 
     Real images are read once and their features kept; samples are number 0 to n - 1 of the seed, shared out among the
-    processes, so that the score does not depend on how many there are.
+    processes. The Frechet distance does not depend on how many there are; the splits of IS and the subsets of KID do.
 
     Args:
         extractor: What features are compared.
@@ -90,6 +90,8 @@ class Evaluator:
         device = module.device
         self.extractor.to(device)
         total = len(data.train_images) if self.n_real is None else min(self.n_real, len(data.train_images))
+        if min(self.n, total) < max(2, world):
+            raise ValueError(f"evaluation: {self.n} samples and {total} real images; both must be >= {max(2, world)}")
         module.prepare_sampling()
         scores = self._new_metrics(device)
         if not self._real:
@@ -105,9 +107,11 @@ class Evaluator:
         counts = torch.tensor([sampled, sum(len(features) for features in self._real)], device=device)
         if world > 1:
             torch.distributed.all_reduce(counts)
-        values = self._compute(scores, int(counts.min()))
+        values = [self._compute(scores, int(counts.min()))]
+        if world > 1:  # decisions are made by these: all processes need the same bits
+            torch.distributed.broadcast_object_list(values, 0)
         return {
-            "scores": values,
+            "scores": values[0],
             "n": int(counts[0]),
             "n_real": int(counts[1]),
             "step": module.iteration,
@@ -181,11 +185,14 @@ def check(*, n: int, n_real: int | None, metrics: Sequence[str], batch_size: int
     Raises:
         ValueError: With the key, the value and what is allowed.
     """
+    if not metrics:
+        raise ValueError(f"{where}.metrics=[]: choose among {', '.join(METRICS)}")
     for metric in metrics:
         if metric not in METRICS:
             raise ValueError(f"{where}.metrics={metric}: must be among {', '.join(METRICS)}")
-    if n < 2 or (n_real is not None and n_real < 2):
-        raise ValueError(f"{where}: n={n} and n_real={n_real} must be >= 2")
+    for key, value in {"n": n, "n_real": n_real}.items():
+        if value is not None and value < 2:
+            raise ValueError(f"{where}.{key}={value}: must be >= 2")
     if batch_size < 1:
         raise ValueError(f"{where}.batch_size={batch_size}: must be >= 1")
 

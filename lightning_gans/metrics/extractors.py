@@ -127,6 +127,7 @@ class Inception(Extractor):
     name = "inception"
     resize = "bilinear to 299x299 as in TensorFlow 1, without antialiasing, grey repeated"
     num_features = 2048
+    PUBLISHED = "6726825d"  # how the SHA-256 of the published file begins
     URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 
     def __init__(self, weights: str | None = None) -> None:
@@ -134,8 +135,8 @@ class Inception(Extractor):
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
         cached = Path(torch.hub.get_dir(), "checkpoints", self.URL.rpartition("/")[2])
-        if weights is not None and not Path(weights).is_file():
-            raise FileNotFoundError(f"extractor.weights={weights}: no such file")
+        if weights is not None:
+            self._check(Path(weights))
         try:
             self.network = FeatureExtractorInceptionV3(
                 "inception-v3-compat",
@@ -152,8 +153,20 @@ class Inception(Extractor):
         self.weights_hash = file_hash(Path(weights) if weights else cached)
 
     def key(self, metric: str) -> str:
-        """The published names: ``fid``, ``is``, ``kid``."""
-        return {"frechet": "fid", "inception_score": "is", "kernel": "kid"}[metric]
+        """``fid``, ``is``, ``kid`` with the published weights; other weights are named by their hash."""
+        if self.weights_hash.startswith(self.PUBLISHED):
+            return {"frechet": "fid", "inception_score": "is", "kernel": "kid"}[metric]
+        return f"{super().key(metric)}_{self.weights_hash[:8]}"
+
+    @staticmethod
+    def _check(path: Path) -> None:
+        """Refuse a file that is absent or holds more than weights; torch-fidelity would unpickle anything."""
+        if not path.is_file():
+            raise FileNotFoundError(f"extractor.weights={path}: no such file")
+        try:
+            torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise ValueError(f"extractor.weights={path}: not a file of weights ({type(error).__name__})") from error
 
     def extract(self, images: Tensor) -> Features:
         """Features (N, 2048), logits without bias (N, 1008)."""

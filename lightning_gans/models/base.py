@@ -100,6 +100,8 @@ class AdversarialModule(LightningModule):
             raise ValueError(f"model.accumulate={accumulate}: must divide model.batch_size={batch_size}")
         if reuse_fakes and accumulate > 1:
             raise ValueError(f"model.reuse_fakes=true: needs model.accumulate=1, not {accumulate}; set it to false")
+        if reuse_fakes and self.generator_first:
+            raise ValueError("model.reuse_fakes=true: not where the generator moves first")
         if clip_grad is not None and clip_grad <= 0:
             raise ValueError(f"model.clip_grad={clip_grad}: must be > 0, or null")
         if penalty is not None and has_batch_norm(discriminator):
@@ -118,7 +120,8 @@ class AdversarialModule(LightningModule):
         self.seed = seed
         self.iteration = 0  # generator updates done
         self.images_seen = 0  # real images shown to the discriminator, over all processes
-        self.terms: Terms = {}  # of the last updates, detached
+        self.terms: Terms = {}  # of the last step, detached: means over its updates and micro-batches
+        self._pieces: dict[str, list[Tensor]] = {}
         self.config: dict[str, Any] | None = None  # what checkpoints carry; set by whoever composed the run
         self._trainable = {
             "g": [p for p in generator.parameters() if p.requires_grad],
@@ -142,7 +145,7 @@ class AdversarialModule(LightningModule):
         with torch.set_grad_enabled(self.reuse_fakes):
             self._fake = self.generator(*self.draw_inputs(len(real)))
         fake = self._fake.detach()
-        terms = self.objective.discriminator(self.discriminator(real), self.discriminator(fake))
+        terms = self.objective.discriminator(self.judge(real), self.judge(fake))
         if self.penalty is not None:
             terms["penalty"] = self.penalty(self.discriminator, real, fake, self.uniform)
         return terms
@@ -151,7 +154,29 @@ class AdversarialModule(LightningModule):
         """Weighted terms of the generator's loss on one chunk of the batch."""
         if not self.reuse_fakes:
             self._fake = self.generator(*self.draw_inputs(len(batch["image"])))
-        return self.objective.generator(self.discriminator(self._fake))
+        return self.objective.generator(self.judge(self._fake))
+
+    def judge(self, images: Tensor) -> Tensor:
+        """The discriminator's raw logits in full precision, which objectives need under autocast too."""
+        logits: Tensor = self.discriminator(images)
+        return logits.float()
+
+    @torch.no_grad()
+    def check_data(self, image_size: int, channels: int) -> None:
+        """Refuse images of another shape than the networks make and take, before any data is read.
+
+        Raises:
+            ValueError: With both shapes.
+        """
+        wanted = (channels, image_size, image_size)
+        with evaluating(self.generator) as generator, evaluating(self.discriminator) as discriminator:
+            made = tuple(generator(*self.sampling_inputs([0], 0)).shape[1:])
+            if made != wanted:
+                raise ValueError(f"model.generator makes images {made}; data has {wanted} (channels, height, width)")
+            try:
+                discriminator(torch.zeros(2, *wanted))
+            except RuntimeError as error:
+                raise ValueError(f"model.discriminator does not take the data's images {wanted}: {error}") from error
 
     def draw_inputs(self, n: int) -> tuple[Tensor, ...]:
         """Random inputs of the generator for this process's share of a training batch."""
@@ -177,8 +202,10 @@ class AdversarialModule(LightningModule):
         critic_updates = [("d", chunk) for chunk in chunks]
         generator_update = [("g", chunks[-1])]
         in_turn = [generator_update, critic_updates] if self.generator_first else [critic_updates, generator_update]
+        self._pieces = {}
         for player, chunk in sum(in_turn, []):
             self.update(player, chunk)
+        self.terms = {name: torch.stack(pieces).mean() for name, pieces in self._pieces.items()}
         self._fake = torch.empty(0)  # free the graph
         self.iteration += 1
         self.images_seen += plan.images
@@ -198,7 +225,8 @@ class AdversarialModule(LightningModule):
         for micro_batch in micro_batches:
             terms = loss(micro_batch)
             self.manual_backward(torch.stack(list(terms.values())).sum() / len(micro_batches))
-        self.terms.update({f"{player}_{name}": term.detach() for name, term in terms.items()})
+            for name, term in terms.items():
+                self._pieces.setdefault(f"{player}_{name}", []).append(term.detach())
         self.step_optimizer(player)
 
     def step_optimizer(self, player: str) -> None:
@@ -220,7 +248,7 @@ class AdversarialModule(LightningModule):
             scheduler.scheduler.step()  # type: ignore[call-arg]
 
     def log_terms(self) -> None:
-        """Log the last terms, every ``trainer.log_every_n_steps`` generator updates."""
+        """Log the step's terms, every ``trainer.log_every_n_steps`` generator updates."""
         if self.iteration % self.trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
         logs = {f"train/{name}": value for name, value in self.terms.items()}
@@ -333,12 +361,13 @@ class AdversarialModule(LightningModule):
 
     def get_extra_state(self) -> dict[str, int]:
         """The counters, in every ``state_dict``."""
-        return {"iteration": self.iteration, "images_seen": self.images_seen}
+        measured = self._measured_at == self.iteration
+        return {"iteration": self.iteration, "images_seen": self.images_seen, "measured": measured}
 
     def set_extra_state(self, state: dict[str, int]) -> None:
         """Restore the counters."""
         self.iteration, self.images_seen = state["iteration"], state["images_seen"]
-        self._measured_at = self.iteration  # checkpoints are written after `prepare_sampling`
+        self._measured_at = self.iteration if state["measured"] else None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Make the checkpoint self-describing: the resolved config as plain containers."""

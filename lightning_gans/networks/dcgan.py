@@ -45,7 +45,9 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         check_image_size(image_size, *SIZES)
-        _check_positive(channels=channels, latent_dim=latent_dim, base_channels=base_channels)
+        _check_positive(
+            channels=channels, latent_dim=latent_dim, base_channels=base_channels, max_channels=max_channels
+        )
         self.latent_dim = latent_dim
         widths = _widths(image_size, base_channels, max_channels)[::-1]
         layers: list[nn.Module] = []
@@ -88,7 +90,7 @@ class Discriminator(nn.Module):
     ) -> None:
         super().__init__()
         check_image_size(image_size, *SIZES)
-        _check_positive(channels=channels, base_channels=base_channels)
+        _check_positive(channels=channels, base_channels=base_channels, max_channels=max_channels)
         widths = _widths(image_size, base_channels, max_channels)
         inner = "spectral" if norm == "spectral" else None
         layers: list[nn.Module] = []
