@@ -389,7 +389,7 @@ def resume_arguments(arguments: list[str], source: dict[str, Any], folder: Path 
         Arguments for Hydra; given these again it returns them unchanged.
 
     Raises:
-        ValueError: ``experiment``, ``sweep``, ``tuned`` or ``-m`` was typed.
+        ValueError: ``experiment``, ``sweep`` or ``tuned`` was typed.
     """
     changed = []
     known = set(TrainSchema.__dataclass_fields__) - {"trust"}  # trust is the user's to give
@@ -400,7 +400,7 @@ def resume_arguments(arguments: list[str], source: dict[str, Any], folder: Path 
         source["max_kimg"] = None
     for argument in arguments:
         key = argument.partition("=")[0].lstrip("+")
-        if key in ("experiment", "sweep", "tuned") or argument in ("-m", "--multirun"):
+        if key in ("experiment", "sweep", "tuned"):
             raise ValueError(f"{argument}: cannot be combined with resume; say what is to change, key by key")
         if "=" in argument and key in GROUPS:  # a new choice takes the place of the old one whole
             source.pop(key, None)
@@ -475,9 +475,6 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key}: missing; say {error.full_key}=..."
     if isinstance(error, HydraException | OmegaConfBaseException):
-        empty = next((a for a in sys.argv[1:] if a.partition("=")[0] in (*GROUPS, "tuned") and "=null" in a), None)
-        if "Got NoneType" in str(error) and empty:
-            return f"{empty}: a group needs a choice; to have none of it say {empty.partition('=')[0]}=none"
         lines = [str(error), str(cause or "")]
         return " ".join(" ".join(lines).replace("full_key:", "at").replace("object_type=dict", "").split())
     if type(error).__name__ == "MisconfigurationException":  # Lightning's; naming it would import torch
@@ -486,6 +483,9 @@ def explain(error: BaseException) -> str | None:
         return "a config file cannot be read: " + " ".join(str(error).split())
     if isinstance(error, ValueError | OSError | FloatingPointError):
         text = str(error)
+        empty = next((a for a in sys.argv[1:] if a.partition("=")[0] in (*GROUPS, "tuned") and "=null" in a), None)
+        if "Got NoneType" in text and empty:
+            return f"{empty}: a group needs a choice; to have none of it say {empty.partition('=')[0]}=none"
         if text.startswith("Caught ") and "DataLoader worker" in text:  # with the worker's whole traceback
             text = [line for line in text.splitlines() if line.strip()][-1].partition(": ")[2]
         return " ".join(text.split("\n"))

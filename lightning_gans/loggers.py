@@ -61,7 +61,8 @@ class _ContinuingWriter(ExperimentWriter):
         path = Path(self.metrics_file_path)
         with path.open(newline="") as file:
             reader = csv.DictReader(file)
-            kept = [row for row in reader if _number(row.get("step")) < step]
+            whole = [row for row in reader if None not in row.values()]  # a kill may have cut the last one short
+            kept = [row for row in whole if float(row["step"]) < step]
             self.metrics_keys = list(reader.fieldnames or [])
         temporary = path.with_suffix(".tmp")
         with temporary.open("w", newline="") as file:
@@ -69,14 +70,6 @@ class _ContinuingWriter(ExperimentWriter):
             writer.writeheader()
             writer.writerows(kept)
         os.replace(temporary, path)
-
-
-def _number(text: str | None) -> float:
-    """A step; infinite for a row that a kill has cut short."""
-    try:
-        return float(text or "inf")
-    except ValueError:
-        return float("inf")
 
 
 class TensorBoard(TensorBoardLogger):

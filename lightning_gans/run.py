@@ -17,6 +17,7 @@ from typing import Any
 import hydra
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.callbacks import Checkpoint as LightningCheckpoint
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.loggers import WandbLogger
 from omegaconf import DictConfig, OmegaConf
@@ -107,7 +108,7 @@ class Run:
     @property
     def interrupted_by(self) -> int | None:
         """The signal that ended the training early."""
-        return getattr(self.trainer.checkpoint_callback, "interrupted_by", None)
+        return getattr(Checkpoint.of(self.trainer), "interrupted_by", None)
 
     def summary(self) -> str:
         """The table that a training ends with."""
@@ -284,7 +285,7 @@ def _trainer(cfg: DictConfig, model: AdversarialModule, world: int, folder: Path
         logger=[logger(save_dir=str(folder)) for logger in loggers] or False,
         default_root_dir=str(folder),
         plugins=[checkpoint.AtomicCheckpointIO()],
-        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
+        enable_checkpointing=any(isinstance(callback, LightningCheckpoint) for callback in callbacks),
         use_distributed_sampler=False,
         max_epochs=-1,
         num_sanity_val_steps=0,

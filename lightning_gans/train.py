@@ -40,6 +40,8 @@ def start() -> None:
     """Lay what was typed over the config of a checkpoint, if one is resumed."""
     resume = config.typed(sys.argv[1:], "resume")
     if resume not in (None, "", "null"):
+        for flag in {"-m", "--multirun"}.intersection(sys.argv):
+            raise ValueError(f"{flag}: cannot be combined with resume, since all jobs would share one folder")
         from lightning_gans import checkpoint
 
         path = checkpoint.find(str(resume)).resolve()

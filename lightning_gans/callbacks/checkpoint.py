@@ -13,8 +13,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint as LightningCheckpoint
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
@@ -23,11 +22,12 @@ from lightning_gans.callbacks.tolerance import unless_the_disk_fails
 from lightning_gans.checkpoint import BEST, FOLDER, LAST, read
 
 
-class Checkpoint(LightningCheckpoint):
+class Checkpoint(Callback):
     """Keeps ``step-000300.ckpt`` files, the newest also as ``last.ckpt``, the best scored as ``best.ckpt``.
 
     Ctrl-C and SIGTERM let the step finish, save and end the training; a second one ends it at once. Files lie under
-    ``checkpoints`` in the run's folder and are written atomically, by process 0.
+    ``checkpoints`` in the run's folder and are written atomically, by process 0. Lightning runs its own kind of
+    checkpoint callback last; this one runs before grids and scores, so that none of them can cost a step.
 
     Args:
         every_n_train_steps: Generator updates between saves.
@@ -56,6 +56,12 @@ class Checkpoint(LightningCheckpoint):
         self._signal: int | None = None  # what this process has heard
         self._saved_at: int | None = None
         self._handlers: dict[int, Any] = {}
+
+    @staticmethod
+    def of(trainer: Trainer) -> Checkpoint | None:
+        """The trainer's callback of this kind."""
+        found = [callback for callback in trainer.callbacks if isinstance(callback, Checkpoint)]  # type: ignore[attr-defined]
+        return found[0] if found else None
 
     # ------------------------------------------------------------------------------ Lightning's hooks
 

@@ -89,7 +89,7 @@ class Evaluation(Callback):
         self._evaluator = Evaluator(extractor, **options)  # type: ignore[arg-type]
         if len(trainer.datamodule.train_images) < 2:  # type: ignore[attr-defined]
             raise ValueError("callbacks.evaluation: needs two real images at least; set callbacks.evaluation=null")
-        monitor = getattr(trainer.checkpoint_callback, "monitor", None)
+        monitor = getattr(Checkpoint.of(trainer), "monitor", None)
         known = [extractor.key(metric) for metric in self._evaluator.metrics]
         if monitor is not None and monitor not in known:
             raise ValueError(f"callbacks.checkpoint.monitor={monitor}: must be among {', '.join(known)}")
@@ -126,8 +126,9 @@ class Evaluation(Callback):
         with unless_the_disk_fails(path):
             if trainer.is_global_zero:
                 write_card(self.card, path)
-        if isinstance(trainer.checkpoint_callback, Checkpoint):
-            trainer.checkpoint_callback.save_best(trainer, pl_module, scores)
+        saving = Checkpoint.of(trainer)
+        if saving is not None:
+            saving.save_best(trainer, pl_module, scores)
         self._count_gains(trainer, scores.get(self._evaluator.extractor.key("frechet")))
 
     def _count_gains(self, trainer: Trainer, distance: float | None) -> None:
@@ -150,7 +151,7 @@ class Evaluation(Callback):
 
 
 def _interrupted(trainer: Trainer) -> bool:
-    return getattr(trainer.checkpoint_callback, "interrupted_by", None) is not None
+    return getattr(Checkpoint.of(trainer), "interrupted_by", None) is not None
 
 
 def _make_on_all(trainer: Trainer, make: Callable[[], Extractor]) -> tuple[Extractor | None, str]:
