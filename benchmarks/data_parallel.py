@@ -35,7 +35,7 @@ run.fit()
 
 def measure(strategy: str, steps: int, size: int) -> float:
     """Milliseconds per step."""
-    off = [f"callbacks.{name}=null" for name in ("samples", "evaluation", "checkpoint", "progress")]
+    off = [f"callbacks.{name}=null" for name in ("samples", "evaluation", "checkpoint")]
     with tempfile.TemporaryDirectory() as folder:
         script = os.path.join(folder, "worker.py")
         with open(script, "w") as file:
@@ -43,6 +43,8 @@ def measure(strategy: str, steps: int, size: int) -> float:
         options = [
             f"data.image_size={size}",
             "tuned=none",
+            "trainer.enable_progress_bar=false",
+            "+trainer.enable_model_summary=false",
             "trainer.accelerator=cpu",
             "trainer.devices=2",
             f"trainer.max_steps={steps + 5}",

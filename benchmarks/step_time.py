@@ -1,11 +1,12 @@
 """Step time of our DCGAN against hand-written loops of the same networks.
 
-    python benchmarks/step_time.py [--pairs 7] [--steps 10] [--sizes 32x1 64x3]
+    python benchmarks/step_time.py [--pairs 7] [--steps 10] [--sizes 32x1 64x3] [--precisions auto 32-true]
 
 ``bare`` does the same maths with the same options in plain PyTorch: opponent frozen, generated samples reused,
-channels-last, averaged generator, the same indexing of the same uint8 images. ``textbook`` is the loop that tutorials
-show: contiguous tensors, opponent not frozen, no average. Ours runs under Lightning's Trainer; after every ``steps``
-steps of it the callback below runs as many of each loop, so that all three see the same machine.
+channels-last, the same precision, averaged generator, the same indexing of the same uint8 images. ``textbook`` is the
+loop that tutorials show: fp32, contiguous tensors, opponent not frozen, no average. Ours runs under Lightning's
+Trainer; after every ``steps`` steps of it the callback below runs as many of each loop, so that all three see the same
+machine.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ from lightning_gans.data.base import TensorImages
 BATCH = 64
 
 
-def loop(networks, images: torch.Tensor, *, frozen: bool, channels_last: bool, average: bool) -> Callable[[], None]:
+def loop(networks, images: torch.Tensor, *, tuned: bool, bf16: bool) -> Callable[[], None]:
     """One training step of a hand-written DCGAN."""
     generator, discriminator = copy.deepcopy(networks)
-    layout = torch.channels_last if channels_last else torch.contiguous_format
+    layout = torch.channels_last if tuned else torch.contiguous_format
     generator.to(memory_format=layout)
     discriminator.to(memory_format=layout)
     ema = copy.deepcopy(generator).requires_grad_(False)
@@ -40,20 +41,23 @@ def loop(networks, images: torch.Tensor, *, frozen: bool, channels_last: bool, a
 
     def step() -> None:
         real = images[torch.randint(len(images), (BATCH,))].float().div_(127.5).sub_(1)
-        fake = generator(torch.randn(BATCH, generator.latent_dim))
-        if frozen:
+        if tuned:
             discriminator.requires_grad_(True)
-        loss = F.softplus(-discriminator(real)).mean() + F.softplus(discriminator(fake.detach())).mean()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            fake = generator(torch.randn(BATCH, generator.latent_dim))
+            on_real, on_fake = discriminator(real).float(), discriminator(fake.detach()).float()
+            loss = F.softplus(-on_real).mean() + F.softplus(on_fake).mean()
         d_optimizer.zero_grad()
         loss.backward()
         d_optimizer.step()
-        if frozen:
+        if tuned:
             discriminator.requires_grad_(False)
-        loss = F.softplus(-discriminator(fake)).mean()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            loss = F.softplus(-discriminator(fake).float()).mean()
         g_optimizer.zero_grad()
         loss.backward()
         g_optimizer.step()
-        if average:
+        if tuned:
             torch._foreach_lerp_(list(ema.parameters()), list(generator.parameters()), 0.01)
             for mine, theirs in zip(ema.buffers(), generator.buffers(), strict=True):
                 mine.copy_(theirs)
@@ -83,7 +87,7 @@ class Interleave(Callback):
         self.since = time.perf_counter()
 
 
-def compare(size: int, channels: int, pairs: int, steps: int) -> None:
+def compare(size: int, channels: int, precision: str, pairs: int, steps: int) -> None:
     """Print one row."""
     cfg = compose(
         "data=digits",
@@ -96,7 +100,9 @@ def compare(size: int, channels: int, pairs: int, steps: int) -> None:
         "callbacks.samples=null",
         "callbacks.evaluation=null",
         "callbacks.checkpoint=null",
-        "callbacks.progress=null",
+        "trainer.enable_progress_bar=false",
+        "+trainer.enable_model_summary=false",
+        f"trainer.precision={precision}",
     )
     with tempfile.TemporaryDirectory() as folder:
         run = build(cfg, folder)
@@ -104,8 +110,8 @@ def compare(size: int, channels: int, pairs: int, steps: int) -> None:
         run.data._train = TensorImages(images)
         networks = (run.model.generator, run.model.discriminator)
         loops = {
-            "bare": loop(networks, images, frozen=True, channels_last=True, average=True),
-            "textbook": loop(networks, images, frozen=False, channels_last=False, average=False),
+            "bare": loop(networks, images, tuned=True, bf16=run.cfg.trainer.precision == "bf16-mixed"),
+            "textbook": loop(networks, images, tuned=False, bf16=False),
         }
         timing = Interleave(loops, steps)
         run.trainer.callbacks.append(timing)
@@ -113,11 +119,8 @@ def compare(size: int, channels: int, pairs: int, steps: int) -> None:
     times = {name: values[1:] for name, values in timing.times.items()}  # the first round warms up
     medians = {name: statistics.median(values) * 1000 for name, values in times.items()}
     ratios = {name: statistics.median(a / b for a, b in zip(times["ours"], times[name], strict=True)) for name in loops}
-    print(
-        f"| {size}x{size}x{channels} | {medians['ours']:.1f} | {medians['bare']:.1f} | {medians['textbook']:.1f} "
-        f"| {ratios['bare']:.3f} | {ratios['textbook']:.3f} |",
-        flush=True,
-    )
+    row = [f"{size}x{size}x{channels}", run.cfg.trainer.precision, *[f"{value:.1f}" for value in medians.values()]]
+    print(f"| {' | '.join(row)} | {ratios['bare']:.3f} | {ratios['textbook']:.3f} |", flush=True)
 
 
 def main() -> None:
@@ -126,13 +129,15 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--sizes", nargs="+", default=["32x1", "64x3"])
+    parser.add_argument("--precisions", nargs="+", default=["auto", "32-true"])
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     print(f"batch {BATCH}, {torch.get_num_threads()} threads, torch {torch.__version__}, ms per step\n")
-    print("| images | ours | bare | textbook | ours / bare | ours / textbook |\n|---|---|---|---|---|---|")
-    for size in options.sizes:
-        pixels, channels = map(int, size.split("x"))
-        compare(pixels, channels, options.pairs, options.steps)
+    print("| images | precision | ours | bare | textbook | ours / bare | ours / textbook |\n|" + "---|" * 7)
+    for precision in options.precisions:
+        for size in options.sizes:
+            pixels, channels = map(int, size.split("x"))
+            compare(pixels, channels, precision, options.pairs, options.steps)
 
 
 if __name__ == "__main__":

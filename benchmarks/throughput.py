@@ -42,11 +42,13 @@ def speed(size: int, channels: int, steps: int, *options: str) -> float:
     cfg = compose(
         "data=digits",
         "tuned=none",
+        "trainer.enable_progress_bar=false",
+        "+trainer.enable_model_summary=false",
         f"data.image_size={size}",
         f"data.channels={channels}",
         f"model.batch_size={BATCH}",
         f"trainer.max_steps={warmup + steps}",
-        *[f"callbacks.{name}=null" for name in ("samples", "evaluation", "checkpoint", "progress")],
+        *[f"callbacks.{name}=null" for name in ("samples", "evaluation", "checkpoint")],
         *options,
     )
     with tempfile.TemporaryDirectory() as folder:

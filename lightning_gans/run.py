@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import logging
 import os
@@ -34,7 +35,7 @@ from lightning_gans.strategy import AlternatingDDP
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # tips and what the summary says anyway
 logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)
 
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 STRATEGIES = ("auto", "ddp_find_unused_parameters_true")
 
 # What Lightning warns of and this design intends: an averaged generator in evaluation mode, sets held in memory.
@@ -50,6 +51,7 @@ class Run:
         model: The family.
         trainer: Lightning's trainer, with callbacks and loggers.
         folder: Where everything is written.
+        cfg: The config as it was built, ``auto`` values decided.
         seconds: Time spent in ``fit``.
     """
 
@@ -57,6 +59,7 @@ class Run:
     model: AdversarialModule
     trainer: Trainer
     folder: Path
+    cfg: DictConfig
     seconds: float = field(default=0.0)
     _before: dict[str, Any] = field(default_factory=dict)
 
@@ -117,6 +120,7 @@ class Run:
         rows = [
             ("generator updates", f"{self.model.iteration:,}"),
             ("real images shown", f"{self.model.images_seen:,}"),
+            ("precision", str(self.cfg.trainer.precision)),
             ("time", f"{self.seconds:.1f} s, scores and pictures included"),
         ]
         throughput = getattr(callbacks.get(_Clock), "images_per_second", None)
@@ -198,6 +202,9 @@ def build(cfg: DictConfig, folder: str | os.PathLike[str] = "outputs/notebook") 
     Raises:
         ValueError: A mistake in the config, by key.
     """
+    config.check_keys(cfg)
+    cfg = copy.deepcopy(cfg)
+    cfg.trainer.precision = _precision(cfg.trainer)
     config.check(cfg)
     if cfg.seed < 0 or cfg.seed >= 2**32:
         raise ValueError(f"seed={cfg.seed}: must be from 0 to 2^32 - 1")
@@ -215,7 +222,7 @@ def build(cfg: DictConfig, folder: str | os.PathLike[str] = "outputs/notebook") 
     model.check_data(data.image_size, data.channels)
     _check_optimizers(model)
     model.config = {"resolved": OmegaConf.to_container(cfg, resolve=True), "source": _portable(cfg)}
-    return Run(data, model, _trainer(cfg, model, world, Path(folder)), Path(folder))
+    return Run(data, model, _trainer(cfg, model, world, Path(folder)), Path(folder), cfg)
 
 
 def _portable(cfg: DictConfig) -> Any:
@@ -268,8 +275,6 @@ def _trainer(cfg: DictConfig, model: AdversarialModule, world: int, folder: Path
         )
     if cfg.trainer.strategy not in STRATEGIES:
         raise ValueError(f"trainer.strategy={cfg.trainer.strategy}: must be one of {', '.join(STRATEGIES)}")
-    if cfg.trainer.precision not in PRECISIONS:
-        raise ValueError(f"trainer.precision={cfg.trainer.precision}: must be one of {', '.join(PRECISIONS)}")
     if cfg.trainer.strategy == "auto" and world > 1:
         _refuse_multirun(world)
         options["strategy"] = AlternatingDDP()
@@ -320,6 +325,21 @@ def _world_size(trainer: DictConfig) -> int:
             "the launcher and the trainer the same numbers"
         )
     return world
+
+
+def _precision(trainer: DictConfig) -> str:
+    """The precision that is asked for; ``auto`` is bf16-mixed where the hardware computes it fast."""
+    given = str(trainer.precision)
+    if given not in PRECISIONS:
+        raise ValueError(f"trainer.precision={given}: must be one of {', '.join(PRECISIONS)}")
+    if given != "auto":
+        return given
+    if torch.cuda.is_available() and trainer.accelerator in ("auto", "gpu", "cuda"):
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        tests = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
+        fast = trainer.accelerator in ("auto", "cpu") and any(test() for test in tests if test)
+    return "bf16-mixed" if fast else "32-true"
 
 
 def _refuse_multirun(world: int) -> None:
@@ -374,11 +394,11 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def announce(run: Run, cfg: DictConfig) -> None:
+def announce(run: Run) -> None:
     """Write the resolved config into the run's folder and print it; process 0 only."""
     if not run.trainer.is_global_zero:
         return
-    text = OmegaConf.to_yaml(cfg, resolve=True)
+    text = OmegaConf.to_yaml(run.cfg, resolve=True)
     run.folder.mkdir(parents=True, exist_ok=True)
     (run.folder / "config.yaml").write_text(text)
     print(text, file=sys.stderr)

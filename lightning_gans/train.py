@@ -26,7 +26,7 @@ def train(cfg: DictConfig) -> None:
         refuse_untrusted(OmegaConf.to_container(cfg, resolve=True), trust=cfg.trust, whole_run=True)
     run = build(cfg, HydraConfig.get().runtime.output_dir)
     run.prepare(cfg.resume)
-    announce(run, cfg)
+    announce(run)
     run.fit(cfg.resume)
     if not run.trainer.is_global_zero:
         return

@@ -27,6 +27,7 @@ TINY = [
     "data.limit=50",
     "model.batch_size=8",
     "trainer.accelerator=cpu",
+    "trainer.precision=32-true",
     "trainer.max_steps=4",
     "trainer.log_every_n_steps=1",
     "trainer.enable_progress_bar=false",
