@@ -191,7 +191,7 @@ def test_every_experiment_composes_and_instantiates(tmp_path, experiment):
 
 
 @pytest.mark.parametrize("pair", TUNED)
-def test_what_is_tuned_for_a_pair_applies_to_that_pair_alone(pair):
+def test_what_is_tuned_for_a_pair_applies_to_that_pair_alone(pair, tmp_path):
     model, data = pair.split("_")
     tuned = compose(f"model={model}", f"data={data}")
     assert OmegaConf.to_container(tuned) != OmegaConf.to_container(
@@ -199,7 +199,7 @@ def test_what_is_tuned_for_a_pair_applies_to_that_pair_alone(pair):
     )
     other = "mnist" if data != "mnist" else "digits"
     assert compose(f"model={model}", f"data={other}", "tuned=none").trainer.max_steps == 100000
-    check(tuned)
+    build(tuned, tmp_path)
 
 
 @pytest.mark.parametrize("sweep", SWEEPS)
