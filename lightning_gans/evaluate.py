@@ -5,14 +5,14 @@ from __future__ import annotations
 import hydra
 from omegaconf import DictConfig
 
-from lightning_gans import config
+from lightning_gans import checks, cli, config
 
 
 @hydra.main(version_base="1.3", config_path=str(config.CONF_DIR), config_name="evaluate")
-@config.told
+@cli.told
 def evaluate(cfg: DictConfig) -> None:
     """Write the scores with their card as JSON."""
-    config.check_root(cfg, config.EvaluateSchema)
+    checks.check_root(cfg, config.EvaluateSchema)
     if not cfg.checkpoint:
         raise ValueError("checkpoint=PATH is needed")
 
@@ -49,7 +49,7 @@ def evaluate(cfg: DictConfig) -> None:
 
 def main() -> None:
     """The command line."""
-    config.cli(evaluate)
+    cli.run(evaluate)
 
 
 if __name__ == "__main__":

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hydra
 from omegaconf import DictConfig
 
-from lightning_gans import config
+from lightning_gans import checks, cli, config
 
 
 @hydra.main(version_base="1.3", config_path=str(config.CONF_DIR), config_name="sample")
-@config.told
+@cli.told
 def sample(cfg: DictConfig) -> None:
     """Write images and their grid."""
-    config.check_root(cfg, config.SampleSchema)
+    checks.check_root(cfg, config.SampleSchema)
     for key in ("n", "batch_size"):
         if cfg[key] < 1:
             raise ValueError(f"{key}={cfg[key]}: must be >= 1")
@@ -34,7 +34,7 @@ def sample(cfg: DictConfig) -> None:
 
 def main() -> None:
     """The command line."""
-    config.cli(sample)
+    cli.run(sample)
 
 
 if __name__ == "__main__":

@@ -8,16 +8,16 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_gans import config
+from lightning_gans import checks, cli, config
 
 
 @hydra.main(version_base="1.3", config_path=str(config.CONF_DIR), config_name="train")
-@config.told
+@cli.told
 def train(cfg: DictConfig) -> None:
     """Build, fit and sum up what the config describes."""
-    config.check_keys(cfg)
-    config.check_tuned()
-    config.check_budget()
+    checks.check_keys(cfg)
+    checks.check_tuned()
+    checks.check_budget()
 
     from lightning_gans.checkpoint import refuse_untrusted
     from lightning_gans.run import announce, build
@@ -25,7 +25,8 @@ def train(cfg: DictConfig) -> None:
     if cfg.resume:
         refuse_untrusted(OmegaConf.to_container(cfg, resolve=True), trust=cfg.trust, whole_run=True)
     run = build(cfg, HydraConfig.get().runtime.output_dir)
-    run.prepare(cfg.resume)
+    if cfg.resume:
+        run.prepare(cfg.resume)
     announce(run)
     run.fit(cfg.resume)
     if not run.trainer.is_global_zero:
@@ -53,7 +54,7 @@ def start() -> None:
 
 def main() -> None:
     """The command line."""
-    config.cli(start)
+    cli.run(start)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from lightning_gans import build, compose
-from lightning_gans.config import CONF_DIR, explain
+from lightning_gans.cli import explain
+from lightning_gans.config import CONF_DIR
 
 torch.set_num_threads(1)  # ten times as fast for tiny networks on a busy machine
 

@@ -20,7 +20,7 @@ from conftest import (
     tiny,
 )
 from lightning_gans import build, compose
-from lightning_gans.config import explain
+from lightning_gans.cli import explain
 
 TWO = ["trainer.devices=2", "trainer.max_steps=10"]
 PENALTY = "model.penalty={_target_: lightning_gans.penalties.GradientPenalty}"

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from lightning_gans import compose
-from lightning_gans.config import CONF_DIR, check_keys
+from lightning_gans.checks import check_keys
+from lightning_gans.config import CONF_DIR
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

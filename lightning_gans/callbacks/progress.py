@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 import time
 from typing import Any
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from tqdm import tqdm
 
@@ -77,3 +78,30 @@ class Progress(ProgressBar):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+class Clock(Callback):
+    """Training speed for the summary.
+
+    The median over windows between two logs, so that neither scores and grids nor the queue of a GPU count.
+    """
+
+    def __init__(self) -> None:
+        self._speeds: list[float] = []
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Real images per second over all processes; ``None`` before the first window."""
+        return statistics.median(self._speeds) if self._speeds else None
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Start the first window."""
+        self._since, self._images, self._speeds = time.perf_counter(), pl_module.images_seen, []
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """End a window where the logs are written."""
+        every = min(trainer.log_every_n_steps, max(1, trainer.max_steps // 4))  # type: ignore[attr-defined]
+        if trainer.global_step % every == 0:
+            now = time.perf_counter()
+            self._speeds.append((pl_module.images_seen - self._images) / (now - self._since))
+            self._since, self._images = now, pl_module.images_seen

@@ -1,0 +1,37 @@
+"""What was typed on resuming."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning.pytorch import Callback, Trainer
+
+
+class TypedOptions(Callback):
+    """Lays optimiser options that differ from the checkpoint's config over the restored optimisers.
+
+    A learning rate is changed by its factor, so that a schedule goes on where it stands.
+    """
+
+    def __init__(self, before: dict[str, Any]) -> None:
+        self._before = before
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Change what differs, once the optimisers are restored."""
+        now = pl_module.config["resolved"]["model"]
+        for player, optimizer in pl_module.player_optimizers().items():
+            old, new = self._before[f"{player}_optimizer"], now[f"{player}_optimizer"]
+            for key in new.keys() & optimizer.param_groups[0].keys():
+                if new[key] != old.get(key):
+                    for group in optimizer.param_groups:
+                        _change(group, key, old.get(key), new[key])
+                    for scheduler in trainer.strategy.lr_scheduler_configs:
+                        if key == "lr" and scheduler.scheduler.optimizer is optimizer.optimizer:
+                            scheduler.scheduler.base_lrs = [new[key]] * len(optimizer.param_groups)
+
+
+def _change(group: dict[str, Any], key: str, old: Any, new: Any) -> None:
+    if key == "lr" and old:
+        group["lr"], group["initial_lr"] = group["lr"] * new / old, new
+    else:
+        group[key] = tuple(new) if isinstance(new, list) else new

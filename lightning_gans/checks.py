@@ -1,0 +1,227 @@
+"""Checks of a composed config: keys before torch is imported, types and values after.
+
+What our own classes take is read from their source, so that a wrong key answers at once.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import inspect
+import math
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from lightning_gans.config import TrainSchema, typed
+
+_PACKAGE = Path(__file__).resolve().parent
+
+# Trainer options that cannot work under manual optimisation, and what takes their place.
+REPLACED = {
+    "trainer.gradient_clip_val": "model.clip_grad",
+    "trainer.gradient_clip_algorithm": "model.clip_grad",
+    "trainer.accumulate_grad_batches": "model.accumulate",
+    "trainer.max_epochs": "trainer.max_steps (generator updates) or max_kimg (thousands of real images)",
+    "trainer.callbacks": "callbacks",
+    "trainer.logger": "logger",
+    "trainer.default_root_dir": "hydra.run.dir",
+    "trainer.enable_checkpointing": "callbacks.checkpoint",
+    "trainer.num_sanity_val_steps": "trainer.fast_dev_run",
+    "trainer.overfit_batches": "data.limit",
+    "trainer.limit_train_batches": "trainer.max_steps",
+    "trainer.plugins": "trainer.precision",
+    "trainer.use_distributed_sampler": "trainer.devices",
+}
+
+
+def check_keys(cfg: DictConfig) -> None:
+    """Check every key that can be checked without importing torch.
+
+    Our own classes are read as text: what their signatures do not name is unknown.
+
+    Raises:
+        ValueError: An unknown or replaced key, or a value that is missing, by name.
+    """
+    check_root(cfg, TrainSchema)
+    for key in sorted(OmegaConf.missing_keys(cfg)):
+        raise ValueError(f"{key}: missing; say {key}=...")
+    for path, node in _targets(cfg, ""):
+        for key in node:
+            if f"{path}.{key}" in REPLACED:
+                raise ValueError(f"{path}.{key}: not available here; use {REPLACED[f'{path}.{key}']}")
+        known = _read_signature(node["_target_"])
+        if known is not None:
+            _check_keys(path, node, known)
+
+
+def check_root(cfg: DictConfig, schema: type) -> None:
+    """Refuse a root key that the schema does not have, which ``+key=value`` would slip in.
+
+    Raises:
+        ValueError: With what is allowed.
+    """
+    known = list(getattr(schema, "__dataclass_fields__", {}))
+    for key in cfg:
+        if key not in known:
+            raise ValueError(unknown(str(key), str(key), known))
+
+
+def check_tuned() -> None:
+    """Refuse a typed ``tuned=CHOICE`` that does not exist; Hydra passes over it, since most pairs have no file.
+
+    Raises:
+        ValueError: With what is allowed.
+    """
+    runtime = HydraConfig.get().runtime
+    wanted = typed(list(HydraConfig.get().overrides.task), "tuned")
+    folders = [Path(source.path) / "tuned" for source in runtime.config_sources if source.schema == "file"]
+    known = [path.stem for folder in folders for path in folder.glob("*.yaml")]
+    if wanted is not None and wanted not in known:
+        raise ValueError(unknown(f"tuned={wanted}", wanted, known))
+
+
+def check_budget() -> None:
+    """Refuse two budgets typed at once.
+
+    Raises:
+        ValueError: Both were typed.
+    """
+    task = list(HydraConfig.get().overrides.task)
+    kimg, steps = typed(task, "max_kimg"), typed(task, "trainer.max_steps")
+    if kimg not in (None, "null") and steps is not None:
+        raise ValueError(f"max_kimg={kimg}, trainer.max_steps={steps}: say one of the two")
+
+
+def check(cfg: DictConfig) -> None:
+    """Check every ``_target_`` node against the signature that it is about to be given to, types included.
+
+    Raises:
+        ValueError: An unknown, replaced or missing key or a value of the wrong type, by name.
+    """
+    check_keys(cfg)
+    for path, node in _targets(cfg, ""):
+        _check_call(path, node)
+
+
+def _targets(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every ``_target_`` node with its dotted path, as plain containers."""
+    if OmegaConf.is_config(node):
+        node = OmegaConf.to_container(node, resolve=True)
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield path, node
+        for key, value in node.items():
+            yield from _targets(value, f"{path}.{key}" if path else str(key))
+
+
+def _arguments(node: dict[str, Any]) -> list[str]:
+    return [key for key in node if key not in ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")]
+
+
+def _check_keys(path: str, node: dict[str, Any], known: list[str]) -> None:
+    for key in _arguments(node):
+        if key not in known:
+            raise ValueError(unknown(f"{path}.{key}", key, known))
+
+
+def _read_signature(target: str) -> list[str] | None:
+    """Argument names of a class of this package, read from its source; ``None`` for anything else.
+
+    ``**options`` in a class of ours stands for the arguments of its base.
+    """
+    module, _, name = target.rpartition(".")
+    if not module.startswith("lightning_gans."):
+        return None
+    source = _PACKAGE.joinpath(*module.split(".")[1:]).with_suffix(".py")
+    if not source.is_file():
+        raise ValueError(f"_target_={target}: there is no module {module}")
+    tree = ast.parse(source.read_text())
+    owner = next((item for item in tree.body if isinstance(item, ast.ClassDef) and item.name == name), None)
+    if owner is None:
+        raise ValueError(f"_target_={target}: {module} has no class {name}")
+    imported = {
+        alias.asname or alias.name: f"{item.module}.{alias.name}"
+        for item in ast.walk(tree)
+        if isinstance(item, ast.ImportFrom)
+        for alias in item.names
+    }
+    bases = [imported.get(base.id, f"{module}.{base.id}") for base in owner.bases if isinstance(base, ast.Name)]
+    inherited = (_read_signature(bases[0]) if bases else []) or []
+    for method in owner.body:
+        if isinstance(method, ast.FunctionDef) and method.name == "__init__":
+            own = [argument.arg for argument in (method.args.args + method.args.kwonlyargs)[1:]]
+            return [*own, *inherited] if method.args.kwarg else own
+    return inherited
+
+
+def _check_call(path: str, node: dict[str, Any]) -> None:
+    """Check keys and types against the imported callable."""
+    try:
+        target = hydra.utils.get_object(node["_target_"])
+    except Exception as error:
+        raise ValueError(f"{path}._target_={node['_target_']}: cannot be imported ({error})") from error
+    hints, is_open = _signature(target)
+    if not is_open:
+        _check_keys(path, node, list(hints))
+    for key in _arguments(node):
+        value = node[key]
+        if key in hints and not (isinstance(value, dict) and "_target_" in value):
+            _check_type(f"{path}.{key}", value, hints[key])
+
+
+def _signature(target: Any) -> tuple[dict[str, Any], bool]:
+    """Types by argument name, and whether a foreign callable takes any further keyword."""
+    functions = [target]
+    if inspect.isclass(target):
+        functions = [vars(owner)["__init__"] for owner in target.__mro__ if "__init__" in vars(owner)]
+    types: dict[str, Any] = {}
+    for function in functions:
+        parameters = inspect.signature(function).parameters
+        try:
+            hints = typing.get_type_hints(function, include_extras=True)
+        except Exception:  # names that exist for type checkers only
+            hints = {}
+        variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+        for name, parameter in parameters.items():
+            if parameter.kind not in variadic and name != "self":
+                types.setdefault(name, hints.get(name, Any))
+        if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+            return types, False
+        if not str(getattr(function, "__module__", "")).startswith("lightning_gans"):
+            return types, True
+    return types, False
+
+
+def _check_type(path: str, value: Any, hint: Any) -> None:
+    import pydantic
+
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{path}={value}: Input should be a finite number")
+    try:
+        adapter = pydantic.TypeAdapter(hint, config=pydantic.ConfigDict(arbitrary_types_allowed=True))
+    except Exception:  # a hint that pydantic has no schema for
+        return
+    try:
+        accepted = adapter.validate_python(value)
+    except pydantic.ValidationError as error:
+        reasons = dict.fromkeys(problem["msg"] for problem in error.errors())
+        raise ValueError(f"{path}={value}: {'; or '.join(reasons)}") from error
+    if isinstance(accepted, int) and type(accepted) is not type(value):  # 8.0 and true are no integers
+        kind = "boolean" if isinstance(accepted, bool) else "integer"
+        raise ValueError(f"{path}={value}: Input should be a valid {kind}")
+
+
+def unknown(path: str, name: str, allowed: typing.Iterable[object]) -> str:
+    """One sentence for a name that does not exist: what it is, what is near, what is allowed."""
+    if path in REPLACED:
+        return f"{path}: not available here; use {REPLACED[path]}"
+    names = sorted(str(key) for key in allowed if not str(key).startswith("_"))
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    return f"{path}: unknown.{hint} Allowed: {', '.join(names) or 'nothing'}"

@@ -1,0 +1,137 @@
+"""Lightning's Trainer from a config: callbacks in their order, loggers, processes, precision, budget."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import Checkpoint as LightningCheckpoint
+from lightning.pytorch.callbacks import ProgressBar
+from omegaconf import DictConfig, OmegaConf
+
+from lightning_gans import checkpoint
+from lightning_gans.callbacks.checkpoint import Checkpoint
+from lightning_gans.callbacks.progress import Clock
+from lightning_gans.callbacks.stability import StabilityGuard
+from lightning_gans.models.base import AdversarialModule
+from lightning_gans.strategy import AlternatingDDP
+
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
+STRATEGIES = ("auto", "ddp_find_unused_parameters_true")
+
+
+def instantiate(node: Any, key: str, kind: type, **extra: Any) -> Any:
+    """Build a config node from plain containers; what comes out must be of this kind."""
+    made = hydra.utils.instantiate(node, _convert_="all", **extra)
+    if not isinstance(made, kind):
+        raise ValueError(f"{key}: is a {type(made).__name__}; its _target_ must name a {kind.__name__}")
+    return made
+
+
+def make_trainer(cfg: DictConfig, model: AdversarialModule, world: int, folder: Path) -> Trainer:
+    """The trainer with its callbacks in order: losses are looked at, then saved, then drawn and scored."""
+    nodes = {name: node for name, node in (cfg.callbacks or {}).items() if node is not None}
+    callbacks = [instantiate(node, f"callbacks.{name}", Callback) for name, node in nodes.items()]
+    first = (ProgressBar, StabilityGuard, Checkpoint)
+    callbacks.sort(key=lambda callback: next((i for i, kind in enumerate(first) if isinstance(callback, kind)), 9))
+    nodes = {name: node for name, node in (cfg.logger or {}).items() if node is not None}
+    loggers = [instantiate(node, f"logger.{name}", functools.partial) for name, node in nodes.items()]
+    options: dict[str, Any] = {}
+    if model.batch_size % (world * model.accumulate):
+        raise ValueError(
+            f"model.batch_size={model.batch_size}: must divide by {world} processes x model.accumulate="
+            f"{model.accumulate}"
+        )
+    if cfg.trainer.strategy not in STRATEGIES:
+        raise ValueError(f"trainer.strategy={cfg.trainer.strategy}: must be one of {', '.join(STRATEGIES)}")
+    if cfg.trainer.strategy == "auto" and world > 1:
+        _refuse_multirun(world)
+        options["strategy"] = AlternatingDDP()
+    if cfg.max_kimg is not None:
+        options["max_steps"] = _steps_for(model, cfg.max_kimg * 1000)
+    if not cfg.trainer.enable_progress_bar:
+        callbacks = [callback for callback in callbacks if not isinstance(callback, ProgressBar)]
+    return instantiate(  # type: ignore[no-any-return]
+        cfg.trainer,
+        "trainer",
+        Trainer,
+        callbacks=[Clock(), *callbacks],
+        logger=[logger(save_dir=str(folder)) for logger in loggers] or False,
+        default_root_dir=str(folder),
+        plugins=[checkpoint.AtomicCheckpointIO()],
+        enable_checkpointing=any(isinstance(callback, LightningCheckpoint) for callback in callbacks),
+        use_distributed_sampler=False,
+        max_epochs=-1,
+        num_sanity_val_steps=0,
+        **options,
+    )
+
+
+def world_size(trainer: DictConfig) -> int:
+    """How many processes the trainer's options ask for.
+
+    Raises:
+        ValueError: Not a number of devices, or another one than the processes that are running.
+    """
+    for key in ("num_nodes", "log_every_n_steps", "max_steps"):
+        if trainer[key] < 1 and not (key == "max_steps" and trainer[key] == -1):
+            raise ValueError(f"trainer.{key}={trainer[key]}: must be >= 1")
+    given = trainer.devices
+    devices = given.split(",") if isinstance(given, str) and "," in given else given
+    if isinstance(devices, list) or OmegaConf.is_list(devices):
+        count = len(devices)
+    elif str(devices) in ("auto", "-1"):
+        count = max(1, torch.cuda.device_count()) if trainer.accelerator in ("auto", "gpu", "cuda") else 1
+    else:
+        count = int(devices) if re.fullmatch(r"\d+", str(devices)) else 0
+    if count < 1:
+        raise ValueError(f"trainer.devices={given}: must be a number >= 1, a list such as [0,1], auto or -1")
+    world = count * int(trainer.num_nodes)
+    running = int(os.environ.get("WORLD_SIZE", world))
+    if running != world:
+        raise ValueError(
+            f"trainer.devices={given}, trainer.num_nodes={trainer.num_nodes}: {running} processes were started; give "
+            "the launcher and the trainer the same numbers"
+        )
+    return world
+
+
+def decide_precision(trainer: DictConfig) -> str:
+    """The precision that is asked for; ``auto`` is bf16-mixed where the hardware computes it fast."""
+    given = str(trainer.precision)
+    if given not in PRECISIONS:
+        raise ValueError(f"trainer.precision={given}: must be one of {', '.join(PRECISIONS)}")
+    if given != "auto":
+        return given
+    if torch.cuda.is_available() and trainer.accelerator in ("auto", "gpu", "cuda"):
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        tests = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
+        fast = trainer.accelerator in ("auto", "cpu") and any(test() for test in tests if test)
+    return "bf16-mixed" if fast else "32-true"
+
+
+def _refuse_multirun(world: int) -> None:
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN and "WORLD_SIZE" not in os.environ:
+        raise ValueError(
+            f"trainer.devices: a multirun cannot start {world} processes a job, since every process would run the "
+            "whole sweep; use trainer.devices=1, or a launcher that gives each job its own processes (submitit, "
+            "or torchrun for one job at a time)"
+        )
+
+
+def _steps_for(model: AdversarialModule, images: float) -> int:
+    """The generator updates that show at least so many real images."""
+    step, seen = 0, 0
+    while seen < images:
+        seen += model.plan(step).images
+        step += 1
+    return step
