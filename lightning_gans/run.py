@@ -32,7 +32,12 @@ logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # tips and wha
 logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)
 
 # What Lightning warns of and this design intends: an averaged generator in evaluation mode, sets held in memory.
-_INTENDED = (r"Found \d+ module\(s\) in eval mode", r".*does not have many workers", r".*isinstance\(treespec")
+_INTENDED = (
+    r"Found \d+ module\(s\) in eval mode",
+    r".*does not have many workers",
+    r".*isinstance\(treespec",
+    r"Precision bf16-mixed is not supported by the model summary",
+)
 
 
 @dataclass
