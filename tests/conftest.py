@@ -85,6 +85,9 @@ def command(*arguments, cwd=None, env=None, timeout=120):
     )
 
 
+ENDLESS = "trainer.max_steps=1000000"  # for a run that is stopped: no machine is fast enough to end it first
+
+
 def started(folder, *options):
     """A training in a process of its own, waited for until it has saved some steps."""
     arguments = [sys.executable, "-m", "lightning_gans.train", *tiny(), *options, f"hydra.run.dir={folder}"]
