@@ -166,5 +166,5 @@ def test_a_wrong_logger_in_a_list_is_named():
     assert made.stderr == told
 
 
-def test_no_logger(tmp_path):
+def test_no_logger():
     assert compose("logger=[]").logger == compose("logger=none").logger == {}
