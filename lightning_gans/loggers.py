@@ -126,6 +126,7 @@ class WandB(WandbLogger):
             id=run_id,
             resume="allow",
         )
+        self._wandb_init.pop("anonymous", None)  # which Lightning passes on and W&B warns of
 
     @property
     @rank_zero_experiment
