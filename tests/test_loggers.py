@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 from pathlib import Path
 
 import pytest
@@ -19,24 +20,38 @@ OFFLINE = ["logger=wandb", "logger.wandb.mode=offline"]
 def records(folder):
     """The records of each offline run of W&B under a folder, the oldest first.
 
-    A ``.wandb`` file is a log of LevelDB's kind after 7 bytes of its own: blocks of 32 KiB, in them pieces with a
-    checksum (4 bytes), a length (2), and a kind (1): 1 whole, 2 first, 3 middle, 4 last.
+    W&B's service writes the end of the file after it has let go of the run, hence the wait.
     """
-    found = []
-    for path in sorted(Path(folder).glob("wandb/offline-run-*/*.wandb"), key=lambda file: file.stat().st_mtime):
-        data, position, piece = path.read_bytes(), 7, b""
-        found.append([])
-        while position + 7 <= len(data):
-            left = 32768 - position % 32768
-            if left < 7:
-                position += left
-                continue
-            length, kind = struct.unpack_from("<HB", data, position + 4)
-            piece += data[position + 7 : position + 7 + length]
-            position += 7 + length
-            if kind in (1, 4):
-                found[-1].append(wandb_internal_pb2.Record.FromString(piece))
-                piece = b""
+    paths = sorted(Path(folder).glob("wandb/offline-run-*/*.wandb"))  # named by their time
+    deadline = time.monotonic() + 60
+    while True:
+        found = [parsed(path.read_bytes()) for path in paths]
+        if all(any(record.HasField("exit") for record in run_records) for run_records in found):
+            return found
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def parsed(data):
+    """The records of a ``.wandb`` file.
+
+    It is a log of LevelDB's kind after 7 bytes of its own: blocks of 32 KiB, in them pieces with a checksum (4 bytes),
+    a length (2), and a kind (1): 1 whole, 2 first, 3 middle, 4 last.
+    """
+    found, position, piece = [], 7, b""
+    while position + 7 <= len(data):
+        left = 32768 - position % 32768
+        if left < 7:
+            position += left
+            continue
+        length, kind = struct.unpack_from("<HB", data, position + 4)
+        if position + 7 + length > len(data):
+            break
+        piece += data[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):
+            found.append(wandb_internal_pb2.Record.FromString(piece))
+            piece = b""
     return found
 
 
