@@ -162,21 +162,23 @@ class AdversarialModule(LightningModule):
         return logits.float()
 
     @torch.no_grad()
-    def check_data(self, image_size: int, channels: int) -> None:
+    def check_data(self, shape: tuple[int, ...]) -> None:
         """Refuse images of another shape than the networks make and take, before any data is read.
+
+        Args:
+            shape: Of one image (C, H, W), or of one point (2,).
 
         Raises:
             ValueError: With both shapes.
         """
-        wanted = (channels, image_size, image_size)
         with evaluating(self.generator) as generator, evaluating(self.discriminator) as discriminator:
             made = tuple(generator(*self.sampling_inputs([0], 0)).shape[1:])
-            if made != wanted:
-                raise ValueError(f"model.generator makes images {made}; data has {wanted} (channels, height, width)")
+            if made != shape:
+                raise ValueError(f"model.generator makes images {made}; data has {shape} (channels, height, width)")
             try:
-                discriminator(torch.zeros(2, *wanted))
+                discriminator(torch.zeros(2, *shape))
             except RuntimeError as error:
-                raise ValueError(f"model.discriminator does not take the data's images {wanted}: {error}") from error
+                raise ValueError(f"model.discriminator does not take the data's images {shape}: {error}") from error
 
     def draw_inputs(self, n: int) -> tuple[Tensor, ...]:
         """Random inputs of the generator for this process's share of a training batch."""
