@@ -59,6 +59,7 @@ class RealSet:
     """What ``evaluate`` may say of the real images."""
 
     root: Optional[str] = None  # noqa: UP045
+    held_out: bool = False
 
 
 @dataclass

@@ -1,15 +1,12 @@
 """Image sets: what they hold, the order they hand it out in, what they refuse."""
 
-import struct
 from itertools import islice
 
 import numpy as np
-import pytest
 import torch
 
 from lightning_gans.data.base import EndlessBatches
 from lightning_gans.data.digits import Digits
-from lightning_gans.data.mnist import MNIST
 
 
 def test_digits_are_the_real_ones():
@@ -77,30 +74,3 @@ def test_batches_reach_the_module_in_range_and_mirrored():
     plain = images.float() / 127.5 - 1
     torch.testing.assert_close(out["image"][0], plain[0])
     torch.testing.assert_close(out["image"][1], plain[1].flip(-1))
-
-
-def write_idx(path, array):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    header = struct.pack(">BBBB", 0, 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
-    path.write_bytes(header + array.tobytes())
-
-
-def test_mnist_reads_torchvisions_files(tmp_path):
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (7, 28, 28), dtype=np.uint8)
-    labels = np.arange(7, dtype=np.uint8)
-    for part in ("train", "t10k"):
-        write_idx(tmp_path / "MNIST" / "raw" / f"{part}-images-idx3-ubyte", images)
-        write_idx(tmp_path / "MNIST" / "raw" / f"{part}-labels-idx1-ubyte", labels)
-    held = MNIST(root=str(tmp_path), download=False, image_size=32, channels=1).load()
-    assert held.images.shape == (7, 1, 32, 32)
-    assert np.array_equal(held.images[:, 0, 2:-2, 2:-2].numpy(), images)
-    assert held.images[:, :, :2].max() == 0
-    assert held.labels.tolist() == list(range(7))
-    small = MNIST(root=str(tmp_path), download=False, image_size=16, channels=3, limit=2).load()
-    assert small.images.shape == (2, 3, 16, 16)
-
-
-def test_mnist_offline_says_where_the_files_go(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"data\.root=.*train-images-idx3-ubyte.*MNIST.raw"):
-        MNIST(root=str(tmp_path), download=False, image_size=32, channels=1).load()

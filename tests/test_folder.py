@@ -193,9 +193,17 @@ def test_held_out_images_are_those_that_training_never_sees(pictures):
     data = folder(pictures, num_classes=2, val_fraction=0.4, seed=3)
     assert (len(data.train_images), len(data.held_out_images)) == (3, 2)
     whole = folder(pictures, num_classes=2).load().images
-    parts = torch.cat([next(data.real_images(range(3), 9)), next(data.real_images(range(2), 9, held_out=True))])
+    parts = torch.cat([next(data.real_images(range(3), 9)), next(data.held_out().real_images(range(2), 9))])
     assert sorted(map(bytes, parts.numpy())) == sorted(map(bytes, whole.numpy()))
     assert "label" in data.train_images.fetch(torch.tensor([0]))
+    assert data.split == "train, 0.4 held out by seed 3"
+    assert data.held_out().split == "held-out part of train, 0.4 held out by seed 3"
+    again = folder(pictures, num_classes=2, val_fraction=0.4, seed=3)
+    assert torch.equal(again.held_out_images.indices, data.held_out_images.indices)
+    with pytest.raises(ValueError, match=r"data\.val_fraction=0: no images are held out"):
+        _ = folder(pictures).held_out_images
+    with pytest.raises(ValueError, match=r"data\.val_fraction=0\.05: holds out 0 of 5 images"):
+        _ = folder(pictures, val_fraction=0.05).train_images
 
 
 # ---------------------------------------------------------------------------------- what cannot be read
@@ -304,13 +312,13 @@ def test_nothing_readable_is_an_error_even_if_skipped(tmp_path):
     (tmp_path / "a.png").write_bytes(b"")
     with (
         pytest.warns(UserWarning, match="left out"),
-        pytest.raises(ValueError, match="none of the 1 images can be read"),
+        pytest.raises(ValueError, match="none of the 1 images"),
     ):
         folder(tmp_path, on_error="skip").load()
     files = folder(tmp_path, on_error="skip", memory_gb=0.0).load()
     with (
         pytest.warns(UserWarning, match="left out"),
-        pytest.raises(ValueError, match="none of the 1 images can be read"),
+        pytest.raises(ValueError, match="none of the 1 images"),
     ):
         files.fetch(torch.tensor([0]))
 

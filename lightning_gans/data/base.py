@@ -7,6 +7,7 @@ resumes by naming the position, and results do not depend on the number of proce
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple
@@ -162,6 +163,7 @@ class ImageData(LightningDataModule, ABC):
         extractor: Makes the feature extractor that scores use unless another is asked for.
     """
 
+    part = "train"  # of the published set
     points: ClassVar[bool] = False  # no images, but points of so many coordinates as there are channels
 
     def __init__(
@@ -182,10 +184,8 @@ class ImageData(LightningDataModule, ABC):
             if value is not None and value < 1:
                 raise ValueError(f"data.{key}={value}: must be >= 1")
         if (image_size is None) is not self.points:
-            raise ValueError(
-                f"data.image_size={'null' if image_size is None else image_size}: "
-                + ("points have none" if self.points else "must be >= 1")
-            )
+            given, allowed = ("null", ">= 1") if image_size is None else (image_size, "null, since points have none")
+            raise ValueError(f"data.image_size={given}: must be {allowed}")
         if num_workers < 0:
             raise ValueError(f"data.num_workers={num_workers}: must be >= 0")
         if limit is not None and limit < 1:
@@ -216,17 +216,9 @@ class ImageData(LightningDataModule, ABC):
     @property
     def split(self) -> str:
         """What ``train_images`` are, in words for score cards."""
-        return self._split("train")
-
-    @property
-    def held_out_split(self) -> str:
-        """What ``held_out_images`` are, in words for score cards."""
-        return self._split("held out")
-
-    def _split(self, part: str) -> str:
         limit = "" if self.limit is None else f", first {self.limit}"
         drawn = f", {self.val_fraction:g} held out by seed {self.seed}" if self.val_fraction else ""
-        return part + limit + drawn
+        return f"{self.part}{limit}{drawn}"
 
     @property
     def train_images(self) -> ImageSet:
@@ -245,6 +237,12 @@ class ImageData(LightningDataModule, ABC):
             raise ValueError(f"data.val_fraction={self.val_fraction:g}: no images are held out; train with one above 0")
         return held_out
 
+    def held_out(self) -> ImageData:
+        """This set with the held-out images in the place of the training images, for scores to compare with."""
+        other = copy.copy(self)
+        other._parts, other.part = (self.held_out_images, None), f"held-out part of {self.part}"
+        return other
+
     def _loaded(self) -> tuple[ImageSet, ImageSet | None]:
         if self._parts is None:
             whole = self.load()
@@ -253,9 +251,7 @@ class ImageData(LightningDataModule, ABC):
             else:
                 n = round(len(whole) * self.val_fraction)
                 if not 0 < n < len(whole):
-                    raise ValueError(
-                        f"data.val_fraction={self.val_fraction:g}: of {len(whole)} images this holds out {n}"
-                    )
+                    raise ValueError(f"data.val_fraction={self.val_fraction:g}: holds out {n} of {len(whole)} images")
                 order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(mix("held out", self.seed)))
                 self._parts = Part(whole, order[n:].sort().values), Part(whole, order[:n].sort().values)
         return self._parts
@@ -299,12 +295,11 @@ class ImageData(LightningDataModule, ABC):
             image = torch.where(batch["mirror"][:, None, None, None], image.flip(-1), image)
         return {**{key: value for key, value in batch.items() if key != "mirror"}, "image": image}
 
-    def real_images(self, indices: range, batch_size: int, *, held_out: bool = False) -> Iterator[Tensor]:
-        """The training (or held-out) images number ``indices`` in their order on disk, by batch.
+    def real_images(self, indices: range, batch_size: int) -> Iterator[Tensor]:
+        """The training images number ``indices`` in their order on disk, by batch.
 
         Yields:
             (N, C, H, W) uint8, or points (N, channels) float.
         """
-        images = self.held_out_images if held_out else self.train_images
         for start in range(0, len(indices), batch_size):
-            yield images.fetch(torch.tensor(indices[start : start + batch_size]))["image"]
+            yield self.train_images.fetch(torch.tensor(indices[start : start + batch_size]))["image"]
