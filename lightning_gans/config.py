@@ -79,12 +79,23 @@ class EvaluateSchema:
     trust: list[str] = field(default_factory=list)
 
 
+@dataclass
+class DataCheckSchema:
+    """Root of ``conf/data_check.yaml``."""
+
+    data: Any = MISSING
+    out: Optional[str] = None  # noqa: UP045
+    examples: int = 3
+    seed: int = 0
+
+
 def register() -> None:
     """Tell Hydra the root schemas."""
     store = ConfigStore.instance()
     store.store("train_schema", TrainSchema)
     store.store("sample_schema", SampleSchema)
     store.store("evaluate_schema", EvaluateSchema)
+    store.store("data_check_schema", DataCheckSchema)
 
 
 register()
@@ -95,7 +106,7 @@ def compose(*overrides: str, config: str = "train") -> DictConfig:
 
     Args:
         *overrides: What would be typed, e.g. ``"model=dcgan"``, ``"trainer.max_steps=10"``.
-        config: ``train``, ``sample`` or ``evaluate``.
+        config: ``train``, ``sample``, ``evaluate`` or ``data_check``.
     """
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):

@@ -52,7 +52,7 @@ class Problem(NamedTuple):
 class Facts(NamedTuple):
     """What a file holds, before anything is done to it."""
 
-    width: int
+    width: int  # upright
     height: int
     mode: str  # as Pillow names it
     bits: int  # of one value
@@ -214,9 +214,10 @@ class ImageFiles(ImageSet):
             image, data = self._open(i)
             bits = {"1": 1, "F": 32}.get(image.mode, 16 if _has_16_bits(image) else 8)
             mode, stored = image.mode, image.size
-            rotated = image.getexif().get(0x0112, 1) in range(2, 9)
+            orientation = image.getexif().get(0x0112, 1)
+            width, height = stored[::-1] if orientation in range(5, 9) else stored
             self._tensor(image)
-            return Facts(*stored, mode, bits, rotated, (len(data), zlib.crc32(data)))
+            return Facts(width, height, mode, bits, orientation in range(2, 9), (len(data), zlib.crc32(data)))
         except Exception as error:
             return Problem(self.names[i], _reason(error))
 
