@@ -71,6 +71,16 @@ def test_folder_and_zip_hold_the_same(pictures, tmp_path, channels, packed):
     assert held.images[0, 0].float().mean() == pytest.approx({1: 124, 2: 124}.get(channels, 200), abs=1)
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_one_sub_folder_of_many(pictures, tmp_path, packed):
+    root = zipped(pictures, tmp_path / "p.zip") if packed else pictures
+    data = folder(root, within="dogs")
+    assert len(data.train_images) == 3
+    assert data.split == "dogs"
+    with pytest.raises(ValueError, match=r"data\.within=cows: .* has no images under such a folder"):
+        folder(root, within="cows").load()
+
+
 def test_large_sets_are_read_by_workers(pictures, tmp_path):
     in_memory = folder(pictures, channels=3).load()
     packed = zipped(pictures, tmp_path / "p.zip")

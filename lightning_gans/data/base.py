@@ -64,7 +64,7 @@ class TensorImages(ImageSet):
 
     def fetch(self, index: Tensor) -> Batch:
         """One indexing operation per batch."""
-        batch = {"image": self.images[index]}
+        batch = {"image": self.images.index_select(0, index)}  # copies whole images, unlike images[index]
         if self.labels is not None:
             batch["label"] = self.labels[index]
         return batch
@@ -281,6 +281,7 @@ class ImageData(LightningDataModule, ABC):
             self.train_images,
             batch_size=None,
             sampler=batches,
+            collate_fn=_as_it_is,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
@@ -289,10 +290,10 @@ class ImageData(LightningDataModule, ABC):
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """uint8 to float in [-1, 1] and mirroring, on the device; points are as they should be."""
         image = batch["image"]
-        if image.dtype == torch.uint8:
-            image = image.float().div_(127.5).sub_(1)
         if self.flip:
             image = torch.where(batch["mirror"][:, None, None, None], image.flip(-1), image)
+        if image.dtype == torch.uint8:
+            image = image.float().div_(127.5).sub_(1)
         return {**{key: value for key, value in batch.items() if key != "mirror"}, "image": image}
 
     def real_images(self, indices: range, batch_size: int) -> Iterator[Tensor]:
@@ -303,3 +304,8 @@ class ImageData(LightningDataModule, ABC):
         """
         for start in range(0, len(indices), batch_size):
             yield self.train_images.fetch(torch.tensor(indices[start : start + batch_size]))["image"]
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    """Batches are whole already."""
+    return batch

@@ -23,12 +23,14 @@ class Folder(FileData):
 
     Args:
         root: The folder or zip.
-        **options: See ``FileData``. With ``num_classes`` the sub-folders of ``root``, in alphabetical order, are the
-            classes.
+        within: Use only what lies under this sub-folder, e.g. ``train``; ``None``: everything.
+        **options: See ``FileData``. With ``num_classes`` the sub-folders, in alphabetical order, are the classes.
     """
 
-    def __init__(self, *, root: str, **options: Any) -> None:
+    def __init__(self, *, root: str, within: str | None = None, **options: Any) -> None:
         super().__init__(root=root, **options)
+        self.within = within
+        self.part = within or self.part
         if not Path(root).expanduser().exists():
             raise FileNotFoundError(f"data.root={root}: does not exist; give a folder or a zip of images")
 
@@ -43,6 +45,11 @@ class Folder(FileData):
             raise ValueError(f"data.root={self.root}: is neither a folder nor a zip")
         source: Source = OnDisk(path) if path.is_dir() else InZip(path)
         names = source.names()
+        if names and self.within:
+            top = self.within.strip("/") + "/"
+            names = [name for name in names if name.startswith(top)]
+            if not names:
+                raise ValueError(f"data.within={self.within}: {self.root} has no images under such a folder")
         if not names:
             found = f"; {source.problems[0].name}: {source.problems[0].reason}" if source.problems else ""
             raise ValueError(f"data.root={self.root}: no images ({', '.join(EXTENSIONS)}){found}")
