@@ -281,7 +281,7 @@ class ImageData(LightningDataModule, ABC):
             self.train_images,
             batch_size=None,
             sampler=batches,
-            collate_fn=_as_it_is,
+            collate_fn=_as_it_is,  # type: ignore[arg-type]
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
