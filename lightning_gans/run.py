@@ -25,7 +25,7 @@ from lightning_gans.callbacks.progress import Clock
 from lightning_gans.callbacks.resumed import TypedOptions
 from lightning_gans.callbacks.samples import SampleGrid
 from lightning_gans.data.base import ImageData
-from lightning_gans.models.base import AdversarialModule
+from lightning_gans.models.base import GenerativeModule
 from lightning_gans.trainer import decide_precision, instantiate, make_trainer, world_size
 
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # tips and what the summary says anyway
@@ -54,7 +54,7 @@ class Run:
     """
 
     data: ImageData
-    model: AdversarialModule
+    model: GenerativeModule
     trainer: Trainer
     folder: Path
     cfg: DictConfig
@@ -157,7 +157,7 @@ def build(cfg: DictConfig, folder: str | os.PathLike[str] = "outputs/notebook") 
     world = world_size(cfg.trainer)
     seed_everything(cfg.seed, workers=True, verbose=False)
     data: ImageData = instantiate(cfg.data, "data", ImageData)
-    model: AdversarialModule = instantiate(cfg.model, "model", AdversarialModule)
+    model: GenerativeModule = instantiate(cfg.model, "model", GenerativeModule)
     if data.kind not in model.accepts:
         raise ValueError(
             f"data={type(data).__name__.lower()} is of kind {data.kind}; {type(model).__name__} takes "
@@ -182,9 +182,9 @@ def _portable(cfg: DictConfig) -> Any:
     return walk(OmegaConf.to_container(cfg), OmegaConf.to_container(cfg, resolve=True))
 
 
-def _check_optimizers(model: AdversarialModule) -> None:
+def _check_optimizers(model: GenerativeModule) -> None:
     """Make both optimisers and schedules once on a dummy weight, so that a bad value is told before training."""
-    for player in "gd":
+    for player in model.optimizer_factories:
         key = f"model.{player}_optimizer"
         try:
             optimizer = model.optimizer_factories[player]([torch.nn.Parameter(torch.zeros(1))])
@@ -197,7 +197,7 @@ def _check_optimizers(model: AdversarialModule) -> None:
             raise ValueError(f"{key}=ReduceLROnPlateau: needs a score at every step; choose a schedule of the step")
 
 
-def _refuse_other_networks(model: AdversarialModule, content: dict[str, Any], path: Path) -> None:
+def _refuse_other_networks(model: GenerativeModule, content: dict[str, Any], path: Path) -> None:
     """Refuse what a resumed run cannot change: its networks and the kinds of its optimisers."""
     mine, theirs = model.state_dict(), content["state_dict"]
     for name in [*mine, *theirs]:
@@ -208,7 +208,7 @@ def _refuse_other_networks(model: AdversarialModule, content: dict[str, Any], pa
                 "keeps its networks: leave out what changes model or data"
             )
     before, now = content["config"]["resolved"]["model"], (model.config or {}).get("resolved", {}).get("model", {})
-    for key in ("g_optimizer", "d_optimizer"):
+    for key in (f"{player}_optimizer" for player in model.optimizer_factories):
         targets = [config[key]["_target_"] for config in (before, now)]
         if targets[0] != targets[1]:
             raise ValueError(f"model.{key}._target_={targets[1]}: a resumed run keeps its optimiser, {targets[0]}")

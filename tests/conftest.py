@@ -18,8 +18,13 @@ torch.set_num_threads(1)  # ten times as fast for tiny networks on a busy machin
 MODELS = sorted(path.stem for path in (CONF_DIR / "model").glob("*.yaml"))
 
 # Options that make a family tiny, beside the common ones; a family may do without.
+_SMALL = ["model.generator.base_channels=4", "model.discriminator.base_channels=4", "model.generator.latent_dim=8"]
 TINY_FAMILY = {
-    "dcgan": ["model.generator.base_channels=4", "model.discriminator.base_channels=4", "model.generator.latent_dim=8"]
+    **dict.fromkeys(["dcgan", "lsgan", "wgan", "wgan_gp", "dragan", "sngan"], _SMALL),
+    "gan": ["model.generator.hidden=[16]", "model.discriminator.hidden=[16]", "model.generator.latent_dim=8"],
+    "began": _SMALL,
+    "r3gan": [*_SMALL, "model.generator.group_size=4", "model.discriminator.group_size=4"],
+    "vae": ["model.generator.base_channels=4", "model.encoder.base_channels=4", "model.generator.latent_dim=8"],
 }
 TINY = [
     "data=digits",

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from lightning_gans.data.base import ImageData
 from lightning_gans.images import to_uint8
 from lightning_gans.metrics.extractors import Extractor, Features
-from lightning_gans.models.base import AdversarialModule
+from lightning_gans.models.base import GenerativeModule
 from lightning_gans.seeding import mix
 
 METRICS = ("frechet", "inception_score", "kernel")
@@ -74,7 +74,7 @@ class Evaluator:
         self.metrics, self.seed, self.batch_size, self.time_budget_s = tuple(metrics), seed, batch_size, time_budget_s
         self._real: list[Tensor] = []
 
-    def __call__(self, module: AdversarialModule, data: ImageData, *, progress: bool = False) -> dict[str, Any]:
+    def __call__(self, module: GenerativeModule, data: ImageData, *, progress: bool = False) -> dict[str, Any]:
         """The score card; on all processes together.
 
         Args:
@@ -130,7 +130,7 @@ class Evaluator:
         }
 
     def _score_samples(
-        self, module: AdversarialModule, scores: dict[str, Metric], indices: range, started: float, progress: bool
+        self, module: GenerativeModule, scores: dict[str, Metric], indices: range, started: float, progress: bool
     ) -> int:
         """Feed this process's samples to every metric; how many there were."""
         sampled = 0
