@@ -116,7 +116,10 @@ def test_mistakes_that_need_torch_are_told_the_same_way(own_configs):
         ("data.channels=0", ["channels=0", ">= 1"]),
         ("model.n_critic=two", ["model.n_critic=two", "valid integer"]),
         ("model.clip_grad=yes please", ["model.clip_grad=yes please", "valid number"]),
-        ("model.discriminator.norm=batsch", ["model.discriminator.norm=batsch", "'batch', 'instance', 'layer' or 'spectral'"]),
+        (
+            "model.discriminator.norm=batsch",
+            ["model.discriminator.norm=batsch", "'batch', 'instance', 'layer' or 'spectral'"],
+        ),
         ("model.compile=maybe", ["model.compile=maybe", "valid boolean"]),
         ("trainer.max_steps=many", ["trainer.max_steps=many", "valid integer"]),
         ("callbacks.checkpoint.keep=0", ["callbacks.checkpoint.keep=0", ">= 1, or null"]),

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from lightning_gans.data.base import ImageData
 from lightning_gans.data.files import MODES, Facts, FileData, ImageFiles, Problem
 from lightning_gans.data.folder import class_folders
-from lightning_gans.images import grid
+from lightning_gans.images import grid, overview
 
 SHOWN = 64  # pictures in the grid
 NAMED = 20  # unreadable files in the report
@@ -67,7 +67,7 @@ def _look_at_tensors(data: ImageData) -> Report:
         counts = Counter(batch["label"].tolist())
         names = images.classes or [str(label) for label in range(max(counts) + 1)]
         rows.append(("classes", _counts({names[label]: count for label, count in sorted(counts.items())})))
-    return Report(_table(rows), 0, grid(images.fetch(_spread(n))["image"]))
+    return Report(_table(rows), 0, overview(images.fetch(_spread(n, 1000 if data.points else SHOWN))["image"]))
 
 
 def _look_at_files(data: FileData, examples: int) -> Report:
@@ -160,9 +160,9 @@ def _shape(data: ImageData) -> str:
     return "x".join(str(side) for side in (*data.shape[1:], data.shape[0]))
 
 
-def _spread(n: int) -> Tensor:
-    """Up to ``SHOWN`` numbers below n, evenly spread."""
-    return torch.linspace(0, n - 1, min(n, SHOWN)).long()
+def _spread(n: int, shown: int = SHOWN) -> Tensor:
+    """Up to ``shown`` numbers below n, evenly spread."""
+    return torch.linspace(0, n - 1, min(n, shown)).long()
 
 
 def _counts(counts: dict[str, int]) -> str:
