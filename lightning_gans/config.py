@@ -20,7 +20,17 @@ _PACKAGE = Path(__file__).resolve().parent
 CONF_DIR = next(path for path in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if (path / "train.yaml").is_file())
 
 # Values that people type as paths; quoted before Hydra's grammar reads them.
-PATH_KEYS = ("resume", "checkpoint", "out", "input", "data.root", "root", "extractor.weights", "hydra.run.dir")
+PATH_KEYS = (
+    "resume",
+    "checkpoint",
+    "out",
+    "input",
+    "data.root",
+    "data.within",
+    "root",
+    "extractor.weights",
+    "hydra.run.dir",
+)
 
 
 # OmegaConf reads these at run time, hence `Optional` and not `|`.

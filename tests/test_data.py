@@ -1,10 +1,12 @@
 """Image sets: what they hold, the order they hand it out in, what they refuse."""
 
+import json
 from itertools import islice
 
 import numpy as np
 import torch
 
+from conftest import command, run
 from lightning_gans.data.base import EndlessBatches
 from lightning_gans.data.digits import Digits
 
@@ -74,3 +76,19 @@ def test_batches_reach_the_module_in_range_and_mirrored():
     plain = images.float() / 127.5 - 1
     torch.testing.assert_close(out["image"][0], plain[0])
     torch.testing.assert_close(out["image"][1], plain[1].flip(-1))
+
+
+def test_training_never_sees_the_held_out_part_and_evaluate_compares_with_it(tmp_path):
+    made = run(tmp_path / "run", "data.val_fraction=0.4", "data.limit=50")
+    loader = iter(made.data.train_dataloader())
+    seen = torch.cat([next(loader)["image"] for _ in range(20)]).flatten(1)  # 160 of 30 images
+    train = next(made.data.real_images(range(30), 30)).flatten(1)
+    kept = next(made.data.held_out().real_images(range(20), 20)).flatten(1)
+    assert {bytes(row) for row in seen.numpy()} == {bytes(row) for row in train.numpy()}
+    assert not {bytes(row) for row in seen.numpy()} & {bytes(row) for row in kept.numpy()}
+    options = ["n=20", "metrics=[frechet]", "out=scores", "data.held_out=true"]
+    done = command("lightning_gans.evaluate", f"checkpoint={tmp_path / 'run'}", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    card = json.loads((tmp_path / "scores" / "last.scores.json").read_text())
+    assert card["n_real"] == 20
+    assert card["split"] == "held-out part of train, first 50, 0.4 held out by seed 0"

@@ -134,16 +134,12 @@ def test_points_are_not_rounded():
 
 
 def test_a_scatter_plot_has_its_points_in_place():
-    picture = scatter(
-        torch.tensor([[1.0, 0.5]]), torch.tensor([[-1.0, -0.5], [9.0, 9.0], [float("nan"), 0.0]]), size=101
-    )
-    where = {
-        colour: (picture == torch.tensor(colour)[:, None, None]).all(0).nonzero()
-        for colour in [(30, 80, 200), (200,) * 3]
-    }
-    assert where[30, 80, 200].float().mean(0).tolist() == [30, 90]  # row from above, column
-    assert where[200, 200, 200].float().mean(0).tolist() == [70, 10]
-    assert all(len(found) == 9 for found in where.values())
+    behind = torch.tensor([[-1.0, -0.5], [9.0, 9.0], [float("nan"), 0.0]])
+    picture = scatter(torch.tensor([[1.0, 0.5]]), behind, size=101)
+    for colour, place in {(30, 80, 200): [30, 90], (200, 200, 200): [70, 10]}.items():  # row from above, column
+        where = (picture == torch.tensor(colour)[:, None, None]).all(0).nonzero()
+        assert where.float().mean(0).tolist() == place
+        assert len(where) == 9
 
 
 def test_samples_of_points_are_one_file_whatever_the_format(tmp_path):
