@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from lightning_gans.checks import REPLACED, unknown
-from lightning_gans.config import GROUPS, options_first, quote_paths
+from lightning_gans.config import GROUPS, MODEL_PARTS, options_first, quote_paths
 
 
 def run(application: Callable[[], Any]) -> None:
@@ -82,7 +82,9 @@ def explain(error: BaseException) -> str | None:
         return "a config file cannot be read: " + " ".join(str(error).split())
     if isinstance(error, ValueError | OSError | FloatingPointError):
         text = str(error)
-        empty = next((a for a in sys.argv[1:] if a.partition("=")[0] in (*GROUPS, "tuned") and "=null" in a), None)
+        empty = next(
+            (a for a in sys.argv[1:] if a.partition("=")[0] in (*GROUPS, *MODEL_PARTS, "tuned") and "=null" in a), None
+        )
         if "Got NoneType" in text and empty:
             return f"{empty}: a group needs a choice; to have none of it say {empty.partition('=')[0]}=none"
         if text.startswith("Caught ") and "DataLoader worker" in text:  # with the worker's whole traceback

@@ -45,11 +45,12 @@ def make_trainer(cfg: DictConfig, model: GenerativeModule, world: int, folder: P
     nodes = {name: node for name, node in (cfg.logger or {}).items() if node is not None}
     loggers = [instantiate(node, f"logger.{name}", functools.partial) for name, node in nodes.items()]
     options: dict[str, Any] = {}
-    if model.batch_size % (world * model.accumulate):
-        raise ValueError(
-            f"model.batch_size={model.batch_size}: must divide by {world} processes x model.accumulate="
-            f"{model.accumulate}"
-        )
+    for key in ("batch_size", "g_batch_size"):
+        size = getattr(model, key, None)
+        if size is not None and size % (world * model.accumulate):
+            raise ValueError(
+                f"model.{key}={size}: must divide by {world} processes x model.accumulate={model.accumulate}"
+            )
     if cfg.trainer.strategy not in STRATEGIES:
         raise ValueError(f"trainer.strategy={cfg.trainer.strategy}: must be one of {', '.join(STRATEGIES)}")
     if cfg.trainer.strategy == "auto" and world > 1:

@@ -145,23 +145,31 @@ class Block(nn.Module):
 class Resample(nn.Module):
     """Bilinear resampling by two, with a 1x1 convolution where the width changes, done at the smaller size.
 
+    Both ways by the filter [1, 3, 3, 1].
+
     Args:
         inputs: Channels in.
         outputs: Channels out.
         scale: 2.0 or 0.5.
     """
 
+    filter: Tensor
+
     def __init__(self, inputs: int, outputs: int, scale: float) -> None:
         super().__init__()
         self.scale = scale
+        taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+        self.register_buffer("filter", torch.outer(taps, taps)[None, None], persistent=False)
         self.change = _layer(nn.Conv2d(inputs, outputs, 1, bias=False)) if inputs != outputs else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', 2H, 2W) or (N, C', H/2, W/2)."""
         if self.scale > 1 and self.change is not None:
             x = self.change(x)
-        x = F.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False, antialias=self.scale < 1)
-        return x if self.scale > 1 or self.change is None else self.change(x)
+        if self.scale > 1:
+            return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+        x = F.conv2d(x, self.filter.expand(x.shape[1], -1, -1, -1), stride=2, padding=1, groups=x.shape[1])
+        return x if self.change is None else self.change(x)
 
 
 def _maps(
