@@ -17,6 +17,7 @@ from lightning_gans import build, compose
 from lightning_gans.data.base import TensorImages
 from lightning_gans.data.files import ImageFiles
 from lightning_gans.data.folder import Folder, OnDisk
+from lightning_gans.data.report import look
 from lightning_gans.data.resize import fit
 
 
@@ -370,6 +371,18 @@ def test_paths_that_climb_out_of_a_zip(tmp_path):
         assert f"{name} (its path leads out of the zip)" in str(raised.value)
     refused_and_skipped(tmp_path / "a.zip", r"up\.png", readable=2)
     assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
+
+
+def test_names_cannot_command_a_terminal(tmp_path):
+    for name in (b"\x1b[2Jcleared.png", b"not \xff unicode.png", "gemüse.png".encode()):
+        (tmp_path / os.fsdecode(name)).write_bytes(b"")
+    with pytest.raises(ValueError, match="cannot read 3 files") as raised:
+        folder(tmp_path).load()
+    for text in (str(raised.value), look(folder(tmp_path)).text):
+        assert text.replace("\n", "").isprintable()
+        assert r"\x1b[2Jcleared.png" in text
+        assert r"not \udcff unicode.png" in text
+        assert "gemüse.png" in text
 
 
 def test_symbolic_links_in_a_circle(tmp_path):

@@ -58,7 +58,8 @@ class Downloaded(ImageData):
         pixels = torch.as_tensor(images[: self.limit])
         if self.channels == 1 and not self.grey:
             pixels = luminance(pixels)
-        pixels = resize(F.pad(pixels, (self.pad,) * 4), self.side).contiguous()
+        pixels = F.pad(pixels, (self.pad,) * 4) if self.pad else pixels
+        pixels = resize(pixels, self.side).contiguous()
         pixels = pixels.repeat(1, self.channels, 1, 1) if self.grey else pixels
         return TensorImages(pixels, None if labels is None else torch.as_tensor(labels[: self.limit]).long())
 

@@ -192,7 +192,7 @@ class ImageFiles(ImageSet):
         """
         if not problems:
             return
-        named = "; ".join(f"{name} ({reason})" for name, reason in problems[:TOLD])
+        named = printable("; ".join(f"{name} ({reason})" for name, reason in problems[:TOLD]))
         more = f"; and {len(problems) - TOLD} more" if len(problems) > TOLD else ""
         count = f"{len(problems)} files: " if len(problems) > 1 else ""
         if self.on_error == "stop":
@@ -321,6 +321,11 @@ def eight_bit(image: Image.Image, wide: bool) -> Image.Image:
     if image.mode in ("I", "F"):
         raise ValueError(f"mode {image.mode}: 32-bit values of unknown range; convert it to 8 or 16 bits")
     return image
+
+
+def printable(text: str) -> str:
+    """Text for a terminal: what a file name may hold beside letters, control characters say, is written out."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def _has_16_bits(image: Image.Image) -> bool:

@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lightning_gans.data.base import ImageData
-from lightning_gans.data.files import MODES, Facts, FileData, ImageFiles, Problem
+from lightning_gans.data.files import MODES, Facts, FileData, ImageFiles, Problem, printable
 from lightning_gans.data.folder import class_folders
 from lightning_gans.images import grid, overview
 
@@ -172,4 +172,4 @@ def _counts(counts: dict[str, int]) -> str:
 def _table(rows: Iterable[tuple[str, str]]) -> str:
     rows = list(rows)
     width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:<{width}}  {text}".rstrip() for name, text in rows)
+    return "\n".join(f"{name:<{width}}  {printable(text)}".rstrip() for name, text in rows)
