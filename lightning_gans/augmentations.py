@@ -45,6 +45,10 @@ class Augmentation(nn.Module):
     def adapt(self, iteration: int, images: int) -> None:
         """End of a step that showed ``images`` real images; on all processes together."""
 
+    def gauges(self) -> dict[str, Tensor]:
+        """What is worth a curve, as scalars."""
+        return {}
+
 
 class InstanceNoise(Augmentation):
     """x + sigma(t) N(0, I), where sigma falls linearly to 0. Sonderby et al. 2017, arXiv:1610.04490; Arjovsky 2017.
@@ -190,6 +194,10 @@ class AdaptiveAugment(Augmentation):
         direction = (counts[0] / counts[1] - self.target).sign()
         self.p.add_(direction * self.signs[2] / (1000 * self.kimg)).clamp_(0, 1)
         self.signs.zero_()
+
+    def gauges(self) -> dict[str, Tensor]:
+        """P."""
+        return {"augment_p": self.p.clone()}
 
     def forward(self, samples: Tensor, draws: Draws) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""

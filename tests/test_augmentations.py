@@ -138,9 +138,10 @@ def test_p_is_state(tmp_path):
     options = ["model/augment=adaptive", "model.augment.kimg=0.1", "model.augment.p=0.5", "model.augment.target=1"]
     run(tmp_path / "whole", *options, "trainer.max_steps=8")
     run(tmp_path / "part", *options, "trainer.max_steps=5")
-    run(tmp_path / "part", *options, "trainer.max_steps=8", resume=str(tmp_path / "part"))
+    made = run(tmp_path / "part", *options, "trainer.max_steps=8", resume=str(tmp_path / "part"))
     states = [newest(tmp_path / name)["state_dict"] for name in ("whole", "part")]
     assert states[0]["augment.p"] != 0.5
+    assert made.trainer.logged_metrics["train/augment_p"] == states[0]["augment.p"]
     for name, value in states[0].items():
         if isinstance(value, torch.Tensor):
             assert torch.equal(value, states[1][name]), name

@@ -17,7 +17,6 @@ from conftest import (
     NO_BATCH_NORM,
     assert_same_training,
     command,
-    differences,
     evaluation,
     exact,
     newest,
@@ -157,15 +156,6 @@ def test_multirun_with_several_processes_is_refused(tmp_path):
     assert made.returncode == 1
     assert "a multirun cannot start 2 processes a job" in made.stderr
     assert "Traceback" not in made.stderr
-
-
-def test_multirun_on_one_process_keeps_jobs_apart(tmp_path):
-    made = command("lightning_gans.train", "-m", *tiny(), "seed=1,2", cwd=tmp_path)
-    assert made.returncode == 0, made.stderr
-    (sweep,) = (tmp_path / "multirun").iterdir()
-    jobs = [newest(sweep / f"dcgan_digits_{job}") for job in "01"]
-    assert [job["config"]["resolved"]["seed"] for job in jobs] == [1, 2]
-    assert differences(jobs[0]["state_dict"], jobs[1]["state_dict"])
 
 
 def test_explain_is_one_line():

@@ -66,6 +66,17 @@ def test_wgan_clips_before_each_critic_step(tmp_path):
     assert max(in_generator) > 0.01  # the last critic step moved beyond, as in the released code
 
 
+def test_gan_bounds_the_weights_of_a_unit(tmp_path):
+    made = build(compose(*tiny("gan"), "model.max_norm=0.01", "trainer.max_steps=2"), tmp_path)
+    start = made.model.discriminator.layers[1].weight.detach().norm(dim=1)
+    assert start.max() > 0.01
+    made.fit()
+    norms = made.model.discriminator.layers[1].weight.detach().norm(dim=1)
+    assert norms.max().item() == pytest.approx(0.01, rel=1e-4)
+    free = run(tmp_path / "free", "model.max_norm=null", "trainer.max_steps=2", model="gan")
+    assert free.model.discriminator.layers[1].weight.norm(dim=1).max() > 0.01
+
+
 def test_wgan_warm_up(tmp_path):
     model = build(compose(*tiny("wgan"), "model.warm_up_critic=100"), tmp_path).model
     assert [model.plan(step).n_critic for step in (0, 24, 25, 499, 500, 501, 1000)] == [100, 100, 5, 5, 100, 5, 100]
@@ -174,6 +185,7 @@ REFUSED = [
     (["model=wgan_gp", "model/network=resnet", "model.discriminator.norm=batch"], "'spectral' or 'layer'"),
     (["model=r3gan", "model.g_batch_size=16"], "model.g_batch_size=16: not with model.objective=Relativistic"),
     (["model=sngan", "model.reuse_fakes=true"], "model.g_batch_size=128: not with model.reuse_fakes=true"),
+    (["model=gan", "model.max_norm=0"], "model.max_norm=0"),
     (["model=gan", "model.discriminator.dropout=1"], "dropout=1"),
     (["model=gan", "model.generator.hidden=[0]"], "hidden=[0]"),
     (["model/objective=hinges"], "model/objective=hinges"),

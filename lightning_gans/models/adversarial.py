@@ -155,6 +155,10 @@ class AdversarialModule(GenerativeModule):
         if self.augment is not None:
             self.augment.adapt(self.iteration, plan.images)
 
+    def gauges(self) -> dict[str, Tensor]:
+        """What the augmentation shows."""
+        return {} if self.augment is None else self.augment.gauges()
+
     def check_data(self, shape: tuple[int, ...]) -> None:
         """As the base, and whether the samples can be augmented."""
         if self.augment is not None:

@@ -95,4 +95,4 @@ class BEGAN(AdversarialModule):
 
     def gauges(self) -> dict[str, Tensor]:
         """K and the convergence measure."""
-        return {"k": self.objective.k.clone(), "convergence": self._convergence}
+        return {**super().gauges(), "k": self.objective.k.clone(), "convergence": self._convergence}

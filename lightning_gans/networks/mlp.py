@@ -55,8 +55,8 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images (N, channels, image_size, image_size), or points (N, channels), to raw logits (N,).
 
-    Dense layers of maxout units (Goodfellow et al. 2013, arXiv:1302.4389), or of LeakyReLU(0.2), with dropout. The
-    authors' released code also bounds the norm of every unit's weights; this does not.
+    Dense layers of maxout units (Goodfellow et al. 2013, arXiv:1302.4389), or of LeakyReLU(0.2), with dropout. Images
+    are moved from [-1, 1] to the paper's [0, 1] first, which its learning rate and initial weights are made for.
 
     Args:
         image_size: Height and width; ``None``: points.
@@ -90,6 +90,7 @@ class Discriminator(nn.Module):
             if not 0 <= value < 1:
                 raise ValueError(f"{name}={value}: must be from 0 to below 1")
         inner = "spectral" if norm == "spectral" else None
+        self.is_image = image_size is not None
         inputs = math.prod(_shape(image_size, channels))
         layers: list[nn.Module] = [nn.Dropout(input_dropout)] if input_dropout else []
         for index, width in enumerate(_checked(hidden)):
@@ -104,7 +105,8 @@ class Discriminator(nn.Module):
 
     def forward(self, samples: Tensor) -> Tensor:
         """(N, ...) -> (N,)."""
-        return torch.flatten(self.layers(samples.flatten(1)))
+        flat = samples.flatten(1)
+        return torch.flatten(self.layers((flat + 1) / 2 if self.is_image else flat))
 
 
 class Maxout(nn.Module):
