@@ -18,7 +18,7 @@ from lightning.pytorch import Callback, LightningDataModule, Trainer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from omegaconf import OmegaConf
-from torch import nn
+from torch import Tensor, nn
 
 from lightning_gans.losses import Objective
 from lightning_gans.models.base import GenerativeModule
@@ -101,6 +101,15 @@ def rebuild(content: dict[str, Any], *, trust: Sequence[str] = ()) -> Generative
         raise ValueError(f"the checkpoint's weights do not fit its config: {error}") from error
     module.config = content["config"]
     return module.eval()
+
+
+def points_of(module: GenerativeModule, *, trust: Sequence[str] = ()) -> Tensor | None:
+    """Up to a thousand real points (N, 2) of the toy set that a loaded module was trained on; ``None`` of images."""
+    node = (module.config or {}).get("resolved", {}).get("data", {})
+    if "image_size" not in node or node["image_size"] is not None:
+        return None
+    points = instantiate(node, trust=trust).train_images
+    return points.fetch(torch.arange(min(1000, len(points))))["image"]  # type: ignore[no-any-return]
 
 
 def instantiate(node: dict[str, Any], *, trust: Sequence[str] = ()) -> Any:

@@ -20,7 +20,17 @@ _PACKAGE = Path(__file__).resolve().parent
 CONF_DIR = next(path for path in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if (path / "train.yaml").is_file())
 
 # Values that people type as paths; quoted before Hydra's grammar reads them.
-PATH_KEYS = ("resume", "checkpoint", "out", "input", "data.root", "root", "extractor.weights", "hydra.run.dir")
+PATH_KEYS = (
+    "resume",
+    "checkpoint",
+    "out",
+    "input",
+    "data.root",
+    "data.within",
+    "root",
+    "extractor.weights",
+    "hydra.run.dir",
+)
 
 
 # OmegaConf reads these at run time, hence `Optional` and not `|`.
@@ -59,6 +69,7 @@ class RealSet:
     """What ``evaluate`` may say of the real images."""
 
     root: Optional[str] = None  # noqa: UP045
+    held_out: bool = False
 
 
 @dataclass
@@ -78,12 +89,23 @@ class EvaluateSchema:
     trust: list[str] = field(default_factory=list)
 
 
+@dataclass
+class DataCheckSchema:
+    """Root of ``conf/data_check.yaml``."""
+
+    data: Any = MISSING
+    out: Optional[str] = None  # noqa: UP045
+    examples: int = 3
+    seed: int = 0
+
+
 def register() -> None:
     """Tell Hydra the root schemas."""
     store = ConfigStore.instance()
     store.store("train_schema", TrainSchema)
     store.store("sample_schema", SampleSchema)
     store.store("evaluate_schema", EvaluateSchema)
+    store.store("data_check_schema", DataCheckSchema)
 
 
 register()
@@ -94,7 +116,7 @@ def compose(*overrides: str, config: str = "train") -> DictConfig:
 
     Args:
         *overrides: What would be typed, e.g. ``"model=dcgan"``, ``"trainer.max_steps=10"``.
-        config: ``train``, ``sample`` or ``evaluate``.
+        config: ``train``, ``sample``, ``evaluate`` or ``data_check``.
     """
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):

@@ -33,6 +33,8 @@ def evaluate(cfg: DictConfig) -> None:
             raise ValueError(f"data.root={cfg.data.root}: {node['_target_']} reads no folder")
         node["root"] = cfg.data.root
     data = checkpoint.instantiate(node, trust=cfg.trust)
+    if cfg.data.held_out:
+        data = data.held_out()
     trained_with = content["config"]["resolved"].get("extractor")
     make = data.extractor
     if cfg.extractor:
