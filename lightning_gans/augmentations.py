@@ -163,6 +163,7 @@ class AdaptiveAugment(Augmentation):
 
     p: Tensor
     signs: Tensor
+    mine: Tensor
 
     def __init__(self, target: float = 0.6, interval: int = 4, kimg: float = 500.0, p: float = 0.0) -> None:
         super().__init__()
@@ -177,21 +178,23 @@ class AdaptiveAugment(Augmentation):
         self.target, self.interval, self.kimg = target, interval, kimg
         self.register_buffer("p", torch.tensor(float(p)))
         self.register_buffer("signs", torch.zeros(3))  # their sum and number, and images, since p last moved
+        self.register_buffer("mine", torch.zeros(2), persistent=False)  # this step's and process's sum and number
 
     def observe(self, real_logits: Tensor) -> None:
         """Count the signs of the logits."""
-        self.signs[0] += real_logits.sign().sum()
-        self.signs[1] += real_logits.numel()
+        self.mine[0] += real_logits.sign().sum()
+        self.mine[1] += real_logits.numel()
 
     def adapt(self, iteration: int, images: int) -> None:
         """Move p every ``interval`` steps, by all processes' signs."""
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.all_reduce(self.mine)
+        self.signs[:2] += self.mine
         self.signs[2] += images
+        self.mine.zero_()
         if iteration % self.interval:
             return
-        counts = self.signs[:2].clone()
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.all_reduce(counts)
-        direction = (counts[0] / counts[1] - self.target).sign()
+        direction = (self.signs[0] / self.signs[1] - self.target).sign()
         self.p.add_(direction * self.signs[2] / (1000 * self.kimg)).clamp_(0, 1)
         self.signs.zero_()
 
@@ -201,7 +204,8 @@ class AdaptiveAugment(Augmentation):
 
     def forward(self, samples: Tensor, draws: Draws) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
-        return self._recolour(self._move(samples.float(), draws), draws)
+        with torch.autocast(samples.device.type, enabled=False):  # positions need more digits than bf16 has
+            return self._recolour(self._move(samples.float(), draws), draws)
 
     def _move(self, images: Tensor, draws: Draws) -> Tensor:
         n, side = len(images), images.shape[-1]
@@ -236,8 +240,8 @@ class AdaptiveAugment(Augmentation):
         luma = torch.full((channels, channels), 1 / channels, device=images.device)
         p = self.p
         matrix = torch.where(u[1] < p, torch.exp2(0.5 * noise[1]) * eye, eye)  # contrast
+        matrix = torch.where(u[2] < p, eye - 2 * luma * (u[3] < 0.5), eye) @ matrix
         if channels == 3:
-            matrix = torch.where(u[2] < p, eye - 2 * luma * (u[3] < 0.5), eye) @ matrix
             matrix = torch.where(u[4] < p, _hue((2 * u[5] - 1) * math.pi, luma), eye) @ matrix
             matrix = torch.where(u[6] < p, luma + (eye - luma) * torch.exp2(noise[2]), eye) @ matrix
         offset = torch.where(u[0] < p, 0.2 * noise[0], torch.zeros_like(noise[0]))  # brightness

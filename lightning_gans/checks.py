@@ -102,6 +102,21 @@ def check_budget() -> None:
         raise ValueError(f"max_kimg={kimg}, trainer.max_steps={steps}: say one of the two")
 
 
+def at_least_one(where: str, **values: int) -> None:
+    """Refuse counts and sizes below one.
+
+    Args:
+        where: Key of the node that they stand in, or nothing.
+        **values: By name.
+
+    Raises:
+        ValueError: With the key and the value.
+    """
+    for name, value in values.items():
+        if value < 1:
+            raise ValueError(f"{where}{'.' * bool(where)}{name}={value}: must be >= 1")
+
+
 def check(cfg: DictConfig, schema: type = TrainSchema) -> None:
     """Check every ``_target_`` node against the signature that it is about to be given to, types included.
 
@@ -207,6 +222,8 @@ def _signature(target: Any) -> tuple[dict[str, Any], bool]:
 def _check_type(path: str, value: Any, hint: Any) -> None:
     import pydantic
 
+    if value is None and path.endswith(".image_size") and not typing.get_args(hint):
+        raise ValueError(f"{path}=null: the data has points, not images; choose model=gan, or model/network=mlp")
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{path}={value}: Input should be a finite number")
     try:

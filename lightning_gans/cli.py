@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from lightning_gans.checks import REPLACED, unknown
-from lightning_gans.config import CONF_DIR, GROUPS, MODEL_PARTS, options_first, quote_paths
+from lightning_gans.config import CONF_DIR, GROUPS, MODEL_PARTS, leave_out_tuned, options_first, quote_paths
 
 
 def run(application: Callable[[], Any]) -> None:
@@ -26,7 +26,7 @@ def run(application: Callable[[], Any]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and leaves the telling to us
 
     def start() -> None:
-        sys.argv[1:] = quote_paths(options_first(sys.argv[1:]))
+        sys.argv[1:] = leave_out_tuned(quote_paths(options_first(sys.argv[1:])))
         application()
 
     told(start)()
@@ -84,8 +84,9 @@ def explain(error: BaseException) -> str | None:
         return "a config file cannot be read: " + " ".join(str(error).split())
     if isinstance(error, ValueError | OSError | FloatingPointError):
         text = str(error)
+        groups = (*GROUPS, *MODEL_PARTS, "model/network", "tuned")
         empty = next(
-            (a for a in sys.argv[1:] if a.partition("=")[0] in (*GROUPS, *MODEL_PARTS, "tuned") and "=null" in a), None
+            (a.lstrip("+") for a in sys.argv[1:] if a.lstrip("+").partition("=")[0] in groups and "=null" in a), None
         )
         if "Got NoneType" in text and empty:
             return f"{empty}: a group needs a choice; to have none of it say {empty.partition('=')[0]}=none"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 import hydra
+import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import MISSING, DictConfig
@@ -120,7 +121,7 @@ def compose(*overrides: str, config: str = "train") -> DictConfig:
     """
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        return hydra.compose(config, overrides=quote_paths(list(overrides)))
+        return hydra.compose(config, overrides=leave_out_tuned(quote_paths(list(overrides))))
 
 
 def quote_paths(arguments: list[str]) -> list[str]:
@@ -146,6 +147,24 @@ def _quoted(value: str) -> str:
 
 def _unquoted(value: str) -> str:
     return re.sub(r'(\\+)("|$)', lambda found: found[1][: len(found[1]) // 2] + found[2], value[1:-1])
+
+
+def leave_out_tuned(arguments: list[str]) -> list[str]:
+    """Add ``tuned=none`` where a part of the model was typed that the tuned file is not made for.
+
+    That is another network, or a part that the file itself puts in place and would lay over what was typed.
+    """
+    parts = [part for part in ("model/network", *MODEL_PARTS) if typed(arguments, part) is not None]
+    if not parts or typed(arguments, "tuned") is not None or typed(arguments, "resume") is not None:
+        return arguments
+    entries = yaml.safe_load((CONF_DIR / "train.yaml").read_text())["defaults"]
+    defaults = {key: value for entry in entries if isinstance(entry, dict) for key, value in entry.items()}
+    model, data = (typed(arguments, key) or defaults[key] for key in ("model", "data"))
+    file = CONF_DIR / "tuned" / f"{model}_{data}.yaml"
+    node = yaml.safe_load(file.read_text())["model"] if file.is_file() else {}
+    if file.is_file() and any(part == "model/network" or part.partition("/")[2] in node for part in parts):
+        return [*arguments, "tuned=none"]
+    return arguments
 
 
 def options_first(arguments: list[str]) -> list[str]:
@@ -211,7 +230,8 @@ def resume_arguments(arguments: list[str], source: dict[str, Any], folder: Path 
             source[group] = {k: v for k, v in (source.get(group) or {}).items() if part and k != part} or None
             if source[group] is None:
                 del source[group]
-            argument = "+" + argument.lstrip("+")
+            brought = key in MODEL_PARTS and typed(arguments, "model") is not None  # by the new family
+            argument = argument.lstrip("+") if brought else "+" + argument.lstrip("+")
         changed.append(argument)
     where = str(folder) if folder else "outputs/resumed/${now:%Y-%m-%d_%H-%M-%S}"
     own = {"run": {"dir": where}, "sweep": {"dir": where}, "output_subdir": None, "job": {"chdir": False}}

@@ -18,9 +18,11 @@ class Objective(ABC):
 
     Attributes:
         needs_real: Whether the generator's loss reads the logits of real samples too.
+        midpoint: The logit of a sample that might as well be real as generated; ``None`` where logits have no zero.
     """
 
     needs_real: ClassVar[bool] = False
+    midpoint: float | None = 0.0
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
@@ -80,6 +82,7 @@ class LeastSquares(Objective):
 
     def __init__(self, a: float = 0.0, b: float = 1.0, c: float = 1.0) -> None:
         self.a, self.b, self.c = a, b, c
+        self.midpoint = (a + b) / 2
 
     def discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """Half the mean squared distances to ``b`` and ``a``."""
@@ -95,6 +98,8 @@ class Wasserstein(Objective):
 
     Arjovsky, Chintala, Bottou 2017, arXiv:1701.07875, equation 2; needs a Lipschitz critic.
     """
+
+    midpoint = None
 
     def discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """Minus the estimate of the Wasserstein distance, in its two halves."""
@@ -128,6 +133,7 @@ class Relativistic(Objective):
     """
 
     needs_real = True
+    midpoint = None
 
     def discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """How often and how far a fake is ranked above the real sample beside it."""

@@ -109,16 +109,14 @@ class R1R2(Penalty):
 
     def per_sample(self, critic: Critic, real: Tensor, fake: Tensor, uniform: Uniform) -> Tensor:
         """Half the squared norms of the gradients at a real sample and the fake beside it, (N,)."""
-        gradients = input_gradients(critic, torch.cat([real, fake.to(real.dtype)]))
-        squares = gradients.square().sum(1).view(2, -1)
-        return squares.sum(0) / 2
+        return sum(input_gradients(critic, side).square().sum(1) for side in (real, fake)) / 2  # type: ignore
 
 
 class Dragan(Penalty):
     """DRAGAN: (|grad D(x')| - 1)^2 around the data, at x' = x + a (x_p - x) with one a ~ U[0, 1) per sample.
 
     Kodali et al. 2017, arXiv:1705.07215, and its released code: x_p = x + ``spread`` std U[0, 1), one number per value,
-    where std is the standard deviation of all values of the batch, over all processes.
+    where std is the standard deviation of all values of the (micro-)batch, over all processes.
 
     Args:
         weight: Factor of the term, lambda in the paper.

@@ -224,6 +224,8 @@ def _refuse_other_networks(model: GenerativeModule, content: dict[str, Any], pat
     mine, theirs = model.state_dict(), content["state_dict"]
     for name in [*mine, *theirs]:
         sizes = [tuple(getattr(state[name], "shape", ())) if name in state else "absent" for state in (theirs, mine)]
+        if sizes[0] != sizes[1] and name.startswith("augment."):
+            raise ValueError("model.augment: an adaptive augmentation is state; a resumed run keeps it, or its absence")
         if sizes[0] != sizes[1]:
             raise ValueError(
                 f"resume={path}: model.{name} is {sizes[0]} in the checkpoint and {sizes[1]} here; a resumed run "

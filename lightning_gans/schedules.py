@@ -8,9 +8,11 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from lightning_gans.checks import at_least_one
+
 
 class Schedule(LRScheduler):
-    """A learning rate of base rate x ``factor(updates)``, never below ``floor``.
+    """A learning rate of base rate x ``factor(updates)``, never below ``floor`` unless the base rate is.
 
     Args:
         optimizer: Whose rate to set.
@@ -33,7 +35,16 @@ class Schedule(LRScheduler):
 
     def get_lr(self) -> list[Any]:
         """The rate of every parameter group."""
-        return [max(base * self.factor(self.last_epoch), self.floor) for base in self.base_lrs]
+        factor = self.factor(self.last_epoch)
+        return [max(base * factor, min(self.floor, base)) for base in self.base_lrs]
+
+
+class Constant(Schedule):
+    """The base rate; what counts the updates where no schedule was asked for."""
+
+    def factor(self, updates: int) -> float:
+        """1."""
+        return 1.0
 
 
 class LinearDecay(Schedule):
@@ -47,7 +58,7 @@ class LinearDecay(Schedule):
     """
 
     def __init__(self, optimizer: Optimizer, *, updates: int, constant: int = 0, floor: float = 0.0) -> None:
-        _check(updates=updates)
+        at_least_one("", updates=updates)
         self.updates, self.constant = updates, constant
         super().__init__(optimizer, floor=floor)
 
@@ -67,7 +78,7 @@ class CosineDecay(Schedule):
     """
 
     def __init__(self, optimizer: Optimizer, *, updates: int, final: float = 0.0, floor: float = 0.0) -> None:
-        _check(updates=updates)
+        at_least_one("", updates=updates)
         self.updates, self.final = updates, final
         super().__init__(optimizer, floor=floor)
 
@@ -99,7 +110,7 @@ class ExponentialDecay(Schedule):
         momentum: float | None = None,
         momentum_updates: int = 1,
     ) -> None:
-        _check(every=every, momentum_updates=momentum_updates)
+        at_least_one("", every=every, momentum_updates=momentum_updates)
         if not 0 < gamma <= 1:
             raise ValueError(f"gamma={gamma}: must be above 0, to 1")
         if momentum is not None and "momentum" not in optimizer.defaults:
@@ -120,9 +131,3 @@ class ExponentialDecay(Schedule):
             for group in self.optimizer.param_groups:
                 group["momentum"] = first + (self.momentum - first) * done
         return super().get_lr()
-
-
-def _check(**values: int) -> None:
-    for key, value in values.items():
-        if value < 1:
-            raise ValueError(f"{key}={value}: must be >= 1")

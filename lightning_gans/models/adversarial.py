@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from lightning_gans.augmentations import Augmentation
+from lightning_gans.augmentations import AdaptiveAugment, Augmentation
+from lightning_gans.checks import at_least_one
 from lightning_gans.losses import Objective
-from lightning_gans.models.base import Batch, GenerativeModule, Plan, Terms, check_at_least_one, split
-from lightning_gans.networks.layers import has_batch_norm
+from lightning_gans.models.base import Batch, GenerativeModule, Plan, Terms, split
+from lightning_gans.networks.layers import has_batch_norm, has_spectral_norm
 from lightning_gans.penalties import Penalty
 
 
@@ -44,6 +45,7 @@ class AdversarialModule(GenerativeModule):
     """
 
     generator_first: ClassVar[bool] = False
+    judges_by_logits: ClassVar[bool] = True  # and not by what the discriminator makes of an image
 
     def __init__(
         self,
@@ -62,7 +64,7 @@ class AdversarialModule(GenerativeModule):
         **options: Any,
     ) -> None:
         super().__init__(generator, **options)
-        check_at_least_one("model", n_critic=n_critic)
+        at_least_one("model", n_critic=n_critic)
         if reuse_fakes and self.accumulate > 1:
             raise ValueError(
                 f"model.reuse_fakes=true: needs model.accumulate=1, not {self.accumulate}; set it to false"
@@ -76,10 +78,16 @@ class AdversarialModule(GenerativeModule):
             raise ValueError(f"model.g_batch_size={g_batch_size}: not with {reason}, which pairs both updates' samples")
         if clip_weights is not None and clip_weights <= 0:
             raise ValueError(f"model.clip_weights={clip_weights}: must be > 0, or null")
+        if clip_weights is not None and has_spectral_norm(discriminator):
+            raise ValueError(f"model.clip_weights={clip_weights}: not with spectral norm, which undoes it")
+        if isinstance(augment, AdaptiveAugment) and objective.midpoint is None:
+            raise ValueError(
+                f"model.augment=AdaptiveAugment: follows the sign of logits, which {type(objective).__name__} has not"
+            )
         if penalty is not None and has_batch_norm(discriminator):
             raise ValueError(
                 f"model.penalty={type(penalty).__name__}: a per-sample penalty needs a discriminator without batch "
-                "norm; set model.discriminator.norm to layer, instance, spectral or null"
+                "norm; set model.discriminator.norm to layer, spectral or null"
             )
         self.discriminator = discriminator
         self.objective, self.penalty, self.augment = objective, penalty, augment
@@ -102,7 +110,7 @@ class AdversarialModule(GenerativeModule):
         real, fake = self.seen(batch["image"]), self.seen(self._fake.detach())
         real_logits = self.judge(real)
         if self.augment is not None:
-            self.augment.observe(real_logits.detach())
+            self.augment.observe(real_logits.detach() - (self.objective.midpoint or 0.0))
         terms = self.objective.discriminator(real_logits, self.judge(fake))
         if self.penalty is not None:
             terms["penalty"] = self.penalty(self.discriminator, real, fake, self.uniform)
@@ -160,10 +168,12 @@ class AdversarialModule(GenerativeModule):
         return {} if self.augment is None else self.augment.gauges()
 
     def check_data(self, shape: tuple[int, ...]) -> None:
-        """As the base, and whether the samples can be augmented."""
+        """As the base, and whether the discriminator gives logits and the samples can be augmented."""
         if self.augment is not None:
             self.augment.check(shape)
         super().check_data(shape)
+        if self.judges_by_logits and getattr(self.discriminator, "reconstructs", False):
+            raise ValueError("model.discriminator: is an autoencoder; this family needs one that gives logits")
 
     @property
     def readers(self) -> dict[str, nn.Module]:

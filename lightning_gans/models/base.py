@@ -13,7 +13,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from lightning_gans.checks import at_least_one
 from lightning_gans.models.ema import EMA, evaluating, measure_batch_norm
+from lightning_gans.networks.layers import SPECTRAL_NORM
+from lightning_gans.schedules import Constant
 from lightning_gans.seeding import mix, seed_step
 
 Batch = dict[str, Tensor]
@@ -75,7 +78,7 @@ class GenerativeModule(LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        check_at_least_one("model", batch_size=batch_size, accumulate=accumulate)
+        at_least_one("model", batch_size=batch_size, accumulate=accumulate)
         if batch_size % accumulate:
             raise ValueError(f"model.accumulate={accumulate}: must divide model.batch_size={batch_size}")
         if clip_grad is not None and clip_grad <= 0:
@@ -314,16 +317,19 @@ class GenerativeModule(LightningModule):
     # ------------------------------------------------------------------------------ Lightning's hooks
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
-        """Every player's optimiser, the generator's first, and whatever schedules were asked for."""
+        """Every player's optimiser and schedule, the generator's first."""
         optimizers = {player: self.optimizer_factories[player](weights) for player, weights in self._trainable.items()}
-        factories = {player: factory for player, factory in self.scheduler_factories.items() if factory}
-        return list(optimizers.values()), [factory(optimizers[player]) for player, factory in factories.items()]
+        schedules = [(self.scheduler_factories[player] or Constant)(o) for player, o in optimizers.items()]
+        return list(optimizers.values()), schedules
 
     def on_fit_start(self) -> None:
         """Prepare the device's random generator and compile."""
         self._shared_rng = torch.Generator(self.device)
         if self.compile_networks:
             for network in (self.generator, *self.readers.values()):
+                for layer in network.modules():
+                    if isinstance(layer, SPECTRAL_NORM):  # changes its vectors at every forward pass
+                        layer.forward = torch.compiler.disable(layer.forward)  # type: ignore
                 network.compile()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -357,17 +363,6 @@ class GenerativeModule(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Make the checkpoint self-describing: the resolved config as plain containers."""
         checkpoint["config"] = self.config
-
-
-def check_at_least_one(where: str, **values: int) -> None:
-    """Refuse counts below one.
-
-    Raises:
-        ValueError: With the key and the value.
-    """
-    for key, value in values.items():
-        if value < 1:
-            raise ValueError(f"{where}.{key}={value}: must be >= 1")
 
 
 def split(batch: Batch, parts: int) -> list[Batch]:

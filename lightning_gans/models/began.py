@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lightning_gans.losses import Objective
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Plan
+from lightning_gans.models.ema import evaluating
 
 
 class Equilibrium(Objective, nn.Module):
@@ -20,6 +21,7 @@ class Equilibrium(Objective, nn.Module):
         k_rate: Step of k, lambda_k in the paper.
     """
 
+    midpoint = None
     k: Tensor
 
     def __init__(self, gamma: float, k_rate: float) -> None:
@@ -62,6 +64,7 @@ class BEGAN(AdversarialModule):
     """
 
     objective: Equilibrium
+    judges_by_logits = False
 
     def __init__(
         self,
@@ -80,6 +83,15 @@ class BEGAN(AdversarialModule):
         if self.penalty is not None:
             raise ValueError(f"model.penalty={type(self.penalty).__name__}: BEGAN has none; set it to null")
         self._convergence = torch.zeros(())
+
+    @torch.no_grad()
+    def check_data(self, shape: tuple[int, ...]) -> None:
+        """As the base, and whether the discriminator is an autoencoder."""
+        super().check_data(shape)
+        with evaluating(self.discriminator):
+            found = tuple(self.discriminator(torch.zeros(2, *shape)).shape[1:])
+        if found != shape:
+            raise ValueError(f"model.discriminator gives {found} for images {shape}: BEGAN's is an autoencoder")
 
     def judge(self, images: Tensor) -> Tensor:
         """Mean absolute error of every image's reconstruction, (N,)."""

@@ -9,6 +9,7 @@ from torch import nn
 
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Batch
+from lightning_gans.networks.layers import has_spectral_norm
 
 
 class GAN(AdversarialModule):
@@ -25,8 +26,8 @@ class GAN(AdversarialModule):
     Args:
         generator: Player.
         discriminator: Player.
-        max_norm: Largest norm of the weights into a unit of D, kept after each of its updates, 1.9365 in the authors'
-            released code; ``None``: no bound.
+        max_norm: Largest norm of the weights into a unit of D's dense layers, kept after each of its updates, 1.9365
+            in the authors' released code; ``None``: no bound.
         **options: See ``AdversarialModule``.
     """
 
@@ -37,12 +38,14 @@ class GAN(AdversarialModule):
         if max_norm is not None and max_norm <= 0:
             raise ValueError(f"model.max_norm={max_norm}: must be > 0, or null")
         self.max_norm = max_norm
+        self._bounded = [layer.weight for layer in discriminator.modules() if isinstance(layer, nn.Linear)]
+        if max_norm is not None and has_spectral_norm(discriminator):
+            raise ValueError(f"model.max_norm={max_norm}: not with spectral norm, which undoes it; set it to null")
 
     def update(self, player: str, batch: Batch) -> None:
         """One update of ``player``; the discriminator's weights are bounded after its own."""
         super().update(player, batch)
         if player == "d" and self.max_norm is not None:
             with torch.no_grad():
-                for layer in self.discriminator.modules():
-                    if isinstance(layer, nn.Linear):
-                        layer.weight.copy_(layer.weight.renorm(2, 0, self.max_norm))
+                for weight in self._bounded:
+                    weight.copy_(weight.renorm(2, 0, self.max_norm))

@@ -6,10 +6,10 @@ import math
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_gans.models.base import Batch, GenerativeModule, Terms
+from lightning_gans.models.ema import evaluating
 
 
 class VAE(GenerativeModule):
@@ -64,10 +64,20 @@ class VAE(GenerativeModule):
         """-log p(x | z) of every image in nats, (N,)."""
         if self.likelihood == "bernoulli":
             probability = ((made + 1) / 2).clamp(1e-6, 1 - 1e-6)
-            nats = F.binary_cross_entropy(probability, (images + 1) / 2, reduction="none")
+            target = (images + 1) / 2
+            nats = -target * probability.log() - (1 - target) * torch.log1p(-probability)
         else:
             nats = ((images - made) / self.scale).square() / 2 + math.log(self.scale * math.sqrt(2 * math.pi))
         return nats.flatten(1).sum(1)
+
+    @torch.no_grad()
+    def check_data(self, shape: tuple[int, ...]) -> None:
+        """As the base, and whether the encoder gives what the decoder takes."""
+        super().check_data(shape)
+        with evaluating(self.encoder):
+            found = self.encoder(torch.zeros(2, *shape))[0].shape[1]
+        if found != self.latent_dim:
+            raise ValueError(f"model.encoder gives {found} latents and model.generator takes {self.latent_dim}")
 
     @property
     def readers(self) -> dict[str, nn.Module]:

@@ -11,5 +11,6 @@ class WGANGP(AdversarialModule):
         D: E[D(G(z))] - E[D(x)] + 10 E[(|grad D(x')| - 1)^2]        G: -E[D(G(z))]
 
     at x' = u x + (1 - u) G(z) with one u ~ U[0, 1) per sample (its equation 3). The penalty is per sample, so the
-    critic has no batch norm.
+    critic has no batch norm. On DCGAN's networks the weights start as DCGAN's; ``model/network=resnet_critic`` and
+    ``mlp_critic`` start by He's rule as in the paper.
     """

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lightning_gans.networks.layers import check_image_size, check_positive
+from lightning_gans.checks import at_least_one
+from lightning_gans.networks.layers import check_image_size
 
 SIZES = (16, 256)
 
@@ -26,7 +27,7 @@ class Generator(nn.Module):
     def __init__(self, *, image_size: int, channels: int, latent_dim: int = 64, base_channels: int = 128) -> None:
         super().__init__()
         check_image_size(image_size, *SIZES)
-        check_positive(channels=channels, latent_dim=latent_dim, base_channels=base_channels)
+        at_least_one("", channels=channels, latent_dim=latent_dim, base_channels=base_channels)
         self.latent_dim, n = latent_dim, base_channels
         self.dense = nn.Linear(latent_dim, n * 64)
         layers: list[nn.Module] = []
@@ -34,6 +35,7 @@ class Generator(nn.Module):
             layers += [nn.Upsample(scale_factor=2)] if level else []
             layers += [*_conv_elu(n, n), *_conv_elu(n, n)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(n, channels, 3, padding=1))
+        self.apply(_xavier)
 
     def forward(self, latents: Tensor) -> Tensor:
         """(N, latent_dim) -> (N, channels, image_size, image_size)."""
@@ -52,18 +54,24 @@ class Autoencoder(nn.Module):
         channels: Image channels, >= 1.
         latent_dim: Length of the code.
         base_channels: n in the paper.
+
+    Attributes:
+        reconstructs: It gives images, not logits.
     """
+
+    reconstructs = True
 
     def __init__(self, *, image_size: int, channels: int, latent_dim: int = 64, base_channels: int = 128) -> None:
         super().__init__()
         check_image_size(image_size, *SIZES)
-        check_positive(channels=channels, latent_dim=latent_dim, base_channels=base_channels)
+        at_least_one("", channels=channels, latent_dim=latent_dim, base_channels=base_channels)
         n, levels = base_channels, image_size.bit_length() - 3
         layers: list[nn.Module] = [*_conv_elu(channels, n)]
         for level in range(1, levels + 1):
             layers += [*_conv_elu(level * n, level * n), *_conv_elu(level * n, level * n)]
             layers += _conv_elu(level * n, (level + 1) * n, stride=2) if level < levels else []
         self.encoder = nn.Sequential(*layers, nn.Flatten(), nn.Linear(levels * n * 64, latent_dim))
+        self.encoder.apply(_xavier)
         self.decoder = Generator(
             image_size=image_size, channels=channels, latent_dim=latent_dim, base_channels=base_channels
         )
@@ -71,6 +79,14 @@ class Autoencoder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(N, channels, image_size, image_size) -> the same shape."""
         return torch.as_tensor(self.decoder(self.encoder(images)))
+
+
+def _xavier(module: nn.Module) -> None:
+    """Glorot's uniform weights and no bias, so that the latents are heard through many layers."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
 def _conv_elu(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:

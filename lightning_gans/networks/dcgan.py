@@ -7,11 +7,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from lightning_gans.checks import at_least_one
 from lightning_gans.networks.layers import (
     BATCH_NORMS,
     Minibatch,
     check_image_size,
-    check_positive,
     minibatch_layer,
     normal_init,
     normalised,
@@ -49,7 +49,9 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         check_image_size(image_size, *SIZES)
-        check_positive(channels=channels, latent_dim=latent_dim, base_channels=base_channels, max_channels=max_channels)
+        at_least_one(
+            "", channels=channels, latent_dim=latent_dim, base_channels=base_channels, max_channels=max_channels
+        )
         self.latent_dim = latent_dim
         maps = widths(image_size, base_channels, max_channels)[::-1]
         layers: list[nn.Module] = []
@@ -126,7 +128,7 @@ class Encoder(nn.Module):
         norm: Norm | None = "batch",
     ) -> None:
         super().__init__()
-        check_positive(latent_dim=latent_dim)
+        at_least_one("", latent_dim=latent_dim)
         self.layers = _reader(image_size, channels, 2 * latent_dim, base_channels, max_channels, norm, None)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -146,7 +148,7 @@ def _reader(
 ) -> nn.Sequential:
     """Convolutions down to 4x4 and one over what remains: (N, channels, H, W) -> (N, outputs, 1, 1)."""
     check_image_size(image_size, *SIZES)
-    check_positive(channels=channels, base_channels=base_channels, max_channels=max_channels)
+    at_least_one("", channels=channels, base_channels=base_channels, max_channels=max_channels)
     maps = widths(image_size, base_channels, max_channels)
     inner = "spectral" if norm == "spectral" else None
     layers: list[nn.Module] = []

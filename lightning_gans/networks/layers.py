@@ -6,8 +6,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
 
+SPECTRAL_NORM = _SpectralNorm
 Minibatch = Literal["stddev", "discrimination"]
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
@@ -22,17 +23,6 @@ def check_image_size(image_size: int, smallest: int, largest: int, key: str = "d
     if image_size not in allowed:
         nearest = min(allowed, key=lambda size: (abs(size - image_size), size))
         raise ValueError(f"{key}={image_size}: must be one of {', '.join(map(str, allowed))}; the nearest is {nearest}")
-
-
-def check_positive(**values: int) -> None:
-    """Refuse sizes below one.
-
-    Raises:
-        ValueError: With the key and the value.
-    """
-    for name, value in values.items():
-        if value < 1:
-            raise ValueError(f"{name}={value}: must be >= 1")
 
 
 def widths(image_size: int, base_channels: int, max_channels: int) -> list[int]:
@@ -83,7 +73,8 @@ class MinibatchStddev(nn.Module):
     """One more feature map: how much the samples of a group differ. Karras et al. 2018, arXiv:1710.10196, section 3.
 
     Groups are strided (sample i with i + N/size, i + 2N/size, ...), so processes that hold every W-th sample form the
-    same groups as one process. The deviation is the population's, with 1e-8 under the root, averaged over all features.
+    same groups as one process, as long as their share divides by ``size``. The deviation is the population's, with
+    1e-8 under the root, averaged over all features.
 
     Args:
         size: Samples in a group; smaller where the batch does not divide by it.
@@ -141,6 +132,11 @@ def minibatch_layer(minibatch: Minibatch | None, shape: tuple[int, ...]) -> tupl
     values = int(torch.Size(shape).numel())
     layer = MinibatchStddev() if minibatch == "stddev" else MinibatchDiscrimination(values)
     return [layer], layer.extra
+
+
+def has_spectral_norm(module: nn.Module) -> bool:
+    """Whether any layer's weights are divided by their largest singular value."""
+    return any(isinstance(layer, SPECTRAL_NORM) for layer in module.modules())
 
 
 def has_batch_norm(module: nn.Module) -> bool:

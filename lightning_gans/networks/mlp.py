@@ -9,7 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lightning_gans.networks.layers import Minibatch, check_positive, minibatch_layer, normalisation, normalised
+from lightning_gans.checks import at_least_one
+from lightning_gans.networks.layers import Minibatch, minibatch_layer, normalisation, normalised
 
 
 class Generator(nn.Module):
@@ -38,7 +39,7 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         self.shape = _shape(image_size, channels)
-        check_positive(latent_dim=latent_dim)
+        at_least_one("", latent_dim=latent_dim)
         self.latent_dim = latent_dim
         layers: list[nn.Module] = []
         for inputs, outputs in zip([latent_dim, *hidden], _checked(hidden), strict=False):
@@ -85,7 +86,7 @@ class Discriminator(nn.Module):
         init: Literal["uniform", "he"] = "uniform",
     ) -> None:
         super().__init__()
-        check_positive(maxout=maxout)
+        at_least_one("", maxout=maxout)
         for name, value in {"dropout": dropout, "input_dropout": input_dropout}.items():
             if not 0 <= value < 1:
                 raise ValueError(f"{name}={value}: must be from 0 to below 1")
@@ -93,10 +94,10 @@ class Discriminator(nn.Module):
         self.is_image = image_size is not None
         inputs = math.prod(_shape(image_size, channels))
         layers: list[nn.Module] = [nn.Dropout(input_dropout)] if input_dropout else []
-        for index, width in enumerate(_checked(hidden)):
+        for width in _checked(hidden):
             layers += normalised(_dense(inputs, width * maxout, init, 0.005), inner)
             layers.append(Maxout(maxout) if maxout > 1 else nn.LeakyReLU(0.2, inplace=True))
-            made = normalisation(norm, width, flat=True) if index else None
+            made = normalisation(norm, width, flat=True)
             layers += [*([made] if made else []), *([nn.Dropout(dropout)] if dropout else [])]
             inputs = width
         compare, extra = minibatch_layer(minibatch, (inputs,))
@@ -122,7 +123,7 @@ class Maxout(nn.Module):
 
 
 def _shape(image_size: int | None, channels: int) -> tuple[int, ...]:
-    check_positive(channels=channels, **({} if image_size is None else {"image_size": image_size}))
+    at_least_one("", channels=channels, **({} if image_size is None else {"image_size": image_size}))
     return (channels,) if image_size is None else (channels, image_size, image_size)
 
 

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_gans.networks.layers import Minibatch, check_image_size, check_positive, minibatch_layer, widths
+from lightning_gans.checks import at_least_one
+from lightning_gans.networks.layers import Minibatch, check_image_size, minibatch_layer, widths
 
 SIZES = (8, 256)
 SLOPE = 0.2
@@ -46,7 +47,7 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         maps = _maps(image_size, channels, base_channels, max_channels, blocks, group_size, expansion)[::-1]
-        check_positive(latent_dim=latent_dim)
+        at_least_one("", latent_dim=latent_dim)
         self.latent_dim = latent_dim
         self.basis = nn.Parameter(torch.randn(maps[0], 4, 4))
         self.weights = _layer(nn.Linear(latent_dim, maps[0], bias=False))
@@ -183,7 +184,8 @@ def _maps(
 ) -> list[int]:
     """Feature maps from the image size down to 4x4."""
     check_image_size(image_size, *SIZES)
-    check_positive(
+    at_least_one(
+        "",
         channels=channels,
         base_channels=base_channels,
         max_channels=max_channels,

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from lightning_gans.checks import at_least_one
 from lightning_gans.networks.layers import (
     Minibatch,
     check_image_size,
-    check_positive,
     minibatch_layer,
     normalisation,
     widths,
@@ -53,7 +53,9 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         check_image_size(image_size, *SIZES)
-        check_positive(channels=channels, latent_dim=latent_dim, base_channels=base_channels, max_channels=max_channels)
+        at_least_one(
+            "", channels=channels, latent_dim=latent_dim, base_channels=base_channels, max_channels=max_channels
+        )
         self.latent_dim = latent_dim
         maps = widths(image_size, base_channels, max_channels)[::-1]
         self.dense = nn.Linear(latent_dim, maps[0] * 16)
@@ -103,7 +105,7 @@ class Discriminator(nn.Module):
     ) -> None:
         super().__init__()
         check_image_size(image_size, *SIZES)
-        check_positive(channels=channels, base_channels=base_channels, max_channels=max_channels)
+        at_least_one("", channels=channels, base_channels=base_channels, max_channels=max_channels)
         self.pooling = pooling
         downs = max(1, image_size.bit_length() - 4)  # 32 -> 8: two
         maps = [min(base_channels << level, max_channels) for level in range(downs)]
@@ -176,9 +178,12 @@ def _up(x: Tensor) -> Tensor:
 
 def initialise(network: nn.Module, init: Init) -> None:
     """Uniform weights by Glorot's or He's rule, 3x3 convolutions of blocks with ReLU's gain, biases 0."""
+    inside = {
+        layer for block in network.modules() if isinstance(block, Block) for layer in (block.conv_1, block.conv_2)
+    }
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            residual = isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3)
+            residual = module in inside
             gain = math.sqrt(2) if residual else 1.0
             if init == "glorot":
                 nn.init.xavier_uniform_(module.weight, gain)
