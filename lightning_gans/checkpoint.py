@@ -103,6 +103,31 @@ def rebuild(content: dict[str, Any], *, trust: Sequence[str] = ()) -> Adversaria
     return module.eval()
 
 
+def real_data(content: dict[str, Any], *, root: str | None = None, trust: Sequence[str] = ()) -> Any:
+    """The image set that a checkpoint was trained on.
+
+    Args:
+        content: Of the checkpoint.
+        root: Where the images lie, if not where they lay in training.
+        trust: Packages of your own that the checkpoint may name.
+
+    Raises:
+        ValueError: ``root`` is given and the set reads no folder.
+    """
+    node = dict(content["config"]["resolved"]["data"])
+    if root is not None:
+        if "root" not in node:
+            raise ValueError(f"data.root={root}: {node['_target_']} reads no folder")
+        node["root"] = root
+    return instantiate(node, trust=trust)
+
+
+def extractor(content: dict[str, Any], data: Any, trust: Sequence[str] = ()) -> Any:
+    """What makes the extractor that a checkpoint was scored with in training: its own, or else that of its data."""
+    trained_with = content["config"]["resolved"].get("extractor")
+    return instantiate(trained_with, trust=trust) if trained_with else data.extractor
+
+
 def instantiate(node: dict[str, Any], *, trust: Sequence[str] = ()) -> Any:
     """Build what a checkpoint's config names, if all of it is trusted.
 

@@ -40,7 +40,7 @@ REPLACED = {
 }
 
 
-def check_keys(cfg: DictConfig) -> None:
+def check_keys(cfg: DictConfig, schema: type = TrainSchema) -> None:
     """Check every key that can be checked without importing torch.
 
     Our own classes are read as text: what their signatures do not name is unknown.
@@ -48,7 +48,7 @@ def check_keys(cfg: DictConfig) -> None:
     Raises:
         ValueError: An unknown or replaced key, or a value that is missing, by name.
     """
-    check_root(cfg, TrainSchema)
+    check_root(cfg, schema)
     for key in sorted(OmegaConf.missing_keys(cfg)):
         raise ValueError(f"{key}: missing; say {key}=...")
     for path, node in _targets(cfg, ""):
@@ -98,13 +98,13 @@ def check_budget() -> None:
         raise ValueError(f"max_kimg={kimg}, trainer.max_steps={steps}: say one of the two")
 
 
-def check(cfg: DictConfig) -> None:
+def check(cfg: DictConfig, schema: type = TrainSchema) -> None:
     """Check every ``_target_`` node against the signature that it is about to be given to, types included.
 
     Raises:
         ValueError: An unknown, replaced or missing key or a value of the wrong type, by name.
     """
-    check_keys(cfg)
+    check_keys(cfg, schema)
     for path, node in _targets(cfg, ""):
         _check_call(path, node)
 

@@ -20,7 +20,10 @@ _PACKAGE = Path(__file__).resolve().parent
 CONF_DIR = next(path for path in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if (path / "train.yaml").is_file())
 
 # Values that people type as paths; quoted before Hydra's grammar reads them.
-PATH_KEYS = ("resume", "checkpoint", "out", "input", "data.root", "root", "extractor.weights", "hydra.run.dir")
+PATH_KEYS = (
+    *("resume", "checkpoint", "out", "input", "root", "reference", "candidate", "run", "cache", "hydra.run.dir"),
+    *("data.root", "extractor.weights", "extractor.base.weights", "callbacks.evaluation.cache"),
+)
 
 
 # OmegaConf reads these at run time, hence `Optional` and not `|`.
@@ -56,7 +59,7 @@ class SampleSchema:
 
 @dataclass
 class RealSet:
-    """What ``evaluate`` may say of the real images."""
+    """What a command may say of the real images of a checkpoint."""
 
     root: Optional[str] = None  # noqa: UP045
 
@@ -65,17 +68,72 @@ class RealSet:
 class EvaluateSchema:
     """Root of ``conf/evaluate.yaml``."""
 
-    checkpoint: str = MISSING
+    checkpoint: Optional[str] = None  # noqa: UP045
+    reference: Optional[str] = None  # noqa: UP045
+    candidate: Optional[str] = None  # noqa: UP045
+    image_size: Optional[int] = None  # noqa: UP045
+    channels: int = 3
     out: Optional[str] = None  # noqa: UP045
-    n: int = 10000
+    n: Optional[int] = None  # noqa: UP045
     n_real: Optional[int] = None  # noqa: UP045
     seed: int = 0
     batch_size: int = 64
     device: str = "auto"
     metrics: list[str] = field(default_factory=list)
     extractor: Any = None
+    bf16: bool = False
+    cache: Optional[str] = "auto"  # noqa: UP045
     data: RealSet = field(default_factory=RealSet)
     trust: list[str] = field(default_factory=list)
+
+
+@dataclass
+class TrainExtractorSchema:
+    """Root of ``conf/train_extractor.yaml``."""
+
+    data: Any = MISSING
+    out: str = MISSING
+    name: Optional[str] = None  # noqa: UP045
+    epochs: int = 15
+    batch_size: int = 128
+    width: int = 32
+    flip: bool = False
+    seed: int = 0
+    device: str = "auto"
+
+
+@dataclass
+class InterpolateSchema:
+    """Root of ``conf/interpolate.yaml``."""
+
+    checkpoint: str = MISSING
+    out: str = MISSING
+    mode: str = MISSING
+    rows: int = 8
+    steps: int = 9
+    indices: Optional[list[int]] = None  # noqa: UP045
+    a: list[int] = field(default_factory=list)
+    b: list[int] = field(default_factory=list)
+    c: list[int] = field(default_factory=list)
+    classes: Optional[list[int]] = None  # noqa: UP045
+    psi: list[float] = field(default_factory=list)
+    milliseconds: int = 80
+    seed: int = 0
+    batch_size: int = 64
+    device: str = "auto"
+    extractor: Any = None
+    n_real: Optional[int] = None  # noqa: UP045
+    data: RealSet = field(default_factory=RealSet)
+    trust: list[str] = field(default_factory=list)
+
+
+@dataclass
+class ReportSchema:
+    """Root of ``conf/report.yaml``."""
+
+    run: Any = MISSING
+    out: Optional[str] = None  # noqa: UP045
+    axis: str = "updates"
 
 
 def register() -> None:
@@ -84,6 +142,9 @@ def register() -> None:
     store.store("train_schema", TrainSchema)
     store.store("sample_schema", SampleSchema)
     store.store("evaluate_schema", EvaluateSchema)
+    store.store("train_extractor_schema", TrainExtractorSchema)
+    store.store("interpolate_schema", InterpolateSchema)
+    store.store("report_schema", ReportSchema)
 
 
 register()
@@ -94,7 +155,7 @@ def compose(*overrides: str, config: str = "train") -> DictConfig:
 
     Args:
         *overrides: What would be typed, e.g. ``"model=dcgan"``, ``"trainer.max_steps=10"``.
-        config: ``train``, ``sample`` or ``evaluate``.
+        config: A command's name: ``train``, ``sample``, ``evaluate``, ...
     """
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
