@@ -122,9 +122,15 @@ def real_data(content: dict[str, Any], *, root: str | None = None, trust: Sequen
     return instantiate(node, trust=trust)
 
 
-def extractor(content: dict[str, Any], data: Any, trust: Sequence[str] = ()) -> Any:
-    """What makes the extractor that a checkpoint was scored with in training: its own, or else that of its data."""
+def extractor_of(content: dict[str, Any], data: Any, *, trust: Sequence[str] = ()) -> Any:
+    """What makes the extractor that a checkpoint was scored with in training: its own, or else that of its data.
+
+    Raises:
+        ValueError: Neither names one.
+    """
     trained_with = content["config"]["resolved"].get("extractor")
+    if not trained_with and data.extractor is None:
+        raise ValueError(f"extractor: missing; {type(data).__name__} names none of its own")
     return instantiate(trained_with, trust=trust) if trained_with else data.extractor
 
 

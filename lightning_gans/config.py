@@ -177,6 +177,21 @@ def quote_paths(arguments: list[str]) -> list[str]:
     return quoted
 
 
+def gather(arguments: list[str], key: str) -> list[str]:
+    """Make a list of ``key=FOLDER`` and the bare words after it, as a shell expands ``key=a b c``."""
+    place = next((i for i, argument in enumerate(arguments) if argument.startswith(f"{key}=")), None)
+    if place is None:
+        return arguments
+    end = place + 1
+    while end < len(arguments) and "=" not in arguments[end] and not arguments[end].startswith("-"):
+        end += 1
+    first = arguments[place].partition("=")[2]
+    if end == place + 1 or not first:
+        return arguments
+    words = ",".join(_quoted(word) for word in (first, *arguments[place + 1 : end]))
+    return [*arguments[:place], f"{key}=[{words}]", *arguments[end:]]
+
+
 def _quoted(value: str) -> str:
     """In double quotes as Hydra's grammar has them: backslashes count only before a quote."""
     value = re.sub(r'(\\*)"', lambda found: found[1] * 2 + '\\"', value)

@@ -63,10 +63,10 @@ def _two_folders(cfg: DictConfig, device: Any) -> tuple[Any, Any, Any, Any]:
     from lightning_gans.metrics.extractors import Inception
     from lightning_gans.metrics.sources import folder
 
-    pair = [
-        folder(cfg[key], key, image_size=cfg.image_size, channels=cfg.channels) for key in ("candidate", "reference")
-    ]
-    return *pair, hydra.utils.instantiate(cfg.extractor) if cfg.extractor else Inception, None
+    options = {"image_size": cfg.image_size, "channels": cfg.channels}
+    candidate, reference = (folder(cfg[key], key, **options) for key in ("candidate", "reference"))
+    make = hydra.utils.instantiate(cfg.extractor) or Inception
+    return candidate, reference, make, None
 
 
 def _checkpoint(cfg: DictConfig, device: Any) -> tuple[Any, Any, Any, Any]:
@@ -78,7 +78,9 @@ def _checkpoint(cfg: DictConfig, device: Any) -> tuple[Any, Any, Any, Any]:
     content = checkpoint.read(path)
     module = checkpoint.rebuild(content, trust=cfg.trust).to(device)
     data = checkpoint.real_data(content, root=cfg.data.root, trust=cfg.trust)
-    make = hydra.utils.instantiate(cfg.extractor) if cfg.extractor else checkpoint.extractor(content, data, cfg.trust)
+    make = hydra.utils.instantiate(cfg.extractor)
+    if make is None and needs_extractor(list(cfg.metrics)):
+        make = checkpoint.extractor_of(content, data, trust=cfg.trust)
     if cfg.reference:
         data = folder(cfg.reference, "reference", image_size=data.image_size, channels=data.channels)
     return module, data, make, path

@@ -1,4 +1,4 @@
-"""Train a classifier whose features scores compare: ``python -m lightning_gans.train_extractor data=mnist out=FILE``."""
+"""Train a classifier for scores: ``python -m lightning_gans.train_extractor data=mnist out=FILE``."""
 
 from __future__ import annotations
 

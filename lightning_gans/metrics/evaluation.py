@@ -20,14 +20,13 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 from tqdm import tqdm
 
 from lightning_gans.data.base import ImageData
-from lightning_gans.latents import slerp
 from lightning_gans.metrics.cache import RealCache
 from lightning_gans.metrics.extractors import Extractor, Features
 from lightning_gans.metrics.interval import DistanceSpread
 from lightning_gans.metrics.modes import ModeCoverage
 from lightning_gans.metrics.ms_ssim import PairedSimilarity
 from lightning_gans.metrics.names import DEFAULT, METRICS, SCORES, needs_extractor
-from lightning_gans.metrics.path_length import EPSILON, PathLength
+from lightning_gans.metrics.path_length import EPSILON, PathLength, slerp
 from lightning_gans.metrics.prdc import PRDC
 from lightning_gans.metrics.sources import Pictures, Samples, Source
 from lightning_gans.metrics.swd import SlicedWasserstein
