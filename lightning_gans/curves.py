@@ -170,9 +170,8 @@ def draw(runs: Sequence[ScoredRun], path: Path, axis: str = "updates") -> list[P
             where, values = [_at(card, axis) for card in cards], [card["scores"][key] for card in cards]
             (line,) = panel.plot(where, values, marker="o", markersize=3, label=run.name)
             pairs = list(zip(cards, values, strict=True))
-            low, high = (
-                [card["scores"].get(f"{key}_{end}", value) for card, value in pairs] for end in ("low", "high")
-            )
+            ends = (f"{key}_low", f"{key}_high")
+            low, high = ([card["scores"].get(end, value) for card, value in pairs] for end in ends)
             if low != high:
                 panel.fill_between(where, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
         panel.set_title(f"{key} {_arrow(key)}")

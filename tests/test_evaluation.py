@@ -11,8 +11,11 @@ import torch
 from conftest import command, run
 from lightning_gans.data.digits import Digits as DigitImages
 from lightning_gans.images import to_uint8
-from lightning_gans.metrics.evaluation import METRICS, Evaluator, check
-from lightning_gans.metrics.extractors import Digits, Inception, as_channels
+from lightning_gans.metrics.cache import RealCache
+from lightning_gans.metrics.evaluation import Evaluator, check, share
+from lightning_gans.metrics.extractors import Classifier, Digits, Inception, Stacked, as_channels
+from lightning_gans.metrics.names import DEFAULT, METRICS, is_bound, is_frechet, is_higher_better
+from lightning_gans.metrics.sources import Pictures, folder
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +35,11 @@ def frechet(a, b):
     return mean + np.trace(one + two - 2 * scipy.linalg.sqrtm(one @ two).real)
 
 
+def chosen(data, n):
+    """The n real images that are scored: a random choice that never changes."""
+    return data.train_images.images[Pictures(data, n).order[:n]]
+
+
 def features_of(images):
     found = Digits()(images)
     return found.features.double().numpy(), found.logits.double().softmax(1).numpy()
@@ -49,7 +57,7 @@ def test_digits_extractor_knows_its_digits(digits):
 def test_frechet_and_inception_score_agree_with_their_formulas(module, digits):
     card = Evaluator(Digits(), n=300, n_real=400, seed=5)(module, digits)
     fakes = to_uint8(torch.cat(list(module.samples(range(300), seed=5))))
-    real, _ = features_of(digits.train_images.images[:400])
+    real, _ = features_of(chosen(digits, 400))
     fake, probabilities = features_of(fakes)
     assert card["scores"]["fd_digits"] == pytest.approx(frechet(real, fake), rel=1e-4)
     assert card["n"] == 300
@@ -62,7 +70,8 @@ def test_frechet_and_inception_score_agree_with_their_formulas(module, digits):
 def test_kernel_distance_of_all_images_agrees_with_its_formula(module, digits):
     """With fewer than a thousand samples every subset is all of them: the unbiased estimate of all images."""
     card = Evaluator(Digits(), n=60, n_real=60, metrics=["kernel"])(module, digits)
-    real, _ = features_of(digits.train_images.images[:60])
+    assert set(card["scores"]) == {"kd_digits"}  # one subset has no spread
+    real, _ = features_of(chosen(digits, 60))
     fake, _ = features_of(to_uint8(torch.cat(list(module.samples(range(60))))))
     kernel = lambda a, b: (a @ b.T / 64 + 1) ** 3  # noqa: E731
     m = 60
@@ -126,7 +135,8 @@ def test_names_are_honest():
     published = Inception.__new__(Inception)
     torch.nn.Module.__init__(published)
     published.weights_hash = "6726825d0af5f729"
-    assert [published.key(metric) for metric in METRICS] == ["fid", "is", "kid"]
+    assert [published.key(metric) for metric in DEFAULT] == ["fid", "is", "kid"]
+    assert published.key("precision") == "precision_inception"  # the published ones are by VGG
     published.weights_hash = "0123456789abcdef"
     assert published.key("frechet") == "fd_inception_01234567"
 
@@ -176,6 +186,8 @@ def test_inception_by_path(tmp_path, monkeypatch):
         ({"n": 1}, "n=1"),
         ({"n_real": 1}, "n_real=1"),
         ({"metrics": ["fid"]}, "metrics=fid: must be among frechet, inception_score, kernel"),
+        ({"metrics": ["prdc"], "n": 5}, "n=5: must be >= 6"),
+        ({"metrics": ["interval", "modes"]}, "metrics=interval: is one of frechet or kernel"),
         ({"batch_size": 0}, "batch_size=0"),
     ],
 )

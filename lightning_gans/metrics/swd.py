@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -57,7 +58,7 @@ class SlicedWasserstein(Collected):
             directions = torch.randn(one.shape[1], DIRECTIONS, generator=rng).to(one.device)
             directions /= directions.square().sum(0).sqrt()
             for some in torch.split(directions, 16, dim=1):  # so that few projections stand in memory
-                sorted_one, sorted_two = ((patches @ some).T.contiguous().sort(1).values for patches in (one, two))
+                sorted_one, sorted_two = (_sorted((patches @ some).T) for patches in (one, two))
                 distances.append((sorted_one - sorted_two).abs().mean(1))
         return torch.cat(distances).mean()
 
@@ -76,6 +77,12 @@ class SlicedWasserstein(Collected):
             which = torch.arange(len(band), device=band.device)[:, None, None, None]
             found.append(band[which, :, rows, columns].movedim(-1, 2).flatten(0, 1))  # (N * 128, C, 7, 7)
         return torch.cat(found)
+
+
+def _sorted(rows: Tensor) -> Tensor:
+    """Each row in order; on a CPU by NumPy, ten times as fast as torch."""
+    rows = rows.contiguous()
+    return torch.from_numpy(np.sort(rows.numpy(), 1)) if rows.device.type == "cpu" else rows.sort(1).values
 
 
 def level_heights(height: int, width: int) -> list[int]:
