@@ -24,6 +24,7 @@ PATH_KEYS = (
     *("resume", "checkpoint", "out", "input", "root", "reference", "candidate", "run", "cache", "hydra.run.dir"),
     *("data.root", "extractor.weights", "extractor.base.weights", "callbacks.evaluation.cache"),
 )
+LIST_KEYS = ("run",)  # of these, those that take a list too
 
 
 # OmegaConf reads these at run time, hence `Optional` and not `|`.
@@ -170,7 +171,8 @@ def quote_paths(arguments: list[str]) -> list[str]:
         is_path = bool(equals) and key.lstrip("+") in PATH_KEYS
         if is_path and not value:
             raise ValueError(f"{argument}: empty; say a path")
-        if is_path and value != "null" and value[0] not in "\"'":
+        is_list = key in LIST_KEYS and value[:1] == "["
+        if is_path and value != "null" and value[0] not in "\"'" and not is_list:
             value = os.path.expanduser(value)
             argument = f"{key}={_quoted(value)}"
         quoted.append(argument)

@@ -274,6 +274,7 @@ class Evaluator:
                     metric.subset_size, metric.subsets = subset, 1 if all_of_them else KERNEL_SUBSETS
                 if isinstance(metric, InceptionScore):
                     metric.splits = min(SPLITS, n)
+                _join_batches(metric)
                 value = metric.compute()
                 if isinstance(metric, DistanceSpread):
                     spreads = value
@@ -376,6 +377,17 @@ def _sum(number: int, device: torch.device) -> int:
     total = torch.tensor([number], device=device)
     torch.distributed.all_reduce(total)
     return int(total)
+
+
+def _join_batches(metric: Metric) -> None:
+    """Make one tensor of each list in torchmetrics' IS and KID.
+
+    They gather lists entry by entry: processes with unequal numbers of batches would wait for each other, and equal
+    numbers come out interleaved.
+    """
+    for name in ("features", "real_features", "fake_features"):
+        if isinstance(getattr(metric, name, None), list):
+            setattr(metric, name, [torch.cat(getattr(metric, name))])
 
 
 def _gathered(values: Tensor) -> Tensor:
