@@ -97,7 +97,9 @@ def compare(runs: Sequence[ScoredRun]) -> str:
                 row.append("")
             else:
                 text = f"{newest['scores'][key]:.4g}"
-                if best is not newest:
+                if key == "ms_ssim":
+                    text += f" (real {newest['scores'].get('ms_ssim_real', float('nan')):.4g})"
+                elif best is not newest:
                     text += f" (best {best['scores'][key]:.4g} at {best['step']:,})"
                 row.append(text)
         lines.append(f"| {' | '.join(row)} |")
@@ -176,7 +178,8 @@ def draw(runs: Sequence[ScoredRun], path: Path, axis: str = "updates") -> list[P
                 panel.fill_between(where, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
         panel.set_title(f"{key} {_arrow(key)}")
         panel.set_xlabel(label)
-        if not is_higher_better(key) and all(card["scores"].get(key, 1) > 0 for run in runs for card in run.cards):
+        values = [card["scores"][key] for run in runs for card in run.cards if key in card["scores"]]
+        if 0 < 10 * min(values) < max(values):
             panel.set_yscale("log")
         panel.grid(alpha=0.3)
     handles, labels = figure.axes[0].get_legend_handles_labels()
