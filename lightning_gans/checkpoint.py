@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from lightning_gans.losses import Objective
-from lightning_gans.models.base import AdversarialModule
+from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.ema import EMA
 from lightning_gans.penalties import Penalty
 
@@ -74,7 +74,7 @@ def load(
     *,
     trust: Sequence[str] = (),
     device: str | torch.device = "cpu",
-) -> AdversarialModule:
+) -> GenerativeModule:
     """Rebuild a trained family from its checkpoint alone.
 
     Args:
@@ -92,9 +92,9 @@ def load(
     return rebuild(read(path), trust=trust).to(device)
 
 
-def rebuild(content: dict[str, Any], *, trust: Sequence[str] = ()) -> AdversarialModule:
+def rebuild(content: dict[str, Any], *, trust: Sequence[str] = ()) -> GenerativeModule:
     """The module that a checkpoint's content describes, with its weights."""
-    module: AdversarialModule = instantiate(content["config"]["resolved"]["model"], trust=trust)
+    module: GenerativeModule = instantiate(content["config"]["resolved"]["model"], trust=trust)
     try:
         module.load_state_dict(content["state_dict"])
     except RuntimeError as error:

@@ -133,7 +133,7 @@ def _check_keys(path: str, node: dict[str, Any], known: list[str]) -> None:
 def _read_signature(target: str) -> list[str] | None:
     """Argument names of a class of this package, read from its source; ``None`` for anything else.
 
-    ``**options`` in a class of ours stands for the arguments of its base.
+    ``**options`` in a class of ours stands for the arguments of its base that it does not give itself.
     """
     module, _, name = target.rpartition(".")
     if not module.startswith("lightning_gans."):
@@ -156,7 +156,9 @@ def _read_signature(target: str) -> list[str] | None:
     for method in owner.body:
         if isinstance(method, ast.FunctionDef) and method.name == "__init__":
             own = [argument.arg for argument in (method.args.args + method.args.kwonlyargs)[1:]]
-            return [*own, *inherited] if method.args.kwarg else own
+            calls = [node for node in ast.walk(method) if isinstance(node, ast.Call)]
+            fixed = {k.arg for call in calls if ast.unparse(call.func) == "super().__init__" for k in call.keywords}
+            return [*own, *(key for key in inherited if key not in fixed)] if method.args.kwarg else own
     return inherited
 
 
@@ -168,7 +170,7 @@ def _check_call(path: str, node: dict[str, Any]) -> None:
         raise ValueError(f"{path}._target_={node['_target_']}: cannot be imported ({error})") from error
     hints, is_open = _signature(target)
     if not is_open:
-        _check_keys(path, node, list(hints))
+        _check_keys(path, node, _read_signature(node["_target_"]) or list(hints))
     for key in _arguments(node):
         value = node[key]
         if key in hints and not (isinstance(value, dict) and "_target_" in value):

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from lightning_gans.checks import REPLACED, unknown
-from lightning_gans.config import GROUPS, options_first, quote_paths
+from lightning_gans.config import CONF_DIR, GROUPS, MODEL_PARTS, options_first, quote_paths
 
 
 def run(application: Callable[[], Any]) -> None:
@@ -66,7 +66,9 @@ def explain(error: BaseException) -> str | None:
         return text if key and key[1] in text else f"{key[1] if key else 'config'}: {text}"
     if isinstance(error, MissingConfigException):
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
-        return unknown(f"{group}={choice}" if group else choice, choice, error.options or [])
+        known = error.options or [path.stem for path in CONF_DIR.joinpath(group).glob("*.yaml")]
+        plugin = " (a plugin of Hydra's: pip install 'lightning_gans[sweep]')" if group.startswith("hydra/") else ""
+        return unknown(f"{group}={choice}" if group else choice, choice, known) + plugin
     if isinstance(error, ConfigCompositionException) and isinstance(cause, ConfigKeyError | ConfigAttributeError):
         return _unknown_key(cause)
     if isinstance(error, ConfigKeyError | ConfigAttributeError):
@@ -82,7 +84,9 @@ def explain(error: BaseException) -> str | None:
         return "a config file cannot be read: " + " ".join(str(error).split())
     if isinstance(error, ValueError | OSError | FloatingPointError):
         text = str(error)
-        empty = next((a for a in sys.argv[1:] if a.partition("=")[0] in (*GROUPS, "tuned") and "=null" in a), None)
+        empty = next(
+            (a for a in sys.argv[1:] if a.partition("=")[0] in (*GROUPS, *MODEL_PARTS, "tuned") and "=null" in a), None
+        )
         if "Got NoneType" in text and empty:
             return f"{empty}: a group needs a choice; to have none of it say {empty.partition('=')[0]}=none"
         if text.startswith("Caught ") and "DataLoader worker" in text:  # with the worker's whole traceback

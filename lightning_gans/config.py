@@ -223,6 +223,7 @@ _WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "
 
 
 GROUPS = ("model", "data", "trainer", "callbacks", "logger", "extractor")
+MODEL_PARTS = ("model/objective", "model/penalty", "model/augment")
 
 
 def typed(arguments: list[str], key: str) -> str | None:
@@ -246,7 +247,7 @@ def resume_arguments(arguments: list[str], source: dict[str, Any], folder: Path 
         Arguments for Hydra; given these again it returns them unchanged.
 
     Raises:
-        ValueError: ``experiment``, ``sweep`` or ``tuned`` was typed.
+        ValueError: ``experiment``, ``sweep``, ``tuned`` or ``model/network`` was typed.
     """
     changed = []
     known = set(TrainSchema.__dataclass_fields__) - {"trust"}  # trust is the user's to give
@@ -259,8 +260,13 @@ def resume_arguments(arguments: list[str], source: dict[str, Any], folder: Path 
         key = argument.partition("=")[0].lstrip("+")
         if key in ("experiment", "sweep", "tuned"):
             raise ValueError(f"{argument}: cannot be combined with resume; say what is to change, key by key")
-        if "=" in argument and key in GROUPS:  # a new choice takes the place of the old one whole
-            source.pop(key, None)
+        if key == "model/network":
+            raise ValueError(f"{argument}: a resumed run keeps its networks")
+        if "=" in argument and key in (*GROUPS, *MODEL_PARTS):  # a new choice takes the place of the old one whole
+            group, _, part = key.partition("/")
+            source[group] = {k: v for k, v in (source.get(group) or {}).items() if part and k != part} or None
+            if source[group] is None:
+                del source[group]
             argument = "+" + argument.lstrip("+")
         changed.append(argument)
     where = str(folder) if folder else "outputs/resumed/${now:%Y-%m-%d_%H-%M-%S}"

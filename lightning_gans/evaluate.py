@@ -78,6 +78,8 @@ def _checkpoint(cfg: DictConfig, device: Any) -> tuple[Any, Any, Any, Any]:
     content = checkpoint.read(path)
     module = checkpoint.rebuild(content, trust=cfg.trust).to(device)
     data = checkpoint.real_data(content, root=cfg.data.root, trust=cfg.trust)
+    if data.kind == "points":
+        raise ValueError(f"checkpoint={cfg.checkpoint}: was trained on points; all scores here compare images")
     make = hydra.utils.instantiate(cfg.extractor)
     if make is None and needs_extractor(list(cfg.metrics)):
         make = checkpoint.extractor_of(content, data, trust=cfg.trust)

@@ -47,14 +47,29 @@ def displayable(images: Tensor) -> Tensor:
     return images[..., :kept, :, :]
 
 
+def picture(images: Tensor, *, columns: int | None = None) -> Image.Image:
+    """Images as one picture, which notebooks show.
+
+    Args:
+        images: (N, C, H, W), or one (C, H, W); in [-1, 1], or uint8.
+        columns: Images in a row; ``None``: as square as possible.
+    """
+    images = images if images.ndim == 4 else images[None]
+    return _to_pil(grid(images if images.dtype == torch.uint8 else to_uint8(images.detach()), columns=columns))
+
+
+def _to_pil(image: Tensor) -> Image.Image:
+    pixels = np.ascontiguousarray(image.cpu().permute(1, 2, 0).numpy())
+    return Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
+
+
 def save(image: Tensor, path: str | os.PathLike[str]) -> Path:
     """Write an image (C, H, W) uint8 of one to four channels as PNG; others by their first three channels."""
     if image.shape[0] > 4:
         image = displayable(image)
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.ascontiguousarray(image.cpu().permute(1, 2, 0).numpy())
-    Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(target)
+    _to_pil(image).save(target)
     return target
 
 

@@ -14,7 +14,7 @@ from lightning_gans.metrics.extractors import Extractor
 from lightning_gans.metrics.path_length import slerp
 from lightning_gans.metrics.prdc import NearestNeighbours
 from lightning_gans.metrics.sources import Pictures
-from lightning_gans.models.base import AdversarialModule
+from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.ema import evaluating
 from lightning_gans.seeding import mix
 
@@ -33,7 +33,7 @@ class Walker:
         batch_size: Images at once.
     """
 
-    def __init__(self, module: AdversarialModule, *, seed: int = 0, batch_size: int = 64) -> None:
+    def __init__(self, module: GenerativeModule, *, seed: int = 0, batch_size: int = 64) -> None:
         self.module, self.seed, self.batch_size = module, seed, batch_size
         module.prepare_sampling()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from lightning_gans.callbacks.tolerance import unless_the_disk_fails
@@ -86,12 +89,18 @@ class TensorBoard(TensorBoardLogger):
 class WandB(WandbLogger):
     """Weights & Biases; a resumed run continues its curves under the same id.
 
+    Everything is drawn over generator updates (``trainer/global_step``). All files go under ``wandb`` in the run's
+    folder, the service's own log too unless ``WANDB_CACHE_DIR`` is set.
+
     Args:
         save_dir: The run's folder; keeps the id in ``wandb_id.txt``.
         project: Project on the dashboard.
         name: Name of the run; ``None``: the folder's name.
-        group: Group of runs, e.g. of a sweep.
+        group: Group of runs; ``None``: in a multirun the name of the sweep's folder.
         mode: ``online``, ``offline`` or ``disabled``.
+
+    Raises:
+        ValueError: Another mode; or, when the run is opened, no login or no connection.
     """
 
     def __init__(
@@ -105,6 +114,7 @@ class WandB(WandbLogger):
     ) -> None:
         if mode not in ("online", "offline", "disabled"):
             raise ValueError(f"logger.wandb.mode={mode}: must be online, offline or disabled")
+        self.mode = mode
         kept = Path(save_dir, "wandb_id.txt")
         run_id = kept.read_text().strip() if kept.is_file() else None
         super().__init__(
@@ -116,16 +126,53 @@ class WandB(WandbLogger):
             id=run_id,
             resume="allow",
         )
+        self._wandb_init.pop("anonymous", None)  # which Lightning passes on and W&B warns of
 
     @property
     @rank_zero_experiment
     def experiment(self) -> object:
         """The W&B run; its id is written down for a later session."""
-        run = super().experiment
+        import wandb
+
+        try:
+            with _cache_in(Path(self.save_dir or ".", "wandb", "cache")):
+                run = super().experiment
+        except wandb.errors.Error as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(
+                f"logger.wandb.mode={self.mode}: {reason} (or say logger.wandb.mode=offline and upload later by "
+                "`wandb sync`)"
+            ) from error
         kept = Path(self.save_dir or ".", "wandb_id.txt")
-        if not kept.is_file() and getattr(run, "id", None):
+        if not kept.is_file() and self.mode != "disabled":
             kept.write_text(str(run.id))
         return run
+
+
+@contextmanager
+def _cache_in(folder: Path) -> Iterator[None]:
+    """Let the service that W&B starts write its log here and not under the home, unless the user says where."""
+    if "WANDB_CACHE_DIR" in os.environ:
+        yield
+        return
+    os.environ["WANDB_CACHE_DIR"] = str(folder)
+    try:
+        yield
+    finally:
+        del os.environ["WANDB_CACHE_DIR"]
+
+
+def log_config(logger: Logger, cfg: DictConfig) -> None:
+    """Store a run's resolved config with its curves.
+
+    Args:
+        logger: W&B keeps it as the run's config, TensorBoard shows it as text; others are passed over.
+        cfg: The config as it was built.
+    """
+    if isinstance(logger, WandbLogger):
+        logger.experiment.config.update(OmegaConf.to_container(cfg, resolve=True), allow_val_change=True)
+    elif isinstance(logger, TensorBoardLogger):
+        logger.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(cfg, resolve=True)}```")
 
 
 def log_image(logger: Logger, name: str, image: Tensor, step: int) -> None:

@@ -7,34 +7,51 @@ name, each the mean over all logits.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
 
 
 class Objective(ABC):
-    """A pair of losses for the discriminator and the generator."""
+    """A pair of losses for the discriminator and the generator.
+
+    Attributes:
+        needs_real: Whether the generator's loss reads the logits of real samples too.
+    """
+
+    needs_real: ClassVar[bool] = False
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """Terms of the discriminator's loss, from its logits on real and on generated samples."""
 
     @abstractmethod
-    def generator(self, fake: Tensor) -> dict[str, Tensor]:
-        """Terms of the generator's loss, from the discriminator's logits on generated samples."""
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> dict[str, Tensor]:
+        """Terms of the generator's loss, from the logits on generated samples and, if needed, on real ones."""
 
 
 class Saturating(Objective):
     """Minimax GAN: D minimises -log s(D(x)) - log(1 - s(D(G(z)))), G minimises log(1 - s(D(G(z)))).
 
     Goodfellow et al. 2014, arXiv:1406.2661, equation 1; s is the logistic function.
+
+    Args:
+        label_smoothing: How far the target of reals lies below 1, from 0 to 0.5; fakes keep theirs of 0 (one-sided,
+            Salimans et al. 2016, arXiv:1606.03498, section 3.4).
     """
 
-    def discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """Binary cross entropy of reals against 1 and fakes against 0."""
-        return {"real": F.softplus(-real).mean(), "fake": F.softplus(fake).mean()}
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        if not 0 <= label_smoothing < 0.5:
+            raise ValueError(f"objective.label_smoothing={label_smoothing}: must be from 0 to below 0.5")
+        self.label_smoothing = label_smoothing
 
-    def generator(self, fake: Tensor) -> dict[str, Tensor]:
+    def discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """Binary cross entropy of reals against 1, or a little less, and of fakes against 0."""
+        smoothed = F.softplus(-real) + self.label_smoothing * real  # -t log s(x) - (1 - t) log(1 - s(x))
+        return {"real": smoothed.mean(), "fake": F.softplus(fake).mean()}
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> dict[str, Tensor]:
         """The logarithm of the probability that a fake is recognised."""
         return {"adversarial": -F.softplus(fake).mean()}
 
@@ -45,7 +62,7 @@ class NonSaturating(Saturating):
     Goodfellow et al. 2014, arXiv:1406.2661, section 3.
     """
 
-    def generator(self, fake: Tensor) -> dict[str, Tensor]:
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> dict[str, Tensor]:
         """Minus the logarithm of the probability that a fake is taken for real."""
         return {"adversarial": F.softplus(-fake).mean()}
 
@@ -57,7 +74,7 @@ class LeastSquares(Objective):
 
     Args:
         a: Target of fakes for the discriminator.
-        b: Target of reals for the discriminator.
+        b: Target of reals for the discriminator; below 1, it is one-sided label smoothing.
         c: Target of fakes for the generator.
     """
 
@@ -68,7 +85,7 @@ class LeastSquares(Objective):
         """Half the mean squared distances to ``b`` and ``a``."""
         return {"real": (real - self.b).square().mean() / 2, "fake": (fake - self.a).square().mean() / 2}
 
-    def generator(self, fake: Tensor) -> dict[str, Tensor]:
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> dict[str, Tensor]:
         """Half the mean squared distance to ``c``."""
         return {"adversarial": (fake - self.c).square().mean() / 2}
 
@@ -83,7 +100,7 @@ class Wasserstein(Objective):
         """Minus the estimate of the Wasserstein distance, in its two halves."""
         return {"real": -real.mean(), "fake": fake.mean()}
 
-    def generator(self, fake: Tensor) -> dict[str, Tensor]:
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> dict[str, Tensor]:
         """Minus the mean score of fakes."""
         return {"adversarial": -fake.mean()}
 
@@ -98,6 +115,26 @@ class Hinge(Objective):
         """How far reals fall below 1 and fakes rise above -1."""
         return {"real": F.relu(1 - real).mean(), "fake": F.relu(1 + fake).mean()}
 
-    def generator(self, fake: Tensor) -> dict[str, Tensor]:
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> dict[str, Tensor]:
         """Minus the mean score of fakes."""
         return {"adversarial": -fake.mean()}
+
+
+class Relativistic(Objective):
+    """Relativistic pairing: D minimises -log s(D(x) - D(G(z))), G minimises -log s(D(G(z)) - D(x)).
+
+    Jolicoeur-Martineau 2019, arXiv:1807.00734, equations 3 and 4; R3GAN, arXiv:2501.05441, equation 2. Sample i of the
+    reals is paired with sample i of the fakes.
+    """
+
+    needs_real = True
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """How often and how far a fake is ranked above the real sample beside it."""
+        return {"pairs": F.softplus(fake - real).mean()}
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> dict[str, Tensor]:
+        """How often and how far a real sample is ranked above the fake beside it."""
+        if real is None:
+            raise ValueError("the relativistic objective needs the logits of real samples")
+        return {"adversarial": F.softplus(real - fake).mean()}

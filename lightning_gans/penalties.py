@@ -98,3 +98,53 @@ class R2(Penalty):
     def per_sample(self, critic: Critic, real: Tensor, fake: Tensor, uniform: Uniform) -> Tensor:
         """Half the squared norm of the gradient at the fakes, (N,)."""
         return input_gradients(critic, fake).square().sum(1) / 2
+
+
+class R1R2(Penalty):
+    """Both zero-centred penalties: (|grad D(x)|^2 + |grad D(G(z))|^2) / 2. R3GAN, arXiv:2501.05441, equation 3.
+
+    Args:
+        weight: Factor of the term, gamma in the paper.
+    """
+
+    def per_sample(self, critic: Critic, real: Tensor, fake: Tensor, uniform: Uniform) -> Tensor:
+        """Half the squared norms of the gradients at a real sample and the fake beside it, (N,)."""
+        gradients = input_gradients(critic, torch.cat([real, fake.to(real.dtype)]))
+        squares = gradients.square().sum(1).view(2, -1)
+        return squares.sum(0) / 2
+
+
+class Dragan(Penalty):
+    """DRAGAN: (|grad D(x')| - 1)^2 around the data, at x' = x + a (x_p - x) with one a ~ U[0, 1) per sample.
+
+    Kodali et al. 2017, arXiv:1705.07215, and its released code: x_p = x + ``spread`` std U[0, 1), one number per value,
+    where std is the standard deviation of all values of the batch, over all processes.
+
+    Args:
+        weight: Factor of the term, lambda in the paper.
+        spread: Size of the perturbation in standard deviations.
+    """
+
+    def __init__(self, weight: float = 10.0, spread: float = 0.5) -> None:
+        super().__init__(weight)
+        if spread <= 0:
+            raise ValueError(f"penalty.spread={spread}: must be > 0")
+        self.spread = spread
+
+    def per_sample(self, critic: Critic, real: Tensor, fake: Tensor, uniform: Uniform) -> Tensor:
+        """Squared distance of the gradient's norm to 1, (N,)."""
+        a = uniform(len(real), *[1] * (real.dim() - 1))
+        step = self.spread * _deviation(real) * uniform(*real.shape)
+        norms = input_gradients(critic, real.float() + a * step).norm(dim=1)
+        return torch.square(norms - 1)
+
+
+def _deviation(samples: Tensor) -> Tensor:
+    """Population standard deviation of all values of the global batch, a scalar."""
+    values = samples.detach().double()
+    moments = torch.stack([values.new_tensor(values.numel()), values.sum(), values.square().sum()])
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.all_reduce(moments)
+    count, total, squares = moments
+    variance = squares / count - torch.square(total / count)
+    return torch.sqrt(variance.clamp_min(0)).float()

@@ -18,14 +18,15 @@ from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.loggers import WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_gans import checkpoint, checks
+from lightning_gans import checkpoint, checks, sweep
 from lightning_gans.callbacks.checkpoint import Checkpoint
 from lightning_gans.callbacks.evaluation import Evaluation
 from lightning_gans.callbacks.progress import Clock
 from lightning_gans.callbacks.resumed import TypedOptions
 from lightning_gans.callbacks.samples import SampleGrid
 from lightning_gans.data.base import ImageData
-from lightning_gans.models.base import AdversarialModule
+from lightning_gans.loggers import log_config
+from lightning_gans.models.base import GenerativeModule
 from lightning_gans.trainer import decide_precision, instantiate, make_trainer, world_size
 
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # tips and what the summary says anyway
@@ -54,7 +55,7 @@ class Run:
     """
 
     data: ImageData
-    model: AdversarialModule
+    model: GenerativeModule
     trainer: Trainer
     folder: Path
     cfg: DictConfig
@@ -92,23 +93,41 @@ class Run:
         if resume is not None and self._resumed is None:
             self.prepare(resume)
         path, self._resumed = self._resumed, None
+        self._write_config()
         started = time.perf_counter()
+        failed = True
         try:
             with warnings.catch_warnings():
                 for message in _INTENDED:
                     warnings.filterwarnings("ignore", message)
                 self.trainer.fit(self.model, datamodule=self.data, ckpt_path=path, weights_only=True)
+            failed = False
         finally:
             self.seconds = time.perf_counter() - started
             if any(isinstance(logger, WandbLogger) for logger in self.trainer.loggers):
                 import wandb
 
-                wandb.finish()
+                wandb.finish(exit_code=int(failed))  # or the next run of this process would go on with it
+
+    def _write_config(self) -> None:
+        """The resolved config, into the run's folder and to the loggers; process 0 only."""
+        if not self.trainer.is_global_zero:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "config.yaml").write_text(OmegaConf.to_yaml(self.cfg, resolve=True))
+        if not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            for logger in self.trainer.loggers:
+                log_config(logger, self.cfg)
 
     @property
     def interrupted_by(self) -> int | None:
         """The signal that ended the training early."""
         return getattr(Checkpoint.of(self.trainer), "interrupted_by", None)
+
+    @property
+    def score(self) -> float | None:
+        """The best score of the run, the one that picks ``best.ckpt``; negative where higher is better."""
+        return getattr(Checkpoint.of(self.trainer), "best", None)
 
     def summary(self) -> str:
         """The table that a training ends with."""
@@ -149,6 +168,9 @@ def build(cfg: DictConfig, folder: str | os.PathLike[str] = "outputs/notebook") 
     checks.check_keys(cfg)
     cfg = copy.deepcopy(cfg)
     cfg.trainer.precision = decide_precision(cfg.trainer)
+    for logger in filter(None, (cfg.logger or {}).values()):
+        if "group" in logger and logger.group is None:
+            logger.group = sweep.name()
     checks.check(cfg)
     if cfg.seed < 0 or cfg.seed >= 2**32:
         raise ValueError(f"seed={cfg.seed}: must be from 0 to 2^32 - 1")
@@ -157,13 +179,13 @@ def build(cfg: DictConfig, folder: str | os.PathLike[str] = "outputs/notebook") 
     world = world_size(cfg.trainer)
     seed_everything(cfg.seed, workers=True, verbose=False)
     data: ImageData = instantiate(cfg.data, "data", ImageData)
-    model: AdversarialModule = instantiate(cfg.model, "model", AdversarialModule)
+    model: GenerativeModule = instantiate(cfg.model, "model", GenerativeModule)
     if data.kind not in model.accepts:
         raise ValueError(
             f"data={type(data).__name__.lower()} is of kind {data.kind}; {type(model).__name__} takes "
             f"{', '.join(model.accepts)}"
         )
-    model.check_data(data.image_size, data.channels)
+    model.check_data((data.channels, data.image_size, data.image_size))
     _check_optimizers(model)
     model.config = {"resolved": OmegaConf.to_container(cfg, resolve=True), "source": _portable(cfg)}
     return Run(data, model, make_trainer(cfg, model, world, Path(folder)), Path(folder), cfg)
@@ -182,9 +204,9 @@ def _portable(cfg: DictConfig) -> Any:
     return walk(OmegaConf.to_container(cfg), OmegaConf.to_container(cfg, resolve=True))
 
 
-def _check_optimizers(model: AdversarialModule) -> None:
+def _check_optimizers(model: GenerativeModule) -> None:
     """Make both optimisers and schedules once on a dummy weight, so that a bad value is told before training."""
-    for player in "gd":
+    for player in model.optimizer_factories:
         key = f"model.{player}_optimizer"
         try:
             optimizer = model.optimizer_factories[player]([torch.nn.Parameter(torch.zeros(1))])
@@ -197,7 +219,7 @@ def _check_optimizers(model: AdversarialModule) -> None:
             raise ValueError(f"{key}=ReduceLROnPlateau: needs a score at every step; choose a schedule of the step")
 
 
-def _refuse_other_networks(model: AdversarialModule, content: dict[str, Any], path: Path) -> None:
+def _refuse_other_networks(model: GenerativeModule, content: dict[str, Any], path: Path) -> None:
     """Refuse what a resumed run cannot change: its networks and the kinds of its optimisers."""
     mine, theirs = model.state_dict(), content["state_dict"]
     for name in [*mine, *theirs]:
@@ -208,7 +230,7 @@ def _refuse_other_networks(model: AdversarialModule, content: dict[str, Any], pa
                 "keeps its networks: leave out what changes model or data"
             )
     before, now = content["config"]["resolved"]["model"], (model.config or {}).get("resolved", {}).get("model", {})
-    for key in ("g_optimizer", "d_optimizer"):
+    for key in (f"{player}_optimizer" for player in model.optimizer_factories):
         targets = [config[key]["_target_"] for config in (before, now)]
         if targets[0] != targets[1]:
             raise ValueError(f"model.{key}._target_={targets[1]}: a resumed run keeps its optimiser, {targets[0]}")
@@ -229,10 +251,6 @@ def pick_device(name: str) -> torch.device:
 
 
 def announce(run: Run) -> None:
-    """Write the resolved config into the run's folder and print it; process 0 only."""
-    if not run.trainer.is_global_zero:
-        return
-    text = OmegaConf.to_yaml(run.cfg, resolve=True)
-    run.folder.mkdir(parents=True, exist_ok=True)
-    (run.folder / "config.yaml").write_text(text)
-    print(text, file=sys.stderr)
+    """Print the resolved config, unless it is one of many; process 0 only."""
+    if run.trainer.is_global_zero and not sweep.is_multirun():
+        print(OmegaConf.to_yaml(run.cfg, resolve=True), file=sys.stderr)

@@ -8,13 +8,13 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_gans import checks, cli, config
+from lightning_gans import checks, cli, config, sweep
 
 
 @hydra.main(version_base="1.3", config_path=str(config.CONF_DIR), config_name="train")
-@cli.told
-def train(cfg: DictConfig) -> None:
-    """Build, fit and sum up what the config describes."""
+@sweep.job
+def train(cfg: DictConfig) -> float | None:
+    """Build, fit and sum up what the config describes; returns the score that picks ``best.ckpt``, lower is better."""
     checks.check_keys(cfg)
     checks.check_tuned()
     checks.check_budget()
@@ -30,11 +30,12 @@ def train(cfg: DictConfig) -> None:
     announce(run)
     run.fit(cfg.resume)
     if not run.trainer.is_global_zero:
-        return
+        return run.score
     print(run.summary())
     if run.interrupted_by:
         print(f"stopped by signal {run.interrupted_by}; go on with: resume={run.folder}")
         raise SystemExit(128 + run.interrupted_by)
+    return run.score
 
 
 def start() -> None:

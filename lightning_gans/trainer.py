@@ -21,7 +21,7 @@ from lightning_gans import checkpoint
 from lightning_gans.callbacks.checkpoint import Checkpoint
 from lightning_gans.callbacks.progress import Clock
 from lightning_gans.callbacks.stability import StabilityGuard
-from lightning_gans.models.base import AdversarialModule
+from lightning_gans.models.base import GenerativeModule
 from lightning_gans.strategy import AlternatingDDP
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
@@ -36,7 +36,7 @@ def instantiate(node: Any, key: str, kind: type, **extra: Any) -> Any:
     return made
 
 
-def make_trainer(cfg: DictConfig, model: AdversarialModule, world: int, folder: Path) -> Trainer:
+def make_trainer(cfg: DictConfig, model: GenerativeModule, world: int, folder: Path) -> Trainer:
     """The trainer with its callbacks in order: losses are looked at, then saved, then drawn and scored."""
     nodes = {name: node for name, node in (cfg.callbacks or {}).items() if node is not None}
     callbacks = [instantiate(node, f"callbacks.{name}", Callback) for name, node in nodes.items()]
@@ -45,11 +45,12 @@ def make_trainer(cfg: DictConfig, model: AdversarialModule, world: int, folder: 
     nodes = {name: node for name, node in (cfg.logger or {}).items() if node is not None}
     loggers = [instantiate(node, f"logger.{name}", functools.partial) for name, node in nodes.items()]
     options: dict[str, Any] = {}
-    if model.batch_size % (world * model.accumulate):
-        raise ValueError(
-            f"model.batch_size={model.batch_size}: must divide by {world} processes x model.accumulate="
-            f"{model.accumulate}"
-        )
+    for key in ("batch_size", "g_batch_size"):
+        size = getattr(model, key, None)
+        if size is not None and size % (world * model.accumulate):
+            raise ValueError(
+                f"model.{key}={size}: must divide by {world} processes x model.accumulate={model.accumulate}"
+            )
     if cfg.trainer.strategy not in STRATEGIES:
         raise ValueError(f"trainer.strategy={cfg.trainer.strategy}: must be one of {', '.join(STRATEGIES)}")
     if cfg.trainer.strategy == "auto" and world > 1:
@@ -128,7 +129,7 @@ def _refuse_multirun(world: int) -> None:
         )
 
 
-def _steps_for(model: AdversarialModule, images: float) -> int:
+def _steps_for(model: GenerativeModule, images: float) -> int:
     """The generator updates that show at least so many real images."""
     step, seen = 0, 0
     while seen < images:

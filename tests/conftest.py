@@ -25,8 +25,14 @@ torch.set_num_threads(1)  # ten times as fast for tiny networks on a busy machin
 MODELS = sorted(path.stem for path in (CONF_DIR / "model").glob("*.yaml"))
 
 # Options that make a family tiny, beside the common ones; a family may do without.
+_SMALL = ["model.generator.base_channels=4", "model.discriminator.base_channels=4", "model.generator.latent_dim=8"]
 TINY_FAMILY = {
-    "dcgan": ["model.generator.base_channels=4", "model.discriminator.base_channels=4", "model.generator.latent_dim=8"]
+    **dict.fromkeys(["dcgan", "lsgan", "wgan", "wgan_gp", "dragan"], _SMALL),
+    "sngan": [*_SMALL, "model.g_batch_size=16"],
+    "gan": ["model.generator.hidden=[16]", "model.discriminator.hidden=[16]", "model.generator.latent_dim=8"],
+    "began": _SMALL,
+    "r3gan": [*_SMALL, "model.generator.group_size=4", "model.discriminator.group_size=4"],
+    "vae": ["model.generator.base_channels=4", "model.encoder.base_channels=4", "model.generator.latent_dim=8"],
 }
 TINY = [
     "data=digits",
@@ -48,20 +54,29 @@ TINY = [
 NO_BATCH_NORM = ["model.discriminator.norm=null", "model.generator.norm=null"]
 
 
-def sgd(rate):
-    """Both players by plain gradient descent."""
-    return [
-        override
-        for player in ("g", "d")
-        for override in (
-            f"model.{player}_optimizer._target_=torch.optim.SGD",
-            f"model.{player}_optimizer.lr={rate}",
-            f"~model.{player}_optimizer.betas",
-        )
-    ]
+def sgd(rate, model="dcgan"):
+    """Every player by plain gradient descent."""
+    overrides = []
+    config = compose(f"model={model}").model
+    for player in [key for key in config if key.endswith("_optimizer")]:
+        others = [key for key in config[player] if key not in ("_target_", "_partial_", "lr")]
+        overrides += [f"model.{player}._target_=torch.optim.SGD", f"model.{player}.lr={rate}"]
+        overrides += [f"~model.{player}.{key}" for key in others]
+    return overrides
 
 
 EXACT = [*NO_BATCH_NORM, *sgd(0.05)]
+
+
+def exact(model):
+    """What makes a family's training independent of how a batch is cut up: no batch norm, no dropout, SGD."""
+    off = {"norm": "batch", "dropout": None, "input_dropout": None}
+    overrides = sgd(0.05, model)
+    for name, network in compose(f"model={model}").model.items():
+        for key, value in off.items():
+            if name in ("generator", "discriminator", "encoder") and key in network and value in (None, network[key]):
+                overrides.append(f"model.{name}.{key}={'null' if key == 'norm' else 0.0}")
+    return overrides
 
 
 def tiny(model="dcgan"):

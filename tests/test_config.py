@@ -44,7 +44,7 @@ def own_configs(tmp_path):
 
 # What is typed, and what the one message must name.
 FAST = [
-    (["model=wgn"], ["model=wgn", "Allowed: dcgan"]),
+    (["model=wgn"], ["model=wgn", "Allowed:"]),
     (["data=digitz"], ["data=digitz", "Did you mean 'digits'", "mnist"]),
     (["tuned=nothing"], ["tuned=nothing", "dcgan_digits", "none"]),
     (["experiment=nothing"], ["experiment=nothing", "dcgan_celeba64"]),
@@ -115,7 +115,10 @@ def test_mistakes_that_need_torch_are_told_the_same_way(own_configs):
         ("data.channels=0", ["channels=0", ">= 1"]),
         ("model.n_critic=two", ["model.n_critic=two", "valid integer"]),
         ("model.clip_grad=yes please", ["model.clip_grad=yes please", "valid number"]),
-        ("model.discriminator.norm=batsch", ["model.discriminator.norm=batsch", "'batch', 'instance' or 'spectral'"]),
+        (
+            "model.discriminator.norm=batsch",
+            ["model.discriminator.norm=batsch", "'instance', 'layer' or 'spectral'"],
+        ),
         ("model.compile=maybe", ["model.compile=maybe", "valid boolean"]),
         ("trainer.max_steps=many", ["trainer.max_steps=many", "valid integer"]),
         ("callbacks.checkpoint.keep=0", ["callbacks.checkpoint.keep=0", ">= 1, or null"]),
@@ -185,7 +188,8 @@ def test_every_experiment_composes_and_instantiates(tmp_path, experiment):
 
 @pytest.mark.parametrize("pair", TUNED)
 def test_what_is_tuned_for_a_pair_applies_to_that_pair_alone(pair, tmp_path):
-    model, data = pair.split("_")
+    model = next(name for name in sorted(MODELS, key=len, reverse=True) if pair.startswith(f"{name}_"))
+    data = pair.removeprefix(f"{model}_")
     tuned = compose(f"model={model}", f"data={data}")
     assert OmegaConf.to_container(tuned) != OmegaConf.to_container(
         compose(f"model={model}", f"data={data}", "tuned=none")
@@ -197,6 +201,8 @@ def test_what_is_tuned_for_a_pair_applies_to_that_pair_alone(pair, tmp_path):
 
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_every_sweep_composes(sweep):
+    if sweep == "optuna":
+        pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     assert compose(f"sweep={sweep}").seed == 0
 
 
@@ -210,8 +216,8 @@ def test_every_argument_of_our_classes_stands_in_the_config(model):
             arguments = _read_signature(target)
             imported = list(inspect.signature(hydra.utils.get_object(target)).parameters)
             assert set(imported) - {"options"} <= set(arguments), target
-            optional_parts = {"a", "b", "c"}  # of objectives, which other objectives do not share
-            missing = set(arguments) - set(node) - optional_parts
+            given_later = {"optimizer"} if node.get("_partial_") else set()
+            missing = set(arguments) - set(node) - given_later
             assert not missing, f"{path}: {missing}"
 
 

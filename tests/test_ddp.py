@@ -1,7 +1,11 @@
 """Several processes in place of one, over gloo."""
 
 import json
+import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,11 +13,12 @@ import torch
 from conftest import (
     ENDLESS,
     EXACT,
+    MODELS,
     NO_BATCH_NORM,
     assert_same_training,
     command,
-    differences,
     evaluation,
+    exact,
     newest,
     run,
     sgd,
@@ -53,6 +58,29 @@ def test_two_processes_hold_the_weights_of_one(tmp_path, options):
     assert cards[0]["scores"]["fd_digits"] == pytest.approx(cards[1]["scores"]["fd_digits"], rel=1e-3)
 
 
+FAMILIES = """
+import sys
+from conftest import MODELS, exact, run
+for model in MODELS:
+    run(f"{sys.argv[1]}/{model}", *exact(model), "trainer.devices=2", model=model)
+"""
+
+
+def test_two_processes_equal_one_for_every_family(tmp_path):
+    """All in one process group."""
+    (tmp_path / "families.py").write_text(FAMILIES)
+    launcher = ["torch.distributed.run", "--nproc_per_node=2", "--master_port=29633", str(tmp_path / "families.py")]
+    made = command(*launcher, str(tmp_path / "two"), env={"PYTHONPATH": os.pathsep.join(sys.path)})
+    assert made.returncode == 0, made.stdout + made.stderr
+    for model in MODELS:
+        run(tmp_path / "one" / model, *exact(model), model=model)
+        one, two = newest(tmp_path / "one" / model), newest(tmp_path / "two" / model)
+        assert one["global_step"] == two["global_step"] == 4
+        for name, value in one["state_dict"].items():
+            if isinstance(value, torch.Tensor):
+                torch.testing.assert_close(two["state_dict"][name], value, rtol=0, atol=1e-5, msg=f"{model} {name}")
+
+
 RANKS = """
 import sys, torch
 import torch.distributed as dist
@@ -86,11 +114,6 @@ made.fit()
 
 def test_ranks_agree_bit_for_bit_and_share_the_global_noise(tmp_path):
     (tmp_path / "ranks.py").write_text(RANKS)
-    import os
-    import subprocess
-    import sys
-    from pathlib import Path
-
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
     made = subprocess.run(
         [sys.executable, str(tmp_path / "ranks.py"), str(tmp_path / "run"), "trainer.max_steps=3"],
@@ -133,15 +156,6 @@ def test_multirun_with_several_processes_is_refused(tmp_path):
     assert made.returncode == 1
     assert "a multirun cannot start 2 processes a job" in made.stderr
     assert "Traceback" not in made.stderr
-
-
-def test_multirun_on_one_process_keeps_jobs_apart(tmp_path):
-    made = command("lightning_gans.train", "-m", *tiny(), "seed=1,2", cwd=tmp_path)
-    assert made.returncode == 0, made.stderr
-    (sweep,) = (tmp_path / "multirun").iterdir()
-    jobs = [newest(sweep / f"dcgan_digits_{job}") for job in "01"]
-    assert [job["config"]["resolved"]["seed"] for job in jobs] == [1, 2]
-    assert differences(jobs[0]["state_dict"], jobs[1]["state_dict"])
 
 
 def test_explain_is_one_line():

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lightning_gans.losses import Hinge, LeastSquares, NonSaturating, Saturating, Wasserstein
+from lightning_gans.losses import Hinge, LeastSquares, NonSaturating, Relativistic, Saturating, Wasserstein
 
 REAL, FAKE = [0.3, -1.2, 2.5], [-0.7, 0.4, 1.5]
 
@@ -39,6 +39,12 @@ CASES = [
         (lambda r: -r, lambda r: -1),
         (lambda f: f, lambda f: 1),
         (lambda f: -f, lambda f: -1),
+    ),
+    (
+        NonSaturating(label_smoothing=0.1),
+        (lambda r: -0.9 * math.log(sigmoid(r)) - 0.1 * math.log(1 - sigmoid(r)), lambda r: sigmoid(r) - 0.9),
+        (lambda f: -math.log(1 - sigmoid(f)), sigmoid),
+        (lambda f: -math.log(sigmoid(f)), lambda f: sigmoid(f) - 1),
     ),
     (
         Hinge(),
@@ -77,3 +83,26 @@ def test_logits_of_a_patch_discriminator_count_alike():
     patches = torch.randn(2, 1, 3, 3)
     flat = NonSaturating().generator(patches.flatten())
     assert torch.equal(NonSaturating().generator(patches)["adversarial"], flat["adversarial"])
+
+
+def test_relativistic_pairs():
+    real = torch.tensor(REAL, requires_grad=True)
+    fake = torch.tensor(FAKE, requires_grad=True)
+    gaps = [r - f for r, f in zip(REAL, FAKE, strict=True)]
+    (term,) = Relativistic().discriminator(real, fake).values()
+    assert term.item() == pytest.approx(sum(-math.log(sigmoid(gap)) for gap in gaps) / 3, abs=1e-6)
+    of_real, of_fake = torch.autograd.grad(term, (real, fake))
+    assert of_real.tolist() == pytest.approx([(sigmoid(gap) - 1) / 3 for gap in gaps], abs=1e-6)
+    assert of_fake.tolist() == pytest.approx([(1 - sigmoid(gap)) / 3 for gap in gaps], abs=1e-6)
+    (term,) = Relativistic().generator(fake, real.detach()).values()
+    assert term.item() == pytest.approx(sum(-math.log(sigmoid(-gap)) for gap in gaps) / 3, abs=1e-6)
+    (of_fake,) = torch.autograd.grad(term, fake)
+    assert of_fake.tolist() == pytest.approx([-sigmoid(gap) / 3 for gap in gaps], abs=1e-6)
+    with pytest.raises(ValueError, match="needs the logits of real samples"):
+        Relativistic().generator(fake)
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 0.5])
+def test_label_smoothing_out_of_range(smoothing):
+    with pytest.raises(ValueError, match=r"objective\.label_smoothing=.* must be from 0 to below 0\.5"):
+        NonSaturating(smoothing)

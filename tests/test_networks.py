@@ -1,4 +1,4 @@
-"""DCGAN's networks: shapes, the paper's rules, refusals."""
+"""Networks: shapes, the papers' rules, refusals; the parts that they share."""
 
 import math
 
@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_gans.networks.dcgan import Discriminator, Generator
-from lightning_gans.networks.layers import has_batch_norm, normalised
+from lightning_gans.networks import began, mlp, r3gan, resnet
+from lightning_gans.networks.dcgan import Discriminator, Encoder, Generator
+from lightning_gans.networks.layers import MinibatchDiscrimination, MinibatchStddev, has_batch_norm, normalised
 
 
 @pytest.mark.parametrize("size", [8, 16, 32, 64, 128, 256])
@@ -49,7 +50,7 @@ def test_init_and_layout():
     assert network.layers[1].negative_slope == 0.2
 
 
-@pytest.mark.parametrize("norm", ["batch", "instance", "spectral", None])
+@pytest.mark.parametrize("norm", ["batch", "instance", "layer", "spectral", None])
 def test_norms_of_the_discriminator(norm):
     network = Discriminator(image_size=16, channels=1, base_channels=4, norm=norm)
     assert has_batch_norm(network) == (norm == "batch")
@@ -81,3 +82,133 @@ def test_wrong_size_names_the_nearest(size, nearest):
 def test_numbers_out_of_range(options):
     with pytest.raises(ValueError, match=r"must be >= 1"):
         Generator(**{"image_size": 8, "channels": 1, **options})
+
+
+SMALL = {"base_channels": 4, "max_channels": 8}
+PAIRS = {
+    "resnet": (resnet.Generator, resnet.Discriminator, SMALL, (8, 16, 32, 64, 128)),
+    "r3gan": (r3gan.Generator, r3gan.Discriminator, {**SMALL, "group_size": 2}, (8, 16, 32, 64, 128)),
+    "mlp": (mlp.Generator, mlp.Discriminator, {"hidden": [6, 5]}, (None, 8, 28)),
+}
+
+
+@pytest.mark.parametrize(("name", "size"), [(name, size) for name, pair in PAIRS.items() for size in pair[3]])
+def test_shapes_of_the_others(name, size):
+    make_generator, make_discriminator, options, _ = PAIRS[name]
+    generator = make_generator(image_size=size, channels=2, latent_dim=7, **options).eval()
+    images = generator(torch.randn(3, 7))
+    assert images.shape == ((3, 2) if size is None else (3, 2, size, size))
+    assert size is None or images.abs().max() <= 1
+    for minibatch in (None, "stddev", "discrimination"):
+        discriminator = make_discriminator(image_size=size, channels=2, minibatch=minibatch, **options)
+        assert discriminator(images).shape == (3,)
+    assert not has_batch_norm(discriminator)
+
+
+def test_began_networks():
+    generator = began.Generator(image_size=32, channels=3, latent_dim=5, base_channels=4)
+    critic = began.Autoencoder(image_size=32, channels=3, latent_dim=5, base_channels=4)
+    images = generator(torch.randn(2, 5))
+    assert images.shape == critic(images).shape == (2, 3, 32, 32)
+    widths = [layer.out_channels for layer in critic.encoder if isinstance(layer, nn.Conv2d)]
+    assert widths == [4, 4, 4, 8, 8, 8, 12, 12, 12]  # 32, 16, 8: n, 2n, 3n
+    assert {layer.out_channels for layer in generator.layers if isinstance(layer, nn.Conv2d)} == {4, 3}
+    assert began.Generator(image_size=64, channels=3)(torch.randn(1, 64)).shape == (1, 3, 64, 64)
+
+
+def test_encoder_gives_mean_and_log_variance():
+    mean, log_variance = Encoder(image_size=16, channels=1, latent_dim=5, base_channels=4)(torch.randn(3, 1, 16, 16))
+    assert mean.shape == log_variance.shape == (3, 5)
+    assert not torch.equal(mean, log_variance)
+
+
+def test_maxout_is_the_largest_piece():
+    layer = mlp.Maxout(3)
+    x = torch.tensor([[1.0, 5.0, 2.0, -1.0, -3.0, -2.0]])
+    assert layer(x).tolist() == [[5.0, -1.0]]
+
+
+def test_the_first_gan_as_published():
+    generator, discriminator = mlp.Generator(image_size=28, channels=1), mlp.Discriminator(image_size=28, channels=1)
+    assert [m.out_features for m in generator.layers if isinstance(m, nn.Linear)] == [1200, 1200, 784]
+    assert [m.out_features for m in discriminator.layers if isinstance(m, nn.Linear)] == [1200, 1200, 1]  # 240 x 5
+    assert [m.p for m in discriminator.layers if isinstance(m, nn.Dropout)] == [0.2, 0.5, 0.5]
+    assert generator.layers[0].weight.abs().max() <= 0.05
+    assert discriminator.layers[1].weight.abs().max() <= 0.005
+
+
+def test_resnets_of_cifar():
+    """Both papers' CIFAR-10 networks by their number of blocks, widths and resolutions."""
+    generator, critic = resnet.Generator(image_size=32, channels=3), resnet.Discriminator(image_size=32, channels=3)
+    assert [(b.conv_1.in_channels, b.conv_1.out_channels, b.resize) for b in generator.blocks] == [(256, 256, "up")] * 3
+    blocks = [block for block in critic.blocks if isinstance(block, resnet.Block)]
+    assert [block.resize for block in blocks] == ["down", "down", None, None]
+    assert [block.shortcut is not None for block in blocks] == [True, True, False, False]
+    assert blocks[0].first
+    assert sum(hasattr(m, "parametrizations") for m in critic.modules()) == 11  # 8 of 3x3, 2 shortcuts, the last
+    with torch.no_grad():
+        for _ in range(50):
+            critic(torch.randn(2, 3, 32, 32))
+    for module in critic.eval().modules():
+        if hasattr(module, "parametrizations"):
+            assert torch.linalg.matrix_norm(module.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.05)
+
+
+def test_residual_block_by_hand():
+    block = resnet.Block(2, 3, norm=None, resize="down")
+    x = torch.randn(1, 2, 4, 4)
+    h = block.conv_2(torch.relu(block.conv_1(torch.relu(x))))
+    pooled = nn.functional.avg_pool2d(h, 2) + nn.functional.avg_pool2d(block.shortcut(x), 2)
+    torch.testing.assert_close(block(x), pooled)
+
+
+def test_r3gan_blocks_start_as_the_identity_and_double_differentiate():
+    block = r3gan.Block(8, group_size=4, expansion=2, depth=8)
+    x = torch.randn(2, 8, 4, 4)
+    torch.testing.assert_close(block(x), x)
+    first = block.layers[0].weight
+    assert first.std().item() == pytest.approx((2 / 1.04) ** 0.5 * 8**-0.25 / 8**0.5, rel=0.2)
+    critic = r3gan.Discriminator(image_size=16, channels=1, base_channels=4, max_channels=4, group_size=2)
+    image = torch.randn(1, 1, 16, 16, requires_grad=True)
+    (gradient,) = torch.autograd.grad(critic(image).sum(), image, create_graph=True)
+    gradient.square().sum().backward()
+    assert critic.layers[0].weight.grad.abs().sum() > 0
+
+
+def test_group_size_must_divide():
+    with pytest.raises(ValueError, match=r"group_size=5: must divide 8"):
+        r3gan.Discriminator(image_size=16, channels=1, base_channels=4, group_size=5)
+
+
+def test_minibatch_stddev_by_hand():
+    """Four samples in two strided groups of two: (0, 2) and (1, 3)."""
+    x = torch.tensor([0.0, 10.0, 2.0, 16.0]).view(4, 1, 1, 1).expand(4, 3, 2, 2)
+    out = MinibatchStddev(2)(x)
+    assert out.shape == (4, 4, 2, 2)
+    torch.testing.assert_close(out[:, :3], x)
+    assert out[:, 3, 0, 0].tolist() == pytest.approx([1, 3, 1, 3], abs=1e-4)
+    assert MinibatchStddev(4)(torch.randn(6, 2)).shape == (6, 3)  # 4 does not divide 6: groups of 3
+
+
+def test_minibatch_stddev_of_every_second_sample_is_that_of_all():
+    x = torch.randn(16, 3, 2, 2)
+    whole = MinibatchStddev(4)(x)
+    for rank in (0, 1):
+        torch.testing.assert_close(MinibatchStddev(4)(x[rank::2]), whole[rank::2])
+
+
+def test_minibatch_discrimination_by_hand():
+    layer = MinibatchDiscrimination(6, kernels=4, dimensions=3)
+    x = torch.randn(5, 6)
+    matrix = torch.einsum("nf,fkd->nkd", x, layer.tensor)
+    expected = torch.zeros(5, 4)
+    for i in range(5):
+        for j in range(5):
+            if i != j:
+                expected[i] += torch.exp(-(matrix[i] - matrix[j]).abs().sum(1))
+    out = layer(x)
+    torch.testing.assert_close(out[:, 6:], expected)
+    maps = layer(x.view(5, 6, 1, 1).expand(5, 6, 1, 1))
+    torch.testing.assert_close(maps.flatten(1), out)
+    close = MinibatchDiscrimination(6)(torch.ones(3, 6))
+    torch.testing.assert_close(close[:, 6:], torch.full((3, 100), 2.0))  # three equal samples

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lightning_gans.penalties import R1, R2, GradientPenalty, input_gradients
+from lightning_gans.penalties import R1, R1R2, R2, Dragan, GradientPenalty, input_gradients
 
 W = torch.tensor([3.0, -4.0], dtype=torch.float32)  # |w| = 5
 
@@ -24,6 +24,8 @@ def linear(weight):
         (GradientPenalty(weight=1, target=0), lambda n: n**2, lambda n: 2 * n),
         (R1(weight=3), lambda n: 1.5 * n**2, lambda n: 3 * n),
         (R2(weight=3), lambda n: 1.5 * n**2, lambda n: 3 * n),
+        (R1R2(weight=3), lambda n: 3 * n**2, lambda n: 6 * n),
+        (Dragan(weight=10), lambda n: 10 * (n - 1) ** 2, lambda n: 20 * (n - 1)),
     ],
 )
 @pytest.mark.parametrize("scale", [0.1, 1.0])
@@ -43,6 +45,10 @@ def test_quadratic_critic_tells_where_it_is_measured():
     real, fake = torch.randn(5, 3, 2, 2), torch.randn(5, 3, 2, 2)
     torch.testing.assert_close(R1(2.0)(critic, real, fake, uniform), real.flatten(1).square().sum(1).mean())
     torch.testing.assert_close(R2(2.0)(critic, real, fake, uniform), fake.flatten(1).square().sum(1).mean())
+    torch.testing.assert_close(
+        R1R2(2.0)(critic, real, fake, uniform),
+        R1(2.0)(critic, real, fake, uniform) + fake.flatten(1).square().sum(1).mean(),
+    )
     halves = lambda n, *rest: torch.full((n, *rest), 0.25)  # noqa: E731
     between = 0.25 * real + 0.75 * fake
     expected = 10 * (between.flatten(1).norm(dim=1) - 1).square().mean()
@@ -80,3 +86,21 @@ def test_reaches_the_critic_under_autocast_in_full_precision():
 def test_negative_weight_is_refused():
     with pytest.raises(ValueError, match=r"penalty\.weight=-1.*>= 0"):
         R1(-1)
+
+
+def test_dragan_looks_around_the_data():
+    """x' = x + a 0.5 std(batch) U with one a per sample and one U per value; for |x|^2 / 2 the gradient is x'."""
+    draws = []
+
+    def watched(*shape):
+        draws.append(torch.rand(*shape))
+        return draws[-1]
+
+    critic = lambda x: x.flatten(1).square().sum(1) / 2  # noqa: E731
+    real = torch.randn(5, 3, 2, 2)
+    value = Dragan(weight=1.0)(critic, real, torch.full_like(real, 99.0), watched)
+    a, u = draws
+    assert a.shape == (5, 1, 1, 1)
+    assert u.shape == real.shape
+    around = real + a * 0.5 * real.std(correction=0) * u
+    torch.testing.assert_close(value, (around.flatten(1).norm(dim=1) - 1).square().mean())

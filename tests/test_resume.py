@@ -107,6 +107,22 @@ def test_other_shapes_are_refused_by_name(tmp_path):
         run(tmp_path, "model.generator.base_channels=8", resume=str(tmp_path))
 
 
+def test_parts_of_the_model_can_be_changed_by_name(tmp_path):
+    """But not its networks."""
+    first = [*tiny(), "model.discriminator.norm=null", "model/penalty=r1", f"hydra.run.dir={tmp_path / 'run'}"]
+    assert command("lightning_gans.train", *first).returncode == 0
+    resume = ["lightning_gans.train", f"resume={tmp_path / 'run'}", "trainer.max_steps=6"]
+    made = command(*resume, "model/objective=least_squares", "model/penalty=none")
+    assert made.returncode == 0, made.stderr
+    config = newest(tmp_path / "run")["config"]["resolved"]["model"]
+    assert config["objective"] == {"_target_": "lightning_gans.losses.LeastSquares", "a": 0.0, "b": 1.0, "c": 1.0}
+    assert config["penalty"] is None
+    assert config["discriminator"]["norm"] is None
+    refused = command(*resume, "model/network=mlp")
+    assert refused.returncode == 1
+    assert "model/network=mlp: a resumed run keeps its networks" in refused.stderr
+
+
 def test_newest_of_a_folder(tmp_path):
     run(tmp_path, "trainer.max_steps=3")
     assert find(tmp_path) == tmp_path / "checkpoints" / "last.ckpt"

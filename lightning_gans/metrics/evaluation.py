@@ -30,7 +30,7 @@ from lightning_gans.metrics.path_length import EPSILON, PathLength, slerp
 from lightning_gans.metrics.prdc import PRDC
 from lightning_gans.metrics.sources import Pictures, Samples, Source
 from lightning_gans.metrics.swd import SlicedWasserstein
-from lightning_gans.models.base import AdversarialModule
+from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.ema import evaluating
 from lightning_gans.seeding import mix
 
@@ -96,7 +96,7 @@ class Evaluator:
 
     def __call__(
         self,
-        candidate: AdversarialModule | ImageData,
+        candidate: GenerativeModule | ImageData,
         reference: ImageData,
         *,
         progress: bool = False,
@@ -223,7 +223,7 @@ class Evaluator:
 
     # ------------------------------------------------------------------------------ the metrics
 
-    def _walk(self, module: AdversarialModule, positions: range) -> None:
+    def _walk(self, module: GenerativeModule, positions: range) -> None:
         """Feed the path length with steps between pairs of latents, each pair a function of seed and position."""
         assert self.extractor is not None
         with torch.no_grad(), evaluating(module.sampler):

@@ -17,7 +17,7 @@ from torch import Tensor
 from lightning_gans.data.base import ImageData
 from lightning_gans.data.folder import EXTENSIONS, Folder
 from lightning_gans.images import to_uint8
-from lightning_gans.models.base import AdversarialModule
+from lightning_gans.models.base import GenerativeModule
 from lightning_gans.seeding import mix
 
 
@@ -42,7 +42,7 @@ class Samples:
         seed: Seed of the samples.
     """
 
-    def __init__(self, module: AdversarialModule, n: int, seed: int) -> None:
+    def __init__(self, module: GenerativeModule, n: int, seed: int) -> None:
         self.module, self.n, self.seed = module, n, seed
 
     def images(self, indices: range, batch_size: int) -> Iterator[Tensor]:

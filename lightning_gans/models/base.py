@@ -1,10 +1,10 @@
-"""The alternation of two players: what every family shares, and the only training step."""
+"""What every family shares: players that move in turn, the only training step, sampling."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from lightning.pytorch import LightningModule
@@ -13,10 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from lightning_gans.losses import Objective
 from lightning_gans.models.ema import EMA, evaluating, measure_batch_norm
-from lightning_gans.networks.layers import has_batch_norm
-from lightning_gans.penalties import Penalty
 from lightning_gans.seeding import mix, seed_step
 
 Batch = dict[str, Tensor]
@@ -35,158 +32,142 @@ class Plan(NamedTuple):
         return self.n_critic * self.batch_size
 
 
-class AdversarialModule(LightningModule):
-    """A generator and a discriminator that train in turn.
+class GenerativeModule(LightningModule):
+    """A generator that learns in steps, alone or against others.
 
-    One training step takes ``n_critic`` x ``batch_size`` real images, updates the discriminator ``n_critic`` times and
-    the generator once. So ``trainer.global_step``, ``max_steps``, every interval, schedule and logger axis count
-    generator updates. As it stands this is the two-player game on latents with an ``Objective`` and a ``Penalty``; a
-    family overrides ``discriminator_loss``, ``generator_loss``, ``draw_inputs`` or ``plan``, never the step.
+    One training step takes ``plan(step).images`` real images, lets every player move on its share (``turns``) and ends
+    with one more generator update done. So ``trainer.global_step``, ``max_steps``, every interval, schedule and logger
+    axis count generator updates. A family says what a player minimises; it never overrides the step.
 
     Args:
-        generator: Player, one or several networks; has ``latent_dim`` unless ``draw_inputs`` is overridden.
-        discriminator: Player, one or several networks; returns raw logits.
-        objective: What both minimise.
-        g_optimizer: Makes the generator's optimiser from its parameters.
-        d_optimizer: Makes the discriminator's.
-        penalty: Gradient penalty on the discriminator.
+        generator: Makes images from its inputs; has ``latent_dim`` unless ``draw_inputs`` is overridden.
+        g_optimizer: Makes the generator's optimiser from its player's parameters.
         g_scheduler: Makes the generator's learning-rate schedule from its optimiser; counts generator updates.
-        d_scheduler: Makes the discriminator's; counts generator updates as well.
-        batch_size: Real images per discriminator update, over all processes and micro-batches.
-        n_critic: Discriminator updates per generator update.
+        latent: Distribution of the latents: ``normal`` N(0, I), or ``uniform`` in [-1, 1).
+        batch_size: Real images per update of the player that sees them, over all processes and micro-batches.
         accumulate: Micro-batches whose gradients make one update.
         clip_grad: Largest norm of a player's gradient; ``None``: no clipping.
         ema: Averages the generator; the average is what samples and scores use. ``None``: no average.
-        reuse_fakes: Let the generator learn from the very samples that the discriminator has just seen, which saves a
-            forward pass; ``False``: from new ones. Needs ``accumulate`` = 1.
         channels_last: Keep convolutions in channels-last memory format.
-        compile: Compile both networks with ``torch.compile``; penalties stay eager.
+        compile: Compile all players' networks with ``torch.compile``; penalties stay eager.
         seed: Every random number of a step is a function of this seed, the step and the position in the batch.
 
     Raises:
-        ValueError: A value out of range, or a batch norm in a discriminator with a per-sample penalty.
+        ValueError: A value out of range.
     """
 
-    accepts: ClassVar[tuple[str, ...]] = ("image", "labelled")  # kinds of data
-    generator_first: ClassVar[bool] = False
+    accepts: ClassVar[tuple[str, ...]] = ("image", "labelled", "points")  # kinds of data
     standing_batches: ClassVar[int] = 16  # batches that batch norm statistics of the average are measured on
 
     def __init__(
         self,
         generator: nn.Module,
-        discriminator: nn.Module,
         *,
-        objective: Objective,
         g_optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
-        d_optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
-        penalty: Penalty | None = None,
         g_scheduler: Callable[[Optimizer], LRScheduler] | None = None,
-        d_scheduler: Callable[[Optimizer], LRScheduler] | None = None,
+        latent: Literal["normal", "uniform"] = "normal",
         batch_size: int = 64,
-        n_critic: int = 1,
         accumulate: int = 1,
         clip_grad: float | None = None,
         ema: EMA | None = None,
-        reuse_fakes: bool = False,
         channels_last: bool = True,
         compile: bool = False,  # noqa: A002
         seed: int = 0,
     ) -> None:
         super().__init__()
-        for key, value in {"batch_size": batch_size, "n_critic": n_critic, "accumulate": accumulate}.items():
-            if value < 1:
-                raise ValueError(f"model.{key}={value}: must be >= 1")
+        check_at_least_one("model", batch_size=batch_size, accumulate=accumulate)
         if batch_size % accumulate:
             raise ValueError(f"model.accumulate={accumulate}: must divide model.batch_size={batch_size}")
-        if reuse_fakes and accumulate > 1:
-            raise ValueError(f"model.reuse_fakes=true: needs model.accumulate=1, not {accumulate}; set it to false")
-        if reuse_fakes and self.generator_first:
-            raise ValueError("model.reuse_fakes=true: not where the generator moves first")
         if clip_grad is not None and clip_grad <= 0:
             raise ValueError(f"model.clip_grad={clip_grad}: must be > 0, or null")
-        if penalty is not None and has_batch_norm(discriminator):
-            raise ValueError(
-                f"model.penalty={type(penalty).__name__}: a per-sample penalty needs a discriminator without batch "
-                "norm; set model.discriminator.norm to instance, spectral or null"
-            )
         self.automatic_optimization = False
-        self.generator, self.discriminator = generator, discriminator
+        self.generator = generator
         self.generator_ema = copy.deepcopy(generator).eval().requires_grad_(False) if ema else None
-        self.objective, self.penalty, self.ema = objective, penalty, ema
-        self.optimizer_factories = {"g": g_optimizer, "d": d_optimizer}
-        self.scheduler_factories = {"g": g_scheduler, "d": d_scheduler}
-        self.batch_size, self.n_critic, self.accumulate, self.clip_grad = batch_size, n_critic, accumulate, clip_grad
-        self.reuse_fakes, self.compile_networks = reuse_fakes, compile
+        self.ema, self.latent = ema, latent
+        self.optimizer_factories = {"g": g_optimizer}
+        self.scheduler_factories = {"g": g_scheduler}
+        self.batch_size, self.accumulate, self.clip_grad = batch_size, accumulate, clip_grad
+        self.channels_last, self.compile_networks = channels_last, compile
         self.seed = seed
         self.iteration = 0  # generator updates done
-        self.images_seen = 0  # real images shown to the discriminator, over all processes
+        self.images_seen = 0  # real images shown, over all processes
         self.terms: Terms = {}  # of the last step, detached: means over its updates and micro-batches
         self._pieces: dict[str, list[Tensor]] = {}
         self.config: dict[str, Any] | None = None  # what checkpoints carry; set by whoever composed the run
-        self._trainable = {
-            "g": [p for p in generator.parameters() if p.requires_grad],
-            "d": [p for p in discriminator.parameters() if p.requires_grad],
-        }
-        self._fake = torch.empty(0)  # the newest generated samples
+        self._trainable: dict[str, list[nn.Parameter]] = {}
         self._measured_at: int | None = None
         self._shared_rng = torch.Generator()
-        if channels_last:
-            self.to(memory_format=torch.channels_last)
+        self.add_player("g", generator)
+
+    def add_player(self, player: str, *networks: nn.Module) -> None:
+        """Put ``networks`` under the optimiser of ``player``; the generator's is "g"."""
+        for network in networks:
+            if self.channels_last:
+                network.to(memory_format=torch.channels_last)
+            self._trainable.setdefault(player, []).extend(p for p in network.parameters() if p.requires_grad)
+        if self.channels_last and self.generator_ema is not None:
+            self.generator_ema.to(memory_format=torch.channels_last)
 
     # ------------------------------------------------------------------------------ what a family may change
 
     def plan(self, step: int) -> Plan:
         """What step number ``step`` needs; asked by the sampler and by the step."""
-        return Plan(self.n_critic, self.batch_size)
+        return Plan(1, self.batch_size)
 
-    def discriminator_loss(self, batch: Batch) -> Terms:
-        """Weighted terms of the discriminator's loss on one chunk of the batch."""
-        real = batch["image"]
-        with torch.set_grad_enabled(self.reuse_fakes):
-            self._fake = self.generator(*self.draw_inputs(len(real)))
-        fake = self._fake.detach()
-        terms = self.objective.discriminator(self.judge(real), self.judge(fake))
-        if self.penalty is not None:
-            terms["penalty"] = self.penalty(self.discriminator, real, fake, self.uniform)
-        return terms
+    def turns(self, batch: Batch, plan: Plan) -> list[tuple[str, Batch]]:
+        """Who moves in a step, in order, and on which part of the batch."""
+        return [("g", batch)]
+
+    def loss(self, player: str, batch: Batch) -> Terms:
+        """Weighted terms of a player's loss on its part of the batch."""
+        return self.generator_loss(batch)
 
     def generator_loss(self, batch: Batch) -> Terms:
-        """Weighted terms of the generator's loss on one chunk of the batch."""
-        if not self.reuse_fakes:
-            self._fake = self.generator(*self.draw_inputs(len(batch["image"])))
-        return self.objective.generator(self.judge(self._fake))
+        """Weighted terms of the generator's loss on its part of the batch."""
+        raise NotImplementedError
 
-    def judge(self, images: Tensor) -> Tensor:
-        """The discriminator's raw logits in full precision, which objectives need under autocast too."""
-        logits: Tensor = self.discriminator(images)
-        return logits.float()
+    def adapt(self, plan: Plan) -> None:
+        """Move whatever follows the training beside the weights; called at the end of every step, before the logs."""
+
+    @property
+    def readers(self) -> dict[str, nn.Module]:
+        """Networks that take images, by name."""
+        return {}
 
     @torch.no_grad()
-    def check_data(self, image_size: int, channels: int) -> None:
+    def check_data(self, shape: tuple[int, ...]) -> None:
         """Refuse images of another shape than the networks make and take, before any data is read.
+
+        Args:
+            shape: Of one image, (C, H, W), or of one point, (2,).
 
         Raises:
             ValueError: With both shapes.
         """
-        wanted = (channels, image_size, image_size)
-        with evaluating(self.generator) as generator, evaluating(self.discriminator) as discriminator:
+        with evaluating(self.generator) as generator:
             made = tuple(generator(*self.sampling_inputs([0], 0)).shape[1:])
-            if made != wanted:
-                raise ValueError(f"model.generator makes images {made}; data has {wanted} (channels, height, width)")
+        if made != shape:
+            raise ValueError(f"model.generator makes images {made}; data has {shape} (channels, height, width)")
+        for name, network in self.readers.items():
             try:
-                discriminator(torch.zeros(2, *wanted))
+                with evaluating(network):
+                    network(torch.zeros(2, *shape))
             except RuntimeError as error:
-                raise ValueError(f"model.discriminator does not take the data's images {wanted}: {error}") from error
+                raise ValueError(f"model.{name} does not take the data's images {shape}: {error}") from error
 
     def draw_inputs(self, n: int) -> tuple[Tensor, ...]:
         """Random inputs of the generator for this process's share of a training batch."""
+        if self.latent == "uniform":
+            return (self.uniform(n, self.latent_dim).mul_(2).sub_(1),)
         return (self.normal(n, self.latent_dim),)
 
     def sampling_inputs(self, indices: Sequence[int], seed: int) -> tuple[Tensor, ...]:
         """Inputs of the generator for samples number ``indices``: each a function of (seed, index) alone."""
-        rng = torch.Generator()
-        latents = [torch.randn(self.latent_dim, generator=rng.manual_seed(mix("sample", seed, i))) for i in indices]
-        return (torch.stack(latents).to(self.device),)
+        rng, latents = torch.Generator(), torch.empty(len(indices), self.latent_dim)
+        for row, index in zip(latents, indices, strict=True):
+            rng.manual_seed(mix("sample", seed, index))
+            row.uniform_(-1, 1, generator=rng) if self.latent == "uniform" else row.normal_(generator=rng)
+        return (latents.to(self.device),)
 
     @property
     def latent_dim(self) -> int:
@@ -196,38 +177,36 @@ class AdversarialModule(LightningModule):
     # ------------------------------------------------------------------------------ the step
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """``n_critic`` discriminator updates on chunks of the batch and one generator update."""
+        """Every player's moves on its share of the batch, then what follows them."""
         plan = self.plan(self.iteration)
-        chunks = split(batch, plan.n_critic)
-        critic_updates = [("d", chunk) for chunk in chunks]
-        generator_update = [("g", chunks[-1])]
-        in_turn = [generator_update, critic_updates] if self.generator_first else [critic_updates, generator_update]
         self._pieces = {}
-        for player, chunk in sum(in_turn, []):
-            self.update(player, chunk)
+        for player, part in self.turns(batch, plan):
+            self.update(player, part)
         self.terms = {name: torch.stack(pieces).mean() for name, pieces in self._pieces.items()}
-        self._fake = torch.empty(0)  # free the graph
         self.iteration += 1
         self.images_seen += plan.images
         if self.ema is not None:
             self.ema.update(self.generator_ema, self.generator, plan.images, self.images_seen)  # type: ignore[arg-type]
+        self.adapt(plan)
         self.step_schedulers()
         self.log_terms()
 
     def update(self, player: str, batch: Batch) -> None:
-        """One update of ``player`` ("d" or "g") while the other stands still."""
-        loss = self.discriminator_loss if player == "d" else self.generator_loss
+        """One update of ``player`` while the others stand still."""
         for name, parameters in self._trainable.items():
-            wanted = name == player or (name == "g" and self.reuse_fakes)
             for parameter in parameters:
-                parameter.requires_grad_(wanted)
+                parameter.requires_grad_(name in self.graph_of(player))
         micro_batches = split(batch, self.accumulate)
         for micro_batch in micro_batches:
-            terms = loss(micro_batch)
+            terms = self.loss(player, micro_batch)
             self.manual_backward(torch.stack(list(terms.values())).sum() / len(micro_batches))
             for name, term in terms.items():
                 self._pieces.setdefault(f"{player}_{name}", []).append(term.detach())
         self.step_optimizer(player)
+
+    def graph_of(self, player: str) -> tuple[str, ...]:
+        """The players whose weights need gradients while ``player`` moves."""
+        return (player,)
 
     def step_optimizer(self, player: str) -> None:
         """Step at once after the backward. Only the generator's step counts in ``trainer.global_step``."""
@@ -239,19 +218,25 @@ class AdversarialModule(LightningModule):
         optimizer.zero_grad(set_to_none=True)
 
     def player_optimizers(self) -> dict[str, LightningOptimizer]:
-        """The two optimisers by player."""
-        return dict(zip("gd", self.optimizers(), strict=True))
+        """Every player's optimiser, the generator's first."""
+        optimizers = self.optimizers()
+        found = optimizers if isinstance(optimizers, list) else [optimizers]
+        return dict(zip(self._trainable, found, strict=True))
 
     def step_schedulers(self) -> None:
         """One generator update on every learning-rate schedule."""
         for scheduler in self.trainer.strategy.lr_scheduler_configs:
             scheduler.scheduler.step()  # type: ignore[call-arg]
 
+    def gauges(self) -> dict[str, Tensor]:
+        """What else a family wants on the dashboard, as scalars that are equal on all processes."""
+        return {}
+
     def log_terms(self) -> None:
         """Log the step's terms, every ``trainer.log_every_n_steps`` generator updates."""
         if self.iteration % self.trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
-        logs = {f"train/{name}": value for name, value in self.terms.items()}
+        logs = {f"train/{name}": value for name, value in {**self.terms, **self.gauges()}.items()}
         logs["train/kimg"] = torch.tensor(self.images_seen / 1000)
         for player, optimizer in self.player_optimizers().items():
             logs[f"train/{player}_lr"] = torch.tensor(float(optimizer.param_groups[0]["lr"]))
@@ -329,8 +314,8 @@ class AdversarialModule(LightningModule):
     # ------------------------------------------------------------------------------ Lightning's hooks
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
-        """Both players' optimisers, generator first, and whatever schedules were asked for."""
-        optimizers = {player: self.optimizer_factories[player](self._trainable[player]) for player in "gd"}
+        """Every player's optimiser, the generator's first, and whatever schedules were asked for."""
+        optimizers = {player: self.optimizer_factories[player](weights) for player, weights in self._trainable.items()}
         factories = {player: factory for player, factory in self.scheduler_factories.items() if factory}
         return list(optimizers.values()), [factory(optimizers[player]) for player, factory in factories.items()]
 
@@ -338,8 +323,8 @@ class AdversarialModule(LightningModule):
         """Prepare the device's random generator and compile."""
         self._shared_rng = torch.Generator(self.device)
         if self.compile_networks:
-            self.generator.compile()
-            self.discriminator.compile()
+            for network in (self.generator, *self.readers.values()):
+                network.compile()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Make every random number of the step a function of the seed, the step and the process."""
@@ -352,7 +337,7 @@ class AdversarialModule(LightningModule):
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             nn.utils.clip_grad_norm_(parameters, self.clip_grad)
 
-    def train(self, mode: bool = True) -> AdversarialModule:
+    def train(self, mode: bool = True) -> GenerativeModule:
         """As ``nn.Module.train``, but the averaged generator always evaluates."""
         super().train(mode)
         if self.generator_ema is not None:
@@ -372,6 +357,17 @@ class AdversarialModule(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Make the checkpoint self-describing: the resolved config as plain containers."""
         checkpoint["config"] = self.config
+
+
+def check_at_least_one(where: str, **values: int) -> None:
+    """Refuse counts below one.
+
+    Raises:
+        ValueError: With the key and the value.
+    """
+    for key, value in values.items():
+        if value < 1:
+            raise ValueError(f"{where}.{key}={value}: must be >= 1")
 
 
 def split(batch: Batch, parts: int) -> list[Batch]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lightning_gans.models.base import AdversarialModule
+from lightning_gans.models.adversarial import AdversarialModule
 
 
 class DCGAN(AdversarialModule):

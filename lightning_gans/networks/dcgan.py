@@ -7,15 +7,19 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lightning_gans.networks.layers import check_image_size, normal_init, normalised
+from lightning_gans.networks.layers import (
+    BATCH_NORMS,
+    Minibatch,
+    check_image_size,
+    check_positive,
+    minibatch_layer,
+    normal_init,
+    normalised,
+    widths,
+)
 
 SIZES = (8, 256)
-
-
-def _widths(image_size: int, base_channels: int, max_channels: int) -> list[int]:
-    """Feature maps from half the image size down to 4x4: doubling at every halving, up to ``max_channels``."""
-    levels = image_size.bit_length() - 3  # 64 -> 4: 32, 16, 8, 4
-    return [min(base_channels << level, max_channels) for level in range(levels)]
+Norm = Literal["batch", "instance", "layer", "spectral"]
 
 
 class Generator(nn.Module):
@@ -45,18 +49,16 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         check_image_size(image_size, *SIZES)
-        _check_positive(
-            channels=channels, latent_dim=latent_dim, base_channels=base_channels, max_channels=max_channels
-        )
+        check_positive(channels=channels, latent_dim=latent_dim, base_channels=base_channels, max_channels=max_channels)
         self.latent_dim = latent_dim
-        widths = _widths(image_size, base_channels, max_channels)[::-1]
+        maps = widths(image_size, base_channels, max_channels)[::-1]
         layers: list[nn.Module] = []
-        for index, (inputs, outputs) in enumerate(zip([latent_dim, *widths], widths, strict=False)):
+        for index, (inputs, outputs) in enumerate(zip([latent_dim, *maps], maps, strict=False)):
             stride, padding = (1, 0) if index == 0 else (2, 1)
             layers.append(nn.ConvTranspose2d(inputs, outputs, 4, stride, padding, bias=norm is None))
             layers += [nn.BatchNorm2d(outputs)] if norm == "batch" else []
             layers.append(nn.ReLU(inplace=True))
-        layers += [nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1), nn.Tanh()]
+        layers += [nn.ConvTranspose2d(maps[-1], channels, 4, 2, 1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.apply(normal_init)
 
@@ -76,7 +78,9 @@ class Discriminator(nn.Module):
         channels: Image channels, >= 1.
         base_channels: Feature maps after the first layer; they double at every halving of the map.
         max_channels: Most feature maps of a layer.
-        norm: ``batch`` as in the paper; ``instance``, ``spectral`` (on every layer) or ``None``.
+        norm: ``batch`` as in the paper; ``instance``, ``layer``, ``spectral`` (on every layer) or ``None``.
+        minibatch: What compares the samples of a batch before the last layer: ``stddev``, ``discrimination`` or
+            ``None``.
     """
 
     def __init__(
@@ -86,32 +90,76 @@ class Discriminator(nn.Module):
         channels: int,
         base_channels: int = 64,
         max_channels: int = 1024,
-        norm: Literal["batch", "instance", "spectral"] | None = "batch",
+        norm: Norm | None = "batch",
+        minibatch: Minibatch | None = None,
     ) -> None:
         super().__init__()
-        check_image_size(image_size, *SIZES)
-        _check_positive(channels=channels, base_channels=base_channels, max_channels=max_channels)
-        widths = _widths(image_size, base_channels, max_channels)
-        inner = "spectral" if norm == "spectral" else None
-        layers: list[nn.Module] = []
-        for index, (inputs, outputs) in enumerate(zip([channels, *widths], widths, strict=False)):
-            here = inner if index == 0 else norm
-            convolution = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=here not in ("batch", "instance"))
-            convolution.apply(normal_init)
-            layers += [*normalised(convolution, here), nn.LeakyReLU(0.2, inplace=True)]
-        last = nn.Conv2d(widths[-1], 1, 4)
-        last.apply(normal_init)
-        self.layers = nn.Sequential(*layers, *normalised(last, inner))
-        for layer in self.layers:
-            if isinstance(layer, nn.BatchNorm2d):
-                normal_init(layer)
+        self.layers = _reader(image_size, channels, 1, base_channels, max_channels, norm, minibatch)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, channels, image_size, image_size) -> (N,)."""
         return torch.flatten(self.layers(images))
 
 
-def _check_positive(**values: int) -> None:
-    for name, value in values.items():
-        if value < 1:
-            raise ValueError(f"{name}={value}: must be >= 1")
+class Encoder(nn.Module):
+    """Images (N, channels, image_size, image_size) to the mean and log variance of their latents, (N, latent_dim) each.
+
+    The discriminator's layers with as many outputs.
+
+    Args:
+        image_size: Height and width, a power of two from 8 to 256.
+        channels: Image channels, >= 1.
+        latent_dim: Length of the latent vector.
+        base_channels: Feature maps after the first layer; they double at every halving of the map.
+        max_channels: Most feature maps of a layer.
+        norm: As the discriminator's.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        channels: int,
+        latent_dim: int = 100,
+        base_channels: int = 64,
+        max_channels: int = 1024,
+        norm: Norm | None = "batch",
+    ) -> None:
+        super().__init__()
+        check_positive(latent_dim=latent_dim)
+        self.layers = _reader(image_size, channels, 2 * latent_dim, base_channels, max_channels, norm, None)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, channels, image_size, image_size) -> two of (N, latent_dim)."""
+        mean, log_variance = self.layers(images).flatten(1).chunk(2, 1)
+        return mean, log_variance
+
+
+def _reader(
+    image_size: int,
+    channels: int,
+    outputs: int,
+    base_channels: int,
+    max_channels: int,
+    norm: Norm | None,
+    minibatch: Minibatch | None,
+) -> nn.Sequential:
+    """Convolutions down to 4x4 and one over what remains: (N, channels, H, W) -> (N, outputs, 1, 1)."""
+    check_image_size(image_size, *SIZES)
+    check_positive(channels=channels, base_channels=base_channels, max_channels=max_channels)
+    maps = widths(image_size, base_channels, max_channels)
+    inner = "spectral" if norm == "spectral" else None
+    layers: list[nn.Module] = []
+    for index, (inputs, made) in enumerate(zip([channels, *maps], maps, strict=False)):
+        here = inner if index == 0 else norm
+        convolution = nn.Conv2d(inputs, made, 4, 2, 1, bias=here in ("spectral", None))
+        convolution.apply(normal_init)
+        layers += [*normalised(convolution, here), nn.LeakyReLU(0.2, inplace=True)]
+    compare, extra = minibatch_layer(minibatch, (maps[-1], 4, 4))
+    last = nn.Conv2d(maps[-1] + extra, outputs, 4)
+    last.apply(normal_init)
+    made_layers = nn.Sequential(*layers, *compare, *normalised(last, inner))
+    for layer in made_layers:
+        if isinstance(layer, BATCH_NORMS):
+            normal_init(layer)
+    return made_layers

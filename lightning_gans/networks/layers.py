@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from torch import nn
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+Minibatch = Literal["stddev", "discrimination"]
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
@@ -20,6 +24,23 @@ def check_image_size(image_size: int, smallest: int, largest: int, key: str = "d
         raise ValueError(f"{key}={image_size}: must be one of {', '.join(map(str, allowed))}; the nearest is {nearest}")
 
 
+def check_positive(**values: int) -> None:
+    """Refuse sizes below one.
+
+    Raises:
+        ValueError: With the key and the value.
+    """
+    for name, value in values.items():
+        if value < 1:
+            raise ValueError(f"{name}={value}: must be >= 1")
+
+
+def widths(image_size: int, base_channels: int, max_channels: int) -> list[int]:
+    """Feature maps from half the image size down to 4x4: doubling at every halving, up to ``max_channels``."""
+    levels = image_size.bit_length() - 3  # 64 -> 4: 32, 16, 8, 4
+    return [min(base_channels << level, max_channels) for level in range(levels)]
+
+
 def normal_init(module: nn.Module) -> None:
     """DCGAN's rule: weights N(0, 0.02), batch norm gains N(1, 0.02), biases 0. Use with ``Module.apply``."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
@@ -30,20 +51,96 @@ def normal_init(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-def normalised(convolution: nn.Conv2d, norm: str | None) -> list[nn.Module]:
-    """A convolution followed by its normalisation, as a list of layers.
+def normalised(layer: nn.Conv2d | nn.Linear, norm: str | None) -> list[nn.Module]:
+    """A convolution or dense layer followed by its normalisation, as a list of layers.
 
     Args:
-        convolution: Already initialised; spectral norm starts from its weights.
-        norm: ``batch``, ``instance``, ``spectral`` or ``None``.
+        layer: Already initialised; spectral norm starts from its weights.
+        norm: ``batch``, ``instance`` (convolutions only), ``layer``, ``spectral`` or ``None``.
     """
     if norm == "spectral":
-        return [spectral_norm(convolution)]
+        return [spectral_norm(layer)]
+    width = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
+    made = normalisation(norm, width, flat=isinstance(layer, nn.Linear))
+    return [layer] if made is None else [layer, made]
+
+
+def normalisation(norm: str | None, width: int, *, flat: bool = False) -> nn.Module | None:
+    """A layer that normalises ``width`` feature maps, or features if ``flat``; ``None`` for spectral norm and none.
+
+    ``layer`` is over all maps of a sample, with a gain and a bias per map (Ba et al. 2016, arXiv:1607.06450).
+    """
     if norm == "batch":
-        return [convolution, nn.BatchNorm2d(convolution.out_channels)]
+        return nn.BatchNorm1d(width) if flat else nn.BatchNorm2d(width)
+    if norm == "layer":
+        return nn.LayerNorm(width) if flat else nn.GroupNorm(1, width)
     if norm == "instance":
-        return [convolution, nn.InstanceNorm2d(convolution.out_channels, affine=True)]
-    return [convolution]
+        return nn.InstanceNorm2d(width, affine=True)
+    return None
+
+
+class MinibatchStddev(nn.Module):
+    """One more feature map: how much the samples of a group differ. Karras et al. 2018, arXiv:1710.10196, section 3.
+
+    Groups are strided (sample i with i + N/size, i + 2N/size, ...), so processes that hold every W-th sample form the
+    same groups as one process. The deviation is the population's, with 1e-8 under the root, averaged over all features.
+
+    Args:
+        size: Samples in a group; smaller where the batch does not divide by it.
+    """
+
+    extra = 1
+
+    def __init__(self, size: int = 4) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, ...) -> (N, C + 1, ...)."""
+        n = len(features)
+        size = next(k for k in range(min(self.size, n), 0, -1) if n % k == 0)
+        groups = features.float().reshape(size, n // size, -1)
+        deviation = groups.var(0, correction=0).add(1e-8).sqrt().mean(1)  # (N / size,)
+        shape = (n, 1, *features.shape[2:])
+        extra = deviation.repeat(size).view(n, *[1] * (features.dim() - 1)).expand(shape)
+        return torch.cat([features, extra.to(features.dtype)], 1)
+
+
+class MinibatchDiscrimination(nn.Module):
+    """More features: how close every sample lies to the others of its batch, seen by ``kernels`` learned kernels.
+
+    o_b(i) = sum over j != i of exp(-|M_ib - M_jb|_1) with M = f T. Salimans et al. 2016, arXiv:1606.03498, section
+    3.2. The batch is this process's.
+
+    Args:
+        features: Values of a sample.
+        kernels: Number of kernels.
+        dimensions: Dimensions of each.
+    """
+
+    def __init__(self, features: int, kernels: int = 100, dimensions: int = 5) -> None:
+        super().__init__()
+        self.extra = kernels
+        self.tensor = nn.Parameter(torch.randn(features, kernels, dimensions) / features**0.5)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, ...) -> (N, C + kernels, ...), the same everywhere."""
+        n = len(features)
+        flat = features.float().flatten(1)
+        with torch.autocast(flat.device.type, enabled=False):
+            seen = (flat @ self.tensor.flatten(1)).view(n, *self.tensor.shape[1:])  # (N, kernels, dimensions)
+            closeness = torch.exp(-(seen[:, None] - seen[None]).abs().sum(-1)).sum(1) - 1  # without itself
+        extra = closeness.view(n, -1, *[1] * (features.dim() - 2)).expand(n, -1, *features.shape[2:])
+        return torch.cat([features, extra.to(features.dtype)], 1)
+
+
+def minibatch_layer(minibatch: Minibatch | None, shape: tuple[int, ...]) -> tuple[list[nn.Module], int]:
+    """The layer that compares samples of ``shape`` (C, ...), as a list, and the channels that it adds."""
+    if minibatch is None:
+        return [], 0
+    values = int(torch.Size(shape).numel())
+    layer = MinibatchStddev() if minibatch == "stddev" else MinibatchDiscrimination(values)
+    return [layer], layer.extra
 
 
 def has_batch_norm(module: nn.Module) -> bool:

@@ -1,0 +1,171 @@
+"""The game of a generator and a discriminator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from lightning_gans.augmentations import Augmentation
+from lightning_gans.losses import Objective
+from lightning_gans.models.base import Batch, GenerativeModule, Plan, Terms, check_at_least_one, split
+from lightning_gans.networks.layers import has_batch_norm
+from lightning_gans.penalties import Penalty
+
+
+class AdversarialModule(GenerativeModule):
+    """A generator and a discriminator that train in turn.
+
+    One training step takes ``n_critic`` x ``batch_size`` real images, updates the discriminator ``n_critic`` times and
+    the generator once. As it stands this is the two-player game on latents with an ``Objective``, a ``Penalty`` and an
+    ``Augmentation``; a family overrides ``discriminator_loss``, ``generator_loss``, ``draw_inputs`` or ``plan``.
+
+    Args:
+        generator: Player, one or several networks.
+        discriminator: Player, one or several networks; returns raw logits.
+        objective: What both minimise.
+        d_optimizer: Makes the discriminator's optimiser from its parameters.
+        d_scheduler: Makes its learning-rate schedule; counts generator updates as well.
+        penalty: Gradient penalty on the discriminator, at the augmented samples.
+        augment: Differentiable augmentation of all that the discriminator sees, in both players' updates.
+        n_critic: Discriminator updates per generator update.
+        g_batch_size: Samples per generator update, over all processes and micro-batches; ``None``: ``batch_size``.
+        clip_weights: Clip the discriminator's weights to +- this before each of its updates; ``None``: no clipping.
+        reuse_fakes: Let the generator learn from the very samples that the discriminator has just seen, which saves a
+            forward pass; ``False``: from new ones. Needs ``accumulate`` = 1.
+        **options: See ``GenerativeModule``.
+
+    Raises:
+        ValueError: A value out of range, or a batch norm in a discriminator with a per-sample penalty.
+    """
+
+    generator_first: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        *,
+        objective: Objective,
+        d_optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        d_scheduler: Callable[[Optimizer], LRScheduler] | None = None,
+        penalty: Penalty | None = None,
+        augment: Augmentation | None = None,
+        n_critic: int = 1,
+        g_batch_size: int | None = None,
+        clip_weights: float | None = None,
+        reuse_fakes: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(generator, **options)
+        check_at_least_one("model", n_critic=n_critic)
+        if reuse_fakes and self.accumulate > 1:
+            raise ValueError(
+                f"model.reuse_fakes=true: needs model.accumulate=1, not {self.accumulate}; set it to false"
+            )
+        if reuse_fakes and self.generator_first:
+            raise ValueError("model.reuse_fakes=true: not where the generator moves first")
+        if g_batch_size is not None and (g_batch_size < 1 or g_batch_size % self.accumulate):
+            raise ValueError(f"model.g_batch_size={g_batch_size}: must be a multiple of model.accumulate, or null")
+        if g_batch_size is not None and (reuse_fakes or objective.needs_real):
+            reason = "model.reuse_fakes=true" if reuse_fakes else f"model.objective={type(objective).__name__}"
+            raise ValueError(f"model.g_batch_size={g_batch_size}: not with {reason}, which pairs both updates' samples")
+        if clip_weights is not None and clip_weights <= 0:
+            raise ValueError(f"model.clip_weights={clip_weights}: must be > 0, or null")
+        if penalty is not None and has_batch_norm(discriminator):
+            raise ValueError(
+                f"model.penalty={type(penalty).__name__}: a per-sample penalty needs a discriminator without batch "
+                "norm; set model.discriminator.norm to layer, instance, spectral or null"
+            )
+        self.discriminator = discriminator
+        self.objective, self.penalty, self.augment = objective, penalty, augment
+        self.optimizer_factories["d"], self.scheduler_factories["d"] = d_optimizer, d_scheduler
+        self.n_critic, self.g_batch_size, self.clip_weights = n_critic, g_batch_size, clip_weights
+        self.reuse_fakes = reuse_fakes
+        self._fake = torch.empty(0)  # the newest generated samples
+        self.add_player("d", discriminator)
+
+    # ------------------------------------------------------------------------------ what a family may change
+
+    def plan(self, step: int) -> Plan:
+        """``n_critic`` chunks of ``batch_size`` real images."""
+        return Plan(self.n_critic, self.batch_size)
+
+    def discriminator_loss(self, batch: Batch) -> Terms:
+        """Weighted terms of the discriminator's loss on one chunk of the batch."""
+        with torch.set_grad_enabled(self.reuse_fakes):
+            self._fake = self.generator(*self.draw_inputs(len(batch["image"])))
+        real, fake = self.seen(batch["image"]), self.seen(self._fake.detach())
+        real_logits = self.judge(real)
+        if self.augment is not None:
+            self.augment.observe(real_logits.detach())
+        terms = self.objective.discriminator(real_logits, self.judge(fake))
+        if self.penalty is not None:
+            terms["penalty"] = self.penalty(self.discriminator, real, fake, self.uniform)
+        return terms
+
+    def generator_loss(self, batch: Batch) -> Terms:
+        """Weighted terms of the generator's loss on one chunk of the batch."""
+        if not self.reuse_fakes:
+            n = len(batch["image"]) * (self.g_batch_size or self.batch_size) // self.batch_size
+            self._fake = self.generator(*self.draw_inputs(n))
+        real_logits = self.judge(self.seen(batch["image"])) if self.objective.needs_real else None
+        return self.objective.generator(self.judge(self.seen(self._fake)), real_logits)
+
+    def judge(self, images: Tensor) -> Tensor:
+        """The discriminator's raw logits in full precision, which objectives need under autocast too."""
+        logits: Tensor = self.discriminator(images)
+        return logits.float()
+
+    def seen(self, images: Tensor) -> Tensor:
+        """Images as the discriminator sees them: augmented, if asked for."""
+        return images if self.augment is None else self.augment(images, self)
+
+    # ------------------------------------------------------------------------------ the alternation
+
+    def turns(self, batch: Batch, plan: Plan) -> list[tuple[str, Batch]]:
+        """``n_critic`` discriminator updates on chunks of the batch and one generator update on the last of them."""
+        chunks = split(batch, plan.n_critic)
+        critic_updates, generator_update = [("d", chunk) for chunk in chunks], [("g", chunks[-1])]
+        return [*generator_update, *critic_updates] if self.generator_first else [*critic_updates, *generator_update]
+
+    def loss(self, player: str, batch: Batch) -> Terms:
+        """Weighted terms of a player's loss on its chunk."""
+        return self.discriminator_loss(batch) if player == "d" else self.generator_loss(batch)
+
+    def update(self, player: str, batch: Batch) -> None:
+        """One update of ``player``; the discriminator's weights are clipped before its own."""
+        if player == "d" and self.clip_weights is not None:
+            with torch.no_grad():
+                for weights in self._trainable["d"]:
+                    weights.clamp_(-self.clip_weights, self.clip_weights)
+        super().update(player, batch)
+
+    def graph_of(self, player: str) -> tuple[str, ...]:
+        """The moving player alone, or the generator too where its samples are used again."""
+        return ("d", "g") if player == "d" and self.reuse_fakes else (player,)
+
+    def adapt(self, plan: Plan) -> None:
+        """Let an adaptive augmentation follow what the discriminator thought of the real images."""
+        self._fake = torch.empty(0)  # free the graph
+        if self.augment is not None:
+            self.augment.adapt(self.iteration, plan.images)
+
+    def gauges(self) -> dict[str, Tensor]:
+        """What the augmentation shows."""
+        return {} if self.augment is None else self.augment.gauges()
+
+    def check_data(self, shape: tuple[int, ...]) -> None:
+        """As the base, and whether the samples can be augmented."""
+        if self.augment is not None:
+            self.augment.check(shape)
+        super().check_data(shape)
+
+    @property
+    def readers(self) -> dict[str, nn.Module]:
+        """The discriminator."""
+        return {"discriminator": self.discriminator}

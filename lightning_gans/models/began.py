@@ -1,0 +1,98 @@
+"""Boundary equilibrium GAN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightning_gans.losses import Objective
+from lightning_gans.models.adversarial import AdversarialModule
+from lightning_gans.models.base import Plan
+
+
+class Equilibrium(Objective, nn.Module):
+    """What BEGAN's players minimise, from reconstruction errors in place of logits.
+
+    Args:
+        gamma: Wanted E[L(G(z))] / E[L(x)], 0 to 1.
+        k_rate: Step of k, lambda_k in the paper.
+    """
+
+    k: Tensor
+
+    def __init__(self, gamma: float, k_rate: float) -> None:
+        nn.Module.__init__(self)
+        self.gamma, self.k_rate = gamma, k_rate
+        self.register_buffer("k", torch.zeros(()))
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """L(x) - k L(G(z))."""
+        return {"real": real.mean(), "fake": -self.k * fake.mean()}
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> dict[str, Tensor]:
+        """L(G(z))."""
+        return {"adversarial": fake.mean()}
+
+    def balance(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Move k; returns the convergence measure M = L(x) + |gamma L(x) - L(G(z))|."""
+        gap = self.gamma * real - fake
+        self.k.add_(self.k_rate * gap).clamp_(0, 1)
+        return real + gap.abs()
+
+
+class BEGAN(AdversarialModule):
+    """BEGAN. Berthelot, Schumm, Metz 2017, arXiv:1703.10717.
+
+    The discriminator is an autoencoder, and L(v) = |v - D(v)| the mean absolute error of a reconstruction:
+
+        D: L(x) - k L(G(z))        G: L(G(z))        k <- k + lambda (gamma L(x) - L(G(z))), within [0, 1], from 0
+
+    ``train/convergence`` is M = L(x) + |gamma L(x) - L(G(z))|, which falls as the training converges, and ``train/k``
+    the balance. Both losses are means over all processes before they move k. As in the paper z is uniform and new for
+    each player's update; the networks' vanishing residuals and skip connections are left out.
+
+    Args:
+        generator: Player.
+        discriminator: Player, an autoencoder: images to reconstructions of the same shape.
+        gamma: Diversity, 0 to 1: wanted E[L(G(z))] / E[L(x)].
+        k_rate: Step of k, > 0.
+        **options: See ``AdversarialModule``.
+    """
+
+    objective: Equilibrium
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        *,
+        gamma: float = 0.5,
+        k_rate: float = 0.001,
+        **options: Any,
+    ) -> None:
+        if not 0 < gamma <= 1:
+            raise ValueError(f"model.gamma={gamma}: must be above 0, to 1")
+        if k_rate <= 0:
+            raise ValueError(f"model.k_rate={k_rate}: must be > 0")
+        super().__init__(generator, discriminator, objective=Equilibrium(gamma, k_rate), **options)
+        if self.penalty is not None:
+            raise ValueError(f"model.penalty={type(self.penalty).__name__}: BEGAN has none; set it to null")
+        self._convergence = torch.zeros(())
+
+    def judge(self, images: Tensor) -> Tensor:
+        """Mean absolute error of every image's reconstruction, (N,)."""
+        errors: Tensor = self.discriminator(images).float() - images.float()
+        return errors.abs().flatten(1).mean(1)
+
+    def adapt(self, plan: Plan) -> None:
+        """Move k by both losses."""
+        super().adapt(plan)
+        losses = torch.stack([self.terms["d_real"], self.terms["g_adversarial"]])
+        real, fake = self.trainer.strategy.reduce(losses, reduce_op="mean").unbind()
+        self._convergence = self.objective.balance(real, fake)
+
+    def gauges(self) -> dict[str, Tensor]:
+        """K and the convergence measure."""
+        return {**super().gauges(), "k": self.objective.k.clone(), "convergence": self._convergence}

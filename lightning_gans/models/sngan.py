@@ -1,0 +1,15 @@
+"""GAN with spectral normalisation."""
+
+from __future__ import annotations
+
+from lightning_gans.models.adversarial import AdversarialModule
+
+
+class SNGAN(AdversarialModule):
+    """SNGAN. Miyato et al. 2018, arXiv:1802.05957.
+
+        D: E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))]        G: -E[D(G(z))]
+
+    on residual networks, every weight of D divided by its largest singular value (one power iteration per forward
+    pass, by ``torch.nn.utils.parametrizations.spectral_norm``).
+    """

@@ -1,0 +1,75 @@
+"""Variational autoencoder, the baseline of every comparison."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_gans.models.base import Batch, GenerativeModule, Terms
+
+
+class VAE(GenerativeModule):
+    """VAE. Kingma and Welling 2014, arXiv:1312.6114; beta: Higgins et al. 2017.
+
+    Encoder and decoder are one player, which minimises the negative evidence lower bound, in nats per image,
+
+        -E[log p(x | z)] + beta KL(q(z | x) || N(0, I)),        z = mu(x) + sigma(x) e,  e ~ N(0, I)
+
+    with KL = sum(mu^2 + sigma^2 - 1 - log sigma^2) / 2. ``gaussian``: p = N(G(z), ``scale``^2), whose constants are
+    kept; ``bernoulli``: every value, moved from [-1, 1] to [0, 1], is a probability. Samples are the means G(z).
+
+    Args:
+        generator: Decoder, latents (N, latent_dim) to images in [-1, 1].
+        encoder: Images to mean and log variance, (N, latent_dim) each.
+        likelihood: ``gaussian`` or ``bernoulli``.
+        scale: Standard deviation of the Gaussian, in units of the images' range [-1, 1], > 0.
+        beta: Weight of the KL term, >= 0.
+        **options: See ``GenerativeModule``.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        encoder: nn.Module,
+        *,
+        likelihood: Literal["gaussian", "bernoulli"] = "gaussian",
+        scale: float = 1.0,
+        beta: float = 1.0,
+        **options: Any,
+    ) -> None:
+        super().__init__(generator, **options)
+        if self.latent != "normal":
+            raise ValueError(f"model.latent={self.latent}: must be normal, as the KL term has it")
+        if scale <= 0:
+            raise ValueError(f"model.scale={scale}: must be > 0")
+        if beta < 0:
+            raise ValueError(f"model.beta={beta}: must be >= 0")
+        self.encoder, self.likelihood, self.scale, self.beta = encoder, likelihood, scale, beta
+        self.add_player("g", encoder)
+
+    def generator_loss(self, batch: Batch) -> Terms:
+        """The two terms of the negative evidence lower bound, means over the batch."""
+        images = batch["image"]
+        mean, log_variance = (output.float() for output in self.encoder(images))
+        latents = mean + torch.exp(log_variance / 2) * self.normal(*mean.shape)
+        kl = (mean.square() + log_variance.exp() - 1 - log_variance).sum(1) / 2  # (N,)
+        reconstruction = self.surprise(self.generator(latents).float(), images)  # (N,)
+        return {"reconstruction": reconstruction.mean(), "kl": self.beta * kl.mean()}
+
+    def surprise(self, made: Tensor, images: Tensor) -> Tensor:
+        """-log p(x | z) of every image in nats, (N,)."""
+        if self.likelihood == "bernoulli":
+            probability = ((made + 1) / 2).clamp(1e-6, 1 - 1e-6)
+            nats = F.binary_cross_entropy(probability, (images + 1) / 2, reduction="none")
+        else:
+            nats = ((images - made) / self.scale).square() / 2 + math.log(self.scale * math.sqrt(2 * math.pi))
+        return nats.flatten(1).sum(1)
+
+    @property
+    def readers(self) -> dict[str, nn.Module]:
+        """The encoder."""
+        return {"encoder": self.encoder}

@@ -1,0 +1,15 @@
+"""Wasserstein GAN with gradient penalty."""
+
+from __future__ import annotations
+
+from lightning_gans.models.adversarial import AdversarialModule
+
+
+class WGANGP(AdversarialModule):
+    """WGAN-GP. Gulrajani et al. 2017, arXiv:1704.00028.
+
+        D: E[D(G(z))] - E[D(x)] + 10 E[(|grad D(x')| - 1)^2]        G: -E[D(G(z))]
+
+    at x' = u x + (1 - u) G(z) with one u ~ U[0, 1) per sample (its equation 3). The penalty is per sample, so the
+    critic has no batch norm.
+    """

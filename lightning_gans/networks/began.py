@@ -1,0 +1,77 @@
+"""BEGAN's networks (Berthelot, Schumm, Metz 2017, arXiv:1703.10717, section 3.5)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lightning_gans.networks.layers import check_image_size, check_positive
+
+SIZES = (16, 256)
+
+
+class Generator(nn.Module):
+    """Latents (N, latent_dim) to images (N, channels, image_size, image_size); also the autoencoder's decoder.
+
+    A dense layer to 8x8, two 3x3 convolutions with ELU per resolution, nearest upsampling between them, one
+    convolution at the end. The images are not squashed: in evaluation they are clipped to [-1, 1].
+
+    Args:
+        image_size: Height and width, a power of two from 16 to 256.
+        channels: Image channels, >= 1.
+        latent_dim: Length of the latent vector.
+        base_channels: Feature maps of every layer, n in the paper.
+    """
+
+    def __init__(self, *, image_size: int, channels: int, latent_dim: int = 64, base_channels: int = 128) -> None:
+        super().__init__()
+        check_image_size(image_size, *SIZES)
+        check_positive(channels=channels, latent_dim=latent_dim, base_channels=base_channels)
+        self.latent_dim, n = latent_dim, base_channels
+        self.dense = nn.Linear(latent_dim, n * 64)
+        layers: list[nn.Module] = []
+        for level in range(image_size.bit_length() - 3):  # 8, 16, ..., image_size
+            layers += [nn.Upsample(scale_factor=2)] if level else []
+            layers += [*_conv_elu(n, n), *_conv_elu(n, n)]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(n, channels, 3, padding=1))
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """(N, latent_dim) -> (N, channels, image_size, image_size)."""
+        images: Tensor = self.layers(self.dense(latents).unflatten(1, (-1, 8, 8)))
+        return images if self.training else images.clamp(-1, 1)
+
+
+class Autoencoder(nn.Module):
+    """Images (N, channels, image_size, image_size) to their reconstructions of the same shape.
+
+    The encoder has two 3x3 convolutions with ELU per resolution, n, 2n, 3n, ... maps, and halves the map by a
+    convolution of stride 2, down to 8x8 and a dense layer; the decoder is built like the generator.
+
+    Args:
+        image_size: Height and width, a power of two from 16 to 256.
+        channels: Image channels, >= 1.
+        latent_dim: Length of the code.
+        base_channels: n in the paper.
+    """
+
+    def __init__(self, *, image_size: int, channels: int, latent_dim: int = 64, base_channels: int = 128) -> None:
+        super().__init__()
+        check_image_size(image_size, *SIZES)
+        check_positive(channels=channels, latent_dim=latent_dim, base_channels=base_channels)
+        n, levels = base_channels, image_size.bit_length() - 3
+        layers: list[nn.Module] = [*_conv_elu(channels, n)]
+        for level in range(1, levels + 1):
+            layers += [*_conv_elu(level * n, level * n), *_conv_elu(level * n, level * n)]
+            layers += _conv_elu(level * n, (level + 1) * n, stride=2) if level < levels else []
+        self.encoder = nn.Sequential(*layers, nn.Flatten(), nn.Linear(levels * n * 64, latent_dim))
+        self.decoder = Generator(
+            image_size=image_size, channels=channels, latent_dim=latent_dim, base_channels=base_channels
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, channels, image_size, image_size) -> the same shape."""
+        return torch.as_tensor(self.decoder(self.encoder(images)))
+
+
+def _conv_elu(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
+    return [nn.Conv2d(inputs, outputs, 3, stride, 1), nn.ELU(inplace=True)]

@@ -1,0 +1,143 @@
+"""Dense networks for small images and for points, after Goodfellow et al. 2014, arXiv:1406.2661."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from lightning_gans.networks.layers import Minibatch, check_positive, minibatch_layer, normalisation, normalised
+
+
+class Generator(nn.Module):
+    """Latents (N, latent_dim) to images (N, channels, image_size, image_size) in [-1, 1], or to points (N, channels).
+
+    Dense layers with ReLU; tanh at the end for images, nothing for points.
+
+    Args:
+        image_size: Height and width; ``None``: points.
+        channels: Image channels, or coordinates of a point.
+        latent_dim: Length of the latent vector.
+        hidden: Widths of the hidden layers.
+        norm: ``batch``, ``layer`` or ``None`` as in the paper.
+        init: ``uniform``: weights U(-0.05, 0.05) as in the authors' released code; ``he``: He-normal.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: int | None,
+        channels: int,
+        latent_dim: int = 100,
+        hidden: Sequence[int] = (1200, 1200),
+        norm: Literal["batch", "layer"] | None = None,
+        init: Literal["uniform", "he"] = "uniform",
+    ) -> None:
+        super().__init__()
+        self.shape = _shape(image_size, channels)
+        check_positive(latent_dim=latent_dim)
+        self.latent_dim = latent_dim
+        layers: list[nn.Module] = []
+        for inputs, outputs in zip([latent_dim, *hidden], _checked(hidden), strict=False):
+            layers += [*normalised(_dense(inputs, outputs, init, 0.05), norm), nn.ReLU(inplace=True)]
+        layers.append(_dense([latent_dim, *hidden][-1], math.prod(self.shape), init, 0.05))
+        self.layers = nn.Sequential(*layers, *([nn.Tanh()] if image_size else []))
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """(N, latent_dim) -> (N, channels, image_size, image_size) or (N, channels)."""
+        made: Tensor = self.layers(latents)
+        return made.view(-1, *self.shape)
+
+
+class Discriminator(nn.Module):
+    """Images (N, channels, image_size, image_size), or points (N, channels), to raw logits (N,).
+
+    Dense layers of maxout units (Goodfellow et al. 2013, arXiv:1302.4389), or of LeakyReLU(0.2), with dropout. Images
+    are moved from [-1, 1] to the paper's [0, 1] first, which its learning rate and initial weights are made for.
+
+    Args:
+        image_size: Height and width; ``None``: points.
+        channels: Image channels, or coordinates of a point.
+        hidden: Widths of the hidden layers.
+        maxout: Pieces that a unit is the largest of; 1: LeakyReLU units.
+        dropout: Chance of a hidden unit to be left out.
+        input_dropout: Chance of an input value to be left out.
+        norm: ``batch``, ``layer``, ``spectral`` (on every layer) or ``None`` as in the paper.
+        minibatch: What compares the samples of a batch before the last layer: ``stddev``, ``discrimination`` or
+            ``None``.
+        init: ``uniform``: weights U(-0.005, 0.005) as in the authors' released code; ``he``: He-normal.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: int | None,
+        channels: int,
+        hidden: Sequence[int] = (240, 240),
+        maxout: int = 5,
+        dropout: float = 0.5,
+        input_dropout: float = 0.2,
+        norm: Literal["batch", "layer", "spectral"] | None = None,
+        minibatch: Minibatch | None = None,
+        init: Literal["uniform", "he"] = "uniform",
+    ) -> None:
+        super().__init__()
+        check_positive(maxout=maxout)
+        for name, value in {"dropout": dropout, "input_dropout": input_dropout}.items():
+            if not 0 <= value < 1:
+                raise ValueError(f"{name}={value}: must be from 0 to below 1")
+        inner = "spectral" if norm == "spectral" else None
+        self.is_image = image_size is not None
+        inputs = math.prod(_shape(image_size, channels))
+        layers: list[nn.Module] = [nn.Dropout(input_dropout)] if input_dropout else []
+        for index, width in enumerate(_checked(hidden)):
+            layers += normalised(_dense(inputs, width * maxout, init, 0.005), inner)
+            layers.append(Maxout(maxout) if maxout > 1 else nn.LeakyReLU(0.2, inplace=True))
+            made = normalisation(norm, width, flat=True) if index else None
+            layers += [*([made] if made else []), *([nn.Dropout(dropout)] if dropout else [])]
+            inputs = width
+        compare, extra = minibatch_layer(minibatch, (inputs,))
+        last = normalised(_dense(inputs + extra, 1, init, 0.005), inner)
+        self.layers = nn.Sequential(*layers, *compare, *last)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """(N, ...) -> (N,)."""
+        flat = samples.flatten(1)
+        return torch.flatten(self.layers((flat + 1) / 2 if self.is_image else flat))
+
+
+class Maxout(nn.Module):
+    """The largest of every ``pieces`` neighbouring features: (N, units * pieces) -> (N, units)."""
+
+    def __init__(self, pieces: int) -> None:
+        super().__init__()
+        self.pieces = pieces
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, units * pieces) -> (N, units)."""
+        return features.view(len(features), -1, self.pieces).amax(2)
+
+
+def _shape(image_size: int | None, channels: int) -> tuple[int, ...]:
+    check_positive(channels=channels, **({} if image_size is None else {"image_size": image_size}))
+    return (channels,) if image_size is None else (channels, image_size, image_size)
+
+
+def _checked(hidden: Sequence[int]) -> Sequence[int]:
+    for width in hidden:
+        if width < 1:
+            raise ValueError(f"hidden={list(hidden)}: widths must be >= 1")
+    return hidden
+
+
+def _dense(inputs: int, outputs: int, init: str, reach: float) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs)
+    if init == "he":
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    else:
+        nn.init.uniform_(layer.weight, -reach, reach)
+    nn.init.zeros_(layer.bias)
+    return layer

@@ -1,0 +1,189 @@
+"""Residual networks as WGAN-GP (arXiv:1704.00028) and SNGAN (arXiv:1802.05957) use them, at any power-of-two size."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from lightning_gans.networks.layers import (
+    Minibatch,
+    check_image_size,
+    check_positive,
+    minibatch_layer,
+    normalisation,
+    widths,
+)
+
+SIZES = (8, 256)
+Init = Literal["glorot", "he"]
+
+
+class Generator(nn.Module):
+    """Latents (N, latent_dim) to images (N, channels, image_size, image_size) in [-1, 1].
+
+    A dense layer to 4x4, residual blocks with nearest upsampling up to the image size, then norm, ReLU, a convolution
+    and tanh. At 32x32 with the default widths it is both papers' CIFAR-10 generator with SNGAN's 256 maps; WGAN-GP has
+    128.
+
+    Args:
+        image_size: Height and width, a power of two from 8 to 256.
+        channels: Image channels, >= 1.
+        latent_dim: Length of the latent vector.
+        base_channels: Feature maps of the last block; they double at every halving of the map.
+        max_channels: Most feature maps of a block.
+        norm: ``batch`` as in the papers, or ``None``.
+        init: ``glorot`` (SNGAN) or ``he`` (WGAN-GP), uniform.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        channels: int,
+        latent_dim: int = 128,
+        base_channels: int = 256,
+        max_channels: int = 256,
+        norm: Literal["batch"] | None = "batch",
+        init: Init = "glorot",
+    ) -> None:
+        super().__init__()
+        check_image_size(image_size, *SIZES)
+        check_positive(channels=channels, latent_dim=latent_dim, base_channels=base_channels, max_channels=max_channels)
+        self.latent_dim = latent_dim
+        maps = widths(image_size, base_channels, max_channels)[::-1]
+        self.dense = nn.Linear(latent_dim, maps[0] * 16)
+        pairs = zip([maps[0], *maps], maps, strict=False)
+        blocks = [Block(inputs, outputs, norm=norm, resize="up") for inputs, outputs in pairs]
+        self.blocks = nn.Sequential(*blocks)
+        normed = normalisation(norm, maps[-1])
+        last = nn.Conv2d(maps[-1], channels, 3, padding=1)
+        self.last = nn.Sequential(*([normed] if normed else []), nn.ReLU(), last, nn.Tanh())
+        initialise(self, init)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """(N, latent_dim) -> (N, channels, image_size, image_size)."""
+        features = self.dense(latents).unflatten(1, (-1, 4, 4))  # (N, C, 4, 4)
+        images: Tensor = self.last(self.blocks(features))
+        return images
+
+
+class Discriminator(nn.Module):
+    """Images (N, channels, image_size, image_size) to raw logits (N,).
+
+    Residual blocks with average pooling down to 8x8 (4x4 for 8x8 images), two more of the same size, ReLU, pooling
+    over space and a dense layer. At 32x32 with the default widths it is both papers' CIFAR-10 network.
+
+    Args:
+        image_size: Height and width, a power of two from 8 to 256.
+        channels: Image channels, >= 1.
+        base_channels: Feature maps of the first block; they double at every halving of the map.
+        max_channels: Most feature maps of a block.
+        norm: ``spectral`` on every layer (SNGAN), ``layer``, or ``None`` (WGAN-GP).
+        pooling: Over space at the end: ``sum`` (SNGAN) or ``mean`` (WGAN-GP).
+        minibatch: What compares the samples of a batch before pooling: ``stddev``, ``discrimination`` or ``None``.
+        init: ``glorot`` (SNGAN) or ``he`` (WGAN-GP), uniform.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        channels: int,
+        base_channels: int = 128,
+        max_channels: int = 128,
+        norm: Literal["spectral", "layer"] | None = "spectral",
+        pooling: Literal["sum", "mean"] = "sum",
+        minibatch: Minibatch | None = None,
+        init: Init = "glorot",
+    ) -> None:
+        super().__init__()
+        check_image_size(image_size, *SIZES)
+        check_positive(channels=channels, base_channels=base_channels, max_channels=max_channels)
+        self.pooling = pooling
+        downs = max(1, image_size.bit_length() - 4)  # 32 -> 8: two
+        maps = [min(base_channels << level, max_channels) for level in range(downs)]
+        pairs = list(zip([channels, *maps], maps, strict=False))
+        first = Block(channels, maps[0], norm=None, resize="down", first=True)
+        downward = [Block(inputs, outputs, norm=norm, resize="down") for inputs, outputs in pairs[1:]]
+        plain = [Block(maps[-1], maps[-1], norm=norm) for _ in range(2)]
+        compare, extra = minibatch_layer(minibatch, (maps[-1], image_size >> downs, image_size >> downs))
+        self.blocks = nn.Sequential(first, *downward, *plain, nn.ReLU(), *compare)
+        self.dense = nn.Linear(maps[-1] + extra, 1)
+        initialise(self, init)
+        if norm == "spectral":
+            for layer in [layer for layer in self.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]:
+                spectral_norm(layer)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, channels, image_size, image_size) -> (N,)."""
+        features = self.blocks(images)  # (N, C, 8, 8)
+        pooled = features.sum((2, 3)) if self.pooling == "sum" else features.mean((2, 3))
+        return torch.flatten(self.dense(pooled))
+
+
+class Block(nn.Module):
+    """norm, ReLU, 3x3, norm, ReLU, 3x3 beside a shortcut, with up- or downsampling by two.
+
+    Args:
+        inputs: Channels in.
+        outputs: Channels out.
+        norm: See ``normalisation``; spectral norm is put on by the network.
+        resize: ``up`` (nearest), ``down`` (average) or ``None``.
+        first: A critic's first block: no norm and ReLU before the first convolution, the shortcut pools first.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        norm: str | None,
+        resize: Literal["up", "down"] | None = None,
+        first: bool = False,
+    ) -> None:
+        super().__init__()
+        self.resize, self.first = resize, first
+        self.norm_1 = None if first else normalisation(norm, inputs)
+        self.norm_2 = None if first else normalisation(norm, outputs)
+        self.conv_1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.conv_2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        learned = inputs != outputs or resize is not None
+        self.shortcut = nn.Conv2d(inputs, outputs, 1) if learned else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C', H', W')."""
+        h = x if self.first else F.relu(x if self.norm_1 is None else self.norm_1(x))
+        h = self.conv_1(_up(h) if self.resize == "up" else h)
+        h = self.conv_2(F.relu(h if self.norm_2 is None else self.norm_2(h)))
+        if self.resize == "down":
+            h = F.avg_pool2d(h, 2)
+        # A 1x1 convolution commutes with both resizes: it is done at the smaller size.
+        if self.resize == "down":
+            x = F.avg_pool2d(x, 2)
+        if self.shortcut is not None:
+            x = self.shortcut(x)
+        return h + (_up(x) if self.resize == "up" else x)
+
+
+def _up(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="nearest")
+
+
+def initialise(network: nn.Module, init: Init) -> None:
+    """Uniform weights by Glorot's or He's rule, 3x3 convolutions of blocks with ReLU's gain, biases 0."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            residual = isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3)
+            gain = math.sqrt(2) if residual else 1.0
+            if init == "glorot":
+                nn.init.xavier_uniform_(module.weight, gain)
+            else:
+                fan_in = nn.init._calculate_correct_fan(module.weight, "fan_in")
+                nn.init.uniform_(module.weight, -gain * math.sqrt(3 / fan_in), gain * math.sqrt(3 / fan_in))
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -1,0 +1,128 @@
+"""Learning-rate schedules as closed forms of the number of generator updates, which never turn back."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+
+class Schedule(LRScheduler):
+    """A learning rate of base rate x ``factor(updates)``, never below ``floor``.
+
+    Args:
+        optimizer: Whose rate to set.
+        floor: Smallest rate.
+    """
+
+    def __init__(self, optimizer: Optimizer, *, floor: float = 0.0) -> None:
+        if floor < 0:
+            raise ValueError(f"floor={floor}: must be >= 0")
+        self.floor = floor
+        super().__init__(optimizer)
+
+    def factor(self, updates: int) -> float:
+        """What the base rate is multiplied by after so many generator updates."""
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where it stands; what it does is the config's to say."""
+        return {key: self.__dict__[key] for key in ("base_lrs", "last_epoch", "_step_count", "_last_lr")}
+
+    def get_lr(self) -> list[Any]:
+        """The rate of every parameter group."""
+        return [max(base * self.factor(self.last_epoch), self.floor) for base in self.base_lrs]
+
+
+class LinearDecay(Schedule):
+    """Constant for ``constant`` updates, then linear to 0 over ``updates``, then 0.
+
+    Args:
+        optimizer: Whose rate to set.
+        updates: Generator updates of the descent.
+        constant: Generator updates before it.
+        floor: Smallest rate.
+    """
+
+    def __init__(self, optimizer: Optimizer, *, updates: int, constant: int = 0, floor: float = 0.0) -> None:
+        _check(updates=updates)
+        self.updates, self.constant = updates, constant
+        super().__init__(optimizer, floor=floor)
+
+    def factor(self, updates: int) -> float:
+        """1 - (t - constant) / updates, from 1 to 0."""
+        return min(1.0, max(0.0, 1 - (updates - self.constant) / self.updates))
+
+
+class CosineDecay(Schedule):
+    """Half a cosine from the base rate to ``final`` times it over ``updates``, then constant.
+
+    Args:
+        optimizer: Whose rate to set.
+        updates: Generator updates of the descent.
+        final: Last rate as a fraction of the first.
+        floor: Smallest rate.
+    """
+
+    def __init__(self, optimizer: Optimizer, *, updates: int, final: float = 0.0, floor: float = 0.0) -> None:
+        _check(updates=updates)
+        self.updates, self.final = updates, final
+        super().__init__(optimizer, floor=floor)
+
+    def factor(self, updates: int) -> float:
+        """Final + (1 - final) (1 + cos(pi t / updates)) / 2."""
+        done = min(1.0, updates / self.updates)
+        return self.final + (1 - self.final) * (1 + math.cos(math.pi * done)) / 2
+
+
+class ExponentialDecay(Schedule):
+    """Multiplied by ``gamma`` every ``every`` updates.
+
+    Args:
+        optimizer: Whose rate to set.
+        gamma: Factor, above 0 to 1.
+        every: Generator updates between two multiplications; 1: a smooth decay.
+        floor: Smallest rate.
+        momentum: Last momentum of SGD, reached linearly over ``momentum_updates``; ``None``: it stays.
+        momentum_updates: Generator updates until then.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        *,
+        gamma: float,
+        every: int = 1,
+        floor: float = 0.0,
+        momentum: float | None = None,
+        momentum_updates: int = 1,
+    ) -> None:
+        _check(every=every, momentum_updates=momentum_updates)
+        if not 0 < gamma <= 1:
+            raise ValueError(f"gamma={gamma}: must be above 0, to 1")
+        if momentum is not None and "momentum" not in optimizer.defaults:
+            raise ValueError(f"momentum={momentum}: {type(optimizer).__name__} has none; set it to null")
+        self.gamma, self.every = gamma, every
+        self.momentum, self.momentum_updates = momentum, momentum_updates
+        super().__init__(optimizer, floor=floor)
+
+    def factor(self, updates: int) -> float:
+        """gamma^floor(t / every)."""
+        return float(self.gamma ** (updates // self.every))
+
+    def get_lr(self) -> list[Any]:
+        """The rate of every parameter group; sets the momentum beside it."""
+        if self.momentum is not None:
+            first = self.optimizer.defaults["momentum"]
+            done = min(1.0, self.last_epoch / self.momentum_updates)
+            for group in self.optimizer.param_groups:
+                group["momentum"] = first + (self.momentum - first) * done
+        return super().get_lr()
+
+
+def _check(**values: int) -> None:
+    for key, value in values.items():
+        if value < 1:
+            raise ValueError(f"{key}={value}: must be >= 1")

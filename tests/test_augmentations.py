@@ -1,0 +1,195 @@
+"""Augmentations against what they promise, as functions of the numbers they draw."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from conftest import newest, refusal, run, tiny
+from lightning_gans.augmentations import AdaptiveAugment, DiffAugment, InstanceNoise
+
+
+class Fixed:
+    """Draws that the test decides."""
+
+    images_seen = 0
+
+    def __init__(self, uniform=0.5, normal=0.0):
+        self.u, self.n = uniform, normal
+
+    def uniform(self, n, *shape):
+        return torch.as_tensor(self.u).expand(n, *shape).clone()
+
+    def normal(self, n, *shape):
+        return torch.as_tensor(self.n).expand(n, *shape).clone()
+
+
+class Random(Fixed):
+    def uniform(self, n, *shape):
+        return torch.rand(n, *shape)
+
+    def normal(self, n, *shape):
+        return torch.randn(n, *shape)
+
+
+def test_instance_noise_decays_linearly_to_nothing():
+    noise = InstanceNoise(sigma=0.2, decay_kimg=10)
+    assert [noise.sigma_at(k * 1000) for k in (0, 5, 10, 20)] == pytest.approx([0.2, 0.1, 0, 0])
+    assert InstanceNoise(sigma=0.2, decay_kimg=None).sigma_at(10**9) == 0.2
+    draws = Fixed(normal=1.0)
+    draws.images_seen = 5000
+    torch.testing.assert_close(noise(torch.zeros(2, 3), draws), torch.full((2, 3), 0.1))
+
+
+def test_colour():
+    images = torch.rand(4, 3, 8, 8) * 2 - 1
+    color = DiffAugment(["color"])
+    torch.testing.assert_close(color(images, Fixed(0.5)), images)  # +0, times 1, times 1
+    grey = color(images, Fixed(torch.tensor([0.5, 0.0, 0.5]).view(3, 1, 1, 1)))
+    torch.testing.assert_close(grey, images.mean(1, keepdim=True).expand_as(images))
+    brighter = color(images, Fixed(torch.tensor([1.0, 0.5, 0.5]).view(3, 1, 1, 1)))
+    torch.testing.assert_close(brighter, images + 0.5)
+    contrast = color(images, Fixed(torch.tensor([0.5, 0.5, 1.0]).view(3, 1, 1, 1)))
+    mean = images.mean((1, 2, 3), keepdim=True)
+    torch.testing.assert_close(contrast, mean + 1.5 * (images - mean))
+
+
+@pytest.mark.parametrize(("u", "shift"), [(0.0, -2), (0.5, 0), (0.999, 2)])
+def test_translation_fills_with_zero(u, shift):
+    images = torch.rand(2, 1, 16, 16) + 1
+    moved = DiffAugment(["translation"])(images, Fixed(u))
+    expected = torch.zeros_like(images)
+    rows = slice(max(0, shift), 16 + min(0, shift)), slice(max(0, -shift), 16 - max(0, shift))
+    expected[:, :, rows[1], rows[1]] = images[:, :, rows[0], rows[0]]
+    torch.testing.assert_close(moved, expected)
+
+
+def test_cutout_takes_a_square_of_half_the_side():
+    images = torch.ones(200, 2, 8, 8)
+    cut = DiffAugment(["cutout"])(images, Random())
+    missing = (cut == 0).all(1).flatten(1).sum(1)
+    assert missing.max() == 16  # 4 x 4 where it lies wholly inside
+    assert missing.min() >= 4  # at a corner a quarter of it
+    middle = DiffAugment(["cutout"])(images[:1], Fixed(0.5))
+    assert (middle == 0)[0, 0].nonzero().min(0).values.tolist() == [2, 2]
+
+
+def test_every_sample_has_its_own_and_gradients_pass():
+    images = torch.rand(16, 3, 8, 8, requires_grad=True)
+    for augment in (DiffAugment(), AdaptiveAugment(p=1.0), InstanceNoise()):
+        out = augment(images, Random())
+        assert out.shape == images.shape
+        assert not torch.equal(out[0], out[1])
+        (gradient,) = torch.autograd.grad(out.square().sum(), images)
+        assert (gradient.flatten(1).abs().sum(1) > 0).all()
+
+
+def test_adaptive_does_nothing_at_p_zero():
+    images = torch.rand(4, 3, 16, 16) * 2 - 1
+    torch.testing.assert_close(AdaptiveAugment(p=0.0)(images, Random()), images, rtol=0, atol=1e-5)
+
+
+def test_adaptive_does_about_p_of_everything():
+    torch.manual_seed(0)
+    images = torch.rand(1, 3, 16, 16).expand(2000, -1, -1, -1) * 2 - 1
+    augment = AdaptiveAugment(p=0.1)
+    changed = (augment(images, Random()) - images).abs().flatten(1).amax(1) > 1e-4
+    # mirror and quarter turns do nothing in half and a quarter of the draws, the luma flip in half
+    doing = [0.05, 0.075, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.05, 0.1, 0.1]
+    assert changed.float().mean().item() == pytest.approx(1 - math.prod(1 - p for p in doing), abs=0.05)
+
+
+def test_adaptive_mirrors_and_turns_exactly():
+    images = torch.rand(1, 1, 8, 8)
+
+    class Gates(Fixed):
+        def uniform(self, n, *shape):
+            numbers = torch.ones(n, *shape)  # every gate closed
+            if shape[0] == 14:
+                numbers[:, self.gate] = 0.0
+                numbers[:, self.gate + 1] = self.value
+            return numbers
+
+    augment, draws = AdaptiveAugment(p=0.5), Gates()
+    draws.gate, draws.value = 0, 0.2
+    torch.testing.assert_close(augment(images, draws), images.flip(-1))
+    draws.gate, draws.value = 2, 0.3  # a quarter turn
+    turned = augment(images, draws)
+    assert any(torch.allclose(turned, images.rot90(k, (2, 3)), atol=1e-5) for k in (1, 3))
+
+
+@pytest.mark.parametrize(("logit", "direction"), [(1.0, 1), (-1.0, -1)])
+def test_p_follows_the_signs_of_the_real_logits(logit, direction):
+    augment = AdaptiveAugment(target=0.6, interval=4, kimg=0.5, p=0.5)
+    for iteration in range(1, 9):
+        augment.observe(torch.full((16,), logit))
+        augment.adapt(iteration, 16)
+        moves = iteration // 4
+        assert augment.p.item() == pytest.approx(0.5 + direction * moves * 64 / 500)
+    for iteration in range(9, 100):
+        augment.observe(torch.full((16,), logit))
+        augment.adapt(iteration, 16)
+    assert augment.p.item() == (1.0 if direction > 0 else 0.0)
+
+
+def test_p_is_state(tmp_path):
+    """It moves in training, stands in the checkpoint and goes on when resumed."""
+    options = ["model/augment=adaptive", "model.augment.kimg=0.1", "model.augment.p=0.5", "model.augment.target=1"]
+    run(tmp_path / "whole", *options, "trainer.max_steps=8")
+    run(tmp_path / "part", *options, "trainer.max_steps=5")
+    made = run(tmp_path / "part", *options, "trainer.max_steps=8", resume=str(tmp_path / "part"))
+    states = [newest(tmp_path / name)["state_dict"] for name in ("whole", "part")]
+    assert states[0]["augment.p"] != 0.5
+    assert made.trainer.logged_metrics["train/augment_p"] == states[0]["augment.p"]
+    for name, value in states[0].items():
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(value, states[1][name]), name
+
+
+@pytest.mark.parametrize("choice", ["instance_noise", "diffaugment", "adaptive"])
+def test_both_players_see_augmented_samples(tmp_path, choice):
+    made = run(tmp_path, f"model/augment={choice}", "trainer.max_steps=1")
+    seen = []
+
+    class Watching(nn.Module):
+        def forward(self, images):
+            seen.append(images)
+            return images.flatten(1).sum(1)
+
+    class Mark(nn.Module):
+        def forward(self, images, draws):
+            return images + 100
+
+        def observe(self, logits):
+            """Nothing to see."""
+
+    model = made.model
+    model.augment = type(
+        "Mark", (nn.Module,), {"forward": lambda self, x, draws: x + 100, "observe": lambda *_: None}
+    )()
+    model.discriminator, model.reuse_fakes = Watching(), False
+    batch = {"image": torch.zeros(8, 1, 16, 16)}
+    model.discriminator_loss(batch)
+    model.generator_loss(batch)
+    assert len(seen) == 3
+    assert all(images.min() >= 99 for images in seen)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["model/augment=diffaugment", "model.augment.policy=[]"], "model.augment.policy=[]: choose among"),
+        (["model/augment=diffaugment", "model.augment.policy=[colour]"], "model.augment.policy"),
+        (["model/augment=instance_noise", "model.augment.sigma=0"], "model.augment.sigma=0"),
+        (["model/augment=adaptive", "model.augment.p=2"], "model.augment.p=2"),
+    ],
+)
+def test_values_out_of_range(tmp_path, options, message):
+    assert message in refusal(tmp_path, *tiny(), *options)
+
+
+def test_images_only():
+    with pytest.raises(ValueError, match=r"model\.augment=DiffAugment: needs images"):
+        DiffAugment().check((2,))
+    InstanceNoise().check((2,))

@@ -1,0 +1,71 @@
+"""Learning-rate schedules as closed forms."""
+
+import math
+
+import pytest
+import torch
+
+from lightning_gans.schedules import CosineDecay, ExponentialDecay, LinearDecay
+
+
+def rates(make, steps, lr=1.0, **options):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr, momentum=0.5)
+    schedule = make(optimizer, **options)
+    found = []
+    for _ in range(steps):
+        found.append((optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["momentum"]))
+        optimizer.step()
+        schedule.step()
+    return found
+
+
+def test_linear():
+    found = [rate for rate, _ in rates(LinearDecay, 9, updates=4, constant=2)]
+    assert found == pytest.approx([1, 1, 1, 0.75, 0.5, 0.25, 0, 0, 0])
+
+
+def test_cosine_stays_at_its_end():
+    found = [rate for rate, _ in rates(CosineDecay, 8, updates=4, final=0.25)]
+    expected = [0.25 + 0.75 * (1 + math.cos(math.pi * min(t, 4) / 4)) / 2 for t in range(8)]
+    assert found == pytest.approx(expected)
+    assert found[-1] == 0.25
+
+
+def test_halving_with_a_floor_and_rising_momentum():
+    found = rates(ExponentialDecay, 7, gamma=0.5, every=2, floor=0.2, momentum=0.7, momentum_updates=4)
+    assert [rate for rate, _ in found] == pytest.approx([1, 1, 0.5, 0.5, 0.25, 0.25, 0.2])
+    assert [momentum for _, momentum in found] == pytest.approx([0.5, 0.55, 0.6, 0.65, 0.7, 0.7, 0.7])
+
+
+def test_state_is_where_it_stands_and_not_what_it_does():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    first = LinearDecay(optimizer, updates=10)
+    for _ in range(5):
+        optimizer.step()
+        first.step()
+    again = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    second = LinearDecay(again, updates=20)
+    second.load_state_dict(first.state_dict())
+    again.step()
+    second.step()
+    assert again.param_groups[0]["lr"] == pytest.approx(1 - 6 / 20)
+    assert set(map(type, first.state_dict().values())) <= {int, list}
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "message"),
+    [
+        (LinearDecay, {"updates": 0}, "updates=0"),
+        (CosineDecay, {"updates": 5, "floor": -1}, "floor=-1"),
+        (ExponentialDecay, {"gamma": 1.5}, r"gamma=1\.5"),
+    ],
+)
+def test_out_of_range(make, options, message):
+    with pytest.raises(ValueError, match=message):
+        rates(make, 1, **options)
+
+
+def test_no_momentum_to_raise():
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
+    with pytest.raises(ValueError, match=r"momentum=0\.7: Adam has none"):
+        ExponentialDecay(optimizer, gamma=0.9, momentum=0.7)
