@@ -53,7 +53,8 @@ def speed(size: int, channels: int, steps: int, *options: str) -> float:
     )
     with tempfile.TemporaryDirectory() as folder:
         run = build(cfg, folder)
-        run.data._train = TensorImages(torch.randint(0, 256, (2000, channels, size, size), dtype=torch.uint8))
+        images = torch.randint(0, 256, (2000, channels, size, size), dtype=torch.uint8)
+        run.data._parts = TensorImages(images), None
         clock = Clock(warmup)
         run.trainer.callbacks.append(clock)
         run.fit()

@@ -18,7 +18,7 @@ from lightning.pytorch import Callback, LightningDataModule, Trainer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from omegaconf import OmegaConf
-from torch import nn
+from torch import Tensor, nn
 
 from lightning_gans.losses import Objective
 from lightning_gans.models.base import GenerativeModule
@@ -103,12 +103,15 @@ def rebuild(content: dict[str, Any], *, trust: Sequence[str] = ()) -> Generative
     return module.eval()
 
 
-def real_data(content: dict[str, Any], *, root: str | None = None, trust: Sequence[str] = ()) -> Any:
+def real_data(
+    content: dict[str, Any], *, root: str | None = None, held_out: bool = False, trust: Sequence[str] = ()
+) -> Any:
     """The image set that a checkpoint was trained on.
 
     Args:
         content: Of the checkpoint.
         root: Where the images lie, if not where they lay in training.
+        held_out: Take the images that training never saw in the place of those that it saw.
         trust: Packages of your own that the checkpoint may name.
 
     Raises:
@@ -119,7 +122,8 @@ def real_data(content: dict[str, Any], *, root: str | None = None, trust: Sequen
         if "root" not in node:
             raise ValueError(f"data.root={root}: {node['_target_']} reads no folder")
         node["root"] = root
-    return instantiate(node, trust=trust)
+    data = instantiate(node, trust=trust)
+    return data.held_out() if held_out else data
 
 
 def extractor_of(content: dict[str, Any], data: Any, *, trust: Sequence[str] = ()) -> Any:
@@ -132,6 +136,15 @@ def extractor_of(content: dict[str, Any], data: Any, *, trust: Sequence[str] = (
     if not trained_with and data.extractor is None:
         raise ValueError(f"extractor: missing; {type(data).__name__} names none of its own")
     return instantiate(trained_with, trust=trust) if trained_with else data.extractor
+
+
+def points_of(module: GenerativeModule, *, trust: Sequence[str] = ()) -> Tensor | None:
+    """Up to a thousand real points (N, 2) of the toy set that a loaded module was trained on; ``None`` of images."""
+    node = (module.config or {}).get("resolved", {}).get("data", {})
+    if "image_size" not in node or node["image_size"] is not None:
+        return None
+    points = instantiate(node, trust=trust).train_images
+    return points.fetch(torch.arange(min(1000, len(points))))["image"]  # type: ignore[no-any-return]
 
 
 def instantiate(node: dict[str, Any], *, trust: Sequence[str] = ()) -> Any:

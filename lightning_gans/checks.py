@@ -45,6 +45,10 @@ def check_keys(cfg: DictConfig, schema: type = TrainSchema) -> None:
 
     Our own classes are read as text: what their signatures do not name is unknown.
 
+    Args:
+        cfg: A composed config.
+        schema: Of its root.
+
     Raises:
         ValueError: An unknown or replaced key, or a value that is missing, by name.
     """

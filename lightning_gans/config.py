@@ -22,7 +22,7 @@ CONF_DIR = next(path for path in (_PACKAGE / "conf", _PACKAGE.parent / "conf") i
 # Values that people type as paths; quoted before Hydra's grammar reads them.
 PATH_KEYS = (
     *("resume", "checkpoint", "out", "input", "root", "reference", "candidate", "run", "cache", "hydra.run.dir"),
-    *("data.root", "extractor.weights", "extractor.base.weights", "callbacks.evaluation.cache"),
+    *("data.root", "data.within", "extractor.weights", "extractor.base.weights", "callbacks.evaluation.cache"),
 )
 LIST_KEYS = ("run",)  # of these, those that take a list too
 
@@ -63,6 +63,7 @@ class RealSet:
     """What a command may say of the real images of a checkpoint."""
 
     root: Optional[str] = None  # noqa: UP045
+    held_out: bool = False
 
 
 @dataclass
@@ -137,6 +138,16 @@ class ReportSchema:
     axis: str = "updates"
 
 
+@dataclass
+class DataCheckSchema:
+    """Root of ``conf/data_check.yaml``."""
+
+    data: Any = MISSING
+    out: Optional[str] = None  # noqa: UP045
+    examples: int = 3
+    seed: int = 0
+
+
 def register() -> None:
     """Tell Hydra the root schemas."""
     store = ConfigStore.instance()
@@ -146,6 +157,7 @@ def register() -> None:
     store.store("train_extractor_schema", TrainExtractorSchema)
     store.store("interpolate_schema", InterpolateSchema)
     store.store("report_schema", ReportSchema)
+    store.store("data_check_schema", DataCheckSchema)
 
 
 register()

@@ -77,12 +77,12 @@ def _checkpoint(cfg: DictConfig, device: Any) -> tuple[Any, Any, Any, Any]:
     path = checkpoint.find(cfg.checkpoint)
     content = checkpoint.read(path)
     module = checkpoint.rebuild(content, trust=cfg.trust).to(device)
-    data = checkpoint.real_data(content, root=cfg.data.root, trust=cfg.trust)
-    if data.kind == "points":
-        raise ValueError(f"checkpoint={cfg.checkpoint}: was trained on points; all scores here compare images")
+    data = checkpoint.real_data(content, **cfg.data, trust=cfg.trust)
     make = hydra.utils.instantiate(cfg.extractor)
     if make is None and needs_extractor(list(cfg.metrics)):
         make = checkpoint.extractor_of(content, data, trust=cfg.trust)
+    if cfg.reference and cfg.data.held_out:
+        raise ValueError(f"reference={cfg.reference}: not with data.held_out=true; say one of the two")
     if cfg.reference:
         data = folder(cfg.reference, "reference", image_size=data.image_size, channels=data.channels)
     return module, data, make, path

@@ -14,7 +14,9 @@ from tqdm import tqdm
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Images in [-1, 1], (..., C, H, W), to uint8, rounded to nearest."""
+    """Images in [-1, 1], (..., C, H, W), to uint8, rounded to nearest; points (N, D) stay as they are."""
+    if images.ndim == 2:
+        return images.float()
     return images.float().add(1).mul(127.5).round_().clamp_(0, 255).to(torch.uint8)
 
 
@@ -38,6 +40,33 @@ def grid(images: Tensor, *, columns: int | None = None, gap: int = 2) -> Tensor:
         top, left = gap + (i // columns) * (height + gap), gap + (i % columns) * (width + gap)
         sheet[:, top : top + height, left : left + width] = image
     return sheet
+
+
+def scatter(points: Tensor, behind: Tensor | None = None, *, size: int = 512, reach: float = 1.25) -> Tensor:
+    """Draw points of the plane.
+
+    Args:
+        points: (N, 2), in blue.
+        behind: (M, 2), in grey below them.
+        size: Height and width of the picture.
+        reach: The picture shows [-reach, reach] in both directions, upwards as usual.
+
+    Returns:
+        (3, size, size) uint8.
+    """
+    sheet = np.full((size, size, 3), 255, np.uint8)
+    for given, colour in ((behind, (200, 200, 200)), (points, (30, 80, 200))):
+        if given is not None:
+            at = np.rint((given.cpu().numpy() / reach + 1) / 2 * (size - 1))
+            at = at[np.isfinite(at).all(1) & (at >= 1).all(1) & (at < size - 1).all(1)].astype(int)
+            for right, down in np.ndindex(3, 3):
+                sheet[size - 2 - at[:, 1] + down, at[:, 0] - 1 + right] = colour
+    return torch.from_numpy(sheet).permute(2, 0, 1)
+
+
+def overview(samples: Tensor, behind: Tensor | None = None) -> Tensor:
+    """A grid of images (N, C, H, W) uint8, or points (N, 2) before the real ones ``behind`` them."""
+    return scatter(samples, behind) if samples.ndim == 2 else grid(samples)
 
 
 def displayable(images: Tensor) -> Tensor:
@@ -102,14 +131,22 @@ def make_folder(out: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def write_samples(batches: Iterable[Tensor], n: int, out: str | os.PathLike[str], format: str = "png") -> Path:  # noqa: A002
+def write_samples(
+    batches: Iterable[Tensor],
+    n: int,
+    out: str | os.PathLike[str],
+    format: str = "png",  # noqa: A002
+    behind: Tensor | None = None,
+) -> Path:
     """Write samples as they come, and a grid of the first 64.
 
     Args:
-        batches: Images in [-1, 1], (N, C, H, W) each.
+        batches: Images in [-1, 1], (N, C, H, W) each, or points (N, 2).
         n: How many there will be.
         out: Folder.
         format: ``png``: one file an image, ``000000.png``; ``npz``: ``samples.npz`` with ``images`` (n, H, W, C) uint8.
+            Points are always ``samples.npz`` with ``points`` (n, 2) float32, and a picture of them all.
+        behind: Real points, for the picture.
 
     Returns:
         Path of the grid.
@@ -121,12 +158,17 @@ def write_samples(batches: Iterable[Tensor], n: int, out: str | os.PathLike[str]
     for batch in tqdm(batches, "sampling", leave=False, mininterval=1):
         pictures = to_uint8(batch).cpu()
         first += pictures[: max(0, 64 - done)]
-        if format == "npz":
+        if pictures.ndim == 2:
+            kept.append(pictures.numpy())
+        elif format == "npz":
             kept.append(pictures.permute(0, 2, 3, 1).numpy())
         else:
             for i, picture in enumerate(pictures):
                 save(picture, folder / f"{done + i:0{max(6, len(str(n - 1)))}d}.png")
         done += len(pictures)
+    if kept and kept[0].ndim == 2:
+        np.savez_compressed(folder / "samples.npz", points=np.concatenate(kept))
+        return save(scatter(torch.from_numpy(np.concatenate(kept)), behind), folder / "grid.png")
     if format == "npz":
         np.savez_compressed(folder / "samples.npz", images=np.concatenate(kept))
     return save(grid(torch.stack(first)), folder / "grid.png")

@@ -43,7 +43,7 @@ def interpolate(cfg: DictConfig) -> None:
     elif cfg.mode == "arithmetic" and cfg.classes is None:
         rows = walker.arithmetic([list(cfg[name]) for name in "abc"])
     else:  # the modes that look at images through an extractor
-        data = checkpoint.real_data(content, root=cfg.data.root, trust=cfg.trust)
+        data = checkpoint.real_data(content, **cfg.data, trust=cfg.trust)
         make = hydra.utils.instantiate(cfg.extractor) or checkpoint.extractor_of(content, data, trust=cfg.trust)
         if cfg.mode == "nearest":
             rows = walker.nearest(indices, cfg.steps - 1, data, make(), cfg.n_real)

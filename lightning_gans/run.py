@@ -185,7 +185,7 @@ def build(cfg: DictConfig, folder: str | os.PathLike[str] = "outputs/notebook") 
             f"data={type(data).__name__.lower()} is of kind {data.kind}; {type(model).__name__} takes "
             f"{', '.join(model.accepts)}"
         )
-    model.check_data((data.channels, data.image_size, data.image_size))
+    model.check_data(data.shape)
     _check_optimizers(model)
     model.config = {"resolved": OmegaConf.to_container(cfg, resolve=True), "source": _portable(cfg)}
     return Run(data, model, make_trainer(cfg, model, world, Path(folder)), Path(folder), cfg)

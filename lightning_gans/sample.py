@@ -21,14 +21,14 @@ def sample(cfg: DictConfig) -> None:
     if not cfg.checkpoint or not cfg.out:
         raise ValueError("checkpoint=PATH and out=DIR are needed")
 
-    from lightning_gans.checkpoint import load
+    from lightning_gans.checkpoint import load, points_of
     from lightning_gans.images import make_folder, write_samples
     from lightning_gans.run import pick_device
 
     make_folder(cfg.out)
     module = load(cfg.checkpoint, trust=cfg.trust, device=pick_device(cfg.device))
     batches = module.samples(range(cfg.n), seed=cfg.seed, batch_size=cfg.batch_size)
-    grid = write_samples(batches, cfg.n, cfg.out, cfg.format)
+    grid = write_samples(batches, cfg.n, cfg.out, cfg.format, points_of(module, trust=cfg.trust))
     print(f"{cfg.n} samples of generator update {module.iteration:,} in {cfg.out}; grid: {grid}")
 
 

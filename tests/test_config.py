@@ -19,6 +19,7 @@ CHOICES = [
     if group.is_dir() and group.name not in ("common", "experiment", "sweep")
     for path in sorted(group.glob("*.yaml"))
 ]
+DATA = [choice for choice in CHOICES if choice.startswith("data=")]
 EXPERIMENTS = sorted(path.stem for path in (CONF_DIR / "experiment").glob("*.yaml"))
 TUNED = sorted(path.stem for path in (CONF_DIR / "tuned").glob("*_*.yaml"))
 SWEEPS = sorted(path.stem for path in (CONF_DIR / "sweep").glob("*.yaml"))
@@ -206,10 +207,10 @@ def test_every_sweep_composes(sweep):
     assert compose(f"sweep={sweep}").seed == 0
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_every_argument_of_our_classes_stands_in_the_config(model):
+@pytest.mark.parametrize("choice", [*(f"model={model}" for model in MODELS), *DATA])
+def test_every_argument_of_our_classes_stands_in_the_config(choice):
     """So that it can be set without a plus, is shown by --cfg job, and is checked before torch is imported."""
-    cfg = compose(f"model={model}")
+    cfg = compose(choice, *(["data.root=x"] if choice == "data=folder" else []))
     for path, node in _targets(cfg, ""):
         target = node["_target_"]
         if target.startswith("lightning_gans.") and not path.startswith("logger"):

@@ -26,7 +26,7 @@ def trained(family, tmp_path_factory):
 def test_samples_have_the_declared_shape_and_range(family, tmp_path):
     made = build(compose(*tiny(family)), tmp_path)
     images = made.model.sample(3)
-    assert images.shape == (3, made.data.channels, made.data.image_size, made.data.image_size)
+    assert images.shape == (3, *made.data.shape)
     assert images.abs().max() <= 1
 
 

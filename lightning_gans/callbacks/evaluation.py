@@ -85,8 +85,6 @@ class Evaluation(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Make the extractor before any training is spent."""
-        if getattr(trainer.datamodule, "kind", None) == "points":  # type: ignore[attr-defined]
-            return  # all scores here compare images
         make, wanted = self.extractor, self.extractor is not None
         make = make or getattr(trainer.datamodule, "extractor", None)  # type: ignore[attr-defined]
         options = dict(self.options)

@@ -16,6 +16,8 @@ from lightning_gans.loggers import log_image
 class SampleGrid(Callback):
     """Grids of samples at fixed latents, to ``samples/step-000300.png`` and every logger, at intervals and at the end.
 
+    Of points a scatter plot, with a thousand real ones in grey.
+
     Args:
         every_n_train_steps: Generator updates between grids.
         n: Samples in a grid.
@@ -48,7 +50,9 @@ class SampleGrid(Callback):
         if not trainer.is_global_zero:
             return
         samples = torch.cat([images.to_uint8(s) for s in pl_module.samples(range(self.n), seed=self.seed)])
-        sheet = images.grid(samples)
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        behind = next(data.real_images(range(min(1000, len(data.train_images))), 1000)) if samples.ndim == 2 else None
+        sheet = images.overview(samples, behind)
         path = Path(trainer.default_root_dir, "samples", f"step-{step:06d}.png")
         with unless_the_disk_fails(path):
             self.newest = images.save(sheet, path)

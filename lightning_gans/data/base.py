@@ -7,10 +7,11 @@ resumes by naming the position, and results do not depend on the number of proce
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -72,10 +73,36 @@ class TensorImages(ImageSet):
 
     def fetch(self, index: Tensor) -> Batch:
         """One indexing operation per batch."""
-        batch = {"image": self.images[index]}
+        batch = {"image": self.images.index_select(0, index)}  # copies whole images, unlike images[index]
         if self.labels is not None:
             batch["label"] = self.labels[index]
         return batch
+
+
+class Part(ImageSet):
+    """Some images of a set, in the order of ``indices``.
+
+    Args:
+        whole: The set.
+        indices: (N,) int64, which of its images.
+    """
+
+    def __init__(self, whole: ImageSet, indices: Tensor) -> None:
+        self.whole, self.indices, self.classes = whole, indices, whole.classes
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.indices)
+
+    def fingerprint(self) -> str:
+        """Of the whole set and of which images are taken."""
+        digest = hashlib.blake2b(self.whole.fingerprint().encode(), digest_size=16)
+        digest.update(self.indices.numpy().tobytes())
+        return digest.hexdigest()
+
+    def fetch(self, index: Tensor) -> Batch:
+        """As the whole set fetches them."""
+        return self.whole.fetch(self.indices[index])
 
 
 class EndlessBatches(Sampler[Request]):
@@ -137,63 +164,116 @@ class ImageData(LightningDataModule, ABC):
     """An image set by configuration. A set overrides ``load``.
 
     Batches reach the module as ``image`` (N, C, H, W) float in [-1, 1] and, where there are labels, ``label`` (N,).
+    Sets of points have no ``image_size``; their ``image`` is (N, channels) float.
 
     Args:
-        image_size: Height and width of the images handed out.
-        channels: 1 grey, 3 RGB, ...
+        image_size: Height and width of the images handed out; ``None`` for points.
+        channels: 1 grey, 3 RGB, ...; of points the number of coordinates.
         num_classes: Number of classes, or ``None`` for a set without labels.
         flip: Mirror half of the images.
         num_workers: Loading processes; 0 is the fastest for sets held in memory.
         limit: Use the first so many images; ``None``: all.
-        seed: Seed of the order and of the flips.
+        val_fraction: Share of these images, drawn by ``seed``, that training never sees and scores may compare with.
+        seed: Seed of the order, of the flips and of the held-out images.
         extractor: Makes the feature extractor that scores use unless another is asked for.
     """
+
+    part = "train"  # of the published set
+    points: ClassVar[bool] = False  # no images, but points of so many coordinates as there are channels
 
     def __init__(
         self,
         *,
-        image_size: int,
+        image_size: int | None,
         channels: int,
         num_classes: int | None = None,
         flip: bool = False,
         num_workers: int = 0,
         limit: int | None = None,
+        val_fraction: float = 0.0,
         seed: int = 0,
         extractor: Callable[[], Any] | None = None,
     ) -> None:
         super().__init__()
         for key, value in {"image_size": image_size, "channels": channels}.items():
-            if value < 1:
+            if value is not None and value < 1:
                 raise ValueError(f"data.{key}={value}: must be >= 1")
+        if (image_size is None) is not self.points:
+            given, allowed = ("null", ">= 1") if image_size is None else (image_size, "null, since points have none")
+            raise ValueError(f"data.image_size={given}: must be {allowed}")
         if num_workers < 0:
             raise ValueError(f"data.num_workers={num_workers}: must be >= 0")
         if limit is not None and limit < 1:
             raise ValueError(f"data.limit={limit}: must be >= 1, or null")
+        if not 0 <= val_fraction < 1:
+            raise ValueError(f"data.val_fraction={val_fraction}: must be from 0 to below 1")
         self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
         self.flip, self.num_workers, self.limit = flip, num_workers, limit
-        self.seed, self.extractor = seed, extractor
-        self._train: ImageSet | None = None
+        self.val_fraction, self.seed, self.extractor = val_fraction, seed, extractor
+        self._parts: tuple[ImageSet, ImageSet | None] | None = None
 
     @property
     def kind(self) -> str:
         """What a family must accept to train on this set."""
-        return "labelled" if self.num_classes else "image"
+        return "points" if self.points else "labelled" if self.num_classes else "image"
+
+    @property
+    def side(self) -> int:
+        """Height and width of an image."""
+        assert self.image_size is not None
+        return self.image_size
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one image, (C, H, W), or of one point."""
+        return (self.channels,) if self.points else (self.channels, self.side, self.side)
 
     @property
     def split(self) -> str:
-        """Name of the images that ``train_images`` holds, for score cards."""
-        return "train" if self.limit is None else f"train, first {self.limit}"
+        """What ``train_images`` are, in words for score cards."""
+        limit = "" if self.limit is None else f", first {self.limit}"
+        drawn = f", {self.val_fraction:g} held out by seed {self.seed}" if self.val_fraction else ""
+        return f"{self.part}{limit}{drawn}"
 
     @property
     def train_images(self) -> ImageSet:
         """The training images, loaded at first use."""
-        if self._train is None:
-            self._train = self.load()
-        return self._train
+        return self._loaded()[0]
+
+    @property
+    def held_out_images(self) -> ImageSet:
+        """The images that training never sees, ``val_fraction`` of all.
+
+        Raises:
+            ValueError: None were held out.
+        """
+        held_out = self._loaded()[1]
+        if held_out is None:
+            raise ValueError(f"data.val_fraction={self.val_fraction:g}: no images are held out; train with one above 0")
+        return held_out
+
+    def held_out(self) -> ImageData:
+        """This set with the held-out images in the place of the training images, for scores to compare with."""
+        other = copy.copy(self)
+        other._parts, other.part = (self.held_out_images, None), f"held-out part of {self.part}"
+        return other
+
+    def _loaded(self) -> tuple[ImageSet, ImageSet | None]:
+        if self._parts is None:
+            whole = self.load()
+            if not self.val_fraction:
+                self._parts = whole, None
+            else:
+                n = round(len(whole) * self.val_fraction)
+                if not 0 < n < len(whole):
+                    raise ValueError(f"data.val_fraction={self.val_fraction:g}: holds out {n} of {len(whole)} images")
+                order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(mix("held out", self.seed)))
+                self._parts = Part(whole, order[n:].sort().values), Part(whole, order[:n].sort().values)
+        return self._parts
 
     @abstractmethod
     def load(self) -> ImageSet:
-        """Read the training images; heeds ``limit``."""
+        """Read the images, held-out ones included; heeds ``limit``."""
 
     def setup(self, stage: str) -> None:
         """Load the images before training starts."""
@@ -216,19 +296,31 @@ class ImageData(LightningDataModule, ABC):
             self.train_images,
             batch_size=None,
             sampler=batches,
+            collate_fn=_as_it_is,  # type: ignore[arg-type]
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """uint8 to float in [-1, 1] and mirroring, on the device."""
-        image = batch["image"].float().div_(127.5).sub_(1)
+        """uint8 to float in [-1, 1] and mirroring, on the device; points are as they should be."""
+        image = batch["image"]
         if self.flip:
             image = torch.where(batch["mirror"][:, None, None, None], image.flip(-1), image)
+        if image.dtype == torch.uint8:
+            image = image.float().div_(127.5).sub_(1)
         return {**{key: value for key, value in batch.items() if key != "mirror"}, "image": image}
 
     def real_images(self, indices: range, batch_size: int) -> Iterator[Tensor]:
-        """The training images number ``indices`` in their order on disk, by batch: (N, C, H, W) uint8."""
+        """The training images number ``indices`` in their order on disk, by batch.
+
+        Yields:
+            (N, C, H, W) uint8, or points (N, channels) float.
+        """
         for start in range(0, len(indices), batch_size):
             yield self.train_images.fetch(torch.tensor(indices[start : start + batch_size]))["image"]
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    """Batches are whole already."""
+    return batch

@@ -21,5 +21,5 @@ class Digits(ImageData):
 
         digits = load_digits()
         grey = torch.from_numpy(digits.images[: self.limit]).mul(255 / 16).round().to(torch.uint8)
-        images = resize(grey[:, None], self.image_size).repeat(1, self.channels, 1, 1)
+        images = resize(grey[:, None], self.side).repeat(1, self.channels, 1, 1)
         return TensorImages(images, torch.from_numpy(digits.target[: self.limit]).long())

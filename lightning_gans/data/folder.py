@@ -2,147 +2,161 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import stat
 import zipfile
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps
-from torch import Tensor
-from tqdm import tqdm
 
-from lightning_gans.data.base import Batch, ImageData, ImageSet, TensorImages
+from lightning_gans.data.files import FileData, ImageFiles, Problem, Source
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
-MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm")
 
 
-class Folder(ImageData):
+class Folder(FileData):
     """Images in a folder or a zip, of any sizes; class sub-folders become labels.
-
-    An image is resized so that its shorter side is ``image_size`` (antialiased bicubic) and its centre is cut out.
 
     Args:
         root: The folder or zip.
-        memory_gb: Decoded sets up to this size are held in memory; larger ones are read batch by batch by
-            ``num_workers`` processes.
-        **options: See ``ImageData``. With ``num_classes`` the sub-folders of ``root``, in alphabetical order, are the
-            classes.
+        within: Use only what lies under this sub-folder, e.g. ``train``; ``None``: everything.
+        **options: See ``FileData``. With ``num_classes`` the sub-folders, in alphabetical order, are the classes.
     """
 
-    def __init__(self, *, root: str, memory_gb: float = 4.0, **options: Any) -> None:
-        super().__init__(**options)
-        if self.channels not in MODES:
-            raise ValueError(f"data.channels={self.channels}: must be 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA)")
-        if memory_gb < 0:
-            raise ValueError(f"data.memory_gb={memory_gb}: must be >= 0")
+    def __init__(self, *, root: str, within: str | None = None, **options: Any) -> None:
+        super().__init__(root=root, **options)
+        self.within = within
+        self.part = within or self.part
         if not Path(root).expanduser().exists():
             raise FileNotFoundError(f"data.root={root}: does not exist; give a folder or a zip of images")
-        self.root, self.memory_gb = root, memory_gb
 
-    def load(self) -> ImageSet:
-        """List the images, and decode them if they fit."""
-        files = ImageFiles(self.root, self.image_size, self.channels, self.limit)
-        if self.num_classes is not None:
-            files.use_classes(self.num_classes)
-        size = len(files) * self.channels * self.image_size**2
-        return files.decoded() if size <= self.memory_gb * 2**30 else files
-
-
-class ImageFiles(ImageSet):
-    """Images on disk, decoded when they are fetched.
-
-    Args:
-        root: A folder or a zip.
-        image_size: Height and width of the images handed out.
-        channels: 1 to 4.
-        limit: Use the first so many.
-
-    Raises:
-        FileNotFoundError: ``root`` does not exist.
-        ValueError: There are no images in it, or one cannot be read.
-    """
-
-    def __init__(self, root: str, image_size: int, channels: int, limit: int | None = None) -> None:
-        self.root, self.image_size, self.channels = Path(root).expanduser(), image_size, channels
-        if not self.root.exists():
-            raise FileNotFoundError(f"data.root={root}: does not exist; give a folder or a zip of images")
-        self.is_zip = self.root.is_file()
-        if self.is_zip and not zipfile.is_zipfile(self.root):
-            raise ValueError(f"data.root={root}: is neither a folder nor a zip")
-        self._archive: tuple[int, zipfile.ZipFile] | None = None
-        self.names = sorted(filter(_is_image, self._list()))[:limit]
-        if not self.names:
-            raise ValueError(f"data.root={root}: no images ({', '.join(EXTENSIONS)})")
-        self.labels: Tensor | None = None
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self.names)
-
-    def use_classes(self, num_classes: int) -> None:
-        """Make labels of the sub-folders; a zip's single top folder does not count.
+    def files(self) -> ImageFiles:
+        """The images under ``root``, sorted by name.
 
         Raises:
-            ValueError: Their number is not ``num_classes``.
+            ValueError: There are none, or not ``num_classes`` classes of them.
         """
-        parents = [PurePosixPath(name).parent.parts for name in self.names]
-        while len({part[:1] for part in parents}) == 1 and parents[0]:
-            parents = [part[1:] for part in parents]
-        folders = [part[0] if part else "" for part in parents]
-        self.classes = sorted(set(folders))
-        if self.classes == [""] or len(self.classes) != num_classes:
-            found = ", ".join(self.classes[:10]) if self.classes != [""] else "none"
-            raise ValueError(
-                f"data.num_classes={num_classes}: {self.root} has {len(self.classes)} class folders ({found})"
-            )
-        self.labels = torch.tensor([self.classes.index(folder) for folder in folders])
+        path = Path(self.root).expanduser()
+        if path.is_file() and not zipfile.is_zipfile(path):
+            raise ValueError(f"data.root={self.root}: is neither a folder nor a zip")
+        source: Source = OnDisk(path) if path.is_dir() else InZip(path)
+        names = source.names()
+        if names and self.within:
+            top = self.within.strip("/") + "/"
+            names = [name for name in names if name.startswith(top)]
+            if not names:
+                raise ValueError(f"data.within={self.within}: {self.root} has no images under such a folder")
+        if not names:
+            found = f"; {source.problems[0].name}: {source.problems[0].reason}" if source.problems else ""
+            raise ValueError(f"data.root={self.root}: no images ({', '.join(EXTENSIONS)}){found}")
+        folders = class_folders(names)
+        classes = sorted(set(folders))
+        if self.num_classes is None:
+            return self.make_files(source, names, classes=classes if len(classes) > 1 else None)
+        if classes == [""] or len(classes) != self.num_classes:
+            found = ", ".join(classes[:10]) if classes != [""] else "none"
+            count = 0 if classes == [""] else len(classes)
+            raise ValueError(f"data.num_classes={self.num_classes}: {self.root} has {count} class folders ({found})")
+        number = {folder: i for i, folder in enumerate(classes)}
+        return self.make_files(source, names, torch.tensor([number[folder] for folder in folders]), classes)
 
-    def fetch(self, index: Tensor) -> Batch:
-        """Decode the images of one batch."""
-        batch = {"image": torch.stack([self._decode(i) for i in index.tolist()])}
-        if self.labels is not None:
-            batch["label"] = self.labels[index]
-        return batch
 
-    def decoded(self) -> TensorImages:
-        """All images in memory, decoded by threads."""
-        images = torch.empty(len(self), self.channels, self.image_size, self.image_size, dtype=torch.uint8)
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
-            decoding = threads.map(self._decode, range(len(self)))
-            for i, image in enumerate(tqdm(decoding, "reading images", len(self), leave=False, mininterval=1)):
-                images[i] = image
-        held = TensorImages(images, self.labels)
-        held.classes = self.classes
-        return held
+def class_folders(names: list[str]) -> list[str]:
+    """The sub-folder that each image lies in, "" for none; top folders that hold everything do not count."""
+    parents = [PurePosixPath(name).parent.parts for name in names]
+    while len({part[:1] for part in parents}) == 1 and parents[0]:
+        parents = [part[1:] for part in parents]
+    return [part[0] if part else "" for part in parents]
 
-    def _list(self) -> Iterator[str]:
-        if self.is_zip:
-            yield from (info.filename for info in self._zip().infolist() if not info.is_dir())
-            return
-        for folder, _, files in os.walk(self.root):
-            for file in files:
-                yield Path(folder, file).relative_to(self.root).as_posix()
+
+class OnDisk(Source):
+    """Images under a folder. Symbolic links are followed; a folder is read once, so that they cannot lead in circles.
+
+    Args:
+        root: The folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.problems = root, []
+
+    def names(self) -> list[str]:
+        """Every image under the folder; hidden files and folders are passed over."""
+        found, self.problems, self.ignored = [], [], 0
+        seen: set[tuple[int, int]] = set()
+        folders, links = deque([""]), deque[str]()  # linked folders come last, so that it is they that repeat
+        while folders or links:
+            folder = folders.popleft() if folders else links.popleft()
+            try:
+                status = os.stat(self.root / folder)
+                if (status.st_dev, status.st_ino) in seen:
+                    self.problems.append(Problem(folder, "a symbolic link to a folder that was read already"))
+                    continue
+                seen.add((status.st_dev, status.st_ino))
+                entries = sorted(os.scandir(self.root / folder), key=lambda entry: entry.name)
+            except OSError as error:
+                self.problems.append(Problem(folder or ".", error.strerror or str(error)))
+                continue
+            for entry in entries:
+                name = f"{folder}/{entry.name}" if folder else entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    if not _is_hidden(name):
+                        folders.append(name)
+                elif os.path.isdir(entry.path):
+                    links.append(name)
+                elif _is_image(name):
+                    found.append(name)
+                elif _is_loop(entry.path):
+                    self.problems.append(Problem(name, os.strerror(errno.ELOOP)))
+                else:
+                    self.ignored += 1
+        return sorted(found)
+
+    def open(self, name: str) -> tuple[BinaryIO, int]:
+        """A regular file; pipes and devices would be waited for."""
+        status = os.stat(self.root / name)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("not a regular file")
+        return open(self.root / name, "rb"), status.st_size
+
+
+class InZip(Source):
+    """Images in a zip, which is read in place; entries whose paths lead out of it are not used.
+
+    Args:
+        path: The zip.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.problems = path, []
+        self._archive: tuple[int, zipfile.ZipFile] | None = None
+
+    def names(self) -> list[str]:
+        """Every image in the archive."""
+        found, self.problems, self.ignored = set(), [], 0
+        for info in self._zip().infolist():
+            if _leads_out(info.filename):
+                self.problems.append(Problem(info.filename, "its path leads out of the zip"))
+            elif not info.is_dir():
+                if _is_image(info.filename):
+                    found.add(info.filename)
+                else:
+                    self.ignored += 1
+        return sorted(found)
+
+    def open(self, name: str) -> tuple[BinaryIO, int]:
+        """An entry; no more than its declared size is ever unpacked."""
+        info = self._zip().getinfo(name)
+        return self._zip().open(info), info.file_size  # type: ignore[return-value]
 
     def _zip(self) -> zipfile.ZipFile:
         """This process's own handle: a forked one would share its file position with other workers."""
         if self._archive is None or self._archive[0] != os.getpid():
-            self._archive = (os.getpid(), zipfile.ZipFile(self.root))
+            self._archive = (os.getpid(), zipfile.ZipFile(self.path))
         return self._archive[1]
-
-    def _decode(self, i: int) -> Tensor:
-        name = self.names[i]
-        try:
-            with self._zip().open(name) if self.is_zip else open(self.root / name, "rb") as file:
-                image = eight_bit(ImageOps.exif_transpose(Image.open(file))).convert(MODES[self.channels])
-        except (OSError, SyntaxError, ValueError, zipfile.BadZipFile, Image.DecompressionBombError) as error:
-            raise ValueError(f"data.root={self.root}: cannot read {name} ({error})") from error
-        pixels = np.asarray(cover(image, self.image_size))
-        return torch.from_numpy(pixels.copy()).view(self.image_size, self.image_size, -1).permute(2, 0, 1)
 
     def __getstate__(self) -> dict[str, Any]:
         """Open archives stay behind."""
@@ -151,31 +165,21 @@ class ImageFiles(ImageSet):
 
 def _is_image(name: str) -> bool:
     """By its ending; what file managers leave behind (``__MACOSX``, ``._a.png``) is none."""
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
-    return name.lower().endswith(EXTENSIONS) and not hidden
+    return name.lower().endswith(EXTENSIONS) and not _is_hidden(name)
 
 
-def eight_bit(image: Image.Image) -> Image.Image:
-    """Grey of 16 bits scaled to 8, which Pillow's own conversion would clip.
-
-    Raises:
-        ValueError: 32-bit values, whose range is not known.
-    """
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image).astype(np.uint32) * 255 // 65535).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise ValueError(f"mode {image.mode}: 32-bit values of unknown range; convert it to 8 or 16 bits")
-    return image
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
 
 
-def cover(image: Image.Image, size: int) -> Image.Image:
-    """Resize so that the shorter side is ``size`` (antialiased bicubic) and cut out the centre."""
-    width, height = image.size
-    if (width, height) != (size, size):
-        scale = size / min(width, height)
-        image = image.resize(
-            (max(size, round(width * scale)), max(size, round(height * scale))), Image.Resampling.BICUBIC
-        )
-        left, top = (image.width - size) // 2, (image.height - size) // 2
-        image = image.crop((left, top, left + size, top + size))
-    return image
+def _leads_out(name: str) -> bool:
+    path = PurePosixPath(name.replace("\\", "/"))
+    return path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name) is not None
+
+
+def _is_loop(path: str) -> bool:
+    try:
+        os.stat(path)
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False

@@ -2,14 +2,49 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
+
+Policy = Literal["cover", "contain", "stretch"]
+_AT_ONCE = 1024  # images whose float copies are held at a time
 
 
 def resize(images: Tensor, size: int) -> Tensor:
     """Square uint8 images (N, C, S, S) to (N, C, size, size) by antialiased bicubic interpolation."""
     if images.shape[-1] == size:
         return images
-    resized = F.interpolate(images.float(), (size, size), mode="bicubic", antialias=True, align_corners=False)
-    return resized.round_().clamp_(0, 255).to(torch.uint8)
+    resized = torch.empty(*images.shape[:2], size, size, dtype=torch.uint8)
+    for start in range(0, len(images), _AT_ONCE):
+        piece = images[start : start + _AT_ONCE].float()
+        floats = F.interpolate(piece, (size, size), mode="bicubic", antialias=True, align_corners=False)
+        resized[start : start + _AT_ONCE] = floats.round_().clamp_(0, 255)
+    return resized
+
+
+def fit(image: Image.Image, size: int, policy: Policy = "cover") -> Image.Image:
+    """A picture of any sides as a square of ``size``, by antialiased bicubic interpolation.
+
+    Args:
+        image: Of an 8-bit mode.
+        size: Sides of what is returned.
+        policy: ``cover``: the middle square, as large as the shorter side; ``contain``: the whole picture, black
+            (and transparent) beside it; ``stretch``: the whole picture, its aspect given up.
+    """
+    width, height = image.size
+    if (width, height) == (size, size):
+        return image
+    if policy == "stretch":
+        return image.resize((size, size), Image.Resampling.BICUBIC)
+    if policy == "contain":
+        scale = size / max(width, height)
+        small = (max(1, round(width * scale)), max(1, round(height * scale)))
+        sheet = Image.new(image.mode, (size, size))
+        sheet.paste(image.resize(small, Image.Resampling.BICUBIC), ((size - small[0]) // 2, (size - small[1]) // 2))
+        return sheet
+    side = min(width, height)  # only the square is computed: a very long picture costs no more than another
+    left, top = (width - side) // 2, (height - side) // 2
+    return image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))

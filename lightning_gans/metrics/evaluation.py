@@ -113,6 +113,9 @@ class Evaluator:
         Returns:
             ``scores`` by honest name, and everything that they depend on.
         """
+        for metric in self.metrics:
+            if reference.kind == "points" and METRICS[metric] in ("images", "paths"):
+                raise ValueError(f"metrics={metric}: compares images; {type(reference).__name__} has points")
         started = time.monotonic()
         rank, world = _rank_and_world()
         progress = progress and rank == 0

@@ -1,0 +1,175 @@
+"""What an image set holds, and what training will make of it."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from statistics import median
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from lightning_gans.data.base import ImageData
+from lightning_gans.data.files import MODES, Facts, FileData, ImageFiles, Problem, printable
+from lightning_gans.data.folder import class_folders
+from lightning_gans.images import grid, overview
+
+SHOWN = 64  # pictures in the grid
+NAMED = 20  # unreadable files in the report
+
+Named = tuple[str, Facts]
+
+
+class Report(NamedTuple):
+    """What was found.
+
+    Attributes:
+        text: For people, a line a fact.
+        unreadable: How many files cannot be used.
+        grid: Pictures as training sees them, (C, H, W) uint8; ``None`` if there are none.
+    """
+
+    text: str
+    unreadable: int
+    grid: Tensor | None
+
+
+def look(data: ImageData, *, examples: int = 3) -> Report:
+    """Read a whole set.
+
+    Args:
+        data: Any image set.
+        examples: File names given for each remark.
+
+    Returns:
+        The report. Files that cannot be read are counted whatever ``on_error`` says.
+
+    Raises:
+        ValueError: There are no images, or not the classes that were asked for.
+        FileNotFoundError: The set is not there.
+    """
+    return _look_at_files(data, examples) if isinstance(data, FileData) else _look_at_tensors(data)
+
+
+def _look_at_tensors(data: ImageData) -> Report:
+    data.setup("check")
+    images, n = data.train_images, len(data.train_images)
+    rows = [("data", f"{type(data).__name__}: {data.split}"), ("images", f"{n:,}, held in memory")]
+    if data.val_fraction:
+        rows.append(("held out", f"{len(data.held_out_images):,}"))
+    rows.append(("handed out as", _shape(data)))
+    batch = images.fetch(torch.arange(n))
+    if "label" in batch:
+        counts = Counter(batch["label"].tolist())
+        names = images.classes or [str(label) for label in range(max(counts) + 1)]
+        rows.append(("classes", _counts({names[label]: count for label, count in sorted(counts.items())})))
+    return Report(_table(rows), 0, overview(images.fetch(_spread(n, 1000 if data.points else SHOWN))["image"]))
+
+
+def _look_at_files(data: FileData, examples: int) -> Report:
+    files = data.files()
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        looking = threads.map(files.inspect, range(len(files)))
+        found = list(tqdm(looking, "reading images", len(files), leave=False, mininterval=1))
+    problems = [*files.source.problems, *(facts for facts in found if isinstance(facts, Problem))]
+    readable = [i for i, facts in enumerate(found) if isinstance(facts, Facts)]
+    known = [(files.names[i], facts) for i, facts in enumerate(found) if isinstance(facts, Facts)]
+    rows = [("data", f"{type(data).__name__} at {data.root}")]
+    ignored = f"; {files.source.ignored:,} other files passed over" if files.source.ignored else ""
+    rows.append(("images", f"{len(known):,} readable, {len(problems):,} not{ignored}"))
+    rows += _unreadable(problems)
+    if known:
+        rows += _contents(files, known, examples)
+        rows.append(("", ""))
+        rows.append((f"as {_shape(data)}", f"resize={data.resize}, antialiased bicubic"))
+        rows += _changes(data, known, examples)
+    if data.val_fraction:
+        rows.append(("held out", f"{data.val_fraction:g} of the images, by seed {data.seed}"))
+    shown = [files.decode(readable[i]) for i in _spread(len(readable)).tolist()]
+    pictures = [picture for picture in shown if isinstance(picture, Tensor)]
+    return Report(_table(rows), len(problems), grid(torch.stack(pictures)) if pictures else None)
+
+
+def _unreadable(problems: Sequence[Problem]) -> list[tuple[str, str]]:
+    rows = [("  unreadable", f"{name}: {reason}") for name, reason in problems[:NAMED]]
+    return rows + ([("  unreadable", f"and {len(problems) - NAMED:,} more")] if len(problems) > NAMED else [])
+
+
+def _contents(files: ImageFiles, known: Sequence[Named], examples: int) -> list[tuple[str, str]]:
+    """Sizes, modes, bits, classes and duplicates."""
+    rows = []
+    sizes = zip(*[(facts.width, facts.height) for _, facts in known], strict=True)
+    for name, sides in zip(("width", "height"), sizes, strict=True):
+        rows.append((name, f"{min(sides)} / {median(sides):g} / {max(sides)} (smallest / median / largest)"))
+    rows.append(("modes", _counts(Counter(facts.mode for _, facts in known))))
+    rows.append(("bits", _counts(Counter(str(facts.bits) for _, facts in known))))
+    if files.labels is not None and files.classes is not None:
+        counts = torch.bincount(files.labels, minlength=len(files.classes)).tolist()
+        rows.append(("classes", _counts(dict(zip(files.classes, counts, strict=True)))))
+    else:
+        folders = Counter(class_folders(list(files.names)))
+        if len(folders) > 1:
+            rows.append(("sub-folders", f"{_counts(folders)}; labels with data.num_classes={len(folders)}"))
+    same = defaultdict(list)
+    for name, facts in known:
+        same[facts.digest].append(name)
+    groups = [names for names in same.values() if len(names) > 1]
+    if groups:
+        surplus = sum(len(names) - 1 for names in groups)
+        rows.append(("duplicates", f"{surplus:,}, e.g. " + "; ".join(" = ".join(g[:3]) for g in groups[:examples])))
+    return rows
+
+
+def _changes(data: FileData, known: Sequence[Named], examples: int) -> list[tuple[str, str]]:
+    """What is done to how many of the pictures, the strongest cases first."""
+    size, mode = data.side, MODES[data.channels]
+    side: Callable[[Facts], int] = {
+        "cover": lambda facts: min(facts.width, facts.height),
+        "contain": lambda facts: max(facts.width, facts.height),
+        "stretch": lambda facts: max(facts.width, facts.height),
+    }[data.resize]
+    aspect: Callable[[Facts], float] = lambda facts: max(facts.width, facts.height) / min(facts.width, facts.height)  # noqa: E731
+    odd = {"cover": "cropped", "contain": "put on black", "stretch": "stretched"}[data.resize]
+    grey = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")
+    remarks: dict[str, tuple[Callable[[Facts], bool], Callable[[Facts], float]]] = {
+        "as they are": (lambda facts: facts.width == facts.height == size, lambda facts: 0),
+        "reduced": (lambda facts: side(facts) > size, lambda facts: -side(facts)),
+        "enlarged": (lambda facts: side(facts) < size, side),
+        odd: (lambda facts: facts.width != facts.height, lambda facts: -aspect(facts)),
+        "grey to colour": (lambda facts: facts.mode in grey and mode in ("RGB", "RGBA"), lambda facts: 0),
+        "colour to grey": (lambda facts: facts.mode not in grey and mode in ("L", "LA"), lambda facts: 0),
+        "alpha left out": (lambda facts: facts.mode in ("LA", "PA", "RGBA") and "A" not in mode, lambda facts: 0),
+        "16 bits to 8": (lambda facts: facts.bits == 16, lambda facts: 0),
+        "turned upright": (lambda facts: facts.rotated, lambda facts: 0),
+    }
+    rows = []
+    for remark, (applies, order) in remarks.items():
+        affected = sorted((one for one in known if applies(one[1])), key=lambda one: order(one[1]))
+        if affected:
+            named = ", ".join(f"{name} ({facts.width}x{facts.height})" for name, facts in affected[:examples])
+            most = f", up to {1 - 1 / aspect(affected[0][1]):.0%} of a picture" if remark == "cropped" else ""
+            rows.append((f"  {remark}", f"{len(affected):,}{most}, e.g. {named}"))
+    return rows
+
+
+def _shape(data: ImageData) -> str:
+    return "x".join(str(side) for side in (*data.shape[1:], data.shape[0]))
+
+
+def _spread(n: int, shown: int = SHOWN) -> Tensor:
+    """Up to ``shown`` numbers below n, evenly spread."""
+    return torch.linspace(0, n - 1, min(n, shown)).long()
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name or '(none)'} {count:,}" for name, count in counts.items())
+
+
+def _table(rows: Iterable[tuple[str, str]]) -> str:
+    rows = list(rows)
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {printable(text)}".rstrip() for name, text in rows)

@@ -1,0 +1,43 @@
+"""Look at images before training: ``python -m lightning_gans.data_check data=folder data.root=DIR [out=DIR]``."""
+
+from __future__ import annotations
+
+import hydra
+from omegaconf import DictConfig
+
+from lightning_gans import checks, cli, config
+
+
+@hydra.main(version_base="1.3", config_path=str(config.CONF_DIR), config_name="data_check")
+@cli.told
+def data_check(cfg: DictConfig) -> None:
+    """Print what is there and what will be made of it; exit code 1 if a file cannot be read."""
+    checks.check_keys(cfg, config.DataCheckSchema)
+    if cfg.examples < 1:
+        raise ValueError(f"examples={cfg.examples}: must be >= 1")
+
+    from lightning_gans import images
+    from lightning_gans.data.base import ImageData
+    from lightning_gans.data.report import look
+
+    checks.check(cfg, config.DataCheckSchema)
+    data: ImageData = hydra.utils.instantiate(cfg.data, _convert_="all")
+    folder = images.make_folder(cfg.out) if cfg.out else None
+    report = look(data, examples=cfg.examples)
+    print(report.text)
+    if folder is not None:
+        (folder / "report.txt").write_text(report.text + "\n")
+        if report.grid is not None:
+            images.save(report.grid, folder / "grid.png")
+        print(f"\nwritten: {folder}")
+    if report.unreadable:
+        raise SystemExit(1)
+
+
+def main() -> None:
+    """The command line."""
+    cli.run(data_check)
+
+
+if __name__ == "__main__":
+    main()
