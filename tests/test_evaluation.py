@@ -641,3 +641,32 @@ def test_without_weights_the_scores_that_need_none_go_on(tmp_path, monkeypatch):
         run(tmp_path, evaluation(every_n_train_steps=2, metrics="[frechet, ms_ssim]"))
     card = json.loads((tmp_path / "scores" / "step-000004.json").read_text())
     assert set(card["scores"]) == {"ms_ssim", "ms_ssim_real"}
+
+
+def test_fingerprints_tell_contents_apart(folders, digits):
+    """Of files that are read when they are asked for, and of parts of a set."""
+    from lightning_gans.data.folder import Folder
+
+    def of(name, **options):
+        data = Folder(root=str(folders / name), **{"image_size": 32, "channels": 1, "memory_gb": 0, **options})
+        return data.train_images.fingerprint()
+
+    first = of("a")
+    others = [of("b"), of("a", limit=29), of("a", image_size=16), of("a", channels=3), of("a", resize="stretch")]
+    others += [of("a", val_fraction=0.5), of("a", val_fraction=0.5, seed=1)]
+    save(digits.train_images.images[99], folders / "a" / "0.png")
+    others.append(of("a"))
+    assert len({first, *others}) == 9
+    assert of("a") == others[-1]
+
+
+def test_points_are_scored_by_features_alone():
+    from lightning_gans.data.toy2d import Toy2D
+    from lightning_gans.metrics.points import Points
+
+    points = Toy2D(distribution="ring", image_size=None, channels=2, n=500)
+    card = Evaluator(Points("ring"), n=None, metrics=["frechet", "prdc", "modes"], cache=None)(points, points)
+    assert card["scores"]["modes_points"] == 8
+    assert card["scores"]["precision_points"] == 1
+    with pytest.raises(ValueError, match="metrics=swd: compares images; Toy2D has points"):
+        Evaluator(Points("ring"), metrics=["swd"], cache=None)(points, points)
