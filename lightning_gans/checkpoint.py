@@ -103,6 +103,41 @@ def rebuild(content: dict[str, Any], *, trust: Sequence[str] = ()) -> Generative
     return module.eval()
 
 
+def real_data(
+    content: dict[str, Any], *, root: str | None = None, held_out: bool = False, trust: Sequence[str] = ()
+) -> Any:
+    """The image set that a checkpoint was trained on.
+
+    Args:
+        content: Of the checkpoint.
+        root: Where the images lie, if not where they lay in training.
+        held_out: Take the images that training never saw in the place of those that it saw.
+        trust: Packages of your own that the checkpoint may name.
+
+    Raises:
+        ValueError: ``root`` is given and the set reads no folder.
+    """
+    node = dict(content["config"]["resolved"]["data"])
+    if root is not None:
+        if "root" not in node:
+            raise ValueError(f"data.root={root}: {node['_target_']} reads no folder")
+        node["root"] = root
+    data = instantiate(node, trust=trust)
+    return data.held_out() if held_out else data
+
+
+def extractor_of(content: dict[str, Any], data: Any, *, trust: Sequence[str] = ()) -> Any:
+    """What makes the extractor that a checkpoint was scored with in training: its own, or else that of its data.
+
+    Raises:
+        ValueError: Neither names one.
+    """
+    trained_with = content["config"]["resolved"].get("extractor")
+    if not trained_with and data.extractor is None:
+        raise ValueError(f"extractor: missing; {type(data).__name__} names none of its own")
+    return instantiate(trained_with, trust=trust) if trained_with else data.extractor
+
+
 def points_of(module: GenerativeModule, *, trust: Sequence[str] = ()) -> Tensor | None:
     """Up to a thousand real points (N, 2) of the toy set that a loaded module was trained on; ``None`` of images."""
     node = (module.config or {}).get("resolved", {}).get("data", {})

@@ -22,16 +22,10 @@ CONF_DIR = next(path for path in (_PACKAGE / "conf", _PACKAGE.parent / "conf") i
 
 # Values that people type as paths; quoted before Hydra's grammar reads them.
 PATH_KEYS = (
-    "resume",
-    "checkpoint",
-    "out",
-    "input",
-    "data.root",
-    "data.within",
-    "root",
-    "extractor.weights",
-    "hydra.run.dir",
+    *("resume", "checkpoint", "out", "input", "root", "reference", "candidate", "run", "cache", "hydra.run.dir"),
+    *("data.root", "data.within", "extractor.weights", "extractor.base.weights", "callbacks.evaluation.cache"),
 )
+LIST_KEYS = ("run",)  # of these, those that take a list too
 
 
 # OmegaConf reads these at run time, hence `Optional` and not `|`.
@@ -67,7 +61,7 @@ class SampleSchema:
 
 @dataclass
 class RealSet:
-    """What ``evaluate`` may say of the real images."""
+    """What a command may say of the real images of a checkpoint."""
 
     root: Optional[str] = None  # noqa: UP045
     held_out: bool = False
@@ -77,17 +71,72 @@ class RealSet:
 class EvaluateSchema:
     """Root of ``conf/evaluate.yaml``."""
 
-    checkpoint: str = MISSING
+    checkpoint: Optional[str] = None  # noqa: UP045
+    reference: Optional[str] = None  # noqa: UP045
+    candidate: Optional[str] = None  # noqa: UP045
+    image_size: Optional[int] = None  # noqa: UP045
+    channels: int = 3
     out: Optional[str] = None  # noqa: UP045
-    n: int = 10000
+    n: Optional[int] = None  # noqa: UP045
     n_real: Optional[int] = None  # noqa: UP045
     seed: int = 0
     batch_size: int = 64
     device: str = "auto"
     metrics: list[str] = field(default_factory=list)
     extractor: Any = None
+    bf16: bool = False
+    cache: Optional[str] = "auto"  # noqa: UP045
     data: RealSet = field(default_factory=RealSet)
     trust: list[str] = field(default_factory=list)
+
+
+@dataclass
+class TrainExtractorSchema:
+    """Root of ``conf/train_extractor.yaml``."""
+
+    data: Any = MISSING
+    out: str = MISSING
+    name: Optional[str] = None  # noqa: UP045
+    epochs: int = 15
+    batch_size: int = 128
+    width: int = 32
+    flip: bool = False
+    seed: int = 0
+    device: str = "auto"
+
+
+@dataclass
+class InterpolateSchema:
+    """Root of ``conf/interpolate.yaml``."""
+
+    checkpoint: str = MISSING
+    out: str = MISSING
+    mode: str = MISSING
+    rows: int = 8
+    steps: int = 9
+    indices: Optional[list[int]] = None  # noqa: UP045
+    a: list[int] = field(default_factory=list)
+    b: list[int] = field(default_factory=list)
+    c: list[int] = field(default_factory=list)
+    classes: Optional[list[int]] = None  # noqa: UP045
+    psi: list[float] = field(default_factory=list)
+    milliseconds: int = 80
+    seed: int = 0
+    batch_size: int = 64
+    device: str = "auto"
+    extractor: Any = None
+    n_real: Optional[int] = None  # noqa: UP045
+    data: RealSet = field(default_factory=RealSet)
+    trust: list[str] = field(default_factory=list)
+
+
+@dataclass
+class ReportSchema:
+    """Root of ``conf/report.yaml``."""
+
+    run: Any = MISSING
+    out: Optional[str] = None  # noqa: UP045
+    axis: str = "updates"
 
 
 @dataclass
@@ -106,6 +155,9 @@ def register() -> None:
     store.store("train_schema", TrainSchema)
     store.store("sample_schema", SampleSchema)
     store.store("evaluate_schema", EvaluateSchema)
+    store.store("train_extractor_schema", TrainExtractorSchema)
+    store.store("interpolate_schema", InterpolateSchema)
+    store.store("report_schema", ReportSchema)
     store.store("data_check_schema", DataCheckSchema)
 
 
@@ -117,7 +169,7 @@ def compose(*overrides: str, config: str = "train") -> DictConfig:
 
     Args:
         *overrides: What would be typed, e.g. ``"model=dcgan"``, ``"trainer.max_steps=10"``.
-        config: ``train``, ``sample``, ``evaluate`` or ``data_check``.
+        config: A command's name: ``train``, ``sample``, ``evaluate``, ...
     """
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
@@ -132,11 +184,27 @@ def quote_paths(arguments: list[str]) -> list[str]:
         is_path = bool(equals) and key.lstrip("+") in PATH_KEYS
         if is_path and not value:
             raise ValueError(f"{argument}: empty; say a path")
-        if is_path and value != "null" and value[0] not in "\"'":
+        is_list = key in LIST_KEYS and value[:1] == "["
+        if is_path and value != "null" and value[0] not in "\"'" and not is_list:
             value = os.path.expanduser(value)
             argument = f"{key}={_quoted(value)}"
         quoted.append(argument)
     return quoted
+
+
+def gather(arguments: list[str], key: str) -> list[str]:
+    """Make a list of ``key=FOLDER`` and the bare words after it, as a shell expands ``key=a b c``."""
+    place = next((i for i, argument in enumerate(arguments) if argument.startswith(f"{key}=")), None)
+    if place is None:
+        return arguments
+    end = place + 1
+    while end < len(arguments) and "=" not in arguments[end] and not arguments[end].startswith("-"):
+        end += 1
+    first = arguments[place].partition("=")[2]
+    if end == place + 1 or not first:
+        return arguments
+    words = ",".join(_quoted(word) for word in (first, *arguments[place + 1 : end]))
+    return [*arguments[:place], f"{key}=[{words}]", *arguments[end:]]
 
 
 def _quoted(value: str) -> str:

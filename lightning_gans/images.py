@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +100,19 @@ def save(image: Tensor, path: str | os.PathLike[str]) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     _to_pil(image).save(target)
     return target
+
+
+def animate(frames: Sequence[Tensor], path: str | os.PathLike[str], milliseconds: int = 80) -> Path:
+    """Write frames (C, H, W) uint8 as an endless GIF; small ones are enlarged by a whole number."""
+    factor = max(1, 192 // max(frames[0].shape[-2:]))
+    pictures = []
+    for frame in frames:
+        pixels = displayable(frame)[:3].permute(1, 2, 0).cpu().numpy()
+        picture = Image.fromarray(np.ascontiguousarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels))
+        size = (picture.width * factor, picture.height * factor)
+        pictures.append(picture.resize(size, Image.Resampling.NEAREST))
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=milliseconds, loop=0)
+    return Path(path)
 
 
 def make_folder(out: str | os.PathLike[str]) -> Path:

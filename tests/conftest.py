@@ -1,8 +1,11 @@
 """What every test shares: tiny runs on one thread."""
 
+import atexit
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -12,6 +15,10 @@ import torch
 from lightning_gans import build, compose
 from lightning_gans.cli import explain
 from lightning_gans.config import CONF_DIR
+
+# Features of real images are kept here, and not among the user's.
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="lightning_gans_tests_")
+atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 torch.set_num_threads(1)  # ten times as fast for tiny networks on a busy machine
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from lightning_gans.callbacks.stability import DivergedError, StabilityGuard
 from lightning_gans.callbacks.tolerance import unless_the_disk_fails
 from lightning_gans.checkpoint import BEST, FOLDER, LAST, read
+from lightning_gans.metrics.names import is_frechet, is_higher_better
 
 
 class Checkpoint(Callback):
@@ -198,16 +199,6 @@ class Checkpoint(Callback):
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}
-
-
-def is_frechet(key: str) -> bool:
-    """Whether a score is a Frechet distance, by whichever features."""
-    return key == "fid" or key.startswith("fd_")
-
-
-def is_higher_better(key: str) -> bool:
-    """Whether a score is an inception score; distances are better when low."""
-    return key == "is" or key.startswith("is_")
 
 
 def _best_score(path: Path) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,17 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_gans.callbacks.checkpoint import Checkpoint
 from lightning_gans.callbacks.tolerance import unless_the_disk_fails
-from lightning_gans.metrics.evaluation import METRICS, Evaluator, check, write_card
+from lightning_gans.metrics.evaluation import Evaluator, check, score_names, write_card
 from lightning_gans.metrics.extractors import Extractor
+from lightning_gans.metrics.names import DEFAULT, METRICS, is_frechet, needs_extractor
 
 
 class Evaluation(Callback):
     """Scores the sampling network at intervals and at the end, to loggers and ``scores/step-000300.json``.
 
     The extractor is the one asked for, or else the one that the data names; if the latter's weights cannot be had,
-    the training goes on with one warning and no score.
+    the training goes on with one warning and with those scores alone that need none. The cards of a run are its curve:
+    each holds the generator updates, the images seen and the seconds of training so far, over all sessions.
 
     Args:
         every_n_train_steps: Generator updates between evaluations.
@@ -28,10 +31,14 @@ class Evaluation(Callback):
         n_real: Real images; ``None``: all training images.
         seed: Seed of the samples.
         batch_size: Images at once.
-        metrics: Any of ``frechet``, ``inception_score``, ``kernel``.
-        time_budget_s: Seconds that one evaluation may sample; ``None``: no bound.
+        metrics: Any of ``frechet``, ``inception_score``, ``kernel``, ``prdc``, ``modes``, ``interval``,
+            ``path_length``, ``swd`` and ``ms_ssim``; the README has a table of them.
+        time_budget_s: Seconds that one evaluation may sample, and the first one read real images; ``None``: no bound.
         patience: Stop the training after so many evaluations without a better Frechet distance; ``None``: never.
         extractor: Makes the feature extractor; ``None``: the data's.
+        bf16: Compute its features in bfloat16, which moves the scores a little.
+        cache: Folder that keeps the features of the real images: ``auto`` (the user's cache folder), a path, or
+            ``None``.
     """
 
     def __init__(
@@ -42,10 +49,12 @@ class Evaluation(Callback):
         n_real: int | None = None,
         seed: int = 0,
         batch_size: int = 64,
-        metrics: Sequence[str] = METRICS,
+        metrics: Sequence[str] = DEFAULT,
         time_budget_s: float | None = 600.0,
         patience: int | None = None,
         extractor: Callable[[], Extractor] | None = None,
+        bf16: bool = False,
+        cache: str | None = "auto",
     ) -> None:
         if every_n_train_steps < 1:
             raise ValueError(f"callbacks.evaluation.every_n_train_steps={every_n_train_steps}: must be >= 1")
@@ -57,40 +66,49 @@ class Evaluation(Callback):
             raise ValueError(f"callbacks.evaluation.patience={patience}: needs frechet among the metrics")
         check(n=n, n_real=n_real, metrics=metrics, batch_size=batch_size, where="callbacks.evaluation")
         self.every_n_train_steps, self.patience, self.extractor = every_n_train_steps, patience, extractor
-        self.options = {
+        self.bf16 = bf16
+        self.options: dict[str, Any] = {
             "n": n,
             "n_real": n_real,
             "metrics": metrics,
             "seed": seed,
             "batch_size": batch_size,
             "time_budget_s": time_budget_s,
+            "cache": cache,
         }
         self.card: dict[str, Any] | None = None  # of the newest evaluation
         self.best: float | None = None
         self.without_gain = 0
         self._evaluator: Evaluator | None = None
         self._scored_at: int | None = None
+        self._seconds, self._since = 0.0, 0.0  # of training, without scoring
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Make the extractor before any training is spent."""
         make, wanted = self.extractor, self.extractor is not None
         make = make or getattr(trainer.datamodule, "extractor", None)  # type: ignore[attr-defined]
-        if make is None:
-            return
-        extractor, problem = _make_on_all(trainer, make)
-        if extractor is None:
-            if wanted:
-                raise ValueError(problem)
-            rank_zero_warn(f"training goes on without scores: {problem}")
-            return
         options = dict(self.options)
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             options.update(n=16, n_real=16)
-        self._evaluator = Evaluator(extractor, **options)  # type: ignore[arg-type]
+        extractor = None
+        if needs_extractor(options["metrics"]):
+            extractor, problem = _make_on_all(trainer, make) if make else (None, "")
+            if problem and wanted:
+                raise ValueError(problem)
+            if extractor is None:
+                options["metrics"] = [name for name in options["metrics"] if METRICS[name] == "images"]
+                if problem:
+                    kept = f"with {', '.join(options['metrics'])} alone" if options["metrics"] else "without scores"
+                    rank_zero_warn(f"training goes on {kept}: {problem}")
+                if not options["metrics"]:
+                    return
+            else:
+                extractor.bf16 = self.bf16
+        self._evaluator = Evaluator(extractor, **options)
         if len(trainer.datamodule.train_images) < 2:  # type: ignore[attr-defined]
             raise ValueError("callbacks.evaluation: needs two real images at least; set callbacks.evaluation=null")
         monitor = getattr(Checkpoint.of(trainer), "monitor", None)
-        known = [extractor.key(metric) for metric in self._evaluator.metrics]
+        known = score_names(self._evaluator.metrics, extractor)
         if monitor is not None and monitor not in known:
             raise ValueError(f"callbacks.checkpoint.monitor={monitor}: must be among {', '.join(known)}")
 
@@ -100,8 +118,14 @@ class Evaluation(Callback):
             self.score(trainer, pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Score a resumed step whose checkpoint was written before its score."""
+        """Score a resumed step whose checkpoint was written before its score; forget what lies after it."""
         step = trainer.global_step
+        self._since = time.monotonic()
+        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            for path in Path(trainer.default_root_dir, "scores").glob("step-*.json"):
+                if path.stem[5:].isdigit() and int(path.stem[5:]) > step:
+                    with unless_the_disk_fails(path):
+                        path.unlink()
         if step and step % self.every_n_train_steps == 0:
             self.score(trainer, pl_module)
 
@@ -116,8 +140,10 @@ class Evaluation(Callback):
         if self._evaluator is None or self._scored_at == step:
             return
         self._scored_at = step
+        self._seconds = self._elapsed()
         bar = trainer.progress_bar_callback is not None
         self.card = self._evaluator(pl_module, trainer.datamodule, progress=bar)  # type: ignore[attr-defined]
+        self.card["train_seconds"], self._since = round(self._seconds, 2), time.monotonic()
         scores = self.card["scores"]
         trainer.callback_metrics.update(scores)
         for logger in trainer.loggers:
@@ -129,7 +155,7 @@ class Evaluation(Callback):
         saving = Checkpoint.of(trainer)
         if saving is not None:
             saving.save_best(trainer, pl_module, scores)
-        self._count_gains(trainer, scores.get(self._evaluator.extractor.key("frechet")))
+        self._count_gains(trainer, next((score for key, score in scores.items() if is_frechet(key)), None))
 
     def _count_gains(self, trainer: Trainer, distance: float | None) -> None:
         if distance is None:
@@ -140,14 +166,18 @@ class Evaluation(Callback):
         if self.patience is not None and self.without_gain >= self.patience:
             trainer.should_stop = True
 
+    def _elapsed(self) -> float:
+        return self._seconds + (time.monotonic() - self._since if self._since else 0.0)
+
     def state_dict(self) -> dict[str, Any]:
-        """How long the best score has stood."""
-        return {"best": self.best, "without_gain": self.without_gain, "scored_at": self._scored_at}
+        """How long the best score has stood, and how long the training has taken."""
+        state = {"best": self.best, "without_gain": self.without_gain, "scored_at": self._scored_at}
+        return {**state, "seconds": self._elapsed()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on counting."""
         self.best, self.without_gain = state_dict["best"], state_dict["without_gain"]
-        self._scored_at = state_dict["scored_at"]
+        self._scored_at, self._seconds = state_dict["scored_at"], state_dict.get("seconds", 0.0)
 
 
 def _interrupted(trainer: Trainer) -> bool:

@@ -8,6 +8,7 @@ resumes by naming the position, and results do not depend on the number of proce
 from __future__ import annotations
 
 import copy
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple
@@ -41,6 +42,14 @@ class ImageSet(Dataset[Batch], ABC):
     @abstractmethod
     def fetch(self, index: Tensor) -> Batch:
         """``image`` (N, C, H, W) uint8 and, where there are labels, ``label`` (N,) int64."""
+
+    def fingerprint(self) -> str:
+        """32 hex digits that another content of the set would change; reads it unless a set knows better."""
+        digest = hashlib.blake2b(repr(len(self)).encode(), digest_size=16)
+        for start in range(0, len(self), 256):
+            batch = self.fetch(torch.arange(start, min(start + 256, len(self))))
+            digest.update(batch["image"].numpy().tobytes())
+        return digest.hexdigest()
 
     def __getitem__(self, request: Request) -> Batch:
         """The images of a request and the flags of those to mirror."""
@@ -84,6 +93,12 @@ class Part(ImageSet):
     def __len__(self) -> int:
         """Number of images."""
         return len(self.indices)
+
+    def fingerprint(self) -> str:
+        """Of the whole set and of which images are taken."""
+        digest = hashlib.blake2b(self.whole.fingerprint().encode(), digest_size=16)
+        digest.update(self.indices.numpy().tobytes())
+        return digest.hexdigest()
 
     def fetch(self, index: Tensor) -> Batch:
         """As the whole set fetches them."""

@@ -6,6 +6,7 @@ read, and by the size that its header declares before it is decoded.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import warnings
@@ -183,6 +184,17 @@ class ImageFiles(ImageSet):
         tensors = TensorImages(images, labels)
         tensors.classes = self.classes
         return tensors
+
+    def fingerprint(self) -> str:
+        """Of the files as they lie there and of how they are decoded; nothing is decoded for it."""
+        settings = repr((self.names, self.image_size, self.channels, self.resize))
+        digest = hashlib.blake2b(settings.encode(), digest_size=16)
+        for name in self.names:
+            try:
+                digest.update(hashlib.blake2b(self.source.read(name, BYTES_PER_PIXEL * self.max_pixels)).digest())
+            except (OSError, ValueError, zlib.error):  # told when it is decoded
+                digest.update(b"unreadable")
+        return digest.hexdigest()
 
     def tell(self, problems: Sequence[Problem]) -> None:
         """Stop at files that cannot be read, or warn of them, as ``on_error`` says.

@@ -1,11 +1,12 @@
-"""Scores of a generator, each with a card that says what it is."""
+"""Scores of a generator or an image set, each with a card that says what it is."""
 
 from __future__ import annotations
 
 import json
+import os
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,27 @@ from torchmetrics import Metric
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
+from torchmetrics.utilities.distributed import gather_all_tensors
 from tqdm import tqdm
 
 from lightning_gans.data.base import ImageData
-from lightning_gans.images import to_uint8
+from lightning_gans.metrics.cache import RealCache
 from lightning_gans.metrics.extractors import Extractor, Features
+from lightning_gans.metrics.interval import DistanceSpread
+from lightning_gans.metrics.modes import ModeCoverage
+from lightning_gans.metrics.ms_ssim import PairedSimilarity
+from lightning_gans.metrics.names import DEFAULT, METRICS, SCORES, needs_extractor
+from lightning_gans.metrics.path_length import EPSILON, PathLength, slerp
+from lightning_gans.metrics.prdc import PRDC
+from lightning_gans.metrics.sources import Pictures, Samples, Source
+from lightning_gans.metrics.swd import SlicedWasserstein
 from lightning_gans.models.base import GenerativeModule
+from lightning_gans.models.ema import evaluating
 from lightning_gans.seeding import mix
 
-METRICS = ("frechet", "inception_score", "kernel")
 KERNEL_SUBSETS, KERNEL_SUBSET_SIZE, SPLITS = 50, 1000, 10
+LIMITS = {"prdc": 10000, "swd": 16384, "ms_ssim": 20000, "path_length": 10000, "interval": 2000}  # images looked at
+WIDTH = 1.96  # standard deviations on either side of an interval: 95 %
 
 
 class _Given(nn.Module):
@@ -39,20 +51,22 @@ class _Given(nn.Module):
 
 
 class Evaluator:
-    """Compares samples with the training images. One pass over the extractor feeds every metric.
+    """Compares samples, or an image set, with real images. One pass over the extractor feeds every metric.
 
-    Real images are read once and their features kept; samples are number 0 to n - 1 of the seed, shared out among the
-    processes. The Frechet distance does not depend on how many there are; the splits of IS and the subsets of KID do.
+    Real images are read once, in an order that is shuffled the same way every time, and their features kept, on disk
+    too. Every process takes one stretch of the samples and one of the real images; gathered, they stand in the order
+    of one process, so scores do not depend on how many there are.
 
     Args:
-        extractor: What features are compared.
-        n: Number of samples, >= 2.
+        extractor: What features are compared; ``None`` where every metric compares pixels.
+        n: Number of samples, >= 2; of an image set ``None`` takes all.
         n_real: Number of real images; ``None``: all.
-        metrics: Any of ``frechet`` (FID), ``inception_score`` (IS, mean and std over ten splits) and ``kernel`` (KID,
-            mean over fifty subsets of a thousand, or of all if there are fewer).
+        metrics: Names of ``lightning_gans.metrics.names.METRICS``.
         seed: Seed of the samples and of random subsets.
         batch_size: Images at once.
-        time_budget_s: Stop sampling after so many seconds and score what is there; the count stands in the card.
+        time_budget_s: Stop sampling after so many seconds and score what is there, and at the first evaluation stop
+            reading real images after so many; the counts stand in the card.
+        cache: Folder that keeps the real features: ``auto``, a path, or ``None``.
 
     Raises:
         ValueError: An unknown metric or a number out of range.
@@ -60,126 +74,266 @@ class Evaluator:
 
     def __init__(
         self,
-        extractor: Extractor,
+        extractor: Extractor | None,
         *,
-        n: int = 10000,
+        n: int | None = 10000,
         n_real: int | None = None,
-        metrics: Sequence[str] = METRICS,
+        metrics: Sequence[str] = DEFAULT,
         seed: int = 0,
         batch_size: int = 64,
         time_budget_s: float | None = None,
+        cache: str | None = "auto",
     ) -> None:
         check(n=n, n_real=n_real, metrics=metrics, batch_size=batch_size)
-        self.extractor, self.n, self.n_real = extractor, n, n_real
-        self.metrics, self.seed, self.batch_size, self.time_budget_s = tuple(metrics), seed, batch_size, time_budget_s
-        self._real: list[Tensor] = []
+        if extractor is None and needs_extractor([*metrics]):
+            raise ValueError(f"evaluation.metrics={list(metrics)}: need an extractor")
+        self.extractor, self.n, self.n_real, self.metrics = extractor, n, n_real, tuple(metrics)
+        self.seed, self.batch_size, self.time_budget_s = seed, batch_size, time_budget_s
+        self.cache = RealCache(cache)
+        self._metrics: dict[str, Metric] = {}
+        self._met: ImageData | None = None  # the set whose images the metrics know
+        self._n_real, self._deadline = 0, torch.inf
 
-    def __call__(self, module: GenerativeModule, data: ImageData, *, progress: bool = False) -> dict[str, Any]:
+    def __call__(
+        self,
+        candidate: GenerativeModule | ImageData,
+        reference: ImageData,
+        *,
+        progress: bool = False,
+        device: torch.device | str = "cpu",
+    ) -> dict[str, Any]:
         """The score card; on all processes together.
 
         Args:
-            module: Its sampling network is scored.
-            data: Its training images are the reference.
+            candidate: A module, whose sampling network is scored, or an image set.
+            reference: Its training images are what the candidate is compared with.
             progress: Show a bar.
+            device: Where to score an image set; a module is scored where it lies.
 
         Returns:
             ``scores`` by honest name, and everything that they depend on.
         """
+        for metric in self.metrics:
+            if reference.kind == "points" and METRICS[metric] in ("images", "paths"):
+                raise ValueError(f"metrics={metric}: compares images; {type(reference).__name__} has points")
         started = time.monotonic()
         rank, world = _rank_and_world()
-        device = module.device
-        self.extractor.to(device)
-        total = len(data.train_images) if self.n_real is None else min(self.n_real, len(data.train_images))
-        if min(self.n, total) < max(2, world):
-            raise ValueError(f"evaluation: {self.n} samples and {total} real images; both must be >= {max(2, world)}")
-        module.prepare_sampling()
-        scores = self._new_metrics(device)
-        if not self._real:
-            batches = data.real_images(range(rank, total, world), self.batch_size)
-            hidden = not progress or rank > 0
-            for real in tqdm(batches, "real features", disable=hidden, leave=False, mininterval=1):
-                self._real.append(self.extractor(real.to(device)).features)
-        for features in self._real:
-            for name, metric in scores.items():
-                if name != "inception_score":
-                    metric.update(features, real=True)
-        sampled = self._score_samples(module, scores, range(rank, self.n, world), started, progress and rank == 0)
-        counts = torch.tensor([sampled, sum(len(features) for features in self._real)], device=device)
-        if world > 1:
-            torch.distributed.all_reduce(counts)
-        values = [self._compute(scores, int(counts.min()))]
+        progress = progress and rank == 0
+        source: Source
+        if isinstance(candidate, ImageData):
+            if "path_length" in self.metrics:
+                raise ValueError("metrics=path_length: needs a checkpoint, since images alone have no latents")
+            source, place = Pictures(candidate, self.n), torch.device(device)
+        else:
+            candidate.prepare_sampling()
+            source, place = Samples(candidate, 10000 if self.n is None else self.n, self.seed), candidate.device
+        real = Pictures(reference, self.n_real)
+        if min(source.n, real.n) < 2 * world:
+            raise ValueError(f"evaluation: {source.n} samples and {real.n} real images; both must be >= {2 * world}")
+        if self.extractor is not None:
+            self.extractor.to(place)
+        self._meet(real, place, progress)
+        n = 0
+        self._start_clock()
+        for position, images, found in self._observe(source, share(source.n, rank, world), place, "scoring", progress):
+            self._update(False, position, images=images, found=found)
+            n += len(images)
+        if isinstance(source, Samples) and "path_length" in self.metrics:
+            self._walk(source.module, share(min(source.n, LIMITS["path_length"]), rank, world))
+        n = _sum(n, place)
+        values = [self._compute(n)]
         if world > 1:  # decisions are made by these: all processes need the same bits
             torch.distributed.broadcast_object_list(values, 0)
         return {
             "scores": values[0],
-            "n": int(counts[0]),
-            "n_real": int(counts[1]),
-            "step": module.iteration,
-            "images_seen": module.images_seen,
-            "averaged": module.generator_ema is not None,
-            "seed": self.seed,
-            "extractor": self.extractor.name,
-            "weights": self.extractor.weights_hash,
-            "resize": self.extractor.resize,
-            "data": type(data).__name__,
-            "split": data.split,
-            "image_size": data.image_size,
-            "channels": data.channels,
-            "kernel_subset_size": min(KERNEL_SUBSET_SIZE, int(counts.min())),
+            "n": n,
+            "n_real": self._n_real,
+            **({} if self.extractor is None else self.extractor.about()),
+            **real.about(),
+            **({"candidate": source.about()} if isinstance(source, Pictures) else source.about()),
+            **self._settings(n),
             "seconds": round(time.monotonic() - started, 2),
         }
 
-    def _score_samples(
-        self, module: GenerativeModule, scores: dict[str, Metric], indices: range, started: float, progress: bool
-    ) -> int:
-        """Feed this process's samples to every metric; how many there were."""
-        sampled = 0
-        batches = module.samples(indices, seed=self.seed, batch_size=self.batch_size)
-        with tqdm(total=len(indices), desc="scoring", disable=not progress, leave=False, mininterval=1) as bar:
-            for batch in batches:
-                found: Features = self.extractor(to_uint8(batch))
-                for name, metric in scores.items():
-                    if name == "inception_score":
-                        metric.update(found.logits)
-                    else:
-                        metric.update(found.features, real=False)
-                sampled += len(batch)
-                bar.update(len(batch))
-                if self.time_budget_s is not None and time.monotonic() - started > self.time_budget_s and sampled > 1:
+    def _start_clock(self) -> None:
+        self._deadline = time.monotonic() + (torch.inf if self.time_budget_s is None else self.time_budget_s)
+
+    def _observe(
+        self, source: Source, positions: range, device: torch.device, title: str, progress: bool, extract: bool = True
+    ) -> Iterator[tuple[int, Tensor, Features | None]]:
+        """Images by batch with their first position and their features, until the time is up."""
+        extract = extract and needs_extractor(self.metrics)
+        position = positions.start
+        with tqdm(total=len(positions), desc=title, disable=not progress, leave=False, mininterval=1) as bar:
+            for images in source.images(positions, self.batch_size):
+                images = images.to(device)
+                yield position, images, self.extractor(images) if extract and self.extractor else None
+                position += len(images)
+                bar.update(len(images))
+                if time.monotonic() > self._deadline and position > positions.start + 1:
                     break
-        return sampled
+
+    def _update(
+        self, real: bool, position: int, *, images: Tensor | None = None, found: Features | None = None
+    ) -> None:
+        """Give every metric what it compares of a batch that begins at ``position``."""
+        for name, metric in self._metrics.items():
+            if METRICS[name] == "images" and images is not None:
+                metric.update(images[: max(0, LIMITS[name] - position)], real)
+            elif METRICS[name] == "features" and found is not None:
+                metric.update(found.features, real=real)
+            elif name == "modes" and found is not None:
+                metric.update(found.logits.argmax(1), real)
+            elif name == "inception_score" and found is not None and not real:
+                metric.update(found.logits)
+
+    # ------------------------------------------------------------------------------ the real side
+
+    def _meet(self, real: Pictures, device: torch.device, progress: bool) -> None:
+        """Let the metrics know the real images; once, unless these are others."""
+        if self._met is real.data:
+            for metric in self._metrics.values():
+                metric.to(device).reset()
+            return
+        rank, world = _rank_and_world()
+        mine = share(real.n, rank, world)
+        self._metrics, self._met = self._new_metrics(device), real.data
+        extractor = self.extractor if any(METRICS[name] in ("features", "logits") for name in self.metrics) else None
+        key = {**real.about(), "n_real": real.n, **({} if extractor is None else extractor.about())}
+        kept = self.cache.load(key) if extractor else None
+        if extractor and _sum(int(kept is not None), device) < world:
+            kept = None  # all processes read, or none does
+        if kept is not None and extractor:
+            for start in range(mine.start, mine.stop, 1024):
+                end = min(start + 1024, mine.stop)
+                classes = nn.functional.one_hot(kept["classes"][start:end].long(), extractor.num_classes)
+                self._update(True, start, found=Features(kept["features"][start:end].to(device), classes.to(device)))
+        looked_at = max([LIMITS[name] for name in self.metrics if METRICS[name] == "images"], default=0)
+        pictures = range(mine.start, max(mine.start + 1, min(mine.stop, looked_at)))  # one at least: gathering needs it
+        wanted = mine if extractor and kept is None else pictures if looked_at else range(0)
+        fresh: list[Features] = []
+        self._start_clock()
+        for position, images, found in self._observe(real, wanted, device, "real images", progress, kept is None):
+            self._update(True, position, images=images, found=found)
+            if found is not None:
+                fresh.append(Features(found.features, found.logits.argmax(1)))
+        self._n_real = real.n if kept or not extractor else _sum(sum(len(some.features) for some in fresh), device)
+        if fresh and self._n_real == real.n:
+            features, classes = (torch.cat(list(some)) for some in zip(*fresh, strict=True))
+            whole = [_gathered(values) for values in (features, classes)]
+            if int(os.environ.get("LOCAL_RANK", 0)) == 0:
+                self.cache.store(key, {"features": whole[0], "classes": whole[1].to(torch.int32)})
+
+    # ------------------------------------------------------------------------------ the metrics
+
+    def _walk(self, module: GenerativeModule, positions: range) -> None:
+        """Feed the path length with steps between pairs of latents, each pair a function of seed and position."""
+        assert self.extractor is not None
+        with torch.no_grad(), evaluating(module.sampler):
+            for first in range(positions.start, positions.stop, self.batch_size):
+                chosen = range(first, min(first + self.batch_size, positions.stop))
+                start, end = (module.sampling_inputs(chosen, mix("path", name, self.seed)) for name in ("start", "end"))
+                rng = torch.Generator()
+                where = torch.stack([torch.rand(1, generator=rng.manual_seed(mix("at", self.seed, i))) for i in chosen])
+                where = where.to(module.device, torch.float64)
+                features = []
+                for at in (where, where + EPSILON):
+                    images = module(slerp(start[0], end[0], at), *start[1:]).float()
+                    features.append(self.extractor.unrounded(images.add(1).mul(127.5).clamp(0, 255)).features)
+                self._metrics["path_length"].update(*features)
+                if time.monotonic() > self._deadline:
+                    break
 
     def _new_metrics(self, device: torch.device) -> dict[str, Metric]:
-        features = _Given(self.extractor.num_features)
+        features = _Given(0 if self.extractor is None else self.extractor.num_features)
+        num_classes = 0 if self.extractor is None else self.extractor.num_classes
         makers: dict[str, Callable[[], Metric]] = {
-            "frechet": lambda: FrechetInceptionDistance(feature=features),
+            "frechet": lambda: FrechetInceptionDistance(feature=features, reset_real_features=False),
             "inception_score": lambda: InceptionScore(feature=features, splits=SPLITS),
-            "kernel": lambda: KernelInceptionDistance(
-                feature=features, subsets=KERNEL_SUBSETS, subset_size=KERNEL_SUBSET_SIZE
-            ),
+            "kernel": lambda: KernelInceptionDistance(feature=features, reset_real_features=False),
+            "prdc": lambda: PRDC(limit=LIMITS["prdc"]),
+            "modes": lambda: ModeCoverage(num_classes),
+            "interval": lambda: DistanceSpread(limit=LIMITS["interval"], seed=self.seed),
+            "path_length": PathLength,
+            "swd": lambda: SlicedWasserstein(limit=LIMITS["swd"], seed=self.seed),
+            "ms_ssim": PairedSimilarity,
         }
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*will save all extracted features")
             return {name: makers[name]().to(device) for name in self.metrics}
 
-    def _compute(self, scores: dict[str, Metric], smallest: int) -> dict[str, float]:
+    def _compute(self, n: int) -> dict[str, float]:
+        """Every score by its honest name."""
         values: dict[str, float] = {}
+        spreads: dict[str, Tensor] = {}
+        subset = self._kernel_subset_size(n)
+        all_of_them = subset == n == self._n_real
         with torch.random.fork_rng():  # splits and subsets are drawn from the default generator
-            for name, metric in scores.items():
-                if isinstance(metric, KernelInceptionDistance):
-                    metric.subset_size = min(KERNEL_SUBSET_SIZE, smallest)
-                if isinstance(metric, InceptionScore):
-                    metric.splits = min(SPLITS, smallest)
+            for name, metric in self._metrics.items():
                 torch.manual_seed(mix("subsets", self.seed) % 2**32)
-                value, key = metric.compute(), self.extractor.key(name)
-                if isinstance(value, tuple):
-                    values[key], values[f"{key}_std"] = float(value[0]), float(value[1])
+                if isinstance(metric, PRDC) and min(n, self._n_real) < metric.needed:
+                    continue  # the time was up too early; the card's n says so
+                if isinstance(metric, KernelInceptionDistance):
+                    metric.subset_size, metric.subsets = subset, 1 if all_of_them else KERNEL_SUBSETS
+                if isinstance(metric, InceptionScore):
+                    metric.splits = min(SPLITS, n)
+                _join_batches(metric)
+                value = metric.compute()
+                if isinstance(metric, DistanceSpread):
+                    spreads = value
+                elif isinstance(value, dict):
+                    values.update({self._key(name, score): float(one) for score, one in value.items()})
+                elif isinstance(value, tuple):
+                    values[self._key(name, name)] = float(value[0])
+                    if name != "kernel" or not all_of_them:  # subsets that are all the same do not vary
+                        values[self._key(name, name) + "_std"] = float(value[1])
                 else:
-                    values[key] = float(value)
+                    values[self._key(name, name)] = float(value)
+        for name, spread in spreads.items():
+            if name in self.metrics:
+                key = self._key(name, name)
+                values[f"{key}_low"] = values[key] - WIDTH * float(spread)
+                values[f"{key}_high"] = values[key] + WIDTH * float(spread)
         return values
 
+    def _key(self, metric: str, score: str) -> str:
+        if METRICS[metric] == "images" or self.extractor is None:
+            return score
+        return self.extractor.key(score)
 
-def check(*, n: int, n_real: int | None, metrics: Sequence[str], batch_size: int, where: str = "evaluation") -> None:
+    def _kernel_subset_size(self, n: int) -> int:
+        return min(KERNEL_SUBSET_SIZE, n, self._n_real)
+
+    def _settings(self, n: int) -> dict[str, Any]:
+        """What else the scores depend on."""
+        settings: dict[str, Any] = {}
+        if "inception_score" in self.metrics:
+            settings["inception_score_splits"] = min(SPLITS, n)
+        if "kernel" in self.metrics:
+            settings["kernel_subset_size"] = self._kernel_subset_size(n)
+        for name, metric in self._metrics.items():
+            if name in LIMITS:
+                settings[f"{name}_n"] = min(LIMITS[name], n)
+            if isinstance(metric, PRDC):
+                settings |= {
+                    "prdc_n_real": min(LIMITS[name], self._n_real),
+                    "k": metric.k,
+                    "k_density": metric.k_density,
+                }
+            if isinstance(metric, PathLength):
+                settings["path_length_epsilon"] = EPSILON
+        return settings
+
+
+def share(total: int, rank: int, world: int) -> range:
+    """One process's stretch of ``total`` positions; it begins at an even one, so that pairs stay together."""
+    start, stop = (total // 2 * number // world * 2 for number in (rank, rank + 1))
+    return range(start, total if rank == world - 1 else stop)
+
+
+def check(
+    *, n: int | None, n_real: int | None, metrics: Sequence[str], batch_size: int, where: str = "evaluation"
+) -> None:
     """Refuse what cannot be scored, before anything is loaded.
 
     Raises:
@@ -190,11 +344,20 @@ def check(*, n: int, n_real: int | None, metrics: Sequence[str], batch_size: int
     for metric in metrics:
         if metric not in METRICS:
             raise ValueError(f"{where}.metrics={metric}: must be among {', '.join(METRICS)}")
+    if "interval" in metrics and not {"frechet", "kernel"} & {*metrics}:
+        raise ValueError(f"{where}.metrics=interval: is one of frechet or kernel, which must stand there too")
+    smallest = 6 if "prdc" in metrics else 2
     for key, value in {"n": n, "n_real": n_real}.items():
-        if value is not None and value < 2:
-            raise ValueError(f"{where}.{key}={value}: must be >= 2")
+        if value is not None and value < smallest:
+            raise ValueError(f"{where}.{key}={value}: must be >= {smallest}")
     if batch_size < 1:
         raise ValueError(f"{where}.batch_size={batch_size}: must be >= 1")
+
+
+def score_names(metrics: Sequence[str], extractor: Extractor | None) -> list[str]:
+    """Names of the scores that the metrics give, as far as they are known before."""
+    scores = [(METRICS[metric], score) for metric in metrics for score in SCORES.get(metric, (metric,))]
+    return [score if fed == "images" or extractor is None else extractor.key(score) for fed, score in scores]
 
 
 def write_card(card: dict[str, Any], path: Path) -> Path:
@@ -208,3 +371,28 @@ def _rank_and_world() -> tuple[int, int]:
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return 0, 1
+
+
+def _sum(number: int, device: torch.device) -> int:
+    """Over all processes."""
+    if _rank_and_world()[1] == 1:
+        return number
+    total = torch.tensor([number], device=device)
+    torch.distributed.all_reduce(total)
+    return int(total)
+
+
+def _join_batches(metric: Metric) -> None:
+    """Make one tensor of each list in torchmetrics' IS and KID.
+
+    They gather lists entry by entry: processes with unequal numbers of batches would wait for each other, and equal
+    numbers come out interleaved.
+    """
+    for name in ("features", "real_features", "fake_features"):
+        if isinstance(getattr(metric, name, None), list):
+            setattr(metric, name, [torch.cat(getattr(metric, name))])
+
+
+def _gathered(values: Tensor) -> Tensor:
+    """All processes' values, process by process."""
+    return values if _rank_and_world()[1] == 1 else torch.cat(gather_all_tensors(values.contiguous()))

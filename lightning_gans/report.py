@@ -1,0 +1,44 @@
+"""Compare runs by their scores: ``python -m lightning_gans.report run=FOLDER [FOLDER ...] [out=DIR]``."""
+
+from __future__ import annotations
+
+import sys
+
+import hydra
+from omegaconf import DictConfig, ListConfig
+
+from lightning_gans import checks, cli, config
+
+AXES = ("updates", "kimg", "seconds")
+
+
+@hydra.main(version_base="1.3", config_path=str(config.CONF_DIR), config_name="report")
+@cli.told
+def report(cfg: DictConfig) -> None:
+    """Print a table of the runs; with ``out``, write it as Markdown and CSV beside a picture of the curves."""
+    checks.check_keys(cfg, config.ReportSchema)
+    if cfg.axis not in AXES:
+        raise ValueError(checks.unknown(f"axis={cfg.axis}", cfg.axis, AXES))
+
+    from lightning_gans.curves import compare, draw, find_runs, write_csv
+    from lightning_gans.images import make_folder
+
+    runs = find_runs(list(cfg.run) if isinstance(cfg.run, ListConfig) else [str(cfg.run)])
+    text = compare(runs)
+    print(text)
+    if cfg.out:
+        folder = make_folder(cfg.out)
+        (folder / "report.md").write_text(text + "\n")
+        written = [folder / "report.md", write_csv(runs, folder / "report.csv")]
+        written += draw(runs, folder / "report.png", cfg.axis)
+        print("\n" + ", ".join(map(str, written)))
+
+
+def main() -> None:
+    """The command line; further folders may follow ``run=FOLDER`` as a shell expands ``outputs/*``."""
+    sys.argv[1:] = config.gather(sys.argv[1:], "run")
+    cli.run(report)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Train a classifier for scores: ``python -m lightning_gans.train_extractor data=mnist out=FILE``."""
+
+from __future__ import annotations
+
+import re
+
+import hydra
+from omegaconf import DictConfig
+
+from lightning_gans import checks, cli, config
+
+
+@hydra.main(version_base="1.3", config_path=str(config.CONF_DIR), config_name="train_extractor")
+@cli.told
+def train_extractor(cfg: DictConfig) -> None:
+    """Write the classifier's file and say how good it is."""
+    checks.check_keys(cfg, config.TrainExtractorSchema)
+    for key in ("epochs", "batch_size", "width"):
+        if cfg[key] < 1:
+            raise ValueError(f"{key}={cfg[key]}: must be >= 1")
+    if cfg.name is not None and not re.fullmatch(r"\w+", cfg.name, re.ASCII):
+        raise ValueError(f"name={cfg.name}: must be of letters, digits and _, since scores are called by it")
+    if not cfg.data.get("num_classes"):
+        raise ValueError("data.num_classes: missing; a classifier needs a labelled set")
+
+    from lightning_gans.data.base import ImageData
+    from lightning_gans.metrics.training import write_classifier
+    from lightning_gans.run import pick_device
+    from lightning_gans.trainer import instantiate
+
+    checks.check(cfg, config.TrainExtractorSchema)
+    device = pick_device(cfg.device)
+    data = instantiate(cfg.data, "data", ImageData)
+    options = {key: cfg[key] for key in ("epochs", "batch_size", "width", "flip", "seed")}
+    name = cfg.name or type(data).__name__.lower()
+    accuracy, n = write_classifier(data, cfg.out, name=name, device=device, progress=True, **options)
+    print(f"classifier_{name}: accuracy {accuracy:.4f} on {n:,} images that it has not seen; {cfg.out}")
+    print(f"score with: extractor=classifier extractor.weights={cfg.out}")
+
+
+def main() -> None:
+    """The command line."""
+    cli.run(train_extractor)
+
+
+if __name__ == "__main__":
+    main()
