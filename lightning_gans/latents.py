@@ -11,7 +11,7 @@ from tqdm import tqdm
 from lightning_gans.data.base import ImageData
 from lightning_gans.images import to_uint8
 from lightning_gans.metrics.extractors import Extractor
-from lightning_gans.metrics.path_length import slerp
+from lightning_gans.metrics.path_length import path_for
 from lightning_gans.metrics.prdc import NearestNeighbours
 from lightning_gans.metrics.sources import Pictures
 from lightning_gans.models.base import GenerativeModule
@@ -58,17 +58,18 @@ class Walker:
         return self._rows(torch.stack(stops, 1), [other[0::2] for other in others])
 
     def loop(self, indices: Sequence[int], steps: int) -> Tensor:
-        """Along arcs from each sample to the next, and from the last to the first: (N, steps, C, H, W)."""
+        """Along paths from each sample to the next, and from the last to the first: (N, steps, C, H, W)."""
         latents, *others = self.inputs(indices)
+        between = path_for(self.module.latent)
         after = latents.roll(-1, 0)
-        return self._rows(torch.stack([slerp(latents, after, i / steps) for i in range(steps)], 1), others)
+        return self._rows(torch.stack([between(latents, after, i / steps) for i in range(steps)], 1), others)
 
     def grid(self, indices: Sequence[int], steps: int) -> Tensor:
         """Between four samples at the corners: (steps, steps, C, H, W)."""
         latents, *others = self.inputs(indices)
-        at = torch.linspace(0, 1, steps).tolist()
-        left, right = (torch.cat([slerp(latents[i, None], latents[i + 2, None], a) for a in at]) for i in (0, 1))
-        rows = torch.stack([slerp(left, right, a) for a in at], 1)
+        at, between = torch.linspace(0, 1, steps).tolist(), path_for(self.module.latent)
+        left, right = (torch.cat([between(latents[i, None], latents[i + 2, None], a) for a in at]) for i in (0, 1))
+        rows = torch.stack([between(left, right, a) for a in at], 1)
         return self._rows(rows, [other[:1].expand(steps, *other.shape[1:]) for other in others])
 
     def truncation(self, indices: Sequence[int], factors: Sequence[float]) -> Tensor:

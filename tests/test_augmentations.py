@@ -100,6 +100,54 @@ def test_adaptive_does_about_p_of_everything():
     assert changed.float().mean().item() == pytest.approx(1 - math.prod(1 - p for p in doing), abs=0.05)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_adaptive_inverts_grey_and_colour(channels):
+    images = torch.rand(1, channels, 8, 8)
+
+    class Gates(Fixed):
+        def uniform(self, n, *shape):
+            numbers = torch.ones(n, *shape)
+            if shape[0] == 7:
+                numbers[:, 2:4] = 0.0
+            return numbers
+
+    inverted = AdaptiveAugment(p=0.5)(images, Gates())
+    torch.testing.assert_close(inverted.mean(1), -images.mean(1), rtol=0, atol=1e-5)  # the luma axis is turned round
+
+
+def test_adaptive_is_exact_under_autocast():
+    images = torch.rand(4, 3, 64, 64) * 2 - 1
+    augment = AdaptiveAugment(p=1.0)
+    outputs = []
+    for dtype in (None, torch.bfloat16):
+        torch.manual_seed(0)
+        with torch.autocast("cpu", dtype, enabled=dtype is not None):
+            outputs.append(augment(images, Random()))
+    assert outputs[1].dtype == torch.float32
+    torch.testing.assert_close(*outputs)
+
+
+@pytest.mark.parametrize("model", ["wgan", "r3gan", "began"])
+def test_adaptive_needs_logits_with_a_sign(tmp_path, model):
+    said = refusal(tmp_path, *tiny(model), "model/augment=adaptive")
+    assert "model.augment=AdaptiveAugment: follows the sign of logits" in said
+
+
+def test_adaptive_knows_where_least_squares_are_undecided(tmp_path):
+    model = run(tmp_path, "model/augment=adaptive", "trainer.max_steps=1", model="lsgan").model
+    seen = []
+    model.augment.observe = lambda logits: seen.append(logits)
+    model.judge = lambda images: torch.full((len(images),), 0.5)
+    model.discriminator_loss({"image": torch.zeros(8, 1, 16, 16)})
+    assert seen[0].abs().max() == 0
+
+
+def test_a_resumed_run_keeps_its_state(tmp_path):
+    run(tmp_path)
+    with pytest.raises(ValueError, match=r"model\.augment: an adaptive augmentation is state"):
+        run(tmp_path, "model/augment=adaptive", resume=str(tmp_path))
+
+
 def test_adaptive_mirrors_and_turns_exactly():
     images = torch.rand(1, 1, 8, 8)
 
@@ -147,9 +195,8 @@ def test_p_is_state(tmp_path):
             assert torch.equal(value, states[1][name]), name
 
 
-@pytest.mark.parametrize("choice", ["instance_noise", "diffaugment", "adaptive"])
-def test_both_players_see_augmented_samples(tmp_path, choice):
-    made = run(tmp_path, f"model/augment={choice}", "trainer.max_steps=1")
+def test_both_players_see_augmented_samples(tmp_path):
+    made = run(tmp_path, "model/augment=instance_noise", "trainer.max_steps=1")
     seen = []
 
     class Watching(nn.Module):

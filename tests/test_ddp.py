@@ -63,17 +63,20 @@ import sys
 from conftest import MODELS, exact, run
 for model in MODELS:
     run(f"{sys.argv[1]}/{model}", *exact(model), "trainer.devices=2", model=model)
+run(f"{sys.argv[1]}/adaptive", *exact("dcgan"), *sys.argv[2:], "trainer.devices=2")
 """
+ADAPTIVE = ["model/augment=adaptive", "model.augment.p=0.3", "model.augment.interval=3", "model.augment.kimg=0.1"]
 
 
 def test_two_processes_equal_one_for_every_family(tmp_path):
     """All in one process group."""
     (tmp_path / "families.py").write_text(FAMILIES)
     launcher = ["torch.distributed.run", "--nproc_per_node=2", "--master_port=29633", str(tmp_path / "families.py")]
-    made = command(*launcher, str(tmp_path / "two"), env={"PYTHONPATH": os.pathsep.join(sys.path)})
+    made = command(*launcher, str(tmp_path / "two"), *ADAPTIVE, env={"PYTHONPATH": os.pathsep.join(sys.path)})
     assert made.returncode == 0, made.stdout + made.stderr
-    for model in MODELS:
-        run(tmp_path / "one" / model, *exact(model), model=model)
+    for model in [*MODELS, "adaptive"]:
+        family, options = (model, exact(model)) if model in MODELS else ("dcgan", [*exact("dcgan"), *ADAPTIVE])
+        run(tmp_path / "one" / model, *options, model=family)
         one, two = newest(tmp_path / "one" / model), newest(tmp_path / "two" / model)
         assert one["global_step"] == two["global_step"] == 4
         for name, value in one["state_dict"].items():

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from conftest import TINY_FAMILY, refusal, run, tiny
+from conftest import MODELS, TINY_FAMILY, refusal, run, tiny
 from lightning_gans import build, compose
+from lightning_gans.checks import check_keys
 from lightning_gans.models.began import Equilibrium
 
 OBJECTIVES = ["saturating", "non_saturating", "least_squares", "wasserstein", "hinge", "relativistic"]
@@ -45,6 +46,34 @@ def test_parts_combine_freely(tmp_path, model, network, number):
     assert made.model.iteration == 2
     assert all(torch.isfinite(term) for term in made.model.terms.values())
     assert ("d_penalty" in made.model.terms) == (penalty != "none")
+
+
+@pytest.mark.parametrize("data", ["digits", "mnist"])
+@pytest.mark.parametrize("model", sorted(set(MODELS) - {"began", "vae"}))
+def test_every_network_is_known_to_every_family_beside_what_is_tuned(model, data):
+    for network in ("mlp", "mlp_critic", "dcgan", "dcgan_critic", "resnet", "resnet_critic", "r3gan"):
+        check_keys(compose(f"model={model}", f"data={data}", f"model/network={network}"))
+
+
+def test_a_typed_part_stands_before_what_is_tuned():
+    own = compose("model=gan", "data=toy2d").model
+    assert own.penalty._target_.endswith("R1")
+    typed = compose("model=gan", "data=toy2d", "model/penalty=r2").model
+    assert typed.penalty._target_.endswith("R2")
+    assert typed.g_optimizer._target_ == "torch.optim.SGD"  # the paper's
+    kept = compose("model=dcgan", "data=digits", "model/penalty=r1", "model.discriminator.norm=null").model
+    assert kept.g_optimizer.lr == 1e-3  # what is tuned for the digits has no penalty
+    with_it = compose("model=gan", "data=toy2d", "model/penalty=r2", "tuned=gan_toy2d").model
+    assert with_it.penalty._target_.endswith("R1")  # as typed
+
+
+@pytest.mark.parametrize("network", ["mlp_critic", "dcgan_critic", "resnet_critic"])
+def test_wgan_gp_critics(tmp_path, network):
+    small = SMALL[network.partition("_")[0]]
+    made = run(tmp_path, *BASE, "model=wgan_gp", f"model/network={network}", *small, tiny_options=False).model
+    kinds = {type(layer) for layer in made.discriminator.modules()}
+    assert not kinds & {nn.BatchNorm1d, nn.BatchNorm2d, nn.Dropout}
+    assert not any("parametrizations" in name for name, _ in made.discriminator.named_parameters())
 
 
 def test_wgan_clips_before_each_critic_step(tmp_path):
@@ -185,6 +214,12 @@ REFUSED = [
     (["model=wgan_gp", "model/network=resnet", "model.discriminator.norm=batch"], "'spectral' or 'layer'"),
     (["model=r3gan", "model.g_batch_size=16"], "model.g_batch_size=16: not with model.objective=Relativistic"),
     (["model=sngan", "model.reuse_fakes=true"], "model.g_batch_size=128: not with model.reuse_fakes=true"),
+    (["model=gan", "model.discriminator.norm=spectral"], "model.max_norm=1.9365: not with spectral norm"),
+    (["model=wgan", "model.discriminator.norm=spectral"], "model.clip_weights=0.01: not with spectral norm"),
+    (["model=vae", "model.encoder.latent_dim=3"], "model.encoder gives 3 latents and model.generator takes 64"),
+    (["model=gan", "model/network=began"], "model.discriminator: is an autoencoder"),
+    (["model=began", "model/network=dcgan", "model.batch_size=32"], "BEGAN's is an autoencoder"),
+    (["model=dcgan", "data=toy2d"], "model.generator.image_size=null: the data has points"),
     (["model=gan", "model.max_norm=0"], "model.max_norm=0"),
     (["model=gan", "model.discriminator.dropout=1"], "dropout=1"),
     (["model=gan", "model.generator.hidden=[0]"], "hidden=[0]"),

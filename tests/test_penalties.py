@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from lightning_gans.networks.mlp import Discriminator
 from lightning_gans.penalties import R1, R1R2, R2, Dragan, GradientPenalty, input_gradients
 
 W = torch.tensor([3.0, -4.0], dtype=torch.float32)  # |w| = 5
@@ -104,3 +105,12 @@ def test_dragan_looks_around_the_data():
     assert u.shape == real.shape
     around = real + a * 0.5 * real.std(correction=0) * u
     torch.testing.assert_close(value, (around.flatten(1).norm(dim=1) - 1).square().mean())
+
+
+@pytest.mark.parametrize("minibatch", ["stddev", "discrimination"])
+def test_both_sides_are_judged_apart(minibatch):
+    """As the losses do, so that layers which compare samples see one side at a time."""
+    critic = Discriminator(image_size=None, channels=3, hidden=[8], maxout=1, minibatch=minibatch, init="he").eval()
+    real, fake = torch.randn(8, 3), torch.randn(8, 3) + 2
+    both = R1R2(1.0)(critic, real, fake, uniform)
+    torch.testing.assert_close(both, R1(1.0)(critic, real, fake, uniform) + R2(1.0)(critic, real, fake, uniform))

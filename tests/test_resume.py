@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from conftest import ENDLESS, assert_same_training, command, evaluation, newest, run, samples, sgd, started, tiny
 from lightning_gans.checkpoint import find
@@ -107,6 +108,13 @@ def test_other_shapes_are_refused_by_name(tmp_path):
         run(tmp_path, "model.generator.base_channels=8", resume=str(tmp_path))
 
 
+def compose_resumed(folder, *typed):
+    """The config that a resumed command composes."""
+    made = command("lightning_gans.train", "--cfg", "job", *typed, f"resume={folder}")
+    assert made.returncode == 0, made.stderr
+    return OmegaConf.create(made.stdout)
+
+
 def test_parts_of_the_model_can_be_changed_by_name(tmp_path):
     """But not its networks."""
     first = [*tiny(), "model.discriminator.norm=null", "model/penalty=r1", f"hydra.run.dir={tmp_path / 'run'}"]
@@ -118,6 +126,11 @@ def test_parts_of_the_model_can_be_changed_by_name(tmp_path):
     assert config["objective"] == {"_target_": "lightning_gans.losses.LeastSquares", "a": 0.0, "b": 1.0, "c": 1.0}
     assert config["penalty"] is None
     assert config["discriminator"]["norm"] is None
+    other = compose_resumed(tmp_path / "run", "model=wgan_gp", "model/penalty=dragan").model
+    assert other.penalty._target_.endswith("Dragan")
+    assert other._target_.endswith("WGANGP")
+    refused = command(*resume, "model/penalty=null")
+    assert "to have none of it say model/penalty=none" in refused.stderr
     refused = command(*resume, "model/network=mlp")
     assert refused.returncode == 1
     assert "model/network=mlp: a resumed run keeps its networks" in refused.stderr

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from conftest import run
 from lightning_gans.schedules import CosineDecay, ExponentialDecay, LinearDecay
 
 
@@ -63,6 +64,23 @@ def test_state_is_where_it_stands_and_not_what_it_does():
 def test_out_of_range(make, options, message):
     with pytest.raises(ValueError, match=message):
         rates(make, 1, **options)
+
+
+def test_a_floor_does_not_raise_the_rate():
+    assert [rate for rate, _ in rates(LinearDecay, 3, lr=0.1, updates=2, floor=0.2)] == [0.1, 0.1, 0.1]
+
+
+LINEAR = "{_target_: lightning_gans.schedules.LinearDecay, _partial_: true, updates: 10}"
+
+
+def test_schedules_are_resumed_by_player(tmp_path):
+    """Taken away from one player and given to the other: each counts all generator updates from its own rate."""
+    first = ["model.g_optimizer.lr=1e-4", "model.d_optimizer.lr=4e-4", f"model.g_scheduler={LINEAR}"]
+    run(tmp_path, *first)
+    changed = ["model.g_scheduler=null", f"model.d_scheduler={LINEAR}", "trainer.max_steps=6"]
+    model = run(tmp_path, *first[:2], *changed, resume=str(tmp_path)).model
+    found = {player: optimizer.param_groups[0]["lr"] for player, optimizer in model.player_optimizers().items()}
+    assert found == {"g": pytest.approx(1e-4), "d": pytest.approx(4e-4 * (1 - 6 / 10))}
 
 
 def test_no_momentum_to_raise():

@@ -26,7 +26,7 @@ from lightning_gans.metrics.interval import DistanceSpread
 from lightning_gans.metrics.modes import ModeCoverage
 from lightning_gans.metrics.ms_ssim import PairedSimilarity
 from lightning_gans.metrics.names import DEFAULT, METRICS, SCORES, needs_extractor
-from lightning_gans.metrics.path_length import EPSILON, PathLength, slerp
+from lightning_gans.metrics.path_length import EPSILON, PathLength, path_for
 from lightning_gans.metrics.prdc import PRDC
 from lightning_gans.metrics.sources import Pictures, Samples, Source
 from lightning_gans.metrics.swd import SlicedWasserstein
@@ -229,6 +229,7 @@ class Evaluator:
     def _walk(self, module: GenerativeModule, positions: range) -> None:
         """Feed the path length with steps between pairs of latents, each pair a function of seed and position."""
         assert self.extractor is not None
+        path = path_for(module.latent)
         with torch.no_grad(), evaluating(module.sampler):
             for first in range(positions.start, positions.stop, self.batch_size):
                 chosen = range(first, min(first + self.batch_size, positions.stop))
@@ -238,7 +239,7 @@ class Evaluator:
                 where = where.to(module.device, torch.float64)
                 features = []
                 for at in (where, where + EPSILON):
-                    images = module(slerp(start[0], end[0], at), *start[1:]).float()
+                    images = module(path(start[0], end[0], at), *start[1:]).float()
                     features.append(self.extractor.unrounded(images.add(1).mul(127.5).clamp(0, 255)).features)
                 self._metrics["path_length"].update(*features)
                 if time.monotonic() > self._deadline:

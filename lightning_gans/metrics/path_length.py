@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -64,3 +66,8 @@ def slerp(start: Tensor, end: Tensor, at: Tensor | float) -> Tensor:
     arc = (one / lengths[0]) * ((1 - at) * angle).sin() / sine + (two / lengths[1]) * (at * angle).sin() / sine
     curved = arc * lerp(lengths[0], lengths[1], at)
     return torch.where(straight, lerp(one, two, at), curved).to(start.dtype)
+
+
+def path_for(latent: str) -> Callable[[Tensor, Tensor, Tensor | float], Tensor]:
+    """The path between latents of a distribution that stays where samples lie: ``slerp`` or, in a cube, ``lerp``."""
+    return lerp if latent == "uniform" else slerp
