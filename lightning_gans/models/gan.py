@@ -9,7 +9,6 @@ from torch import nn
 
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Batch
-from lightning_gans.networks.layers import has_spectral_norm
 
 
 class GAN(AdversarialModule):
@@ -27,7 +26,7 @@ class GAN(AdversarialModule):
         generator: Player.
         discriminator: Player.
         max_norm: Largest norm of the weights into a unit of D's dense layers, kept after each of its updates, 1.9365
-            in the authors' released code; ``None``: no bound.
+            in the authors' released code; spectral norm has a bound of its own. ``None``: no bound.
         **options: See ``AdversarialModule``.
     """
 
@@ -38,9 +37,8 @@ class GAN(AdversarialModule):
         if max_norm is not None and max_norm <= 0:
             raise ValueError(f"model.max_norm={max_norm}: must be > 0, or null")
         self.max_norm = max_norm
-        self._bounded = [layer.weight for layer in discriminator.modules() if isinstance(layer, nn.Linear)]
-        if max_norm is not None and has_spectral_norm(discriminator):
-            raise ValueError(f"model.max_norm={max_norm}: not with spectral norm, which undoes it; set it to null")
+        layers = [layer for layer in discriminator.modules() if isinstance(layer, nn.Linear)]
+        self._bounded = [layer.weight for layer in layers if not hasattr(layer, "parametrizations")]
 
     def update(self, player: str, batch: Batch) -> None:
         """One update of ``player``; the discriminator's weights are bounded after its own."""
