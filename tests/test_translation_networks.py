@@ -104,8 +104,8 @@ def test_the_whole_image_gives_one_logit(size):
     network = patchgan.Discriminator(
         image_size=size, channels=2, source_channels=1, receptive_field=None, base_channels=2, norm="instance"
     )
-    images = torch.randn(2, 2, size, size, requires_grad=True)
-    logits = network(images, torch.randn(2, 1, size, size))
+    images = torch.randn(2, 3, size, size, requires_grad=True)
+    logits = network(images)
     assert logits.shape == (2, 1, 1, 1)
     logits.sum().backward()
     assert (images.grad != 0).all()
@@ -114,7 +114,7 @@ def test_the_whole_image_gives_one_logit(size):
 def test_patchgan_of_the_paper():
     network = patchgan.Discriminator(image_size=256, channels=3, source_channels=3)
     assert [layer.out_channels for layer in convolutions(network)] == [64, 128, 256, 512, 1]
-    assert network(torch.randn(1, 3, 256, 256), torch.randn(1, 3, 256, 256)).shape == (1, 1, 30, 30)
+    assert network(torch.randn(1, 6, 256, 256)).shape == (1, 1, 30, 30)
     assert sum(isinstance(layer, nn.BatchNorm2d) for layer in network.modules()) == 3
     largest = patchgan.Discriminator(image_size=256, channels=3, receptive_field=286)
     assert [layer.out_channels for layer in convolutions(largest)] == [64, 128, 256, 512, 512, 512, 1]

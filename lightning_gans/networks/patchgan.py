@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from lightning_gans.checks import at_least_one
@@ -14,7 +13,7 @@ STRIDED = {16: 1, 34: 2, 70: 3, 142: 4, 286: 5}  # receptive field in pixels: co
 
 
 class Discriminator(nn.Module):
-    """Images (N, channels, H, W), with their sources (N, source_channels, H, W) if conditional, to raw logits.
+    """Sources and images side by side in channels, (N, source_channels + channels, H, W), to raw logits (N, 1, h, w).
 
     For a patch: 4x4 convolutions, the first ones of stride 2 and the last two of stride 1; for a pixel 1x1 ones. All
     but the last with LeakyReLU(0.2), all but the first and the last with a norm; weights N(0, 0.02).
@@ -72,9 +71,9 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Conv2d(inputs, 1, kernels, strides[-1], padding))
         self.apply(normal_init)
 
-    def forward(self, images: Tensor, sources: Tensor | None = None) -> Tensor:
-        """(N, channels, H, W) and, if conditional, (N, source_channels, H, W) -> (N, 1, h, w)."""
-        logits: Tensor = self.layers(images if sources is None else torch.cat([sources, images], 1))
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, source_channels + channels, H, W) -> (N, 1, h, w)."""
+        logits: Tensor = self.layers(images)
         return logits
 
 
