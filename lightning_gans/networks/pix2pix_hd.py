@@ -41,8 +41,8 @@ def count_downs(image_size: int, downs: int | None, key: str, scale: int = 1) ->
     unit = scale << (1 if downs is None else max(downs, 1))
     asked = "" if downs is None else f" with {key}.downs={downs}"
     raise ValueError(
-        f"data.image_size={image_size}{asked}: must be a multiple of {unit} and at least {unit * INNERMOST}, so that the "
-        f"innermost map of {key} is {INNERMOST}x{INNERMOST} or larger"
+        f"data.image_size={image_size}{asked}: must be a multiple of {unit} and at least {unit * INNERMOST}, so that "
+        f"the innermost map of {key} is {INNERMOST}x{INNERMOST} or larger"
     )
 
 
@@ -50,8 +50,8 @@ class Generator(nn.Module):
     """A global generator at half the size and a local enhancer around it: (N, C, H, W) to (N, channels, H, W).
 
     The global one is a 7x7 convolution, halvings, residual blocks and doublings; its last features, at half the size,
-    are added to the enhancer's, which has one halving, some residual blocks and one doubling. Instance norm without gain
-    and bias, ReLUs, mirrored borders, tanh.
+    are added to the enhancer's, which has one halving, some residual blocks and one doubling. Instance norm without
+    gain and bias, ReLUs, mirrored borders, tanh.
 
     Args:
         image_size: Height and width.
@@ -93,6 +93,7 @@ class Generator(nn.Module):
         scale = 2 if enhancer else 1
         downs = count_downs(image_size, downs, "model.generator", scale)
         self.instance_edges, self.feature_channels, self.has_enhancer = instance_edges, feature_channels, enhancer
+        self.source_channels = source_channels
         self.multiple = scale << downs
         inputs, n = source_channels + instance_edges + feature_channels, base_channels
         self.trunk = nn.Sequential(
@@ -162,8 +163,8 @@ class Discriminator(nn.Module):
         if smallest < INNERMOST:
             phase = " in the coarse phase" if coarse else ""
             raise ValueError(
-                f"model.discriminator.scales={scales}: the smallest image that it sees{phase} is {smallest}x{smallest} at "
-                f"data.image_size={image_size}; must be {INNERMOST}x{INNERMOST} or larger"
+                f"model.discriminator.scales={scales}: the smallest image that it sees{phase} is {smallest}x{smallest} "
+                f"at data.image_size={image_size}; must be {INNERMOST}x{INNERMOST} or larger"
             )
         self.instance_edges, self.layers = instance_edges, layers
         inputs = source_channels + instance_edges + channels
@@ -245,7 +246,12 @@ class ResidualBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            *(nn.ReflectionPad2d(1), nn.Conv2d(width, width, 3, bias=False), nn.InstanceNorm2d(width), nn.ReLU(inplace=True)),
+            *(
+                nn.ReflectionPad2d(1),
+                nn.Conv2d(width, width, 3, bias=False),
+                nn.InstanceNorm2d(width),
+                nn.ReLU(inplace=True),
+            ),
             *(nn.ReflectionPad2d(1), nn.Conv2d(width, width, 3, bias=False), nn.InstanceNorm2d(width)),
         )
 
@@ -255,7 +261,7 @@ class ResidualBlock(nn.Module):
 
 
 def halved(images: Tensor) -> Tensor:
-    """Images of half the size: means over 3x3 pixels, those beyond the border left out, (N, C, H, W) with even sides."""
+    """Images (N, C, H, W) of half the size: means over 3x3 pixels, those beyond the border left out; even sides."""
     return F.avg_pool2d(images, 3, 2, 1, count_include_pad=False)
 
 
@@ -292,19 +298,23 @@ def instance_means(features: Tensor, instances: Tensor) -> tuple[Tensor, Tensor]
 
 
 def _first(inputs: int, width: int) -> list[nn.Module]:
-    return [nn.ReflectionPad2d(3), nn.Conv2d(inputs, width, 7, bias=False), nn.InstanceNorm2d(width), nn.ReLU(inplace=True)]
+    return [*_conv_norm(nn.Conv2d(inputs, width, 7, bias=False), border=3), nn.ReLU(inplace=True)]
 
 
 def _down(inputs: int, outputs: int | None = None) -> list[nn.Module]:
-    outputs = outputs or 2 * inputs
-    return [nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False), nn.InstanceNorm2d(outputs), nn.ReLU(inplace=True)]
+    layer = nn.Conv2d(inputs, outputs or 2 * inputs, 3, 2, 1, bias=False)
+    return [*_conv_norm(layer), nn.ReLU(inplace=True)]
 
 
 def _up(outputs: int, inputs: int | None = None) -> list[nn.Module]:
-    inputs = inputs or 2 * outputs
-    layer = nn.ConvTranspose2d(inputs, outputs, 3, 2, 1, output_padding=1, bias=False)
-    return [layer, nn.InstanceNorm2d(outputs), nn.ReLU(inplace=True)]
+    layer = nn.ConvTranspose2d(inputs or 2 * outputs, outputs, 3, 2, 1, output_padding=1, bias=False)
+    return [*_conv_norm(layer), nn.ReLU(inplace=True)]
 
 
 def _last(inputs: int, outputs: int) -> list[nn.Module]:
     return [nn.ReflectionPad2d(3), nn.Conv2d(inputs, outputs, 7), nn.Tanh()]
+
+
+def _conv_norm(layer: nn.Conv2d | nn.ConvTranspose2d, border: int = 0) -> list[nn.Module]:
+    padding = [nn.ReflectionPad2d(border)] if border else []
+    return [*padding, layer, nn.InstanceNorm2d(layer.out_channels)]

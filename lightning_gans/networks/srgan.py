@@ -18,8 +18,8 @@ class SRResNet(nn.Module):
     """Images (N, channels, h, w) to images (N, channels, factor h, factor w).
 
     A 9x9 convolution, residual blocks around which a skip leads, one 3x3 convolution and pixel shuffle per doubling,
-    and a 9x9 convolution. As in the paper the input is brought to [0, 1] first, activations are parametric ReLUs and the
-    output is not squashed; in evaluation it is clipped to [-1, 1].
+    and a 9x9 convolution. As in the paper the input is brought to [0, 1] first, activations are parametric ReLUs and
+    the output is not squashed; in evaluation it is clipped to [-1, 1].
 
     Args:
         channels: Image channels, >= 1.
