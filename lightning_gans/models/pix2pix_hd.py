@@ -281,7 +281,9 @@ class Pix2PixHD(TranslationModule):
                 "model.label_maps=true if its sources are one-hot label maps"
             )
         super().check_data(shapes)
-        self.perceptual.check(shapes["target"])
+        channels, *sides = shapes["target"]
+        smallest = 2 if self.stage_of(0) == "coarse" else 1
+        self.perceptual.check((channels, *(side // smallest for side in sides)))
 
     def on_fit_start(self) -> None:
         """As the base, have VGG19 ready and tell of a budget that ends in an early phase."""
