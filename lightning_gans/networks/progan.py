@@ -37,7 +37,8 @@ class EqualisedConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         """(N, inputs, H, W) -> (N, outputs, H', W')."""
-        return self._conv_forward(input, self.weight * self.scale, self.bias)
+        made: Tensor = self._conv_forward(input, self.weight * self.scale, self.bias)
+        return made
 
 
 class EqualisedLinear(nn.Linear):
@@ -48,19 +49,10 @@ class EqualisedLinear(nn.Linear):
         outputs: Features out.
         gain: He's sqrt(2), or 1 for a layer without activation.
         equalised: ``False``: the factor enters the initial weights instead.
-        bias: Whether there is one.
     """
 
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        *,
-        gain: float = HE,
-        equalised: bool = True,
-        bias: bool = True,
-    ) -> None:
-        super().__init__(inputs, outputs, bias=bias)
+    def __init__(self, inputs: int, outputs: int, *, gain: float = HE, equalised: bool = True) -> None:
+        super().__init__(inputs, outputs)
         self.scale = _start(self, gain, equalised)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
@@ -181,7 +173,7 @@ class Generator(Growing):
             layer, act = EqualisedConv2d(inputs, outputs, 3, equalised=equalised_lr), nn.LeakyReLU(SLOPE)
             return [layer, *_ordered(norm, outputs, act)]
 
-        first = [FirstLayer(latent_dim, maps[0], equalised=equalised_lr, position_bias=position_bias)]
+        first: list[nn.Module] = [FirstLayer(latent_dim, maps[0], equalised=equalised_lr, position_bias=position_bias)]
         first += [*_ordered(norm, maps[0], nn.LeakyReLU(SLOPE)), *convolution(maps[0], maps[0])]
         blocks = [nn.Sequential(*first)]
         for inputs, outputs in zip(maps, maps[1:], strict=False):
@@ -283,6 +275,8 @@ class Discriminator(Growing):
 class FirstLayer(nn.Module):
     """Latents to 4x4 maps: a dense layer with gain sqrt(2) / 4 (the paper's exception) and a bias per map.
 
+    Computed as a transposed convolution, whose rounding does not depend on the batch size.
+
     Args:
         latent_dim: Length of the latents.
         maps: Feature maps.
@@ -292,13 +286,15 @@ class FirstLayer(nn.Module):
 
     def __init__(self, latent_dim: int, maps: int, *, equalised: bool = True, position_bias: bool = False) -> None:
         super().__init__()
-        self.dense = EqualisedLinear(latent_dim, 16 * maps, gain=HE / 4, equalised=equalised, bias=False)
+        scale = HE / 4 / math.sqrt(latent_dim)
+        self.scale = scale if equalised else 1.0
+        self.weight = nn.Parameter(torch.randn(latent_dim, maps, 4, 4) * (1.0 if equalised else scale))
         side = 4 if position_bias else 1
         self.bias = nn.Parameter(torch.zeros(maps, side, side))
 
     def forward(self, latents: Tensor) -> Tensor:
         """(N, latent_dim) -> (N, maps, 4, 4)."""
-        made: Tensor = self.dense(latents).view(len(latents), -1, 4, 4)
+        made = F.conv_transpose2d(latents[:, :, None, None], self.weight * self.scale)
         return made + self.bias.to(made.dtype)
 
 
