@@ -224,7 +224,7 @@ class ImageFiles(ImageSet):
         """What file number i holds, decoded whole, or what is wrong with it."""
         try:
             image, data = self._open(i)
-            bits = {"1": 1, "F": 32}.get(image.mode, 16 if _has_16_bits(image) else 8)
+            bits = {"1": 1, "F": 32}.get(image.mode, 16 if has_16_bits(image) else 8)
             mode, stored = image.mode, image.size
             orientation = image.getexif().get(0x0112, 1)
             width, height = stored[::-1] if orientation in range(5, 9) else stored
@@ -245,7 +245,7 @@ class ImageFiles(ImageSet):
         return image, data
 
     def _tensor(self, image: Image.Image) -> Tensor:
-        wide = _has_16_bits(image)  # what the file says, which a loaded picture no longer does
+        wide = has_16_bits(image)  # what the file says, which a loaded picture no longer does
         image = eight_bit(ImageOps.exif_transpose(image), wide).convert(MODES[self.channels])
         pixels = np.array(fit(image, self.image_size, self.resize))
         return torch.from_numpy(pixels).view(self.image_size, self.image_size, -1).permute(2, 0, 1)
@@ -340,7 +340,7 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
-def _has_16_bits(image: Image.Image) -> bool:
+def has_16_bits(image: Image.Image) -> bool:
     """Pillow keeps 16 bits of grey only, in mode I for some formats; of colours it gives the upper eight."""
     stored = any(";16" in str(tile[3]) for tile in getattr(image, "tile", []))
     return stored or image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
