@@ -9,6 +9,7 @@ import ast
 import difflib
 import inspect
 import math
+import re
 import typing
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationKeyError
 
 from lightning_gans.config import TrainSchema, typed
 
@@ -53,6 +55,7 @@ def check_keys(cfg: DictConfig, schema: type = TrainSchema) -> None:
         ValueError: An unknown or replaced key, or a value that is missing, by name.
     """
     check_root(cfg, schema)
+    _check_what_data_lacks(cfg)
     for key in sorted(OmegaConf.missing_keys(cfg)):
         raise ValueError(f"{key}: missing; say {key}=...")
     for path, node in _targets(cfg, ""):
@@ -62,6 +65,22 @@ def check_keys(cfg: DictConfig, schema: type = TrainSchema) -> None:
         known = _read_signature(node["_target_"])
         if known is not None:
             _check_keys(path, node, known)
+
+
+def _check_what_data_lacks(cfg: DictConfig) -> None:
+    """Refuse a model that reads what the data does not declare: translation of a set that has one side only, say."""
+    try:
+        OmegaConf.to_container(cfg, resolve=True)
+    except InterpolationKeyError as error:
+        lacking = re.search(r"'data\.(\w+)'", str(error))
+        if lacking is None:
+            raise
+        names = [str(cfg[group].get("_target_", group)).rpartition(".")[2] for group in ("model", "data")]
+        raise ValueError(
+            f"{error.full_key}: {names[0]} needs data.{lacking[1]}, which {names[1]} has not. A family for translation "
+            "takes sets of two sides: data=digit_edges (pairs), digit_domains (two domains), photo_patches "
+            "(super-resolution), or your own folders by data=paired, unpaired, super_resolution, ..."
+        ) from error
 
 
 def check_root(cfg: DictConfig, schema: type) -> None:

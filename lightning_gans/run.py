@@ -186,7 +186,7 @@ def build(cfg: DictConfig, folder: str | os.PathLike[str] = "outputs/notebook") 
             f"data={type(data).__name__.lower()} is of kind {data.kind}; {type(model).__name__} takes "
             f"{', '.join(model.accepts)}"
         )
-    model.check_data(data.shape)
+    model.check_data(data.shapes)
     _check_optimizers(model)
     model.config = {"resolved": OmegaConf.to_container(cfg, resolve=True), "source": _portable(cfg)}
     return Run(data, model, make_trainer(cfg, model, world, Path(folder)), Path(folder), cfg)

@@ -9,6 +9,7 @@ import torch
 from conftest import command, run
 from lightning_gans.data.base import EndlessBatches
 from lightning_gans.data.digits import Digits
+from lightning_gans.models.base import Plan
 
 
 def test_digits_are_the_real_ones():
@@ -24,10 +25,16 @@ def test_digits_are_the_real_ones():
     assert np.array_equal(small.images[:, 2].numpy(), expected)
 
 
-def stream(n, start, steps, *, world=1, sizes=lambda step: 6, flip=True, seed=0):
+def stream(n, start, steps, *, world=1, sizes=lambda step: 6, flip=True, seed=0, partners=None):
     """The requests of all processes, by step."""
+
+    def plan(step):
+        return Plan(1, sizes(step))
+
     ranks = [
-        EndlessBatches(n, sizes, start=lambda: start, flip=flip, seed=seed, rank=r, world_size=world)
+        EndlessBatches(
+            n, plan, start=lambda: start, n_partners=partners, flip=flip, seed=seed, rank=r, world_size=world
+        )
         for r in range(world)
     ]
     return list(zip(*[list(islice(batches, steps)) for batches in ranks], strict=True))
@@ -47,6 +54,19 @@ def test_the_stream_starts_anywhere():
     for (one,), (other,) in zip(whole[3:], later, strict=True):
         assert torch.equal(one.indices, other.indices)
         assert torch.equal(one.mirror, other.mirror)
+        assert torch.equal(one.corners, other.corners)
+
+
+def test_a_second_set_is_drawn_independently():
+    """Every partner once a pass, whichever images they stand beside."""
+    requests = [one for (one,) in stream(10, (0, 0), 4, partners=8)]
+    partners = torch.cat([request.partners for request in requests]).tolist()
+    assert sorted(partners[:8]) == sorted(partners[8:16]) == list(range(8))
+    assert torch.equal(requests[2].partners, stream(10, (2, 12), 1, partners=8)[0][0].partners)
+    two = stream(10, (0, 0), 4, partners=8, world=2)
+    for whole, (first, second) in zip(requests, two, strict=True):
+        assert torch.equal(whole.partners[0::2], first.partners)
+        assert torch.equal(whole.partners[1::2], second.partners)
 
 
 def test_processes_share_one_stream():

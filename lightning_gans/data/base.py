@@ -24,10 +24,21 @@ Batch = dict[str, Tensor]
 
 
 class Request(NamedTuple):
-    """Which images a batch holds and which of them are mirrored: both (N,)."""
+    """Which images a batch holds, and what is done to each: a function of the seed and the position in the stream.
+
+    Attributes:
+        indices: (N,) int64, which images.
+        mirror: (N,) bool, which of them are mirrored.
+        corners: (N, 2) float in [0, 1), where a smaller piece is cut out: 0 is the top or left end.
+        partners: (N,) int64, which images of a second set stand beside them; ``None`` without one.
+        resolution: Side of the images; ``None``: as the set has them.
+    """
 
     indices: Tensor
     mirror: Tensor
+    corners: Tensor
+    partners: Tensor | None = None
+    resolution: int | None = None
 
 
 class ImageSet(Dataset[Batch], ABC):
@@ -51,9 +62,23 @@ class ImageSet(Dataset[Batch], ABC):
             digest.update(batch["image"].numpy().tobytes())
         return digest.hexdigest()
 
+    def at(self, resolution: int | None) -> ImageSet:
+        """This set with images of another side.
+
+        Raises:
+            ValueError: The set has none.
+        """
+        if resolution is None:
+            return self
+        raise ValueError(f"{type(self).__name__}: has no images of side {resolution}")
+
+    def serve(self, request: Request) -> Batch:
+        """The images of a request."""
+        return self.at(request.resolution).fetch(request.indices)
+
     def __getitem__(self, request: Request) -> Batch:
-        """The images of a request and the flags of those to mirror."""
-        return {**self.fetch(request.indices), "mirror": request.mirror}
+        """The images of a request, with what the device does to them."""
+        return {**self.serve(request), "mirror": request.mirror, "corners": request.corners}
 
 
 class TensorImages(ImageSet):
@@ -110,10 +135,11 @@ class EndlessBatches(Sampler[Request]):
 
     Args:
         n: Images in the set.
-        images_of_step: Real images that step number s takes, over all processes.
+        plan: What step number s takes: its ``images``, over all processes, and their ``resolution``.
         start: Returns the step and the position to start from; asked anew by every iterator.
+        n_partners: Images in a second set, which is drawn independently; ``None`` without one.
         flip: Mirror half of the images.
-        seed: Seed of the permutations and of the flips.
+        seed: Seed of the permutations, flips and cuts.
         rank: This process.
         world_size: Number of processes.
     """
@@ -121,43 +147,48 @@ class EndlessBatches(Sampler[Request]):
     def __init__(
         self,
         n: int,
-        images_of_step: Callable[[int], int],
+        plan: Callable[[int], Any],
         *,
         start: Callable[[], tuple[int, int]],
+        n_partners: int | None = None,
         flip: bool = False,
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        self.n, self.images_of_step, self.start, self.flip, self.seed = n, images_of_step, start, flip, seed
+        self.n, self.plan, self.start, self.n_partners = n, plan, start, n_partners
+        self.flip, self.seed = flip, seed
         self.rank, self.world_size = rank, world_size
-        self._permutations: dict[int, Tensor] = {}
+        self._permutations: dict[str, tuple[int, Tensor]] = {}
 
     def __iter__(self) -> Iterator[Request]:
         """One request per training step, without end."""
         step, position = self.start()
         while True:
-            size = self.images_of_step(step)
-            index = self._images(position, size)
+            plan = self.plan(step)
+            size, mine = plan.images, slice(self.rank, None, self.world_size)
             rng = torch.Generator().manual_seed(mix("flip", self.seed, position))
             mirror = torch.rand(size, generator=rng) < (0.5 if self.flip else 0.0)
-            yield Request(index[self.rank :: self.world_size], mirror[self.rank :: self.world_size])
+            corners = torch.rand(size, 2, generator=rng)
+            partners = self._images("partners", self.n_partners, position, size)[mine] if self.n_partners else None
+            index = self._images("order", self.n, position, size)
+            yield Request(index[mine], mirror[mine], corners[mine], partners, plan.resolution)
             step, position = step + 1, position + size
 
-    def _images(self, position: int, size: int) -> Tensor:
+    def _images(self, stream: str, n: int, position: int, size: int) -> Tensor:
         pieces = []
         while size:
-            epoch, offset = divmod(position, self.n)
-            piece = self._permutation(epoch)[offset : offset + size]
+            epoch, offset = divmod(position, n)
+            piece = self._permutation(stream, n, epoch)[offset : offset + size]
             pieces.append(piece)
             position, size = position + len(piece), size - len(piece)
         return torch.cat(pieces)
 
-    def _permutation(self, epoch: int) -> Tensor:
-        if epoch not in self._permutations:
-            rng = torch.Generator().manual_seed(mix("order", self.seed, epoch))
-            self._permutations = {epoch: torch.randperm(self.n, generator=rng)}
-        return self._permutations[epoch]
+    def _permutation(self, stream: str, n: int, epoch: int) -> Tensor:
+        if stream not in self._permutations or self._permutations[stream][0] != epoch:
+            rng = torch.Generator().manual_seed(mix(stream, self.seed, epoch))
+            self._permutations[stream] = epoch, torch.randperm(n, generator=rng)
+        return self._permutations[stream][1]
 
 
 class ImageData(LightningDataModule, ABC):
@@ -229,6 +260,11 @@ class ImageData(LightningDataModule, ABC):
         return (self.channels,) if self.points else (self.channels, self.side, self.side)
 
     @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of one sample by the batch's keys."""
+        return {"image": self.shape}
+
+    @property
     def split(self) -> str:
         """What ``train_images`` are, in words for score cards."""
         limit = "" if self.limit is None else f", first {self.limit}"
@@ -275,6 +311,11 @@ class ImageData(LightningDataModule, ABC):
     def load(self) -> ImageSet:
         """Read the images, held-out ones included; heeds ``limit``."""
 
+    @property
+    def n_partners(self) -> int | None:
+        """Images of a second set that is drawn independently beside this one."""
+        return None
+
     def setup(self, stage: str) -> None:
         """Load the images before training starts."""
         if len(self.train_images) == 0:
@@ -285,8 +326,9 @@ class ImageData(LightningDataModule, ABC):
         module: Any = self.trainer.lightning_module  # type: ignore[union-attr]
         batches = EndlessBatches(
             len(self.train_images),
-            lambda step: module.plan(step).images,
+            module.plan,
             start=lambda: (module.iteration, module.images_seen),
+            n_partners=self.n_partners,
             flip=self.flip,
             seed=self.seed,
             rank=self.trainer.global_rank,  # type: ignore[union-attr]
@@ -309,7 +351,7 @@ class ImageData(LightningDataModule, ABC):
             image = torch.where(batch["mirror"][:, None, None, None], image.flip(-1), image)
         if image.dtype == torch.uint8:
             image = image.float().div_(127.5).sub_(1)
-        return {**{key: value for key, value in batch.items() if key != "mirror"}, "image": image}
+        return {**{key: value for key, value in batch.items() if key not in ("mirror", "corners")}, "image": image}
 
     def real_images(self, indices: range, batch_size: int) -> Iterator[Tensor]:
         """The training images number ``indices`` in their order on disk, by batch.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from lightning_gans.data.base import ImageData, TensorImages
 from lightning_gans.data.resize import resize
@@ -17,9 +18,14 @@ class Digits(ImageData):
 
     def load(self) -> TensorImages:
         """All digits; channels beyond the first repeat it."""
-        from sklearn.datasets import load_digits
+        images, labels = read_digits(self.side, self.limit)
+        return TensorImages(images.repeat(1, self.channels, 1, 1), labels)
 
-        digits = load_digits()
-        grey = torch.from_numpy(digits.images[: self.limit]).mul(255 / 16).round().to(torch.uint8)
-        images = resize(grey[:, None], self.side).repeat(1, self.channels, 1, 1)
-        return TensorImages(images, torch.from_numpy(digits.target[: self.limit]).long())
+
+def read_digits(side: int, limit: int | None = None) -> tuple[Tensor, Tensor]:
+    """The digits (N, 1, side, side) uint8 and their labels (N,)."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    grey = torch.from_numpy(digits.images[:limit]).mul(255 / 16).round().to(torch.uint8)
+    return resize(grey[:, None], side), torch.from_numpy(digits.target[:limit]).long()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -167,11 +167,11 @@ class AdversarialModule(GenerativeModule):
         """What the augmentation shows."""
         return {} if self.augment is None else self.augment.gauges()
 
-    def check_data(self, shape: tuple[int, ...]) -> None:
+    def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """As the base, and whether the discriminator gives logits and the samples can be augmented."""
         if self.augment is not None:
-            self.augment.check(shape)
-        super().check_data(shape)
+            self.augment.check(shapes["image"])
+        super().check_data(shapes)
         if self.judges_by_logits and getattr(self.discriminator, "reconstructs", False):
             raise ValueError("model.discriminator: is an autoencoder; this family needs one that gives logits")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -28,6 +28,7 @@ class Plan(NamedTuple):
 
     n_critic: int
     batch_size: int
+    resolution: int | None = None  # side of the images; None: as the data has them
 
     @property
     def images(self) -> int:
@@ -138,15 +139,16 @@ class GenerativeModule(LightningModule):
         return {}
 
     @torch.no_grad()
-    def check_data(self, shape: tuple[int, ...]) -> None:
+    def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """Refuse images of another shape than the networks make and take, before any data is read.
 
         Args:
-            shape: Of one image, (C, H, W), or of one point, (2,).
+            shapes: Of one sample, by the batch's keys: ``image`` (C, H, W), or (2,) of points.
 
         Raises:
             ValueError: With both shapes.
         """
+        shape = shapes["image"]
         with evaluating(self.generator) as generator:
             made = tuple(generator(*self.sampling_inputs([0], 0)).shape[1:])
         if made != shape:

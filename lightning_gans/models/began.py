@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -85,9 +86,10 @@ class BEGAN(AdversarialModule):
         self._convergence = torch.zeros(())
 
     @torch.no_grad()
-    def check_data(self, shape: tuple[int, ...]) -> None:
+    def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """As the base, and whether the discriminator is an autoencoder."""
-        super().check_data(shape)
+        super().check_data(shapes)
+        shape = shapes["image"]
         with evaluating(self.discriminator):
             found = tuple(self.discriminator(torch.zeros(2, *shape)).shape[1:])
         if found != shape:

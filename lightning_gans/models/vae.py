@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -71,11 +72,11 @@ class VAE(GenerativeModule):
         return nats.flatten(1).sum(1)
 
     @torch.no_grad()
-    def check_data(self, shape: tuple[int, ...]) -> None:
+    def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """As the base, and whether the encoder gives what the decoder takes."""
-        super().check_data(shape)
+        super().check_data(shapes)
         with evaluating(self.encoder):
-            found = self.encoder(torch.zeros(2, *shape))[0].shape[1]
+            found = self.encoder(torch.zeros(2, *shapes["image"]))[0].shape[1]
         if found != self.latent_dim:
             raise ValueError(f"model.encoder gives {found} latents and model.generator takes {self.latent_dim}")
 

@@ -1,0 +1,187 @@
+"""Sets of two sides, for translation: pairs that belong together, or two domains drawn independently."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from lightning_gans.data.base import Batch, ImageData, ImageSet, Request
+
+
+class Pairs(ImageSet):
+    """Two sets side by side: image i of the one belongs to image i of the other, or to none.
+
+    Args:
+        source: Images that are translated.
+        target: What they are translated to.
+        aligned: Whether image i of both belong together.
+
+    Raises:
+        ValueError: Aligned sets of different lengths.
+    """
+
+    def __init__(self, source: ImageSet, target: ImageSet, *, aligned: bool = True) -> None:
+        if aligned and len(source) != len(target):
+            raise ValueError(f"pairs: {len(source)} sources and {len(target)} targets")
+        self.source, self.target, self.aligned = source, target, aligned
+
+    def __len__(self) -> int:
+        """Number of sources."""
+        return len(self.source)
+
+    def fetch(self, index: Tensor, partners: Tensor | None = None) -> Batch:
+        """``source`` and ``target`` (N, C, H, W); of sets that are not aligned target i stands beside source i."""
+        partners = index % len(self.target) if partners is None else partners
+        return {"source": self.source.fetch(index)["image"], "target": self.target.fetch(partners)["image"]}
+
+    def serve(self, request: Request) -> Batch:
+        """The sources of a request and what stands beside them."""
+        return self.fetch(request.indices, request.partners)
+
+    def fingerprint(self) -> str:
+        """Of the targets, which scores compare with."""
+        return hashlib.blake2b(f"target {self.target.fingerprint()}".encode(), digest_size=16).hexdigest()
+
+
+class TranslationData(ImageData):
+    """A set for translation by configuration. A set overrides ``load`` and, if it has a test part, ``load_test``.
+
+    Batches reach the module as ``source`` (N, source_channels, H, W) and ``target`` (N, channels, H, W), floats in
+    [-1, 1], cut and mirrored alike.
+
+    Args:
+        source_channels: Channels of what is translated.
+        load_size: Side that images are held at; pieces of ``image_size`` are cut out at random places. ``None``:
+            ``image_size``, nothing is cut.
+        **options: See ``ImageData``; ``image_size`` and ``channels`` are those of the target.
+
+    Raises:
+        ValueError: A value out of range.
+    """
+
+    aligned: ClassVar[bool] = True  # source i belongs to target i
+
+    def __init__(self, *, source_channels: int, load_size: int | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        if source_channels < 1:
+            raise ValueError(f"data.source_channels={source_channels}: must be >= 1")
+        if load_size is not None and load_size < self.side:
+            raise ValueError(f"data.load_size={load_size}: must be >= data.image_size={self.side}, or null")
+        self.source_channels, self.load_size = source_channels, load_size
+        self._examples: ImageSet | None = None
+
+    @property
+    def kind(self) -> str:
+        """What a family must accept to train on this set."""
+        return "paired" if self.aligned else "unpaired"
+
+    @property
+    def held_side(self) -> int:
+        """Side of the images that ``load`` gives."""
+        return self.load_size or self.side
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of one source and of one target."""
+        return {"source": (self.source_channels, self.side, self.side), "target": self.shape}
+
+    @property
+    def n_partners(self) -> int | None:
+        """Targets, where they are drawn independently."""
+        whole = self.train_images
+        return None if self.aligned else len(whole.target)  # type: ignore[attr-defined]
+
+    def load_test(self) -> ImageSet | None:
+        """The published test part; ``None`` without one."""
+        return None
+
+    # ------------------------------------------------------------------------------ what a batch becomes
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Cut and mirror both sides alike and give floats in [-1, 1], on the device."""
+        mirror, corners = batch["mirror"][:, None, None, None], batch["corners"]
+        made = {}
+        for key, images in batch.items():
+            if key in ("mirror", "corners"):
+                continue
+            if images.ndim == 4:
+                images = cut(images, self.side * images.shape[-1] // self.held_side, corners)
+                images = torch.where(mirror, images.flip(-1), images) if self.flip else images
+            made[key] = images
+        return self.finish(made)
+
+    def finish(self, batch: Batch) -> Batch:
+        """A whole batch of what was cut: floats in [-1, 1]; a set may make its sources from its targets here."""
+        return {key: as_floats(images) for key, images in batch.items()}
+
+    # ------------------------------------------------------------------------------ examples
+
+    @property
+    def example_images(self) -> ImageSet:
+        """What pictures and scores translate: the test part, else the held-out images, else the training images."""
+        if self._examples is None:
+            test = self.load_test()
+            self._examples = test or (self.held_out_images if self.val_fraction else self.train_images)
+        return self._examples
+
+    @property
+    def examples_of(self) -> str:
+        """Which part the examples are, in words for score cards."""
+        has_test = type(self).load_test is not TranslationData.load_test
+        return "test" if has_test else "held-out" if self.val_fraction else "train"
+
+    @property
+    def n_examples(self) -> int:
+        """Number of examples."""
+        return len(self.example_images)
+
+    def examples(self, indices: Sequence[int]) -> Batch:
+        """Examples number ``indices``: the middle of each, not mirrored, as a batch reaches the module."""
+        batch = self.example_images.fetch(torch.tensor(indices, dtype=torch.int64))
+        return self.finish({key: self._middle(images) for key, images in batch.items()})
+
+    def real_images(self, indices: range, batch_size: int) -> Iterator[Tensor]:
+        """The targets number ``indices`` of the training images, by batch.
+
+        Yields:
+            (N, channels, image_size, image_size) uint8.
+        """
+        for start in range(0, len(indices), batch_size):
+            index = torch.tensor(indices[start : start + batch_size])
+            yield self._middle(self.train_images.fetch(index)["target"])
+
+    def _middle(self, images: Tensor) -> Tensor:
+        if images.ndim < 4:
+            return images
+        return cut(images, self.side * images.shape[-1] // self.held_side, torch.full((len(images), 2), 0.5))
+
+
+def cut(images: Tensor, side: int, corners: Tensor) -> Tensor:
+    """Square pieces of images, each from its own place; without a word to the host.
+
+    Args:
+        images: (N, C, H, W).
+        side: Of the pieces.
+        corners: (N, 2) in [0, 1): how far down and to the right of all possible places.
+
+    Returns:
+        (N, C, side, side).
+    """
+    n, channels, height, width = images.shape
+    if (height, width) == (side, side):
+        return images
+    room = torch.tensor([height - side + 1, width - side + 1], device=images.device)
+    first = (corners.to(images.device) * room).long()
+    steps = torch.arange(side, device=images.device)
+    rows = (first[:, :1] + steps)[:, None, :, None].expand(n, channels, side, width)
+    columns = (first[:, 1:] + steps)[:, None, None, :].expand(n, channels, side, side)
+    return images.gather(2, rows).gather(3, columns)
+
+
+def as_floats(images: Tensor) -> Tensor:
+    """uint8 to floats in [-1, 1]; anything else as it is."""
+    return images.float().div(127.5).sub(1) if images.dtype == torch.uint8 else images

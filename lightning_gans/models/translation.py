@@ -1,0 +1,165 @@
+"""From image to image: what every translation family shares."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from lightning_gans.losses import Objective
+from lightning_gans.models.base import Batch, GenerativeModule, Plan, Terms
+from lightning_gans.models.ema import evaluating
+
+
+class TranslationModule(GenerativeModule):
+    """A generator from images to images and a discriminator, in turn.
+
+    The generator moves first; what it makes is made once and kept for the discriminator's update (``keep``, ``kept``).
+    A family says what both minimise, and nothing else, unless it has several directions or phases.
+
+    Args:
+        generator: Translates (N, C, H, W) to images; several networks if a family trains several directions.
+        discriminator: Returns raw logits, of patches say; several networks if a family needs them.
+        objective: What both minimise beside the family's own terms.
+        d_optimizer: Makes the discriminator's optimiser from its parameters.
+        d_scheduler: Makes its learning-rate schedule; counts generator updates as well.
+        **options: See ``GenerativeModule``.
+
+    Attributes:
+        directions: What ``translate`` can do.
+        scale: Side of an output divided by that of its input.
+
+    Raises:
+        ValueError: A value out of range.
+    """
+
+    accepts: ClassVar[tuple[str, ...]] = ("paired",)
+    directions: ClassVar[tuple[str, ...]] = ("a2b",)
+    scale: int = 1
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        *,
+        objective: Objective,
+        d_optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        d_scheduler: Callable[[Optimizer], LRScheduler] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(generator, latent="normal", **options)
+        self.discriminator, self.objective = discriminator, objective
+        self.optimizer_factories["d"], self.scheduler_factories["d"] = d_optimizer, d_scheduler
+        self._kept: deque[Batch] = deque()  # one entry per micro-batch of the generator's update
+        self.add_player("d", discriminator)
+
+    # ------------------------------------------------------------------------------ what a family may change
+
+    def generator_loss(self, batch: Batch) -> Terms:
+        """Weighted terms of the generator's loss; it keeps what the discriminator shall see."""
+        raise NotImplementedError
+
+    def discriminator_loss(self, batch: Batch) -> Terms:
+        """Weighted terms of the discriminator's loss on what the generator kept."""
+        raise NotImplementedError
+
+    @property
+    def multiple(self) -> int:
+        """Sides of inputs are multiples of this."""
+        return int(getattr(self.generator, "multiple", 1))
+
+    def network_of(self, direction: str) -> nn.Module:
+        """The network, averaged if there is an average, that translates in a direction."""
+        return self.sampler
+
+    # ------------------------------------------------------------------------------ the alternation
+
+    def turns(self, batch: Batch, plan: Plan) -> list[tuple[str, Batch]]:
+        """One update of the generator, then one of the discriminator on the same images."""
+        return [("g", batch), ("d", batch)]
+
+    def loss(self, player: str, batch: Batch) -> Terms:
+        """Weighted terms of a player's loss on its share."""
+        return self.discriminator_loss(batch) if player == "d" else self.generator_loss(batch)
+
+    def keep(self, **images: Tensor) -> None:
+        """Keep what the generator has made, without its graph, for the discriminator's update on the same images."""
+        self._kept.append({name: tensor.detach() for name, tensor in images.items()})
+
+    def kept(self) -> Batch:
+        """What the generator made of this micro-batch."""
+        return self._kept.popleft()
+
+    def judge(self, *images: Tensor) -> Tensor:
+        """The discriminator's raw logits for images side by side in channels, in full precision."""
+        logits: Tensor = self.discriminator(torch.cat(images, 1))
+        return logits.float()
+
+    # ------------------------------------------------------------------------------ translation
+
+    @torch.no_grad()
+    def translate(self, source: Tensor, *, direction: str = "a2b") -> Tensor:
+        """Translate images.
+
+        Args:
+            source: (N, source_channels, H, W) in [-1, 1]; sides are multiples of ``multiple``.
+            direction: One of ``directions``.
+
+        Returns:
+            (N, channels, scale * H, scale * W) in [-1, 1].
+
+        Raises:
+            ValueError: An unknown direction, or sides that do not fit.
+        """
+        if direction not in self.directions:
+            raise ValueError(
+                f"direction={direction}: {type(self).__name__} translates {', '.join(self.directions)} only"
+            )
+        if source.shape[-1] % self.multiple or source.shape[-2] % self.multiple:
+            raise ValueError(f"source: sides {tuple(source.shape[-2:])} must be multiples of {self.multiple}")
+        with evaluating(self.network_of(direction)) as network:
+            images: Tensor = network(source)
+        return images.float()
+
+    @torch.no_grad()
+    def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Refuse data whose sources do not become images of the targets' shape.
+
+        Args:
+            shapes: Of one ``source`` and one ``target``.
+
+        Raises:
+            ValueError: With both shapes.
+        """
+        source, target = shapes["source"], shapes["target"]
+        side = source[-1]
+        if side % self.multiple:
+            raise ValueError(
+                f"data.image_size={side}: model.generator needs sides that are multiples of {self.multiple}"
+            )
+        try:
+            made = tuple(self.translate(torch.zeros(2, *source, device=self.device)).shape[1:])
+        except RuntimeError as error:
+            raise ValueError(f"model.generator does not take the data's sources {source}: {error}") from error
+        if made != target:
+            raise ValueError(
+                f"model.generator makes images {made}; data has targets {target} (channels, height, width)"
+            )
+
+    def sampling_inputs(self, indices: Sequence[int], seed: int) -> tuple[Tensor, ...]:
+        """There are no samples without sources.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(f"{type(self).__name__} translates images and makes none from latents; use translate")
+
+    @property
+    def readers(self) -> dict[str, nn.Module]:
+        """The discriminator."""
+        return {"discriminator": self.discriminator}
