@@ -241,7 +241,7 @@ class ImageFiles(ImageSet):
         """What file number i holds, decoded whole, or what is wrong with it."""
         try:
             image, data = self._open(i)
-            bits = {"1": 1, "F": 32}.get(image.mode, 16 if _has_16_bits(image) else 8)
+            bits = {"1": 1, "F": 32}.get(image.mode, 16 if has_16_bits(image) else 8)
             mode, stored = image.mode, image.size
             orientation = image.getexif().get(0x0112, 1)
             width, height = stored[::-1] if orientation in range(5, 9) else stored
@@ -266,7 +266,7 @@ class ImageFiles(ImageSet):
         side = self.image_size // math.gcd(factor, DCT)
         if factor > 1:
             image.draft(image.mode, (side, side))  # of JPEGs a smaller picture, none of whose sides is below this one
-        wide = _has_16_bits(image)  # what the file says, which a loaded picture no longer does
+        wide = has_16_bits(image)  # what the file says, which a loaded picture no longer does
         image = eight_bit(ImageOps.exif_transpose(image), wide).convert(MODES[self.channels])
         pixels = torch.from_numpy(np.array(fit(image, side, self.resize))).view(side, side, -1).permute(2, 0, 1)
         return average(pixels[None], side // self.resolution)[0] if side > self.resolution else pixels
@@ -361,7 +361,7 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
-def _has_16_bits(image: Image.Image) -> bool:
+def has_16_bits(image: Image.Image) -> bool:
     """Pillow keeps 16 bits of grey only, in mode I for some formats; of colours it gives the upper eight."""
     stored = any(";16" in str(tile[3]) for tile in getattr(image, "tile", []))
     return stored or image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
