@@ -295,16 +295,26 @@ class FileData(ImageData):
     def files(self) -> ImageFiles:
         """The images by name, with their labels if ``num_classes`` asks for them; heeds ``limit``."""
 
+    @property
+    def held_side(self) -> int:
+        """Side of the images that are held."""
+        return self.side
+
     def make_files(
-        self, source: Source, names: Sequence[str], labels: Tensor | None = None, classes: list[str] | None = None
+        self,
+        source: Source,
+        names: Sequence[str],
+        labels: Tensor | None = None,
+        classes: list[str] | None = None,
+        channels: int | None = None,
     ) -> ImageFiles:
-        """The first ``limit`` of these images, read as the options say."""
+        """The first ``limit`` of these images, read as the options say; ``channels`` other than the set's own."""
         return ImageFiles(
             source,
             names[: self.limit],
             root=self.root,
-            image_size=self.side,
-            channels=self.channels,
+            image_size=self.held_side,
+            channels=channels or self.channels,
             resize=self.resize,
             on_error=self.on_error,
             max_pixels=self.max_pixels,
@@ -314,11 +324,15 @@ class FileData(ImageData):
 
     def load(self) -> ImageSet:
         """List the images, and decode them if they fit."""
-        files = self.files()
-        if len(files) * self.channels * self.side**2 <= self.memory_gb * 2**30:
-            return files.held()
-        files.tell(files.source.problems)
-        return files
+        return self.hold(self.files())[0]
+
+    def hold(self, *sets: ImageFiles) -> list[ImageSet]:
+        """Decode these sets, all of them if they fit together."""
+        if sum(len(files) * files.channels * files.image_size**2 for files in sets) <= self.memory_gb * 2**30:
+            return [files.held() for files in sets]
+        for files in sets:
+            files.tell(files.source.problems)
+        return list(sets)
 
 
 def eight_bit(image: Image.Image, wide: bool) -> Image.Image:
