@@ -27,6 +27,14 @@ MODELS = sorted(path.stem for path in (CONF_DIR / "model").glob("*.yaml"))
 # Options that make a family tiny, beside the common ones; a family may do without.
 _SMALL = ["model.generator.base_channels=4", "model.discriminator.base_channels=4", "model.generator.latent_dim=8"]
 TINY_FAMILY = {
+    "progan": [  # 4x4, then 8x8 and 16x16 fade in for a step each
+        *[f"model.{network}.fmap_base=64" for network in ("generator", "discriminator")],
+        *[f"model.{network}.fmap_max=8" for network in ("generator", "discriminator")],
+        "model.generator.latent_dim=8",
+        "model.growth.fade_kimg=0.008",
+        "model.growth.stabilise_kimg={4: 0.008, 8: 0.0}",
+        "model.growth.batch_sizes=null",
+    ],
     **dict.fromkeys(["dcgan", "lsgan", "wgan", "wgan_gp", "dragan"], _SMALL),
     "sngan": [*_SMALL, "model.g_batch_size=16"],
     "gan": ["model.generator.hidden=[16]", "model.discriminator.hidden=[16]", "model.generator.latent_dim=8"],
