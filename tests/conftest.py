@@ -34,7 +34,6 @@ TINY_FAMILY = {
         "model.generator.latent_dim=8",
         "model.growth.fade_kimg=0.008",
         "model.growth.stabilise_kimg={4: 0.008, 8: 0.0}",
-        "model.growth.batch_sizes=null",
     ],
     **dict.fromkeys(["dcgan", "lsgan", "wgan", "wgan_gp", "dragan"], _SMALL),
     "sngan": [*_SMALL, "model.g_batch_size=16"],
