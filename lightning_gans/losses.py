@@ -78,32 +78,46 @@ class LeastSquares(Objective):
         a: Target of fakes for the discriminator.
         b: Target of reals for the discriminator; below 1, it is one-sided label smoothing.
         c: Target of fakes for the generator.
+        scale: What the squares are multiplied by, > 0: 0.5 as above, or 1.0 as in CycleGAN, arXiv:1703.10593.
     """
 
-    def __init__(self, a: float = 0.0, b: float = 1.0, c: float = 1.0) -> None:
-        self.a, self.b, self.c = a, b, c
+    def __init__(self, a: float = 0.0, b: float = 1.0, c: float = 1.0, scale: float = 0.5) -> None:
+        if scale <= 0:
+            raise ValueError(f"objective.scale={scale}: must be > 0")
+        self.a, self.b, self.c, self.scale = a, b, c, scale
         self.midpoint = (a + b) / 2
 
     def discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """Half the mean squared distances to ``b`` and ``a``."""
-        return {"real": (real - self.b).square().mean() / 2, "fake": (fake - self.a).square().mean() / 2}
+        """The scaled mean squared distances to ``b`` and ``a``."""
+        real_term, fake_term = (real - self.b).square().mean(), (fake - self.a).square().mean()
+        return {"real": real_term * self.scale, "fake": fake_term * self.scale}
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> dict[str, Tensor]:
-        """Half the mean squared distance to ``c``."""
-        return {"adversarial": (fake - self.c).square().mean() / 2}
+        """The scaled mean squared distance to ``c``."""
+        return {"adversarial": (fake - self.c).square().mean() * self.scale}
 
 
 class Wasserstein(Objective):
     """WGAN: the critic minimises E[D(G(z))] - E[D(x)], G minimises -E[D(G(z))].
 
     Arjovsky, Chintala, Bottou 2017, arXiv:1701.07875, equation 2; needs a Lipschitz critic.
+
+    Args:
+        drift: Weight of E[D(x)^2], which keeps the critic's scores from drifting away (Karras et al. 2018,
+            arXiv:1710.10196, appendix A.1: 0.001), >= 0.
     """
 
     midpoint = None
 
+    def __init__(self, drift: float = 0.0) -> None:
+        if drift < 0:
+            raise ValueError(f"objective.drift={drift}: must be >= 0")
+        self.drift = drift
+
     def discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """Minus the estimate of the Wasserstein distance, in its two halves."""
-        return {"real": -real.mean(), "fake": fake.mean()}
+        """Minus the estimate of the Wasserstein distance, in its two halves, and the drift's term if it has weight."""
+        terms = {"real": -real.mean(), "fake": fake.mean()}
+        return {**terms, "drift": self.drift * real.square().mean()} if self.drift else terms
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> dict[str, Tensor]:
         """Minus the mean score of fakes."""

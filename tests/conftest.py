@@ -27,11 +27,25 @@ MODELS = sorted(path.stem for path in (CONF_DIR / "model").glob("*.yaml"))
 # Options that make a family tiny, beside the common ones; a family may do without.
 _SMALL = ["model.generator.base_channels=4", "model.discriminator.base_channels=4", "model.generator.latent_dim=8"]
 TINY_FAMILY = {
+    "progan": [  # 4x4, then 8x8 and 16x16 fade in for a step each
+        *[f"model.{network}.fmap_base=64" for network in ("generator", "discriminator")],
+        *[f"model.{network}.fmap_max=8" for network in ("generator", "discriminator")],
+        "model.generator.latent_dim=8",
+        "model.growth.fade_kimg=0.008",
+        "model.growth.stabilise_kimg={4: 0.008, 8: 0.0}",
+        "model.growth.batch_sizes=null",
+    ],
     **dict.fromkeys(["dcgan", "lsgan", "wgan", "wgan_gp", "dragan"], _SMALL),
     "sngan": [*_SMALL, "model.g_batch_size=16"],
     "gan": ["model.generator.hidden=[16]", "model.discriminator.hidden=[16]", "model.generator.latent_dim=8"],
     "began": _SMALL,
     "r3gan": [*_SMALL, "model.generator.group_size=4", "model.discriminator.group_size=4"],
+    "pix2pix_hd": [
+        *("data=digit_edges", "data.image_size=16", "model/encoder=features", "model.perceptual_weights=null"),
+        *("model.generator.base_channels=4", "model.generator.blocks=1", "model.generator.enhancer_blocks=1"),
+        *("model.discriminator.base_channels=4", "model.discriminator.layers=2", "model.encoder.base_channels=4"),
+        *("model.coarse_updates=1", "model.enhancer_updates=1", "model.clusters=3", "model.cluster_images=5"),
+    ],
     "vae": ["model.generator.base_channels=4", "model.encoder.base_channels=4", "model.generator.latent_dim=8"],
 }
 TINY = [
@@ -74,7 +88,8 @@ def exact(model):
     overrides = sgd(0.05, model)
     for name, network in compose(f"model={model}").model.items():
         for key, value in off.items():
-            if name in ("generator", "discriminator", "encoder") and key in network and value in (None, network[key]):
+            is_network = name in ("generator", "discriminator", "encoder") and network is not None
+            if is_network and key in network and value in (None, network[key]):
                 overrides.append(f"model.{name}.{key}={'null' if key == 'norm' else 0.0}")
     return overrides
 

@@ -6,8 +6,10 @@ read, and by the size that its header declares before it is decoded.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
+import math
 import os
 import warnings
 import zlib
@@ -23,7 +25,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lightning_gans.data.base import Batch, ImageData, ImageSet, TensorImages
-from lightning_gans.data.resize import Policy, fit
+from lightning_gans.data.resize import Policy, average, fit
 
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 FORMATS = {  # as Pillow names them, by their first bytes
@@ -38,6 +40,7 @@ FORMATS = {  # as Pillow names them, by their first bytes
 MAX_PIXELS = 100_000_000
 PILLOW_MAX_PIXELS = 178_956_970  # what Pillow itself refuses
 BYTES_PER_PIXEL = 8  # of the largest pixel that is read: four channels of 16 bits, uncompressed
+DCT = 8  # a JPEG's blocks: it can be decoded at 1/2, 1/4 and 1/8 of its size
 TOLD = 10  # unreadable files that a message names
 
 OnError = Literal["stop", "skip"]
@@ -133,6 +136,7 @@ class ImageFiles(ImageSet):
         self.image_size, self.channels, self.resize = image_size, channels, resize
         self.on_error, self.max_pixels = on_error, max_pixels
         self.labels, self.classes = labels, classes
+        self.resolution = image_size  # of the images handed out
         self._unreadable: set[int] = set()  # told once
 
     def __len__(self) -> int:
@@ -155,6 +159,19 @@ class ImageFiles(ImageSet):
         if self.labels is not None:
             batch["label"] = self.labels[torch.tensor(wanted)]
         return batch
+
+    def at(self, resolution: int | None) -> ImageFiles:
+        """This set with smaller images: pictures are fitted to up to an eighth of ``image_size``, the rest is averaged.
+
+        JPEGs are decoded at that scale to begin with, which is an average in itself; other formats are decoded whole.
+        """
+        if resolution is None or resolution == self.image_size:
+            return self
+        if self.image_size % resolution:
+            raise ValueError(f"data.image_size={self.image_size}: cannot be divided into images of {resolution}")
+        other = copy.copy(self)
+        other.resolution = resolution
+        return other
 
     def _next_readable(self, i: int) -> int:
         for step in range(1, len(self)):
@@ -187,7 +204,7 @@ class ImageFiles(ImageSet):
 
     def fingerprint(self) -> str:
         """Of the files as they lie there and of how they are decoded; nothing is decoded for it."""
-        settings = repr((self.names, self.image_size, self.channels, self.resize))
+        settings = repr((self.names, self.resolution, self.channels, self.resize))
         digest = hashlib.blake2b(settings.encode(), digest_size=16)
         for name in self.names:
             try:
@@ -245,10 +262,14 @@ class ImageFiles(ImageSet):
         return image, data
 
     def _tensor(self, image: Image.Image) -> Tensor:
+        factor = self.image_size // self.resolution
+        side = self.image_size // math.gcd(factor, DCT)
+        if factor > 1:
+            image.draft(image.mode, (side, side))  # of JPEGs a smaller picture, none of whose sides is below this one
         wide = has_16_bits(image)  # what the file says, which a loaded picture no longer does
         image = eight_bit(ImageOps.exif_transpose(image), wide).convert(MODES[self.channels])
-        pixels = np.array(fit(image, self.image_size, self.resize))
-        return torch.from_numpy(pixels).view(self.image_size, self.image_size, -1).permute(2, 0, 1)
+        pixels = torch.from_numpy(np.array(fit(image, side, self.resize))).view(side, side, -1).permute(2, 0, 1)
+        return average(pixels[None], side // self.resolution)[0] if side > self.resolution else pixels
 
 
 class FileData(ImageData):

@@ -107,7 +107,7 @@ class OnDisk(Source):
                         folders.append(name)
                 elif os.path.isdir(entry.path):
                     links.append(name)
-                elif _is_image(name):
+                elif is_image(name):
                     found.append(name)
                 elif _is_loop(entry.path):
                     self.problems.append(Problem(name, os.strerror(errno.ELOOP)))
@@ -138,10 +138,10 @@ class InZip(Source):
         """Every image in the archive."""
         found, self.problems, self.ignored = set(), [], 0
         for info in self._zip().infolist():
-            if _leads_out(info.filename):
+            if leads_out(info.filename):
                 self.problems.append(Problem(info.filename, "its path leads out of the zip"))
             elif not info.is_dir():
-                if _is_image(info.filename):
+                if is_image(info.filename):
                     found.add(info.filename)
                 else:
                     self.ignored += 1
@@ -163,8 +163,8 @@ class InZip(Source):
         return {**self.__dict__, "_archive": None}
 
 
-def _is_image(name: str) -> bool:
-    """By its ending; what file managers leave behind (``__MACOSX``, ``._a.png``) is none."""
+def is_image(name: str) -> bool:
+    """An image by its ending; what file managers leave behind (``__MACOSX``, ``._a.png``) is none."""
     return name.lower().endswith(EXTENSIONS) and not _is_hidden(name)
 
 
@@ -172,7 +172,8 @@ def _is_hidden(name: str) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
 
 
-def _leads_out(name: str) -> bool:
+def leads_out(name: str) -> bool:
+    """Whether an entry of an archive would lie outside the folder that it is unpacked in."""
     path = PurePosixPath(name.replace("\\", "/"))
     return path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name) is not None
 

@@ -25,6 +25,15 @@ def resize(images: Tensor, size: int) -> Tensor:
     return resized
 
 
+def average(images: Tensor, factor: int) -> Tensor:
+    """uint8 images (N, C, H, W) to (N, C, H / factor, W / factor): means of squares of pixels, rounded."""
+    height, width = (side // factor for side in images.shape[-2:])
+    small = torch.empty(*images.shape[:2], height, width, dtype=torch.uint8)
+    for start in range(0, len(images), _AT_ONCE):
+        small[start : start + _AT_ONCE] = F.avg_pool2d(images[start : start + _AT_ONCE].float(), factor).round_()
+    return small
+
+
 def fit(image: Image.Image, size: int, policy: Policy = "cover") -> Image.Image:
     """A picture of any sides as a square of ``size``, by antialiased bicubic interpolation.
 

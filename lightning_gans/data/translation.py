@@ -141,7 +141,14 @@ class TranslationData(ImageData):
 
     def examples(self, indices: Sequence[int]) -> Batch:
         """Examples number ``indices``: the middle of each, not mirrored, as a batch reaches the module."""
-        batch = self.example_images.fetch(torch.tensor(indices, dtype=torch.int64))
+        return self._whole(self.example_images, indices)
+
+    def training_examples(self, indices: Sequence[int]) -> Batch:
+        """Training images number ``indices``, likewise."""
+        return self._whole(self.train_images, indices)
+
+    def _whole(self, images: ImageSet, indices: Sequence[int]) -> Batch:
+        batch = images.fetch(torch.tensor(indices, dtype=torch.int64))
         return self.finish({key: self._middle(images) for key, images in batch.items()})
 
     def real_images(self, indices: range, batch_size: int) -> Iterator[Tensor]:

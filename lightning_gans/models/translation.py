@@ -117,15 +117,23 @@ class TranslationModule(GenerativeModule):
         Raises:
             ValueError: An unknown direction, or sides that do not fit.
         """
+        self.check_source(source, direction)
+        with evaluating(self.network_of(direction)) as network:
+            images: Tensor = network(source)
+        return images.float()
+
+    def check_source(self, source: Tensor, direction: str) -> None:
+        """Refuse what ``translate`` cannot do.
+
+        Raises:
+            ValueError: An unknown direction, or sides that do not fit.
+        """
         if direction not in self.directions:
             raise ValueError(
                 f"direction={direction}: {type(self).__name__} translates {', '.join(self.directions)} only"
             )
         if source.shape[-1] % self.multiple or source.shape[-2] % self.multiple:
             raise ValueError(f"source: sides {tuple(source.shape[-2:])} must be multiples of {self.multiple}")
-        with evaluating(self.network_of(direction)) as network:
-            images: Tensor = network(source)
-        return images.float()
 
     def translate_batch(self, batch: Batch, *, direction: str = "a2b", seed: int = 0) -> Tensor:
         """Translations of the data's examples: of their sources, or backwards of their targets."""
