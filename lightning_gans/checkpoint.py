@@ -20,6 +20,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
+from lightning_gans.growth import Growth
 from lightning_gans.losses import Objective
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.ema import EMA
@@ -29,7 +30,7 @@ FOLDER = "checkpoints"
 LAST, BEST = "last.ckpt", "best.ckpt"
 _HOMES = ("lightning_gans", "torch.nn", "torch.optim")
 _KINDS: tuple[type, ...] = (nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
-_KINDS += (LightningDataModule, Objective, Penalty, EMA)
+_KINDS += (LightningDataModule, Objective, Penalty, EMA, Growth)
 
 
 def find(path: str | os.PathLike[str]) -> Path:

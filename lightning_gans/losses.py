@@ -101,13 +101,23 @@ class Wasserstein(Objective):
     """WGAN: the critic minimises E[D(G(z))] - E[D(x)], G minimises -E[D(G(z))].
 
     Arjovsky, Chintala, Bottou 2017, arXiv:1701.07875, equation 2; needs a Lipschitz critic.
+
+    Args:
+        drift: Weight of E[D(x)^2], which keeps the critic's scores from drifting away (Karras et al. 2018,
+            arXiv:1710.10196, appendix A.1: 0.001), >= 0.
     """
 
     midpoint = None
 
+    def __init__(self, drift: float = 0.0) -> None:
+        if drift < 0:
+            raise ValueError(f"objective.drift={drift}: must be >= 0")
+        self.drift = drift
+
     def discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """Minus the estimate of the Wasserstein distance, in its two halves."""
-        return {"real": -real.mean(), "fake": fake.mean()}
+        """Minus the estimate of the Wasserstein distance, in its two halves, and the drift's term if it has weight."""
+        terms = {"real": -real.mean(), "fake": fake.mean()}
+        return {**terms, "drift": self.drift * real.square().mean()} if self.drift else terms
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> dict[str, Tensor]:
         """Minus the mean score of fakes."""

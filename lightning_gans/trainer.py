@@ -45,9 +45,8 @@ def make_trainer(cfg: DictConfig, model: GenerativeModule, world: int, folder: P
     nodes = {name: node for name, node in (cfg.logger or {}).items() if node is not None}
     loggers = [instantiate(node, f"logger.{name}", functools.partial) for name, node in nodes.items()]
     options: dict[str, Any] = {}
-    for key in ("batch_size", "g_batch_size"):
-        size = getattr(model, key, None)
-        if size is not None and size % (world * model.accumulate):
+    for key, size in model.batch_sizes.items():
+        if size % (world * model.accumulate):
             raise ValueError(
                 f"model.{key}={size}: must divide by {world} processes x model.accumulate={model.accumulate}"
             )

@@ -18,9 +18,12 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from lightning_gans.data.resize import average
 from lightning_gans.seeding import mix
 
 Batch = dict[str, Tensor]
+
+REQUESTED = ("mirror", "corners", "draws")  # what a batch carries to the device beside its images
 
 
 class Request(NamedTuple):
@@ -32,6 +35,7 @@ class Request(NamedTuple):
         corners: (N, 2) float in [0, 1), where a smaller piece is cut out: 0 is the top or left end.
         partners: (N,) int64, which images of a second set stand beside them; ``None`` without one.
         resolution: Side of the images; ``None``: as the set has them.
+        draws: (N, 4) float in [0, 1), for whatever else is random in a set; ``None``: nothing is.
     """
 
     indices: Tensor
@@ -39,6 +43,7 @@ class Request(NamedTuple):
     corners: Tensor
     partners: Tensor | None = None
     resolution: int | None = None
+    draws: Tensor | None = None
 
 
 class ImageSet(Dataset[Batch], ABC):
@@ -63,10 +68,13 @@ class ImageSet(Dataset[Batch], ABC):
         return digest.hexdigest()
 
     def at(self, resolution: int | None) -> ImageSet:
-        """This set with images of another side.
+        """This set with smaller images, each value the mean of a square of pixels of the whole image.
+
+        Args:
+            resolution: Their side, which divides the side of the set's own; ``None``: as they are.
 
         Raises:
-            ValueError: The set has none.
+            ValueError: The set has none of this side.
         """
         if resolution is None:
             return self
@@ -78,7 +86,8 @@ class ImageSet(Dataset[Batch], ABC):
 
     def __getitem__(self, request: Request) -> Batch:
         """The images of a request, with what the device does to them."""
-        return {**self.serve(request), "mirror": request.mirror, "corners": request.corners}
+        draws = {} if request.draws is None else {"draws": request.draws}
+        return {**self.serve(request), "mirror": request.mirror, "corners": request.corners, **draws}
 
 
 class TensorImages(ImageSet):
@@ -91,6 +100,7 @@ class TensorImages(ImageSet):
 
     def __init__(self, images: Tensor, labels: Tensor | None = None) -> None:
         self.images, self.labels = images, labels
+        self._smaller: dict[int, TensorImages] = {}
 
     def __len__(self) -> int:
         """Number of images."""
@@ -102,6 +112,18 @@ class TensorImages(ImageSet):
         if self.labels is not None:
             batch["label"] = self.labels[index]
         return batch
+
+    def at(self, resolution: int | None) -> ImageSet:
+        """This set with smaller images, made at the first call and kept: a third more memory for all together."""
+        side = self.images.shape[-1] if self.images.dim() == 4 else None
+        if resolution is None or resolution == side:
+            return self
+        if side is None or side % resolution or self.images.shape[-2] != side:
+            return super().at(resolution)
+        if resolution not in self._smaller:
+            self._smaller[resolution] = TensorImages(average(self.images, side // resolution), self.labels)
+            self._smaller[resolution].classes = self.classes
+        return self._smaller[resolution]
 
 
 class Part(ImageSet):
@@ -128,6 +150,10 @@ class Part(ImageSet):
     def fetch(self, index: Tensor) -> Batch:
         """As the whole set fetches them."""
         return self.whole.fetch(self.indices[index])
+
+    def at(self, resolution: int | None) -> ImageSet:
+        """The same images of the whole set at this side."""
+        return Part(self.whole.at(resolution), self.indices)
 
 
 class EndlessBatches(Sampler[Request]):
@@ -169,10 +195,10 @@ class EndlessBatches(Sampler[Request]):
             size, mine = plan.images, slice(self.rank, None, self.world_size)
             rng = torch.Generator().manual_seed(mix("flip", self.seed, position))
             mirror = torch.rand(size, generator=rng) < (0.5 if self.flip else 0.0)
-            corners = torch.rand(size, 2, generator=rng)
+            corners, draws = torch.rand(size, 2, generator=rng), torch.rand(size, 4, generator=rng)
             partners = self._images("partners", self.n_partners, position, size)[mine] if self.n_partners else None
             index = self._images("order", self.n, position, size)
-            yield Request(index[mine], mirror[mine], corners[mine], partners, plan.resolution)
+            yield Request(index[mine], mirror[mine], corners[mine], partners, plan.resolution, draws[mine])
             step, position = step + 1, position + size
 
     def _images(self, stream: str, n: int, position: int, size: int) -> Tensor:
@@ -297,15 +323,20 @@ class ImageData(LightningDataModule, ABC):
     def _loaded(self) -> tuple[ImageSet, ImageSet | None]:
         if self._parts is None:
             whole = self.load()
-            if not self.val_fraction:
-                self._parts = whole, None
-            else:
-                n = round(len(whole) * self.val_fraction)
-                if not 0 < n < len(whole):
-                    raise ValueError(f"data.val_fraction={self.val_fraction:g}: holds out {n} of {len(whole)} images")
-                order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(mix("held out", self.seed)))
-                self._parts = Part(whole, order[n:].sort().values), Part(whole, order[:n].sort().values)
+            self._parts = self.divide(whole) if self.val_fraction else (whole, None)
         return self._parts
+
+    def divide(self, whole: ImageSet) -> tuple[ImageSet, ImageSet]:
+        """A set without the share that is held out, and that share.
+
+        Raises:
+            ValueError: One of the two would be empty.
+        """
+        n = round(len(whole) * self.val_fraction)
+        if not 0 < n < len(whole):
+            raise ValueError(f"data.val_fraction={self.val_fraction:g}: holds out {n} of {len(whole)} images")
+        order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(mix("held out", self.seed)))
+        return Part(whole, order[n:].sort().values), Part(whole, order[:n].sort().values)
 
     @abstractmethod
     def load(self) -> ImageSet:
@@ -351,7 +382,7 @@ class ImageData(LightningDataModule, ABC):
             image = torch.where(batch["mirror"][:, None, None, None], image.flip(-1), image)
         if image.dtype == torch.uint8:
             image = image.float().div_(127.5).sub_(1)
-        return {**{key: value for key, value in batch.items() if key not in ("mirror", "corners")}, "image": image}
+        return {**{key: value for key, value in batch.items() if key not in REQUESTED}, "image": image}
 
     def real_images(self, indices: range, batch_size: int) -> Iterator[Tensor]:
         """The training images number ``indices`` in their order on disk, by batch.

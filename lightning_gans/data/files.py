@@ -6,8 +6,10 @@ read, and by the size that its header declares before it is decoded.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
+import math
 import os
 import warnings
 import zlib
@@ -23,7 +25,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lightning_gans.data.base import Batch, ImageData, ImageSet, TensorImages
-from lightning_gans.data.resize import Policy, fit
+from lightning_gans.data.resize import Policy, average, fit
 
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 FORMATS = {  # as Pillow names them, by their first bytes
@@ -38,6 +40,7 @@ FORMATS = {  # as Pillow names them, by their first bytes
 MAX_PIXELS = 100_000_000
 PILLOW_MAX_PIXELS = 178_956_970  # what Pillow itself refuses
 BYTES_PER_PIXEL = 8  # of the largest pixel that is read: four channels of 16 bits, uncompressed
+DCT = 8  # a JPEG's blocks: it can be decoded at 1/2, 1/4 and 1/8 of its size
 TOLD = 10  # unreadable files that a message names
 
 OnError = Literal["stop", "skip"]
@@ -133,6 +136,7 @@ class ImageFiles(ImageSet):
         self.image_size, self.channels, self.resize = image_size, channels, resize
         self.on_error, self.max_pixels = on_error, max_pixels
         self.labels, self.classes = labels, classes
+        self.resolution = image_size  # of the images handed out
         self._unreadable: set[int] = set()  # told once
 
     def __len__(self) -> int:
@@ -155,6 +159,19 @@ class ImageFiles(ImageSet):
         if self.labels is not None:
             batch["label"] = self.labels[torch.tensor(wanted)]
         return batch
+
+    def at(self, resolution: int | None) -> ImageFiles:
+        """This set with smaller images: pictures are fitted to up to an eighth of ``image_size``, the rest is averaged.
+
+        JPEGs are decoded at that scale to begin with, which is an average in itself; other formats are decoded whole.
+        """
+        if resolution is None or resolution == self.image_size:
+            return self
+        if self.image_size % resolution:
+            raise ValueError(f"data.image_size={self.image_size}: cannot be divided into images of {resolution}")
+        other = copy.copy(self)
+        other.resolution = resolution
+        return other
 
     def _next_readable(self, i: int) -> int:
         for step in range(1, len(self)):
@@ -187,7 +204,7 @@ class ImageFiles(ImageSet):
 
     def fingerprint(self) -> str:
         """Of the files as they lie there and of how they are decoded; nothing is decoded for it."""
-        settings = repr((self.names, self.image_size, self.channels, self.resize))
+        settings = repr((self.names, self.resolution, self.channels, self.resize))
         digest = hashlib.blake2b(settings.encode(), digest_size=16)
         for name in self.names:
             try:
@@ -224,7 +241,7 @@ class ImageFiles(ImageSet):
         """What file number i holds, decoded whole, or what is wrong with it."""
         try:
             image, data = self._open(i)
-            bits = {"1": 1, "F": 32}.get(image.mode, 16 if _has_16_bits(image) else 8)
+            bits = {"1": 1, "F": 32}.get(image.mode, 16 if has_16_bits(image) else 8)
             mode, stored = image.mode, image.size
             orientation = image.getexif().get(0x0112, 1)
             width, height = stored[::-1] if orientation in range(5, 9) else stored
@@ -245,10 +262,26 @@ class ImageFiles(ImageSet):
         return image, data
 
     def _tensor(self, image: Image.Image) -> Tensor:
-        wide = _has_16_bits(image)  # what the file says, which a loaded picture no longer does
-        image = eight_bit(ImageOps.exif_transpose(image), wide).convert(MODES[self.channels])
-        pixels = np.array(fit(image, self.image_size, self.resize))
-        return torch.from_numpy(pixels).view(self.image_size, self.image_size, -1).permute(2, 0, 1)
+        return self._pixels(self._upright(image), self.channels)
+
+    def _upright(self, image: Image.Image) -> Image.Image:
+        """The picture as the camera says, in 8 bits."""
+        if self.resolution < self.image_size:
+            side = self._decoded_side
+            image.draft(image.mode, (side, side))  # of JPEGs a smaller picture, none of whose sides is below this one
+        wide = has_16_bits(image)  # what the file says, which a loaded picture no longer does
+        return eight_bit(ImageOps.exif_transpose(image), wide)
+
+    def _pixels(self, image: Image.Image, channels: int) -> Tensor:
+        """(channels, resolution, resolution) uint8."""
+        side = self._decoded_side
+        fitted = np.array(fit(image.convert(MODES[channels]), side, self.resize))
+        pixels = torch.from_numpy(fitted).view(side, side, -1).permute(2, 0, 1)
+        return average(pixels[None], side // self.resolution)[0] if side > self.resolution else pixels
+
+    @property
+    def _decoded_side(self) -> int:
+        return self.image_size // math.gcd(self.image_size // self.resolution, DCT)
 
 
 class FileData(ImageData):
@@ -295,16 +328,26 @@ class FileData(ImageData):
     def files(self) -> ImageFiles:
         """The images by name, with their labels if ``num_classes`` asks for them; heeds ``limit``."""
 
+    @property
+    def held_side(self) -> int:
+        """Side of the images that are held."""
+        return self.side
+
     def make_files(
-        self, source: Source, names: Sequence[str], labels: Tensor | None = None, classes: list[str] | None = None
+        self,
+        source: Source,
+        names: Sequence[str],
+        labels: Tensor | None = None,
+        classes: list[str] | None = None,
+        channels: int | None = None,
     ) -> ImageFiles:
-        """The first ``limit`` of these images, read as the options say."""
+        """The first ``limit`` of these images, read as the options say; ``channels`` other than the set's own."""
         return ImageFiles(
             source,
             names[: self.limit],
             root=self.root,
-            image_size=self.side,
-            channels=self.channels,
+            image_size=self.held_side,
+            channels=channels or self.channels,
             resize=self.resize,
             on_error=self.on_error,
             max_pixels=self.max_pixels,
@@ -314,11 +357,15 @@ class FileData(ImageData):
 
     def load(self) -> ImageSet:
         """List the images, and decode them if they fit."""
-        files = self.files()
-        if len(files) * self.channels * self.side**2 <= self.memory_gb * 2**30:
-            return files.held()
-        files.tell(files.source.problems)
-        return files
+        return self.hold(self.files())[0]
+
+    def hold(self, *sets: ImageFiles) -> list[ImageSet]:
+        """Decode these sets, all of them if they fit together."""
+        if sum(len(files) * files.channels * files.image_size**2 for files in sets) <= self.memory_gb * 2**30:
+            return [files.held() for files in sets]
+        for files in sets:
+            files.tell(files.source.problems)
+        return list(sets)
 
 
 def eight_bit(image: Image.Image, wide: bool) -> Image.Image:
@@ -340,7 +387,7 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
-def _has_16_bits(image: Image.Image) -> bool:
+def has_16_bits(image: Image.Image) -> bool:
     """Pillow keeps 16 bits of grey only, in mode I for some formats; of colours it gives the upper eight."""
     stored = any(";16" in str(tile[3]) for tile in getattr(image, "tile", []))
     return stored or image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))

@@ -109,8 +109,7 @@ class AdversarialModule(GenerativeModule):
             self._fake = self.generator(*self.draw_inputs(len(batch["image"])))
         real, fake = self.seen(batch["image"]), self.seen(self._fake.detach())
         real_logits = self.judge(real)
-        if self.augment is not None:
-            self.augment.observe(real_logits.detach() - (self.objective.midpoint or 0.0))
+        self.observe(real_logits.detach())
         terms = self.objective.discriminator(real_logits, self.judge(fake))
         if self.penalty is not None:
             terms["penalty"] = self.penalty(self.discriminator, real, fake, self.uniform)
@@ -123,6 +122,11 @@ class AdversarialModule(GenerativeModule):
             self._fake = self.generator(*self.draw_inputs(n))
         real_logits = self.judge(self.seen(batch["image"])) if self.objective.needs_real else None
         return self.objective.generator(self.judge(self.seen(self._fake)), real_logits)
+
+    def observe(self, real_logits: Tensor) -> None:
+        """Take note of what the discriminator thinks of real images, for what adapts to it."""
+        if self.augment is not None:
+            self.augment.observe(real_logits - (self.objective.midpoint or 0.0))
 
     def judge(self, images: Tensor) -> Tensor:
         """The discriminator's raw logits in full precision, which objectives need under autocast too."""
@@ -152,6 +156,12 @@ class AdversarialModule(GenerativeModule):
                 for weights in self._trainable["d"]:
                     weights.clamp_(-self.clip_weights, self.clip_weights)
         super().update(player, batch)
+
+    @property
+    def batch_sizes(self) -> dict[str, int]:
+        """As the base, and the generator's own."""
+        own = {} if self.g_batch_size is None else {"g_batch_size": self.g_batch_size}
+        return {**super().batch_sizes, **own}
 
     def graph_of(self, player: str) -> tuple[str, ...]:
         """The moving player alone, or the generator too where its samples are used again."""

@@ -160,6 +160,20 @@ class GenerativeModule(LightningModule):
             except RuntimeError as error:
                 raise ValueError(f"model.{name} does not take the data's images {shape}: {error}") from error
 
+    @property
+    def batch_sizes(self) -> dict[str, int]:
+        """Every batch that processes and micro-batches share, by its option."""
+        return {"batch_size": self.batch_size}
+
+    @property
+    def images_averaged(self) -> int:
+        """Real images that the averaged generator may look back on: all that were shown."""
+        return self.images_seen
+
+    def finish(self, images: Tensor) -> Tensor:
+        """What the sampling network made, (N, C, H, W), as it is handed out: in [-1, 1] and of the data's size."""
+        return images
+
     def draw_inputs(self, n: int) -> tuple[Tensor, ...]:
         """Random inputs of the generator for this process's share of a training batch."""
         if self.latent == "uniform":
@@ -191,7 +205,7 @@ class GenerativeModule(LightningModule):
         self.iteration += 1
         self.images_seen += plan.images
         if self.ema is not None:
-            self.ema.update(self.generator_ema, self.generator, plan.images, self.images_seen)  # type: ignore[arg-type]
+            self.ema.update(self.generator_ema, self.generator, plan.images, self.images_averaged)  # type: ignore[arg-type]
         self.adapt(plan)
         self.step_schedulers()
         self.log_terms()
@@ -305,7 +319,7 @@ class GenerativeModule(LightningModule):
         self.prepare_sampling()
         with evaluating(self.sampler) as network:
             for inputs in self._input_batches(indices, seed, batch_size):
-                yield network(*inputs).float()
+                yield self.finish(network(*inputs).float())
 
     def sample(self, n: int, *, seed: int = 0, batch_size: int = 64) -> Tensor:
         """``n`` samples (n, C, H, W) in [-1, 1]; the same seed gives the same first images whatever ``n``."""
@@ -313,8 +327,7 @@ class GenerativeModule(LightningModule):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Inputs of the generator, e.g. latents (N, latent_dim), to images by the sampling network."""
-        images: Tensor = self.sampler(*inputs)
-        return images
+        return self.finish(self.sampler(*inputs))
 
     # ------------------------------------------------------------------------------ Lightning's hooks
 

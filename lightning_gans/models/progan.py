@@ -1,0 +1,183 @@
+"""Progressive growing of GANs."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lightning_gans.growth import Growth, Phase
+from lightning_gans.models.adversarial import AdversarialModule
+from lightning_gans.models.base import Batch, Plan
+from lightning_gans.networks import progan
+
+
+class ProGAN(AdversarialModule):
+    """ProGAN. Karras, Aila, Laine, Lehtinen 2018, arXiv:1710.10196.
+
+        D: E[D(G(z))] - E[D(x)] + 10 E[(|grad D(x')| - 1)^2] + 0.001 E[D(x)^2]        G: -E[D(G(z))]
+
+    on networks that grow from 4x4: a new block is faded in, x and G(z) being (1 - alpha) old + alpha new, and then
+    trained on. Resolution, alpha, batch size and learning rate are functions of the step (``growth``); the data hand
+    out images of that resolution, and real images are faded with the same alpha. With ``model/objective=least_squares
+    model.discriminator.noise=true`` it is the paper's appendix B, with ``non_saturating`` and ``penalty=r1`` the
+    logistic loss of its successors.
+
+    Samples are enlarged to the last resolution by repeating pixels, so that scores compare images of one size
+    throughout, and clamped to [-1, 1], since the generator's colours are linear; the discriminator sees them as they
+    are. Where a block is added the averaged generator looks back no further than to there (``ema.ramp_up``).
+
+    Args:
+        generator: Player, of ``lightning_gans.networks.progan`` or growing like it.
+        discriminator: Player, likewise.
+        growth: The schedule; ``None``: full resolution from the start.
+        **options: See ``AdversarialModule``.
+    """
+
+    accepts = ("image", "labelled")
+    generator: progan.Generator
+    discriminator: progan.Discriminator
+
+    def __init__(
+        self,
+        generator: progan.Generator,
+        discriminator: progan.Discriminator,
+        *,
+        growth: Growth | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(generator, discriminator, **options)
+        for name, network in {"generator": generator, "discriminator": discriminator}.items():
+            if not isinstance(network, progan.Growing):
+                raise ValueError(f"model.{name}={type(network).__name__}: must grow; use model/network=progan")
+        self.growth = growth
+        self.phases = [Phase(generator.image_size, False, 0, None, self.batch_size)]
+        if growth is not None:
+            self.phases = growth.phases(generator.image_size, self.batch_size, self.n_critic)
+        self._starts = [phase.first for phase in self.phases]
+        self._logits: list[Tensor] = []  # means of the logits of reals in this step
+        self.grow()
+
+    # ------------------------------------------------------------------------------ the schedule
+
+    def phase(self, step: int) -> Phase:
+        """The phase that step number ``step`` lies in."""
+        return self.phases[bisect_right(self._starts, step) - 1]
+
+    def plan(self, step: int) -> Plan:
+        """``n_critic`` chunks of the phase's batch size at its resolution."""
+        phase = self.phase(step)
+        return Plan(self.n_critic, phase.batch_size, phase.resolution)
+
+    @property
+    def batch_sizes(self) -> dict[str, int]:
+        """Those of all phases."""
+        by_phase = {f"growth.batch_sizes, at {phase.resolution}": phase.batch_size for phase in self.phases}
+        return by_phase if self.growth is not None and self.growth.batch_sizes else super().batch_sizes
+
+    def grow(self) -> None:
+        """Bring the networks to where the next step needs them."""
+        phase = self.phase(self.iteration)
+        for network in (self.generator, self.generator_ema, self.discriminator):
+            if network is not None:
+                network.grow(phase.resolution, phase.alpha(self.iteration))  # type: ignore[operator]
+
+    @property
+    def images_averaged(self) -> int:
+        """Real images shown since the newest block was added."""
+        resolution = self.phase(self.iteration - 1).resolution
+        if resolution == self.phases[0].resolution:
+            return self.images_seen
+        phases = [phase for phase in self.phases if phase.resolution == resolution]
+        return (self.iteration - phases[0].first) * self.n_critic * phases[0].batch_size
+
+    # ------------------------------------------------------------------------------ the step
+
+    def on_train_start(self) -> None:
+        """Set the learning rates of the phase that the training starts in."""
+        self._scale_rates()
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Grow, and forget the optimisers' moments where the resolution changes."""
+        super().on_train_batch_start(batch, batch_idx)
+        self.grow()
+        step = self.iteration
+        changes = step > 0 and self.phase(step).resolution != self.phase(step - 1).resolution
+        if changes and self.growth is not None and self.growth.reset_optimizers:
+            for optimizer in self.player_optimizers().values():
+                optimizer.optimizer.state.clear()
+
+    def turns(self, batch: Batch, plan: Plan) -> list[tuple[str, Batch]]:
+        """As the base, the real images faded like the networks."""
+        return super().turns({**batch, "image": self.faded(batch["image"])}, plan)
+
+    def faded(self, images: Tensor) -> Tensor:
+        """Images mixed with their own half resolution: (1 - alpha) old + alpha new; (N, C, H, W) in and out."""
+        if not self.discriminator.fading:
+            return images
+        old = F.interpolate(F.avg_pool2d(images, 2), scale_factor=2, mode="nearest")
+        return self.discriminator.fade(old, images)
+
+    def observe(self, real_logits: Tensor) -> None:
+        """As the base; keep the logits' mean for the discriminator's noise."""
+        super().observe(real_logits)
+        if self.discriminator.noise is not None:
+            self._logits.append(real_logits.mean())
+
+    def adapt(self, plan: Plan) -> None:
+        """Move the average that the discriminator's noise follows, by all processes' logits; grow."""
+        super().adapt(plan)
+        if self._logits:
+            mean = self.trainer.strategy.reduce(torch.stack(self._logits).mean(), reduce_op="mean")
+            self.discriminator.follow(mean)
+            self._logits = []
+        self.grow()
+
+    def step_schedulers(self) -> None:
+        """As the base, and the next phase's factor on every rate."""
+        for scheduler in self._schedulers():
+            for group, rate in zip(scheduler.optimizer.param_groups, scheduler.get_last_lr(), strict=True):
+                group["lr"] = rate  # a schedule may go on from it
+        super().step_schedulers()
+        self._scale_rates()
+
+    def _scale_rates(self) -> None:
+        factor = self.phase(self.iteration).lr_factor
+        for scheduler in self._schedulers():
+            for group, rate in zip(scheduler.optimizer.param_groups, scheduler.get_last_lr(), strict=True):
+                group["lr"] = rate * factor
+
+    def _schedulers(self) -> list[Any]:
+        return [config.scheduler for config in self.trainer.strategy.lr_scheduler_configs]
+
+    def gauges(self) -> dict[str, Tensor]:
+        """Resolution and alpha of the step, and the average that the noise follows."""
+        phase = self.phase(self.iteration - 1)
+        shown = {"resolution": torch.tensor(float(phase.resolution))}
+        shown["alpha"] = torch.tensor(phase.alpha(self.iteration - 1))
+        if self.discriminator.noise is not None:
+            shown["logit_average"] = self.discriminator.logit_average.clone()
+        return {**super().gauges(), **shown}
+
+    # ------------------------------------------------------------------------------ samples and state
+
+    def finish(self, images: Tensor) -> Tensor:
+        """Enlarged to the last resolution by repeating pixels, and clamped to [-1, 1]."""
+        factor = self.generator.image_size // images.shape[-1]
+        return images.repeat_interleave(factor, 2).repeat_interleave(factor, 3).clamp(-1, 1)
+
+    def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """As the base, at the last resolution."""
+        for network in (self.generator, self.discriminator):
+            network.grow(network.image_size)
+        super().check_data(shapes)
+        self.grow()
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        """Restore the counters, and with them resolution and alpha."""
+        super().set_extra_state(state)
+        self.grow()

@@ -1,0 +1,316 @@
+"""ProGAN's networks, which grow from 4x4 to ``image_size`` (Karras et al. 2018, arXiv:1710.10196, table 2)."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_gans.checks import at_least_one
+from lightning_gans.networks.layers import Minibatch, check_image_size, minibatch_layer, normalisation
+
+SIZES = (8, 1024)
+SLOPE = 0.2
+HE = math.sqrt(2.0)  # gain of a layer before a rectifier
+
+
+class EqualisedConv2d(nn.Conv2d):
+    """A convolution whose weights are multiplied by gain / sqrt(fan-in) at run time, not at the start.
+
+    All weights are N(0, 1) then, and Adam, whose steps do not depend on the gradient's scale, moves every layer at the
+    same speed (section 4.1). Biases start at 0 and are not scaled.
+
+    Args:
+        inputs: Channels in.
+        outputs: Channels out.
+        kernel: Side of the kernel; odd ones are padded to keep the size.
+        gain: He's sqrt(2), or 1 for a layer without activation.
+        equalised: ``False``: the factor enters the initial weights instead.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, gain: float = HE, equalised: bool = True) -> None:
+        super().__init__(inputs, outputs, kernel, padding=kernel // 2 if kernel % 2 else 0)
+        self.scale = _start(self, gain, equalised)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        """(N, inputs, H, W) -> (N, outputs, H', W')."""
+        made: Tensor = self._conv_forward(input, self.weight * self.scale, self.bias)
+        return made
+
+
+class EqualisedLinear(nn.Linear):
+    """A dense layer whose weights are multiplied by gain / sqrt(fan-in) at run time; see ``EqualisedConv2d``.
+
+    Args:
+        inputs: Features in.
+        outputs: Features out.
+        gain: He's sqrt(2), or 1 for a layer without activation.
+        equalised: ``False``: the factor enters the initial weights instead.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, gain: float = HE, equalised: bool = True) -> None:
+        super().__init__(inputs, outputs)
+        self.scale = _start(self, gain, equalised)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        """(N, inputs) -> (N, outputs)."""
+        return F.linear(input, self.weight * self.scale, self.bias)
+
+
+def _start(layer: nn.Conv2d | nn.Linear, gain: float, equalised: bool) -> float:
+    """Draw a layer's weights; returns what they are multiplied by at run time."""
+    scale = gain / math.sqrt(layer.weight[0].numel())
+    nn.init.normal_(layer.weight, 0.0, 1.0 if equalised else scale)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return scale if equalised else 1.0
+
+
+class PixelNorm(nn.Module):
+    """x / sqrt(mean(x^2) + 1e-8) over the channels, at every pixel on its own (section 4.2)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, ...) -> (N, C, ...)."""
+        wide = x.float()
+        return (wide * torch.rsqrt(wide.square().mean(1, keepdim=True) + 1e-8)).to(x.dtype)
+
+
+class MultiplicativeNoise(nn.Module):
+    """x (1 + strength n) with one n ~ N(0, 1) per value; in training only."""
+
+    strength: Tensor | None = None  # set by the network that owns the layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        if self.strength is None or not self.training:
+            return x
+        return x * (1 + self.strength * torch.randn_like(x))
+
+
+class Growing(nn.Module):
+    """What both networks share: the resolution that they work at, and how far its newest block is faded in.
+
+    Neither is state of the network: whoever trains it says so before each step. A new network is fully grown.
+
+    Args:
+        image_size: Largest resolution, a power of two from 8 to 1024.
+
+    Attributes:
+        resolution: Side of the images now.
+        fading: Whether ``alpha`` is below 1.
+        alpha: Weight of the newest block, 0 to 1; a tensor, so that a compiled network need not be compiled anew.
+    """
+
+    alpha: Tensor
+
+    def __init__(self, image_size: int) -> None:
+        super().__init__()
+        check_image_size(image_size, *SIZES)
+        self.image_size = self.resolution = image_size
+        self.fading = False
+        self.register_buffer("alpha", torch.ones(()), persistent=False)
+
+    def grow(self, resolution: int, alpha: float = 1.0) -> None:
+        """Work at ``resolution``, a power of two from 4 to ``image_size``, its block faded in by ``alpha``."""
+        check_image_size(resolution, 4, self.image_size, "resolution")
+        self.resolution, self.fading = resolution, alpha < 1 and resolution > 4
+        self.alpha.fill_(alpha)
+
+    @property
+    def level(self) -> int:
+        """Number of the newest active block: 0 at 4x4, 1 at 8x8, ..."""
+        return level_of(self.resolution)
+
+    def fade(self, old: Tensor, new: Tensor) -> Tensor:
+        """(1 - alpha) old + alpha new."""
+        return old + (new - old) * self.alpha
+
+
+class Generator(Growing):
+    """Blocks from 4x4 up: dense or nearest-neighbour upsampling, then 3x3 convolutions; a linear 1x1 to colours each.
+
+    Latents are normalised to length sqrt(latent_dim). Only the blocks up to the current resolution are computed, and
+    while the newest fades in the colours of the block before it, enlarged: (1 - alpha) old + alpha new. Outputs are
+    not bounded.
+
+    Args:
+        image_size: Largest resolution, a power of two from 8 to 1024.
+        channels: Of the images.
+        latent_dim: Length of the latents.
+        fmap_base: Feature maps at resolution R are min(fmap_base / (R / 2)^fmap_decay, fmap_max).
+        fmap_decay: See ``fmap_base``.
+        fmap_max: Most feature maps.
+        norm: ``pixel``, ``batch`` or ``None``.
+        normalise_latents: Divide latents by the root of their mean square.
+        equalised_lr: Scale weights at run time.
+        position_bias: Let the first layer have a bias per value of its 4x4 maps, not one per map.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        channels: int,
+        latent_dim: int = 512,
+        fmap_base: int = 8192,
+        fmap_decay: float = 1.0,
+        fmap_max: int = 512,
+        norm: Literal["pixel", "batch"] | None = "pixel",
+        normalise_latents: bool = True,
+        equalised_lr: bool = True,
+        position_bias: bool = False,
+    ) -> None:
+        super().__init__(image_size)
+        at_least_one("", channels=channels, latent_dim=latent_dim, fmap_base=fmap_base, fmap_max=fmap_max)
+        self.latent_dim = latent_dim
+        maps = feature_maps(image_size, fmap_base, fmap_decay, fmap_max)
+        self.normalise = PixelNorm() if normalise_latents else nn.Identity()
+
+        def convolution(inputs: int, outputs: int) -> list[nn.Module]:
+            layer, act = EqualisedConv2d(inputs, outputs, 3, equalised=equalised_lr), nn.LeakyReLU(SLOPE)
+            return [layer, *_ordered(norm, outputs, act)]
+
+        first: list[nn.Module] = [FirstLayer(latent_dim, maps[0], equalised=equalised_lr, position_bias=position_bias)]
+        first += [*_ordered(norm, maps[0], nn.LeakyReLU(SLOPE)), *convolution(maps[0], maps[0])]
+        blocks = [nn.Sequential(*first)]
+        for inputs, outputs in zip(maps, maps[1:], strict=False):
+            up = nn.Upsample(scale_factor=2, mode="nearest")
+            blocks.append(nn.Sequential(up, *convolution(inputs, outputs), *convolution(outputs, outputs)))
+        self.blocks = nn.ModuleList(blocks)
+        self.to_rgb = nn.ModuleList(
+            EqualisedConv2d(width, channels, 1, gain=1.0, equalised=equalised_lr) for width in maps
+        )
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """(N, latent_dim) -> (N, channels, resolution, resolution)."""
+        before = x = self.normalise(latents)
+        for block in self.blocks[: self.level + 1]:
+            before, x = x, block(x)
+        images: Tensor = self.to_rgb[self.level](x)
+        if self.fading:
+            old = F.interpolate(self.to_rgb[self.level - 1](before), scale_factor=2, mode="nearest")
+            images = self.fade(old, images)
+        return images
+
+
+class Discriminator(Growing):
+    """The generator mirrored: a 1x1 from colours, blocks of two 3x3 convolutions and a 2x2 mean, down to 4x4.
+
+    At 4x4 samples are compared, then one convolution and two dense layers give the logit. Only the blocks from the
+    current resolution down are computed; while the newest fades in its output is mixed with the colours of the images
+    at half the size: (1 - alpha) old + alpha new.
+
+    ``noise`` is the paper's help for least squares (appendix B): the input of every 3x3 and 4x4 convolution is
+    multiplied by 1 + s n, n ~ N(0, 1), where s = 0.2 max(0, d - 0.5)^2 and d is a moving average of the logits of
+    reals, which ``follow`` moves.
+
+    Args:
+        image_size: Largest resolution, a power of two from 8 to 1024.
+        channels: Of the images.
+        fmap_base: Feature maps at resolution R are min(fmap_base / (R / 2)^fmap_decay, fmap_max).
+        fmap_decay: See ``fmap_base``.
+        fmap_max: Most feature maps.
+        norm: ``layer`` or ``None``.
+        equalised_lr: Scale weights at run time.
+        minibatch: ``stddev``, ``discrimination`` or ``None``: how samples are compared.
+        noise: Multiply the inputs of convolutions by noise where the logits of reals are high.
+    """
+
+    logit_average: Tensor  # only with noise
+
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        channels: int,
+        fmap_base: int = 8192,
+        fmap_decay: float = 1.0,
+        fmap_max: int = 512,
+        norm: Literal["layer"] | None = None,
+        equalised_lr: bool = True,
+        minibatch: Minibatch | None = "stddev",
+        noise: bool = False,
+    ) -> None:
+        super().__init__(image_size)
+        at_least_one("", channels=channels, fmap_base=fmap_base, fmap_max=fmap_max)
+        maps = feature_maps(image_size, fmap_base, fmap_decay, fmap_max)
+        self.noise = MultiplicativeNoise() if noise else None
+        if noise:
+            self.register_buffer("logit_average", torch.zeros(()))
+
+        def convolution(inputs: int, outputs: int, kernel: int) -> list[nn.Module]:
+            layer = EqualisedConv2d(inputs, outputs, kernel, equalised=equalised_lr)
+            noisy = [self.noise] if self.noise is not None and kernel > 1 else []
+            return [*noisy, layer, *_ordered(norm, outputs, nn.LeakyReLU(SLOPE))]
+
+        self.from_rgb = nn.ModuleList(nn.Sequential(*convolution(channels, width, 1)) for width in maps)
+        compare, extra = minibatch_layer(minibatch, (maps[0], 4, 4))
+        last = [*compare, *convolution(maps[0] + extra, maps[0], 3), *convolution(maps[0], maps[0], 4), nn.Flatten()]
+        last.append(EqualisedLinear(maps[0], 1, gain=1.0, equalised=equalised_lr))
+        blocks = [nn.Sequential(*last)]
+        for outputs, inputs in zip(maps, maps[1:], strict=False):
+            down = nn.AvgPool2d(2)
+            blocks.append(nn.Sequential(*convolution(inputs, inputs, 3), *convolution(inputs, outputs, 3), down))
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, channels, resolution, resolution) -> (N,)."""
+        if self.noise is not None:
+            self.noise.strength = 0.2 * (self.logit_average - 0.5).clamp_min(0).square()
+        x = self.from_rgb[self.level](images)
+        for level in range(self.level, -1, -1):
+            x = self.blocks[level](x)
+            if self.fading and level == self.level:
+                x = self.fade(self.from_rgb[level - 1](F.avg_pool2d(images, 2)), x)
+        return torch.flatten(x)
+
+    def follow(self, logits: Tensor) -> None:
+        """Move the average that ``noise`` depends on a tenth of the way to this mean of the logits of reals."""
+        self.logit_average.lerp_(logits, 0.1)
+
+
+class FirstLayer(nn.Module):
+    """Latents to 4x4 maps: a dense layer with gain sqrt(2) / 4 (the paper's exception) and a bias per map.
+
+    Computed as a transposed convolution, whose rounding does not depend on the batch size.
+
+    Args:
+        latent_dim: Length of the latents.
+        maps: Feature maps.
+        equalised: Scale weights at run time.
+        position_bias: One bias per value in place of one per map.
+    """
+
+    def __init__(self, latent_dim: int, maps: int, *, equalised: bool = True, position_bias: bool = False) -> None:
+        super().__init__()
+        scale = HE / 4 / math.sqrt(latent_dim)
+        self.scale = scale if equalised else 1.0
+        self.weight = nn.Parameter(torch.randn(latent_dim, maps, 4, 4) * (1.0 if equalised else scale))
+        side = 4 if position_bias else 1
+        self.bias = nn.Parameter(torch.zeros(maps, side, side))
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """(N, latent_dim) -> (N, maps, 4, 4)."""
+        made = F.conv_transpose2d(latents[:, :, None, None], self.weight * self.scale)
+        return made + self.bias.to(made.dtype)
+
+
+def feature_maps(image_size: int, base: int, decay: float, largest: int) -> list[int]:
+    """Feature maps at 4, 8, ..., ``image_size``: min(base / (R / 2)^decay, largest), at least 1."""
+    return [max(1, min(int(base / 2 ** (decay * (level + 1))), largest)) for level in range(level_of(image_size) + 1)]
+
+
+def level_of(resolution: int) -> int:
+    """0 at 4x4, 1 at 8x8, ..."""
+    return resolution.bit_length() - 3
+
+
+def _ordered(norm: str | None, width: int, act: nn.Module) -> list[nn.Module]:
+    """Activation and normalisation in their order: pixel norm comes after the activation, the others before."""
+    if norm == "pixel":
+        return [act, PixelNorm()]
+    made = normalisation(norm, width)
+    return [act] if made is None else [made, act]
