@@ -24,7 +24,7 @@ CONF_DIR = next(path for path in (_PACKAGE / "conf", _PACKAGE.parent / "conf") i
 PATH_KEYS = (
     *("resume", "checkpoint", "out", "input", "root", "reference", "candidate", "run", "cache", "hydra.run.dir"),
     *("data.root", "data.within", "extractor.weights", "extractor.base.weights", "callbacks.evaluation.cache"),
-    "model.perceptual_weights",
+    *("data.target_root", "data.test_within", "model.perceptual_weights"),
 )
 LIST_KEYS = ("run",)  # of these, those that take a list too
 

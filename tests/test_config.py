@@ -175,9 +175,15 @@ def test_wrong_kind_of_data_is_refused_by_name(tmp_path, monkeypatch):
         build(compose(*tiny()), tmp_path)
 
 
+def missing(choice):
+    """Values for the keys that a choice leaves to the user."""
+    values = {"data.root": "x", "data.num_labels": "3"}
+    return [f"{key}={values[key]}" for key in sorted(OmegaConf.missing_keys(compose(choice)))]
+
+
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_composes(choice):
-    cfg = compose(choice, *(["data.root=x"] if choice == "data=folder" else []))
+    cfg = compose(choice, *missing(choice))
     assert OmegaConf.to_container(cfg, resolve=True)
 
 
@@ -210,7 +216,7 @@ def test_every_sweep_composes(sweep):
 @pytest.mark.parametrize("choice", [*(f"model={model}" for model in MODELS), *DATA])
 def test_every_argument_of_our_classes_stands_in_the_config(choice):
     """So that it can be set without a plus, is shown by --cfg job, and is checked before torch is imported."""
-    cfg = compose(choice, *(["data.root=x"] if choice == "data=folder" else []))
+    cfg = compose(choice, *missing(choice))
     for path, node in _targets(cfg, ""):
         target = node["_target_"]
         if target.startswith("lightning_gans.") and not path.startswith("logger"):
