@@ -22,7 +22,6 @@ from lightning_gans.data.files import MAX_PIXELS, MODES, ImageFiles, Problem, So
 from lightning_gans.data.folder import EXTENSIONS, InZip, OnDisk
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.translation import TranslationModule
-from lightning_gans.seeding import mix
 from lightning_gans.tiles import AT_ONCE, Geometry, fitted
 
 FORMATS: dict[str, tuple[str, tuple[int, ...]]] = {  # by the ending: Pillow's name, and the channels that it holds
@@ -198,8 +197,6 @@ class Translator:
         made_channels: C'.
         num_labels: Sources are label maps of so many labels; ``None``: they are pictures.
         device: Where the network lies.
-        stochastic: Whether it draws random numbers; each picture is then translated by itself.
-        seed: Seed of those, together with the number of the picture.
     """
 
     def __init__(
@@ -211,18 +208,22 @@ class Translator:
         made_channels: int,
         num_labels: int | None = None,
         device: torch.device | str = "cpu",
-        stochastic: bool = False,
-        seed: int = 0,
     ) -> None:
         self.network, self.geometry = network, geometry
         self.channels, self.made_channels, self.num_labels = channels, made_channels, num_labels
-        self.device, self.stochastic, self.seed = device, stochastic, seed
+        self.device = device
 
     @classmethod
     def of(
         cls, module: GenerativeModule, *, direction: str = "a2b", tile: int | str | None = "auto", seed: int = 0
     ) -> Translator:
         """The translator that a loaded module is.
+
+        Args:
+            module: It says what it takes, its config what it was trained on.
+            direction: One of those that it has learnt.
+            tile: See ``Geometry.of``.
+            seed: Of what is random in it.
 
         Raises:
             ValueError: It does not translate, or not in this direction, or not single pictures.
@@ -245,14 +246,12 @@ class Translator:
             multiple=module.multiple, trained=data["image_size"] // module.scale, scale=module.scale, tile=tile
         )
         return cls(
-            lambda source: module.translate(source, direction=direction),
+            lambda source: module.translate(source, direction=direction, seed=seed),
             geometry,
             channels=channels,
             made_channels=made_channels,
             num_labels=num_labels,
             device=module.device,
-            stochastic=getattr(module, "stochastic", False),
-            seed=seed,
         )
 
     def check_format(self, ending: str) -> None:
@@ -336,7 +335,7 @@ class Translator:
             size = tuple(picture.shape)
             waiting[size].append((i, picture))
             pixels = self.geometry.padded(size[1]) * self.geometry.padded(size[2]) * self.geometry.scale**2
-            if len(waiting[size]) >= (1 if self.stochastic else min(batch_size, max(1, AT_ONCE // pixels))):
+            if len(waiting[size]) >= min(batch_size, max(1, AT_ONCE // pixels)):
                 yield waiting.pop(size)
             elif sum(map(len, waiting.values())) > WAITING * batch_size:
                 yield waiting.pop(max(waiting, key=lambda size: len(waiting[size])))
@@ -348,7 +347,6 @@ class Translator:
         """Number, picture and translation (C, H, W) uint8 of a batch; picture by picture if the whole fails."""
         pictures = torch.stack([picture for _, picture in group])
         try:
-            torch.manual_seed(mix("translate", self.seed, group[0][0]))
             sources = _as_input(pictures, files.num_labels).to(self.device)
             made = images.to_uint8(fitted(self.network, sources, self.geometry)).cpu()
         except RuntimeError as error:  # too little memory, mostly
