@@ -81,6 +81,12 @@ def test_only_evaluation_clips():
     assert network.eval()(image).max() == 1
 
 
+def test_a_residual_generator_starts_from_bicubic_interpolation():
+    network = SRResNet(channels=3, base_channels=4, blocks=1, residual=True)
+    image = torch.rand(1, 3, 6, 5) - 0.5
+    torch.testing.assert_close(network(image), F.interpolate(image, (24, 20), mode="bicubic"))
+
+
 # ------------------------------------------------------------------------------ losses
 
 
