@@ -158,6 +158,16 @@ def test_the_discriminator_rests_in_the_first_phase(tmp_path):
     assert len(rows) == 1 + 5
 
 
+def test_the_end_of_the_first_phase_is_kept(tmp_path):
+    """SRResNet, beside the newest two."""
+    options = ["callbacks.checkpoint.every_n_train_steps=2", "trainer.max_steps=9"]
+    run(tmp_path, *PHASES, *options, model=MODEL)
+    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert names == ["last.ckpt", "step-000003.ckpt", "step-000008.ckpt", "step-000009.ckpt"]
+    run(tmp_path, *PHASES, "trainer.max_steps=11", model=MODEL, resume=str(tmp_path))
+    assert (tmp_path / "checkpoints" / "step-000003.ckpt").is_file()
+
+
 def test_a_checkpoint_enlarges(tmp_path):
     made = run(tmp_path, model=MODEL)
     loaded = load(tmp_path)
