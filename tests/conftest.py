@@ -46,6 +46,11 @@ TINY_FAMILY = {
         *("model.discriminator.base_channels=4", "model.discriminator.layers=2", "model.encoder.base_channels=4"),
         *("model.coarse_updates=1", "model.enhancer_updates=1", "model.clusters=3", "model.cluster_images=5"),
     ],
+    "srgan": [
+        *("data=photo_patches", "data.image_size=16", "model.perceptual_weights=null", "model.mse_updates=2"),
+        *("model.generator.base_channels=4", "model.generator.blocks=1"),
+        *("model.discriminator.base_channels=4", "model.discriminator.hidden=8"),
+    ],
     "vae": ["model.generator.base_channels=4", "model.encoder.base_channels=4", "model.generator.latent_dim=8"],
 }
 TINY = [

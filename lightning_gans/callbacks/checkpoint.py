@@ -26,6 +26,8 @@ from lightning_gans.metrics.names import is_frechet, is_higher_better
 class Checkpoint(Callback):
     """Keeps ``step-000300.ckpt`` files, the newest also as ``last.ckpt``, the best scored as ``best.ckpt``.
 
+    What a module calls its ``milestones``, the ends of its phases, is saved as well and never deleted.
+
     Ctrl-C and SIGTERM let the step finish, save and end the training; a second one ends it at once. Files lie under
     ``checkpoints`` in the run's folder and are written atomically, by process 0. Lightning runs its own kind of
     checkpoint callback last; this one runs before grids and scores, so that none of them can cost a step.
@@ -79,12 +81,10 @@ class Checkpoint(Callback):
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._handlers[number] = signal.signal(number, self._on_signal)
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Save where the interval or a signal asks for it."""
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Save where the interval, the end of a phase or a signal asks for it."""
         step = trainer.global_step
-        if step % self.every_n_train_steps == 0:
+        if step % self.every_n_train_steps == 0 or step in pl_module.milestones:
             self.save(trainer, pl_module)
         if self._must_stop(trainer, step):
             self.save(trainer, pl_module, final=True)
@@ -125,8 +125,9 @@ class Checkpoint(Callback):
             with unless_the_disk_fails(folder / LAST):
                 _alias(folder / name, folder / LAST)
                 kept = sorted((number, path) for path in folder.iterdir() if 0 < (number := _step_of(path)) <= step)
-                for _, old in kept[: -self.keep] if self.keep else []:
-                    old.unlink(missing_ok=True)
+                for number, old in kept[: -self.keep] if self.keep else []:
+                    if number not in pl_module.milestones:
+                        old.unlink(missing_ok=True)
 
     def save_best(self, trainer: Trainer, pl_module: Any, scores: dict[str, float]) -> None:
         """Write ``best.ckpt`` if these new scores are better than all before; on all processes."""
