@@ -24,6 +24,7 @@ CONF_DIR = next(path for path in (_PACKAGE / "conf", _PACKAGE.parent / "conf") i
 PATH_KEYS = (
     *("resume", "checkpoint", "out", "input", "root", "reference", "candidate", "run", "cache", "hydra.run.dir"),
     *("data.root", "data.within", "extractor.weights", "extractor.base.weights", "callbacks.evaluation.cache"),
+    "model.perceptual_weights",
 )
 LIST_KEYS = ("run",)  # of these, those that take a list too
 
@@ -131,6 +132,26 @@ class InterpolateSchema:
 
 
 @dataclass
+class TranslateSchema:
+    """Root of ``conf/translate.yaml``."""
+
+    checkpoint: str = MISSING
+    input: str = MISSING
+    out: str = MISSING
+    direction: str = "a2b"
+    format: Optional[str] = None  # noqa: UP045
+    overwrite: bool = False
+    tile: Any = "auto"
+    sheet: int = 16
+    batch_size: int = 8
+    num_workers: Optional[int] = None  # noqa: UP045
+    max_pixels: int = 100_000_000
+    seed: int = 0
+    device: str = "auto"
+    trust: list[str] = field(default_factory=list)
+
+
+@dataclass
 class ReportSchema:
     """Root of ``conf/report.yaml``."""
 
@@ -157,6 +178,7 @@ def register() -> None:
     store.store("evaluate_schema", EvaluateSchema)
     store.store("train_extractor_schema", TrainExtractorSchema)
     store.store("interpolate_schema", InterpolateSchema)
+    store.store("translate_schema", TranslateSchema)
     store.store("report_schema", ReportSchema)
     store.store("data_check_schema", DataCheckSchema)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
@@ -40,6 +41,74 @@ def grid(images: Tensor, *, columns: int | None = None, gap: int = 2) -> Tensor:
         top, left = gap + (i // columns) * (height + gap), gap + (i % columns) * (width + gap)
         sheet[:, top : top + height, left : left + width] = image
     return sheet
+
+
+def panels(rows: Sequence[Sequence[Tensor]], *, gap: int = 2) -> Tensor:
+    """Lay out groups of images that belong together, e.g. a picture and its translation, several groups in a line.
+
+    Args:
+        rows: Groups of equally many images (C, H, W) uint8, whose sides and channels may differ. Within a group small
+            ones are enlarged by a whole number.
+        gap: Pixels between images; twice as many between groups.
+
+    Returns:
+        One image (C', H', W') uint8 of one or three channels.
+    """
+    groups = [[displayable(image.cpu())[:3] for image in row] for row in rows]
+    channels = max(image.shape[0] for group in groups for image in group)
+    groups = [[_enlarged(image, group).expand(channels, -1, -1) for image in group] for group in groups]
+    height, width = (max(image.shape[i] for group in groups for image in group) for i in (1, 2))
+    in_group = len(groups[0])
+    across = max(1, round((len(groups) * height / (in_group * width)) ** 0.5))
+    down = -(-len(groups) // across)
+    sheet_width = across * (in_group * (width + gap) + gap) + gap
+    sheet = torch.zeros(channels, down * (height + gap) + gap, sheet_width, dtype=torch.uint8)
+    for i, group in enumerate(groups):
+        top, left = gap + i // across * (height + gap), gap + i % across * (in_group * (width + gap) + gap)
+        for j, image in enumerate(group):
+            y = top + (height - image.shape[1]) // 2
+            x = left + j * (width + gap) + (width - image.shape[2]) // 2
+            sheet[:, y : y + image.shape[1], x : x + image.shape[2]] = image
+    return sheet
+
+
+def _enlarged(image: Tensor, beside: Sequence[Tensor]) -> Tensor:
+    """By the whole number that makes an image as large as the largest beside it."""
+    factor = max(1, min(max(other.shape[i] for other in beside) // image.shape[i] for i in (1, 2)))
+    return image.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
+
+
+def thumbnail(image: Tensor, size: Sequence[int], side: int) -> Tensor:
+    """An image (C, H, W) uint8 enlarged to ``size`` (height, width), then reduced to ``side`` pixels at most."""
+    pixels = displayable(image)[None].float()
+    if tuple(pixels.shape[-2:]) != tuple(size):
+        pixels = F.interpolate(pixels, tuple(size), mode="nearest-exact")
+    if max(size) > side:
+        reduced = [max(1, round(length * side / max(size))) for length in size]
+        pixels = F.interpolate(pixels, reduced, mode="area")
+    return pixels[0].round().to(torch.uint8)
+
+
+def label_colours(labels: Tensor, num_labels: int) -> Tensor:
+    """A map of labels (..., H, W) in colours that differ, (..., 3, H, W) uint8; label 0 is black."""
+    turns = torch.arange(num_labels) * 0.618034  # of the colour circle: the golden ratio keeps neighbours apart
+    hues = (turns[:, None] - torch.tensor([0.0, 1 / 3, 2 / 3])) * 2 * torch.pi
+    brightness = 0.6 + 0.4 * (torch.arange(num_labels) % 3 / 2)
+    palette = (127.5 * (1 + hues.cos()) * brightness[:, None]).round().to(torch.uint8)
+    palette[0] = 0
+    return palette[labels.cpu().long()].movedim(-1, -3)
+
+
+def visible(images: Tensor) -> Tensor:
+    """Images (N, C, H, W) in [-1, 1], uint8 or one-hot labels, as uint8 of at most four channels.
+
+    One-hot labels, each place 1 in one channel and 0 in the others, become colours.
+    """
+    if images.dtype == torch.uint8:
+        return displayable(images)
+    if images.shape[1] > 1 and bool(((images == 0) | (images == 1)).all()) and bool((images.sum(1) == 1).all()):
+        return label_colours(images.argmax(1), images.shape[1])
+    return displayable(to_uint8(images))
 
 
 def scatter(points: Tensor, behind: Tensor | None = None, *, size: int = 512, reach: float = 1.25) -> Tensor:
@@ -84,10 +153,11 @@ def picture(images: Tensor, *, columns: int | None = None) -> Image.Image:
         columns: Images in a row; ``None``: as square as possible.
     """
     images = images if images.ndim == 4 else images[None]
-    return _to_pil(grid(images if images.dtype == torch.uint8 else to_uint8(images.detach()), columns=columns))
+    return to_pil(grid(images if images.dtype == torch.uint8 else to_uint8(images.detach()), columns=columns))
 
 
-def _to_pil(image: Tensor) -> Image.Image:
+def to_pil(image: Tensor) -> Image.Image:
+    """An image (C, H, W) uint8 of one to four channels as Pillow's."""
     pixels = np.ascontiguousarray(image.cpu().permute(1, 2, 0).numpy())
     return Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
 
@@ -98,7 +168,7 @@ def save(image: Tensor, path: str | os.PathLike[str]) -> Path:
         image = displayable(image)
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    _to_pil(image).save(target)
+    to_pil(image).save(target)
     return target
 
 

@@ -26,8 +26,9 @@ def interpolate(cfg: DictConfig) -> None:
 
     checks.check(cfg, config.InterpolateSchema)
     content = checkpoint.read(cfg.checkpoint)
-    folder = make_folder(cfg.out)
     module = checkpoint.rebuild(content, trust=cfg.trust).to(pick_device(cfg.device))
+    module.sampling_inputs([0], cfg.seed)  # refused by what has no latents, before anything is written
+    folder = make_folder(cfg.out)
     walker = Walker(module, seed=cfg.seed, batch_size=cfg.batch_size)
     indices = list(range(_needed(cfg)) if cfg.indices is None else cfg.indices)
     if cfg.mode in ("lerp", "slerp"):

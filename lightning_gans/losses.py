@@ -78,19 +78,23 @@ class LeastSquares(Objective):
         a: Target of fakes for the discriminator.
         b: Target of reals for the discriminator; below 1, it is one-sided label smoothing.
         c: Target of fakes for the generator.
+        scale: What the squares are multiplied by, > 0: 0.5 as above, or 1.0 as in CycleGAN, arXiv:1703.10593.
     """
 
-    def __init__(self, a: float = 0.0, b: float = 1.0, c: float = 1.0) -> None:
-        self.a, self.b, self.c = a, b, c
+    def __init__(self, a: float = 0.0, b: float = 1.0, c: float = 1.0, scale: float = 0.5) -> None:
+        if scale <= 0:
+            raise ValueError(f"objective.scale={scale}: must be > 0")
+        self.a, self.b, self.c, self.scale = a, b, c, scale
         self.midpoint = (a + b) / 2
 
     def discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """Half the mean squared distances to ``b`` and ``a``."""
-        return {"real": (real - self.b).square().mean() / 2, "fake": (fake - self.a).square().mean() / 2}
+        """The scaled mean squared distances to ``b`` and ``a``."""
+        real_term, fake_term = (real - self.b).square().mean(), (fake - self.a).square().mean()
+        return {"real": real_term * self.scale, "fake": fake_term * self.scale}
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> dict[str, Tensor]:
-        """Half the mean squared distance to ``c``."""
-        return {"adversarial": (fake - self.c).square().mean() / 2}
+        """The scaled mean squared distance to ``c``."""
+        return {"adversarial": (fake - self.c).square().mean() * self.scale}
 
 
 class Wasserstein(Objective):

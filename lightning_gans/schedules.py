@@ -67,6 +67,19 @@ class LinearDecay(Schedule):
         return min(1.0, max(0.0, 1 - (updates - self.constant) / self.updates))
 
 
+class RepeatedLinearDecay(LinearDecay):
+    """``LinearDecay`` that starts anew whenever it ends, as where each phase of a training has its own.
+
+    Args:
+        optimizer: Whose rate to set.
+        **options: See ``LinearDecay``.
+    """
+
+    def factor(self, updates: int) -> float:
+        """As ``LinearDecay`` for the updates since the last end."""
+        return super().factor(updates % (self.constant + self.updates))
+
+
 class CosineDecay(Schedule):
     """Half a cosine from the base rate to ``final`` times it over ``updates``, then constant.
 

@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -39,6 +40,12 @@ TINY_FAMILY = {
     "gan": ["model.generator.hidden=[16]", "model.discriminator.hidden=[16]", "model.generator.latent_dim=8"],
     "began": _SMALL,
     "r3gan": [*_SMALL, "model.generator.group_size=4", "model.discriminator.group_size=4"],
+    "pix2pix_hd": [
+        *("data=digit_edges", "data.image_size=16", "model/encoder=features", "model.perceptual_weights=null"),
+        *("model.generator.base_channels=4", "model.generator.blocks=1", "model.generator.enhancer_blocks=1"),
+        *("model.discriminator.base_channels=4", "model.discriminator.layers=2", "model.encoder.base_channels=4"),
+        *("model.coarse_updates=1", "model.enhancer_updates=1", "model.clusters=3", "model.cluster_images=5"),
+    ],
     "vae": ["model.generator.base_channels=4", "model.encoder.base_channels=4", "model.generator.latent_dim=8"],
 }
 TINY = [
@@ -61,10 +68,21 @@ TINY = [
 NO_BATCH_NORM = ["model.discriminator.norm=null", "model.generator.norm=null"]
 
 
+def needs(choice):
+    """Options without which a choice does not compose: data of the family's kind, the place of a set."""
+    group, _, name = choice.partition("=")
+    if group == "model":
+        return [option for option in TINY_FAMILY.get(name, []) if option.startswith("data=")]
+    if group == "data":
+        text = (CONF_DIR / "data" / f"{name}.yaml").read_text()
+        return [f"data.{key}=x" for key in re.findall(r"^(\w+): \?\?\?", text, re.MULTILINE)]
+    return []
+
+
 def sgd(rate, model="dcgan"):
     """Every player by plain gradient descent."""
     overrides = []
-    config = compose(f"model={model}").model
+    config = compose(f"model={model}", *needs(f"model={model}")).model
     for player in [key for key in config if key.endswith("_optimizer")]:
         others = [key for key in config[player] if key not in ("_target_", "_partial_", "lr")]
         overrides += [f"model.{player}._target_=torch.optim.SGD", f"model.{player}.lr={rate}"]
@@ -79,9 +97,10 @@ def exact(model):
     """What makes a family's training independent of how a batch is cut up: no batch norm, no dropout, SGD."""
     off = {"norm": "batch", "dropout": None, "input_dropout": None}
     overrides = sgd(0.05, model)
-    for name, network in compose(f"model={model}").model.items():
+    for name, network in compose(f"model={model}", *needs(f"model={model}")).model.items():
         for key, value in off.items():
-            if name in ("generator", "discriminator", "encoder") and key in network and value in (None, network[key]):
+            is_network = name in ("generator", "discriminator", "encoder") and network is not None
+            if is_network and key in network and value in (None, network[key]):
                 overrides.append(f"model.{name}.{key}={'null' if key == 'norm' else 0.0}")
     return overrides
 

@@ -1,4 +1,4 @@
-"""Pictures of the same latents as the training goes on."""
+"""Pictures of the same latents, or of the same sources, as the training goes on."""
 
 from __future__ import annotations
 
@@ -7,25 +7,29 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
+from torch import Tensor
 
 from lightning_gans import images
 from lightning_gans.callbacks.tolerance import unless_the_disk_fails
+from lightning_gans.data.translation import TranslationData
 from lightning_gans.loggers import log_image
+from lightning_gans.models.translation import TranslationModule
 
 
 class SampleGrid(Callback):
     """Grids of samples at fixed latents, to ``samples/step-000300.png`` and every logger, at intervals and at the end.
 
-    Of points a scatter plot, with a thousand real ones in grey.
+    Of points a scatter plot, with a thousand real ones in grey. A translation family shows examples of its data, spread
+    evenly over the test part (see ``TranslationData.examples``), each beside its translation and what it should become.
 
     Args:
         every_n_train_steps: Generator updates between grids.
-        n: Samples in a grid.
+        n: Samples in a grid; ``None``: 64, or 16 examples.
         seed: Seed of their latents.
     """
 
-    def __init__(self, *, every_n_train_steps: int = 1000, n: int = 64, seed: int = 0) -> None:
-        if every_n_train_steps < 1 or n < 1:
+    def __init__(self, *, every_n_train_steps: int = 1000, n: int | None = None, seed: int = 0) -> None:
+        if every_n_train_steps < 1 or (n is not None and n < 1):
             raise ValueError(f"callbacks.samples: every_n_train_steps={every_n_train_steps} and n={n} must be >= 1")
         self.every_n_train_steps, self.n, self.seed = every_n_train_steps, n, seed
         self.newest: Path | None = None
@@ -49,12 +53,28 @@ class SampleGrid(Callback):
         pl_module.prepare_sampling()
         if not trainer.is_global_zero:
             return
-        samples = torch.cat([images.to_uint8(s) for s in pl_module.samples(range(self.n), seed=self.seed)])
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        behind = next(data.real_images(range(min(1000, len(data.train_images))), 1000)) if samples.ndim == 2 else None
-        sheet = images.overview(samples, behind)
+        with_sources = isinstance(pl_module, TranslationModule)
+        sheet = self._translations(pl_module, data) if with_sources else self._samples(pl_module, data)
         path = Path(trainer.default_root_dir, "samples", f"step-{step:06d}.png")
         with unless_the_disk_fails(path):
             self.newest = images.save(sheet, path)
         for logger in trainer.loggers:
             log_image(logger, "samples", sheet, step)
+
+    def _samples(self, module: Any, data: Any) -> Tensor:
+        samples = torch.cat([images.to_uint8(s) for s in module.samples(range(self.n or 64), seed=self.seed)])
+        behind = next(data.real_images(range(min(1000, len(data.train_images))), 1000)) if samples.ndim == 2 else None
+        return images.overview(samples, behind)
+
+    def _translations(self, module: TranslationModule, data: TranslationData) -> Tensor:
+        rows: list[list[Tensor]] = []
+        shown = torch.linspace(0, data.n_examples - 1, min(self.n or 16, data.n_examples)).long().tolist()
+        for start in range(0, len(shown), AT_ONCE):
+            batch = data.examples(shown[start : start + AT_ONCE])
+            panels = module.panels({key: value.to(module.device) for key, value in batch.items()})
+            rows += zip(*(list(images.visible(panel)) for panel in panels.values()), strict=True)  # type: ignore[arg-type]
+        return images.panels(rows)
+
+
+AT_ONCE = 4  # examples, whose images may be large

@@ -241,7 +241,7 @@ class ImageFiles(ImageSet):
         """What file number i holds, decoded whole, or what is wrong with it."""
         try:
             image, data = self._open(i)
-            bits = {"1": 1, "F": 32}.get(image.mode, 16 if _has_16_bits(image) else 8)
+            bits = {"1": 1, "F": 32}.get(image.mode, 16 if has_16_bits(image) else 8)
             mode, stored = image.mode, image.size
             orientation = image.getexif().get(0x0112, 1)
             width, height = stored[::-1] if orientation in range(5, 9) else stored
@@ -262,14 +262,26 @@ class ImageFiles(ImageSet):
         return image, data
 
     def _tensor(self, image: Image.Image) -> Tensor:
-        factor = self.image_size // self.resolution
-        side = self.image_size // math.gcd(factor, DCT)
-        if factor > 1:
+        return self._pixels(self._upright(image), self.channels)
+
+    def _upright(self, image: Image.Image) -> Image.Image:
+        """The picture as the camera says, in 8 bits."""
+        if self.resolution < self.image_size:
+            side = self._decoded_side
             image.draft(image.mode, (side, side))  # of JPEGs a smaller picture, none of whose sides is below this one
-        wide = _has_16_bits(image)  # what the file says, which a loaded picture no longer does
-        image = eight_bit(ImageOps.exif_transpose(image), wide).convert(MODES[self.channels])
-        pixels = torch.from_numpy(np.array(fit(image, side, self.resize))).view(side, side, -1).permute(2, 0, 1)
+        wide = has_16_bits(image)  # what the file says, which a loaded picture no longer does
+        return eight_bit(ImageOps.exif_transpose(image), wide)
+
+    def _pixels(self, image: Image.Image, channels: int) -> Tensor:
+        """(channels, resolution, resolution) uint8."""
+        side = self._decoded_side
+        fitted = np.array(fit(image.convert(MODES[channels]), side, self.resize))
+        pixels = torch.from_numpy(fitted).view(side, side, -1).permute(2, 0, 1)
         return average(pixels[None], side // self.resolution)[0] if side > self.resolution else pixels
+
+    @property
+    def _decoded_side(self) -> int:
+        return self.image_size // math.gcd(self.image_size // self.resolution, DCT)
 
 
 class FileData(ImageData):
@@ -316,16 +328,26 @@ class FileData(ImageData):
     def files(self) -> ImageFiles:
         """The images by name, with their labels if ``num_classes`` asks for them; heeds ``limit``."""
 
+    @property
+    def held_side(self) -> int:
+        """Side of the images that are held."""
+        return self.side
+
     def make_files(
-        self, source: Source, names: Sequence[str], labels: Tensor | None = None, classes: list[str] | None = None
+        self,
+        source: Source,
+        names: Sequence[str],
+        labels: Tensor | None = None,
+        classes: list[str] | None = None,
+        channels: int | None = None,
     ) -> ImageFiles:
-        """The first ``limit`` of these images, read as the options say."""
+        """The first ``limit`` of these images, read as the options say; ``channels`` other than the set's own."""
         return ImageFiles(
             source,
             names[: self.limit],
             root=self.root,
-            image_size=self.side,
-            channels=self.channels,
+            image_size=self.held_side,
+            channels=channels or self.channels,
             resize=self.resize,
             on_error=self.on_error,
             max_pixels=self.max_pixels,
@@ -335,11 +357,15 @@ class FileData(ImageData):
 
     def load(self) -> ImageSet:
         """List the images, and decode them if they fit."""
-        files = self.files()
-        if len(files) * self.channels * self.side**2 <= self.memory_gb * 2**30:
-            return files.held()
-        files.tell(files.source.problems)
-        return files
+        return self.hold(self.files())[0]
+
+    def hold(self, *sets: ImageFiles) -> list[ImageSet]:
+        """Decode these sets, all of them if they fit together."""
+        if sum(len(files) * files.channels * files.image_size**2 for files in sets) <= self.memory_gb * 2**30:
+            return [files.held() for files in sets]
+        for files in sets:
+            files.tell(files.source.problems)
+        return list(sets)
 
 
 def eight_bit(image: Image.Image, wide: bool) -> Image.Image:
@@ -361,7 +387,7 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
-def _has_16_bits(image: Image.Image) -> bool:
+def has_16_bits(image: Image.Image) -> bool:
     """Pillow keeps 16 bits of grey only, in mode I for some formats; of colours it gives the upper eight."""
     stored = any(";16" in str(tile[3]) for tile in getattr(image, "tile", []))
     return stored or image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))

@@ -92,12 +92,27 @@ def ms_ssim(one: Tensor, two: Tensor) -> Tensor:
     return product
 
 
+def ssim(one: Tensor, two: Tensor) -> Tensor:
+    """Structural similarity (Wang et al. 2004): an 11x11 Gaussian window with sigma 1.5, whole windows only.
+
+    Where an image is smaller than the window, the window shrinks with it.
+
+    Args:
+        one: (N, C, H, W) with values from 0 to 255.
+        two: The same shape.
+
+    Returns:
+        (N,) float64, the mean over places and channels; 1 for equal images.
+    """
+    return _ssim(one.double(), two.double())[0]
+
+
 def _ssim(one: Tensor, two: Tensor) -> tuple[Tensor, Tensor]:
     """Mean SSIM and its contrast-structure term over the places where the window fits: (N,) each."""
     size = min(WINDOW, *one.shape[-2:])
-    offsets = torch.arange(size, device=one.device) - (size - 1) / 2
+    offsets = torch.arange(size, device=one.device, dtype=torch.float64) - (size - 1) / 2
     kernel = torch.exp(-(offsets**2) / (2 * (SIGMA * size / WINDOW) ** 2))
-    kernel = kernel / kernel.sum()
+    kernel = (kernel / kernel.sum()).to(one.dtype)
 
     def blurred(images: Tensor) -> Tensor:
         flat = images.flatten(0, 1)[:, None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 METRICS: dict[str, str] = {  # by the name that configs use: what it is fed with
     "frechet": "features",
     "inception_score": "logits",
@@ -12,15 +14,27 @@ METRICS: dict[str, str] = {  # by the name that configs use: what it is fed with
     "path_length": "paths",
     "swd": "images",
     "ms_ssim": "images",
+    "l1": "pairs",
+    "psnr": "pairs",
+    "ssim": "pairs",
+    "lpips": "pairs",
+    "psnr_y": "pairs",
+    "ssim_y": "pairs",
 }
 DEFAULT = ("frechet", "inception_score", "kernel")
+DEFAULTS = {  # by the kind of the data, where it is another; the first of those that can be had picks the best
+    "paired": ("frechet", "l1", "psnr", "ssim"),
+    "unpaired": ("frechet", "kernel"),
+    "super_resolution": ("psnr_y", "ssim_y", "psnr", "frechet"),
+}
+LUMA = ("psnr_y", "ssim_y")
 SHORT = {"frechet": "fd", "inception_score": "is", "kernel": "kd", "path_length": "ppl"}
 PUBLISHED = {"frechet": "fid", "inception_score": "is", "kernel": "kid"}  # with the Inception weights of 2015 alone
 SCORES: dict[str, tuple[str, ...]] = {  # what a metric reports under the extractor's name, if not itself alone
     "prdc": ("precision", "recall", "density", "coverage"),
     "modes": ("modes", "modes_kl"),
 }
-_HIGHER = ("is", "precision", "recall", "density", "coverage", "modes")
+_HIGHER = ("is", "precision", "recall", "density", "coverage", "modes", "psnr", "ssim")
 
 
 def is_frechet(key: str) -> bool:
@@ -30,14 +44,58 @@ def is_frechet(key: str) -> bool:
 
 def is_bound(key: str) -> bool:
     """Whether a score says how sure another one is, and is none by itself."""
-    return key.endswith(("_std", "_low", "_high", "_real"))
+    return key.endswith(("_std", "_low", "_high", "_real", "_bicubic"))
 
 
 def is_higher_better(key: str) -> bool:
-    """Whether more is better: the inception score, precision, recall, density, coverage and covered modes."""
+    """Whether more is better: IS, precision, recall, density, coverage, covered modes, PSNR and SSIM."""
     return not key.startswith("modes_kl") and key.split("_")[0] in _HIGHER
 
 
 def needs_extractor(metrics: tuple[str, ...] | list[str]) -> bool:
     """Whether any of the metrics compares features; the others compare pixels."""
-    return any(METRICS[metric] != "images" for metric in metrics)
+    return any(METRICS[metric] not in ("images", "pairs") for metric in metrics)
+
+
+def best_by(scores: Iterable[str]) -> str | None:
+    """The score that picks the best checkpoint unless another is asked for.
+
+    The Frechet distance, but PSNR of luma of super-resolution, and without features the first score.
+    """
+    names = [name for name in scores if not is_bound(name)]
+    chosen = [name for name in names if name == "psnr_y"] + [name for name in names if is_frechet(name)]
+    return next(iter(chosen + names), None)
+
+
+def metrics_for(
+    kind: str, metrics: Sequence[str] | None, *, pairs: bool, translates: bool, where: str = "evaluation"
+) -> list[str]:
+    """The metrics for a kind of data, if none are asked for, or those asked for if they make sense.
+
+    Args:
+        kind: Of the data.
+        metrics: What was asked for.
+        pairs: Whether it is known what each translation should be.
+        translates: Whether translations are scored, and not samples or images.
+        where: Key of the node that they stand in.
+
+    Raises:
+        ValueError: A metric that makes no sense there, and why.
+    """
+    if metrics is None:
+        return [*DEFAULTS.get(kind if translates else "", DEFAULT)]
+    for metric in metrics:
+        reason = None
+        if METRICS[metric] == "pairs" and not translates:
+            reason = "compares translations with what they should be; there are none"
+        elif METRICS[metric] == "pairs" and not pairs:
+            reason = f"compares pairs; data of kind {kind} does not say what a translation should be"
+        elif metric in LUMA and kind != "super_resolution":
+            reason = f"is of super-resolution; data is of kind {kind}, for which there is {metric[:-2]}"
+        elif METRICS[metric] == "paths" and translates:
+            reason = "walks between latents; translations have none"
+        elif METRICS[metric] in ("images", "paths") and kind == "points":
+            reason = "compares images; the data has points"
+        if reason:
+            raise ValueError(f"{where}.metrics={metric}: {reason}")
+    return [*metrics]

@@ -103,15 +103,27 @@ class TranslationModule(GenerativeModule):
     # ------------------------------------------------------------------------------ translation
 
     @torch.no_grad()
-    def translate(self, source: Tensor, *, direction: str = "a2b") -> Tensor:
-        """Translate images.
+    def translate(self, source: Tensor, *, direction: str = "a2b", seed: int = 0) -> Tensor:
+        """Translate images, each by itself, whatever stands beside it.
 
         Args:
             source: (N, source_channels, H, W) in [-1, 1]; sides are multiples of ``multiple``.
             direction: One of ``directions``.
+            seed: Of what is random, in a family where something is.
 
         Returns:
             (N, channels, scale * H, scale * W) in [-1, 1].
+
+        Raises:
+            ValueError: An unknown direction, or sides that do not fit.
+        """
+        self.check_source(source, direction)
+        with evaluating(self.network_of(direction)) as network:
+            images: Tensor = network(source)
+        return images.float()
+
+    def check_source(self, source: Tensor, direction: str) -> None:
+        """Refuse what ``translate`` cannot do.
 
         Raises:
             ValueError: An unknown direction, or sides that do not fit.
@@ -122,9 +134,23 @@ class TranslationModule(GenerativeModule):
             )
         if source.shape[-1] % self.multiple or source.shape[-2] % self.multiple:
             raise ValueError(f"source: sides {tuple(source.shape[-2:])} must be multiples of {self.multiple}")
-        with evaluating(self.network_of(direction)) as network:
-            images: Tensor = network(source)
-        return images.float()
+
+    def translate_batch(self, batch: Batch, *, direction: str = "a2b", seed: int = 0) -> Tensor:
+        """Translations of the data's examples: of their sources, or backwards of their targets."""
+        return self.translate(batch["source" if direction == "a2b" else "target"], direction=direction, seed=seed)
+
+    def panels(self, batch: Batch) -> dict[str, Tensor]:
+        """What a sample grid shows of examples, side by side: (N, C, H, W) in [-1, 1] or one-hot labels, by name."""
+        return {"source": batch["source"], "translation": self.translate_batch(batch), "target": batch["target"]}
+
+    def prepare_sampling(self) -> None:
+        """Make every process's network the same, once per update; an average takes the live network's statistics."""
+        if self._measured_at == self.iteration:
+            return
+        self._measured_at = self.iteration
+        if self._trainer is not None and self.trainer.world_size > 1:
+            for buffer in self.sampler.buffers():
+                torch.distributed.broadcast(buffer, 0)
 
     @torch.no_grad()
     def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -157,7 +183,10 @@ class TranslationModule(GenerativeModule):
         Raises:
             ValueError: Always.
         """
-        raise ValueError(f"{type(self).__name__} translates images and makes none from latents; use translate")
+        raise ValueError(
+            f"{type(self).__name__} translates images and makes none from latents; "
+            "use python -m lightning_gans.translate"
+        )
 
     @property
     def readers(self) -> dict[str, nn.Module]:

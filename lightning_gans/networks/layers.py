@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
 
+from lightning_gans.seeding import mix
+
 SPECTRAL_NORM = _SpectralNorm
 Minibatch = Literal["stddev", "discrimination"]
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
@@ -142,3 +144,63 @@ def has_spectral_norm(module: nn.Module) -> bool:
 def has_batch_norm(module: nn.Module) -> bool:
     """Whether any layer shares statistics between the samples of a batch."""
     return any(isinstance(layer, BATCH_NORMS) for layer in module.modules())
+
+
+TestStatistics = Literal["image", "running"]
+
+
+class ImageBatchNorm(nn.BatchNorm2d):
+    """Batch norm that normalises each image by its own statistics at test time.
+
+    pix2pix (Isola et al. 2017, arXiv:1611.07004, section 3.4) tests with the statistics of the test batch; as a batch
+    of one that makes an image's translation independent of the images beside it.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        """(N, C, H, W) -> the same."""
+        if self.training:
+            return super().forward(input)
+        return nn.functional.instance_norm(input, weight=self.weight, bias=self.bias, eps=self.eps)
+
+
+def translation_norm(
+    norm: Literal["batch", "instance"] | None, width: int, test_statistics: TestStatistics = "running"
+) -> list[nn.Module]:
+    """The normalisation of translation networks, as a list: instance norm has no gain, bias or running statistics."""
+    if norm == "instance":
+        return [nn.InstanceNorm2d(width)]
+    if norm == "batch":
+        return [ImageBatchNorm(width) if test_statistics == "image" else nn.BatchNorm2d(width)]
+    return []
+
+
+class NoiseDropout(nn.Dropout):
+    """Dropout that can stay on at test time, where it is the noise of pix2pix.
+
+    At test time one mask holds for all images of a batch and is drawn from ``seed`` alone, so that a translation is a
+    function of the image and the seed.
+
+    Args:
+        p: Probability that a value is dropped.
+        at_test: Whether it is on at test time.
+    """
+
+    seed = 0
+
+    def __init__(self, p: float, *, at_test: bool) -> None:
+        super().__init__(p)
+        self.at_test = at_test
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        """(N, C, H, W) -> the same."""
+        if self.training or not self.at_test:
+            return super().forward(input)
+        rng = torch.Generator().manual_seed(self.seed)
+        kept = torch.rand(input.shape[1:], generator=rng) >= self.p  # on the CPU: the same on every device
+        return input * (kept.to(input.device, input.dtype) / (1 - self.p))
+
+
+def seed_noise(network: nn.Module, seed: int) -> None:
+    """Draw the masks of dropout at test time from ``seed``, another one for every layer."""
+    for index, layer in enumerate(layer for layer in network.modules() if isinstance(layer, NoiseDropout)):
+        layer.seed = mix("dropout", seed, index)

@@ -1,0 +1,407 @@
+"""A folder of pictures into a folder of translated pictures."""
+
+from __future__ import annotations
+
+import os
+import threading
+import zipfile
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from tqdm import tqdm
+
+from lightning_gans import images
+from lightning_gans.data.files import MAX_PIXELS, MODES, ImageFiles, Problem, Source, eight_bit, has_16_bits
+from lightning_gans.data.folder import EXTENSIONS, InZip, OnDisk
+from lightning_gans.models.base import GenerativeModule
+from lightning_gans.models.translation import TranslationModule
+from lightning_gans.tiles import AT_ONCE, Geometry, fitted
+
+FORMATS: dict[str, tuple[str, tuple[int, ...]]] = {  # by the ending: Pillow's name, and the channels that it holds
+    "png": ("PNG", (1, 2, 3, 4)),
+    "jpg": ("JPEG", (1, 3)),
+    "webp": ("WEBP", (1, 3, 4)),
+    "tiff": ("TIFF", (1, 2, 3, 4)),
+    "bmp": ("BMP", (1, 3)),
+}
+QUALITY = 95  # of JPEG and WebP
+SHOWN_AT = 256  # pixels of the longer side in the sheet
+WAITING = 4  # batches of pictures that may wait for others of their size
+_GREY = ("1", "L", "LA", "La", "I", "F")
+
+
+class Originals(ImageFiles):
+    """Pictures as large as they are, upright, in the model's channels.
+
+    Args:
+        source: Where they lie.
+        names: Which of them.
+        root: What messages call the place.
+        channels: Of the model's sources, 1 to 4; ignored for label maps.
+        num_labels: The pictures are label maps, whose values are below this; ``None``: they are not.
+        max_pixels: Larger pictures are not decoded.
+
+    Attributes:
+        converted: How many pictures were changed in which way.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        names: Sequence[str],
+        *,
+        root: str,
+        channels: int,
+        num_labels: int | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        super().__init__(source, names, root=root, image_size=0, channels=channels, max_pixels=max_pixels)
+        self.num_labels = num_labels
+        self.converted: Counter[str] = Counter()
+        self._lock = threading.Lock()  # pictures are decoded by threads
+
+    def _tensor(self, image: Image.Image) -> Tensor:
+        """(C, H, W) uint8; of a label map (1, H, W) int64."""
+        wide, mode = has_16_bits(image), image.mode
+        notes = ["turned upright"] if image.getexif().get(0x0112, 1) in range(2, 9) else []
+        image = ImageOps.exif_transpose(image)
+        if self.num_labels is not None:
+            pixels = self._labels(image)
+        else:
+            wanted = MODES[self.channels]
+            notes += ["16 bits to 8"] if wide else []
+            notes += _changes(mode, wanted)
+            pixels = np.array(eight_bit(image, wide).convert(wanted))
+        with self._lock:
+            self.converted.update(notes)
+        return torch.from_numpy(pixels).view(*pixels.shape[:2], -1).permute(2, 0, 1)
+
+    def _labels(self, image: Image.Image) -> Any:
+        if image.mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
+            raise ValueError(f"mode {image.mode}: a label map has one channel of whole numbers")
+        pixels = np.array(image).astype(np.int64)
+        if pixels.max() >= (self.num_labels or 0):
+            raise ValueError(f"label {pixels.max()}: the model knows 0 to {(self.num_labels or 0) - 1}")
+        return pixels
+
+
+class Outcome(NamedTuple):
+    """What was done.
+
+    Attributes:
+        written: Number of pictures.
+        problems: Files without a translation, and why.
+        converted: How many pictures were changed, and how, to suit the model.
+        cut: How many pictures went through the network by tiles.
+        sheet: Path of the sheet, if there is one.
+    """
+
+    written: int
+    problems: list[Problem]
+    converted: dict[str, int]
+    cut: int
+    sheet: Path | None
+
+
+def find(root: str) -> tuple[Source, list[str]]:
+    """The pictures in a folder or zip, or the one that a path names.
+
+    Raises:
+        FileNotFoundError: There is nothing.
+        ValueError: There are no pictures.
+    """
+    path = Path(root).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(f"input={root}: does not exist; give a folder or a zip of pictures, or one picture")
+    if path.is_dir() or zipfile.is_zipfile(path):
+        source: Source = OnDisk(path) if path.is_dir() else InZip(path)
+        names = source.names()
+    else:
+        source, names = OnDisk(path.parent), [path.name]
+    if not names and not source.problems:
+        raise ValueError(f"input={root}: no pictures ({', '.join(EXTENSIONS)})")
+    return source, names
+
+
+def targets(names: Sequence[str], out: Path, ending: str) -> list[Path]:
+    """Where the translation of each picture goes: its sub-folder and stem under ``out``.
+
+    Pictures that differ in their endings alone, ``a.jpg`` and ``a.png``, keep them in their stems: ``a_jpg.png``.
+
+    Raises:
+        ValueError: Two of them would still be the same.
+    """
+    paths = [PurePosixPath(name) for name in names]
+    count = Counter(path.with_suffix("") for path in paths)
+    stems = [
+        str(path.with_suffix("")) + (f"_{path.suffix[1:]}" if count[path.with_suffix("")] > 1 else "") for path in paths
+    ]
+    for stem, times in Counter(stems).items():
+        if times > 1:
+            first, second = [name for name, one in zip(names, stems, strict=True) if one == stem][:2]
+            raise ValueError(f"input: {first} and {second} would both be written as {stem}.{ending}; rename one")
+    return [out / f"{stem}.{ending}" for stem in stems]
+
+
+def sheet_path(folder: Path, planned: Sequence[Path]) -> Path:
+    """Where the sheet goes: ``sheet.png``, unless a translation is called so."""
+    names = ["sheet.png", *(f"sheet_{number}.png" for number in range(1, len(planned) + 1))]
+    return next(folder / name for name in names if folder / name not in planned)
+
+
+def check_out(root: str, out: str, overwrite: bool, planned: Sequence[Path], names: Sequence[str]) -> None:
+    """Refuse to write over what should stay, before any work.
+
+    Args:
+        root: What is read.
+        out: What is written.
+        overwrite: Whether older translations may be replaced; pictures that are read never are.
+        planned: Every file that will be written.
+        names: Every picture that is read.
+
+    Raises:
+        ValueError: With the option to change.
+    """
+    source, folder = Path(root).expanduser().resolve(), Path(out).expanduser().resolve()
+    if source.is_dir() and (folder == source or source in folder.parents):
+        raise ValueError(f"out={out}: lies in input={root}; choose a folder outside it")
+    base = source if source.is_dir() else source.parent
+    read = {source, *(base / name for name in names)}
+    for path in planned:
+        if path.resolve() in read or (path.parent.resolve() / path.name) in read:
+            raise ValueError(f"out={out}: {path} is among the pictures that are read; choose another folder")
+    there = [path for path in planned if path.exists() or path.is_symlink()]
+    if there and not overwrite:
+        raise ValueError(
+            f"out={out}: has {len(there)} of the {len(planned)} files that would be written, e.g. {there[0].name}; "
+            "choose another folder, or say overwrite=true"
+        )
+
+
+class Translator:
+    """A network at work on folders of pictures: one batch of equal sizes after another.
+
+    Threads read ahead and write behind.
+
+    Args:
+        network: From (N, C, H, W) in [-1, 1], or one-hot labels, to (N, C', scale * H, scale * W) in [-1, 1].
+        geometry: What it asks of sizes.
+        channels: C, 1 to 4.
+        made_channels: C'.
+        num_labels: Sources are label maps of so many labels; ``None``: they are pictures.
+        device: Where the network lies.
+    """
+
+    def __init__(
+        self,
+        network: Callable[[Tensor], Tensor],
+        geometry: Geometry,
+        *,
+        channels: int,
+        made_channels: int,
+        num_labels: int | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.network, self.geometry = network, geometry
+        self.channels, self.made_channels, self.num_labels = channels, made_channels, num_labels
+        self.device = device
+
+    @classmethod
+    def of(
+        cls, module: GenerativeModule, *, direction: str = "a2b", tile: int | str | None = "auto", seed: int = 0
+    ) -> Translator:
+        """The translator that a loaded module is.
+
+        Args:
+            module: It says what it takes, its config what it was trained on.
+            direction: One of those that it has learnt.
+            tile: See ``Geometry.of``.
+            seed: Of what is random in it.
+
+        Raises:
+            ValueError: It does not translate, or not in this direction, or not single pictures.
+        """
+        if not isinstance(module, TranslationModule):
+            raise ValueError(
+                f"checkpoint: {type(module).__name__} makes images from latents and translates none; "
+                "use python -m lightning_gans.sample"
+            )
+        if direction not in module.directions:
+            name, known = type(module).__name__, ", ".join(module.directions)
+            raise ValueError(f"direction={direction}: {name} translates {known} only")
+        data = (module.config or {}).get("resolved", {}).get("data", {})
+        forwards = direction == "a2b"
+        made_channels, channels = (data["channels"], data["source_channels"])[:: 1 if forwards else -1]
+        num_labels = data.get("num_labels") if forwards else None
+        if num_labels is None and channels not in MODES:
+            raise ValueError(f"input: the model's sources have {channels} channels; pictures have 1 to 4")
+        geometry = Geometry.of(
+            multiple=module.multiple, trained=data["image_size"] // module.scale, scale=module.scale, tile=tile
+        )
+        return cls(
+            lambda source: module.translate(source, direction=direction, seed=seed),
+            geometry,
+            channels=channels,
+            made_channels=made_channels,
+            num_labels=num_labels,
+            device=module.device,
+        )
+
+    def check_format(self, ending: str) -> None:
+        """Refuse a format that does not hold what is made.
+
+        Raises:
+            ValueError: With the formats that do.
+        """
+        kept = images.displayable(torch.empty(self.made_channels, 1, 1)).shape[0]
+        fitting = [name for name, (_, channels) in FORMATS.items() if kept in channels]
+        if ending not in fitting:
+            raise ValueError(f"format={ending}: does not hold {kept} channels; use {', '.join(fitting)}")
+
+    def __call__(
+        self,
+        files: Originals,
+        paths: Sequence[Path],
+        *,
+        batch_size: int = 8,
+        threads: int | None = None,
+        shown: int = 16,
+        sheet: Path | None = None,
+    ) -> Outcome:
+        """Translate pictures.
+
+        Args:
+            files: The pictures.
+            paths: Where each translation goes; the ending names the format.
+            batch_size: Pictures at once, >= 1.
+            threads: That read and write; ``None``: one a core.
+            shown: Of how many of the first pictures the sheet shows the translation beside them.
+            sheet: Path of the sheet; ``None``: none.
+
+        Returns:
+            What was done. A picture that cannot be read or translated is named there and does not stop the others.
+
+        Raises:
+            OSError: A translation cannot be written.
+        """
+        problems = list(files.source.problems)
+        rows: dict[int, list[Tensor]] = {}
+        written = cut = 0
+        threads = threads or os.cpu_count() or 1
+        with ThreadPoolExecutor(threads) as pool, tqdm(total=len(files), desc="translating", mininterval=1) as bar:
+            writing: deque[Future[Path]] = deque()
+            for group in self._groups(files, _read(files, pool, 2 * threads), batch_size, problems, bar):
+                for i, picture, made in self._translated(group, files, problems):
+                    if i < shown and sheet is not None:
+                        pair = _visible(picture, files.num_labels), made
+                        rows[i] = [images.thumbnail(one, made.shape[-2:], SHOWN_AT) for one in pair]
+                    writing.append(pool.submit(write, made, paths[i]))
+                    if len(writing) > 2 * threads:
+                        writing.popleft().result()
+                    cut += self.geometry.is_cut(*picture.shape[-2:])
+                    written += 1
+                bar.update(len(group))
+            while writing:
+                writing.popleft().result()
+        if rows and sheet is not None:
+            images.save(images.panels([rows[i] for i in sorted(rows)]), sheet)
+        return Outcome(written, sorted(problems), dict(files.converted), cut, sheet if rows else None)
+
+    def _groups(
+        self,
+        files: Originals,
+        pictures: Iterator[Tensor | Problem],
+        batch_size: int,
+        problems: list[Problem],
+        bar: Any,
+    ) -> Iterator[list[_Numbered]]:
+        """Pictures with their numbers in batches of one size; what cannot be used goes to ``problems``."""
+        waiting: defaultdict[tuple[int, ...], list[_Numbered]] = defaultdict(list)
+        for i, picture in enumerate(pictures):
+            if isinstance(picture, Tensor) and picture[0].numel() * self.geometry.scale**2 > files.max_pixels:
+                reason = f"its translation would have more pixels than max_pixels={files.max_pixels}"
+                picture = Problem(files.names[i], reason)
+            if isinstance(picture, Problem):
+                problems.append(picture)
+                bar.update()
+                continue
+            size = tuple(picture.shape)
+            waiting[size].append((i, picture))
+            pixels = self.geometry.padded(size[1]) * self.geometry.padded(size[2]) * self.geometry.scale**2
+            if len(waiting[size]) >= min(batch_size, max(1, AT_ONCE // pixels)):
+                yield waiting.pop(size)
+            elif sum(map(len, waiting.values())) > WAITING * batch_size:
+                yield waiting.pop(max(waiting, key=lambda size: len(waiting[size])))
+        yield from waiting.values()
+
+    def _translated(
+        self, group: list[_Numbered], files: Originals, problems: list[Problem]
+    ) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Number, picture and translation (C, H, W) uint8 of a batch; picture by picture if the whole fails."""
+        pictures = torch.stack([picture for _, picture in group])
+        try:
+            sources = _as_input(pictures, files.num_labels).to(self.device)
+            made = images.to_uint8(fitted(self.network, sources, self.geometry)).cpu()
+        except RuntimeError as error:  # too little memory, mostly
+            if len(group) == 1:
+                reason = f"cannot be translated: {str(error).splitlines()[0]}"
+                problems.append(Problem(files.names[group[0][0]], reason))
+            for one in group if len(group) > 1 else []:
+                yield from self._translated([one], files, problems)
+            return
+        for (i, picture), one in zip(group, made, strict=True):
+            yield i, picture, one
+
+
+_Numbered = tuple[int, Tensor]
+
+
+def _read(files: Originals, pool: ThreadPoolExecutor, ahead: int) -> Iterator[Tensor | Problem]:
+    """Every picture in turn, decoded ahead by threads."""
+    reading: deque[Future[Tensor | Problem]] = deque()
+    for i in range(len(files)):
+        reading.append(pool.submit(files.decode, i))
+        if len(reading) > ahead:
+            yield reading.popleft().result()
+    while reading:
+        yield reading.popleft().result()
+
+
+def _as_input(pictures: Tensor, num_labels: int | None) -> Tensor:
+    """Floats in [-1, 1] from uint8 (N, C, H, W), or one-hot (N, num_labels, H, W) from labels (N, 1, H, W)."""
+    if num_labels is None:
+        return pictures.float().div_(127.5).sub_(1)
+    return torch.nn.functional.one_hot(pictures[:, 0], num_labels).permute(0, 3, 1, 2).float()
+
+
+def _visible(picture: Tensor, num_labels: int | None) -> Tensor:
+    return picture if num_labels is None else images.label_colours(picture[0], num_labels)
+
+
+def write(image: Tensor, path: Path) -> Path:
+    """Write an image (C, H, W) uint8 in the format that the path's ending names, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    options: dict[str, Any] = {"quality": QUALITY} if path.suffix in (".jpg", ".webp") else {}
+    try:
+        images.to_pil(image).save(temporary, FORMATS[path.suffix[1:]][0], **options)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _changes(mode: str, wanted: str) -> list[str]:
+    """What converting from one mode of Pillow's to another does, in words."""
+    was_grey, is_grey = mode in _GREY or mode.startswith("I;"), wanted in ("L", "LA")
+    had_alpha, has_alpha = mode in ("LA", "La", "PA", "RGBA", "RGBa"), wanted in ("LA", "RGBA")
+    notes = ["colour to grey"] if is_grey and not was_grey else []
+    notes += ["grey to colour"] if was_grey and not is_grey else []
+    return notes + (["alpha left out"] if had_alpha and not has_alpha else [])

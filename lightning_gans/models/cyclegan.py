@@ -1,0 +1,187 @@
+"""CycleGAN."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_gans.models.base import Batch, Terms
+from lightning_gans.models.pool import ImagePool
+from lightning_gans.models.translation import TranslationModule
+from lightning_gans.networks.layers import has_batch_norm
+from lightning_gans.seeding import mix
+
+
+class Directions(nn.Module):
+    """Two generators as one player.
+
+    Args:
+        a2b: From domain A to B.
+        b2a: From domain B to A.
+    """
+
+    def __init__(self, a2b: nn.Module, b2a: nn.Module) -> None:
+        super().__init__()
+        self.a2b, self.b2a = a2b, b2a
+        self.multiple = math.lcm(*(int(getattr(network, "multiple", 1)) for network in (a2b, b2a)))
+
+    def forward(self, images: Tensor, direction: str = "a2b") -> Tensor:
+        """Images of one domain to the other's."""
+        made: Tensor = self.a2b(images) if direction == "a2b" else self.b2a(images)
+        return made
+
+
+class CycleGAN(TranslationModule):
+    """CycleGAN. Zhu, Park, Isola, Efros 2017, arXiv:1703.10593.
+
+    From images a and b of two domains that do not belong together, with G from A to B, F from B to A and one
+    discriminator for each domain:
+
+        G, F: (D_B(G(a)) - 1)^2 + (D_A(F(b)) - 1)^2
+              + lambda (|F(G(a)) - a|_1 + |G(F(b)) - b|_1) + mu lambda (|G(b) - b|_1 + |F(a) - a|_1)
+        D_B: 1/2 ((D_B(b) - 1)^2 + D_B(G(a))^2)        D_A likewise
+
+    The generators move first, both as one player, then both discriminators as another. These see fakes from a history
+    (``ImagePool``). ``source`` is domain A, ``target`` domain B.
+
+    Where no layer shares statistics over a batch, calls of the same network are made as one: G on a and b, F on b and
+    a, each discriminator on real images and fakes.
+
+    Args:
+        generator: G, from A to B.
+        generator_back: F, from B to A.
+        discriminator: D_B.
+        discriminator_back: D_A.
+        pool: History of fakes of B.
+        pool_back: History of fakes of A.
+        cycle_weight: lambda, >= 0.
+        identity_weight: mu, >= 0; 0: off, as it must be where the domains differ in channels.
+        **options: See ``TranslationModule``.
+    """
+
+    accepts: ClassVar[tuple[str, ...]] = ("unpaired",)
+    directions: ClassVar[tuple[str, ...]] = ("a2b", "b2a")
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        generator_back: nn.Module,
+        discriminator: nn.Module,
+        discriminator_back: nn.Module,
+        *,
+        pool: ImagePool,
+        pool_back: ImagePool,
+        cycle_weight: float = 10.0,
+        identity_weight: float = 0.5,
+        **options: Any,
+    ) -> None:
+        super().__init__(Directions(generator, generator_back), discriminator, **options)
+        for name, weight in {"cycle_weight": cycle_weight, "identity_weight": identity_weight}.items():
+            if weight < 0:
+                raise ValueError(f"model.{name}={weight}: must be >= 0")
+        self.discriminator_back, self.pool, self.pool_back = discriminator_back, pool, pool_back
+        self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
+        self.add_player("d", discriminator_back)
+        self.joins_calls = not any(map(has_batch_norm, (self.generator, discriminator, discriminator_back)))
+
+    # ------------------------------------------------------------------------------ the losses
+
+    def generator_loss(self, batch: Batch) -> Terms:
+        """Both generators' terms; ``_b`` are those of images in B, or of a cycle that starts there."""
+        a, b = batch["source"], batch["target"]
+        if self.identity_weight:
+            fake_b, same_b = self.together(lambda x: self.generator(x, "a2b"), a, b)
+            fake_a, same_a = self.together(lambda x: self.generator(x, "b2a"), b, a)
+        else:
+            fake_b, fake_a = self.generator(a, "a2b"), self.generator(b, "b2a")
+        self.keep(fake_a=fake_a, fake_b=fake_b)
+        back_a, back_b = self.generator(fake_b, "b2a"), self.generator(fake_a, "a2b")
+        terms = self.fooling("b", self.discriminator, fake_b, b) | self.fooling("a", self.discriminator_back, fake_a, a)
+        terms["cycle_a"] = self.cycle_weight * F.l1_loss(back_a.float(), a)
+        terms["cycle_b"] = self.cycle_weight * F.l1_loss(back_b.float(), b)
+        if self.identity_weight:
+            weight = self.cycle_weight * self.identity_weight
+            terms["identity_a"] = weight * F.l1_loss(same_a.float(), a)
+            terms["identity_b"] = weight * F.l1_loss(same_b.float(), b)
+        return terms
+
+    def discriminator_loss(self, batch: Batch) -> Terms:
+        """Half the objective's terms of both discriminators."""
+        part, kept = len(self._kept), self.kept()
+        sides = {
+            "b": (self.discriminator, batch["target"], self.pooled(self.pool, kept["fake_b"], "b", part)),
+            "a": (self.discriminator_back, batch["source"], self.pooled(self.pool_back, kept["fake_a"], "a", part)),
+        }
+        terms: Terms = {}
+        for domain, (discriminator, real, fake) in sides.items():
+            real_logits, fake_logits = self.together(discriminator, real, fake)
+            found = self.objective.discriminator(real_logits.float(), fake_logits.float())
+            terms |= {f"{name}_{domain}": term / 2 for name, term in found.items()}
+        return terms
+
+    def fooling(self, domain: str, discriminator: nn.Module, fake: Tensor, real: Tensor) -> Terms:
+        """The objective's terms of the generator that made ``fake``."""
+        real_logits = discriminator(real).float() if self.objective.needs_real else None
+        terms = self.objective.generator(discriminator(fake).float(), real_logits)
+        return {f"{name}_{domain}": term for name, term in terms.items()}
+
+    def together(self, network: Any, *images: Tensor) -> tuple[Tensor, ...]:
+        """What a network makes of several batches: in one call, if that is the same."""
+        if not self.joins_calls:
+            return tuple(network(batch) for batch in images)
+        made: tuple[Tensor, ...] = network(torch.cat(images)).chunk(len(images))
+        return made
+
+    def pooled(self, pool: ImagePool, fakes: Tensor, domain: str, part: int) -> Tensor:
+        """What the discriminator sees in place of this process's newest fakes."""
+        if not pool.size:
+            return fakes
+        world, seed = self.trainer.world_size, mix("pool", self.seed, self.iteration, part, domain)
+        seen: Tensor = pool(self.gathered(fakes), seed)
+        return seen[self.global_rank :: world]
+
+    def gathered(self, images: Tensor) -> Tensor:
+        """Images of all processes in the order of the global batch."""
+        if self.trainer.world_size == 1:
+            return images
+        images = images.contiguous()
+        pieces = [torch.empty_like(images) for _ in range(self.trainer.world_size)]
+        torch.distributed.all_gather(pieces, images)
+        return torch.stack(pieces, 1).flatten(0, 1)
+
+    # ------------------------------------------------------------------------------ translation
+
+    def network_of(self, direction: str) -> nn.Module:
+        """The generator, averaged if there is an average, of a direction."""
+        network: nn.Module = getattr(self.sampler, direction)
+        return network
+
+    @torch.no_grad()
+    def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """As the base, both ways, and whether pools and identity loss fit both domains."""
+        a, b = shapes["source"], shapes["target"]
+        if self.identity_weight and a != b:
+            raise ValueError(
+                f"model.identity_weight={self.identity_weight}: needs domains of one shape; data has {a} and {b}; "
+                "set it to 0"
+            )
+        super().check_data(shapes)
+        try:
+            made = tuple(self.translate(torch.zeros(2, *b, device=self.device), direction="b2a").shape[1:])
+        except RuntimeError as error:
+            raise ValueError(f"model.generator_back does not take the data's targets {b}: {error}") from error
+        if made != a:
+            raise ValueError(f"model.generator_back makes images {made}; data has sources {a}")
+        for name, pool, shape in (("pool", self.pool, b), ("pool_back", self.pool_back, a)):
+            if tuple(pool.images.shape[1:]) != shape:
+                raise ValueError(f"model.{name} holds images {tuple(pool.images.shape[1:])}; data has {shape}")
+
+    @property
+    def readers(self) -> dict[str, nn.Module]:
+        """Both discriminators."""
+        return {"discriminator": self.discriminator, "discriminator_back": self.discriminator_back}

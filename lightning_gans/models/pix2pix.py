@@ -1,0 +1,67 @@
+"""pix2pix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_gans.models.base import Batch, Terms
+from lightning_gans.models.translation import TranslationModule
+from lightning_gans.networks.layers import seed_noise
+
+
+class Pix2Pix(TranslationModule):
+    """pix2pix. Isola, Zhu, Zhou, Efros 2017, arXiv:1611.07004.
+
+    From pairs of a source x and a target y, with D a PatchGAN that sees both side by side:
+
+        D: 1/2 (-log s(D(x, y)) - log(1 - s(D(x, G(x)))))        G: -log s(D(x, G(x))) + lambda |y - G(x)|_1
+
+    The only noise is dropout inside G, on at test time too. There its mask is a function of a seed, so that a
+    translation can be had again. The generator moves first and the discriminator sees the same translation; the
+    authors' code moves the discriminator first.
+
+    Args:
+        generator: Player.
+        discriminator: Player; sees source and image side by side.
+        l1_weight: lambda, >= 0.
+        **options: See ``TranslationModule``.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        *,
+        l1_weight: float = 100.0,
+        **options: Any,
+    ) -> None:
+        super().__init__(generator, discriminator, **options)
+        if l1_weight < 0:
+            raise ValueError(f"model.l1_weight={l1_weight}: must be >= 0")
+        self.l1_weight = l1_weight
+
+    def generator_loss(self, batch: Batch) -> Terms:
+        """The objective's terms and the weighted mean absolute error."""
+        source, target = batch["source"], batch["target"]
+        fake = self.generator(source)
+        self.keep(fake=fake)
+        real_logits = self.judge(source, target) if self.objective.needs_real else None
+        terms = self.objective.generator(self.judge(source, fake), real_logits)
+        return {**terms, "l1": self.l1_weight * F.l1_loss(fake.float(), target)}
+
+    def discriminator_loss(self, batch: Batch) -> Terms:
+        """Half the objective's terms, which slows the discriminator down."""
+        source = batch["source"]
+        real_logits, fake_logits = self.judge(source, batch["target"]), self.judge(source, self.kept()["fake"])
+        terms = self.objective.discriminator(real_logits, fake_logits)
+        return {name: term / 2 for name, term in terms.items()}
+
+    @torch.no_grad()
+    def translate(self, source: Tensor, *, direction: str = "a2b", seed: int = 0) -> Tensor:
+        """As the base; ``seed`` is that of the noise, if dropout is on at test time."""
+        seed_noise(self.sampler, seed)
+        return super().translate(source, direction=direction)

@@ -1,0 +1,300 @@
+"""pix2pixHD."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor, nn
+
+from lightning_gans.checks import at_least_one
+from lightning_gans.models.base import Batch, Terms
+from lightning_gans.models.ema import evaluating
+from lightning_gans.models.translation import TranslationModule
+from lightning_gans.networks.pix2pix_hd import Stage, edges, halved, instance_means
+from lightning_gans.perceptual import Perceptual
+from lightning_gans.seeding import mix
+
+LAYERS = {"relu1_1": 1 / 32, "relu2_1": 1 / 16, "relu3_1": 1 / 8, "relu4_1": 1 / 4, "relu5_1": 1.0}
+
+
+class Pix2PixHD(TranslationModule):
+    """pix2pixHD. Wang et al. 2018, arXiv:1711.11585.
+
+    With discriminators D_k at several sizes of the image, each a function of the source as well,
+
+        D: 1/2 sum over k of ((D_k(x, y) - 1)^2 + D_k(x, G(x))^2)
+        G: sum over k of (D_k(x, G(x)) - 1)^2 + 10 feature matching + 10 distance in VGG19's features
+
+    Feature matching is the mean absolute difference of the discriminators' features of generated and real images, by
+    layer, with weight 4 / (stride-2 layers + 1) / discriminators. VGG19's features are compared the same way at
+    relu1_1, ..., relu5_1 with weights 1/32, 1/16, 1/8, 1/4, 1.
+
+    One run of three phases, told apart by the number of generator updates alone: the global generator at half the size;
+    the local enhancer around it, which stands still; both. A generator without an enhancer has the last phase only.
+    Sources are images in [-1, 1] or one-hot label maps (``label_maps``); instances (``instance`` in the batch) are the
+    regions of the label map where the data names none. With an encoder the generator sees features of the target,
+    averaged over each instance. Before a checkpoint is written they are clustered by label over some training images,
+    and ``translate`` draws one cluster a label by its seed.
+
+    Differs from the paper: the global generator sees the source shrunk by averaging in all phases; its images are made
+    by averaging as well; Adam and the discriminators go on from phase to phase; VGG19 sees normalised images; an
+    encoder learns with the generator from the start; instances of a label share a cluster.
+
+    Args:
+        generator: Player.
+        discriminator: Player; returns the outputs of all layers by scale.
+        encoder: Of the target's features, the generator's ally; ``None``: none.
+        coarse_updates: Generator updates of the first phase.
+        enhancer_updates: Generator updates of the second phase.
+        label_maps: Whether sources are one-hot label maps.
+        matching_weight: Of feature matching.
+        perceptual_weight: Of the distance in VGG19's features.
+        perceptual_weights: ``auto``, the path of torchvision's VGG19, or ``None``; see ``perceptual.Perceptual``.
+        clusters: Of an encoder's features by label.
+        cluster_images: Training images whose features are clustered.
+        **options: See ``TranslationModule``.
+
+    Raises:
+        ValueError: A value out of range, or networks that do not fit each other.
+    """
+
+    clusters: Tensor
+    cluster_counts: Tensor
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        *,
+        encoder: nn.Module | None = None,
+        coarse_updates: int = 595_000,
+        enhancer_updates: int = 29_750,
+        label_maps: bool = False,
+        matching_weight: float = 10.0,
+        perceptual_weight: float = 10.0,
+        perceptual_weights: str | None = "auto",
+        clusters: int = 10,
+        cluster_images: int = 100,
+        **options: Any,
+    ) -> None:
+        super().__init__(generator, discriminator, **options)
+        at_least_one("model", clusters=clusters, cluster_images=cluster_images)
+        for name, updates in (("coarse_updates", coarse_updates), ("enhancer_updates", enhancer_updates)):
+            if updates < 0:
+                raise ValueError(f"model.{name}={updates}: must be >= 0")
+        for name, weight in (("matching", matching_weight), ("perceptual", perceptual_weight)):
+            if weight < 0:
+                raise ValueError(f"model.{name}_weight={weight}: must be >= 0")
+        if generator.instance_edges != discriminator.instance_edges:
+            raise ValueError("model.discriminator.instance_edges: must be that of model.generator")
+        features = 0 if encoder is None else encoder.feature_channels
+        if generator.feature_channels != features:
+            raise ValueError(
+                f"model.generator.feature_channels={generator.feature_channels}: model.encoder gives {features}; say "
+                "model/encoder=features or model/encoder=none"
+            )
+        self.encoder = encoder
+        self.coarse_updates, self.enhancer_updates = coarse_updates, enhancer_updates
+        self.label_maps, self.cluster_images, self.max_clusters = label_maps, cluster_images, clusters
+        self.matching_weight, self.perceptual_weight = matching_weight, perceptual_weight
+        self.perceptual = Perceptual(
+            perceptual_weights if perceptual_weight else None, list(LAYERS), instead="the other terms stay as they are"
+        )
+        if encoder is not None:
+            labels = int(generator.source_channels) if label_maps else 1  # type: ignore[arg-type]
+            self.register_buffer("clusters", torch.zeros(labels, clusters, int(features)))  # type: ignore[arg-type]
+            self.register_buffer("cluster_counts", torch.zeros(labels, dtype=torch.int64))
+            self.add_player("g", encoder)
+
+    # ------------------------------------------------------------------------------ phases
+
+    def stage_of(self, step: int) -> Stage:
+        """The phase that step number ``step`` belongs to."""
+        if not self.generator.has_enhancer or step >= self.coarse_updates + self.enhancer_updates:
+            return "joint"
+        return "coarse" if step < self.coarse_updates else "enhancer"
+
+    # ------------------------------------------------------------------------------ what the networks see
+
+    def instances(self, batch: Batch) -> Tensor:
+        """Numbers of instances (N, 1, H, W) int64: the batch's, else the label map's regions, else one an image."""
+        if "instance" in batch:
+            return batch["instance"]
+        return self.labels(batch)
+
+    def labels(self, batch: Batch) -> Tensor:
+        """Labels (N, 1, H, W) int64; 0 everywhere if sources are no label maps."""
+        source = batch["source"]
+        if self.label_maps:
+            return source.argmax(1, keepdim=True)
+        return torch.zeros_like(source[:, :1], dtype=torch.int64)
+
+    def condition(self, batch: Batch) -> Tensor:
+        """The source and, if asked for, the edges of its instances."""
+        if not self.generator.instance_edges:
+            return batch["source"]
+        return torch.cat([batch["source"], edges(self.instances(batch))], 1)
+
+    def encoded(self, batch: Batch) -> Tensor:
+        """The target's features (N, F, H, W), averaged over each instance."""
+        means, rows = instance_means(self.encoder(batch["target"]), self.instances(batch))  # type: ignore[misc]
+        return means[rows].movedim(-1, 1)
+
+    def judged(self, condition: Tensor, images: Tensor) -> list[list[Tensor]]:
+        """Every layer's output by scale, in full precision."""
+        return [[layer.float() for layer in scale] for scale in self.discriminator(torch.cat([condition, images], 1))]
+
+    def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Condition and target at the size that the phase works at."""
+        condition, target = self.condition(batch), batch["target"]
+        if self.stage_of(self.iteration) == "coarse":
+            return halved(condition), halved(target)
+        return condition, target
+
+    # ------------------------------------------------------------------------------ losses
+
+    def generator_loss(self, batch: Batch) -> Terms:
+        """Objective and feature matching over all scales, and VGG19's distance."""
+        inputs = self.condition(batch)
+        if self.encoder is not None:
+            inputs = torch.cat([inputs, self.encoded(batch)], 1)
+        fake = self.generator(inputs, self.stage_of(self.iteration))
+        self.keep(fake=fake)
+        condition, real = self.pair(batch)
+        of_fake = self.judged(condition, fake)
+        with torch.no_grad():
+            of_real = self.judged(condition, real)
+        terms = summed([self.objective.generator(f[-1], r[-1]) for f, r in zip(of_fake, of_real, strict=True)])
+        terms["matching"] = self.matching_weight * self.matching(of_fake, of_real)
+        if self.perceptual.on:
+            pairs = zip(LAYERS.values(), self.perceptual(fake), self.perceptual(real), strict=True)
+            distances = [weight * F.l1_loss(mine, theirs) for weight, mine, theirs in pairs]
+            terms["perceptual"] = self.perceptual_weight * torch.stack(distances).sum()
+        return terms
+
+    def matching(self, of_fake: list[list[Tensor]], of_real: list[list[Tensor]]) -> Tensor:
+        """Mean absolute differences of all features but the logits, summed over layers and averaged over scales."""
+        weight = 4 / (self.discriminator.layers + 1) / len(of_fake)  # type: ignore[operator]
+        distances = [
+            F.l1_loss(mine, theirs)
+            for fakes, reals in zip(of_fake, of_real, strict=True)
+            for mine, theirs in zip(fakes[:-1], reals[:-1], strict=True)
+        ]
+        return weight * torch.stack(distances).sum()
+
+    def discriminator_loss(self, batch: Batch) -> Terms:
+        """Half the objective over all scales."""
+        condition, real = self.pair(batch)
+        of_real, of_fake = self.judged(condition, real), self.judged(condition, self.kept()["fake"])
+        scales = [self.objective.discriminator(r[-1], f[-1]) for r, f in zip(of_real, of_fake, strict=True)]
+        return {name: term / 2 for name, term in summed(scales).items()}
+
+    # ------------------------------------------------------------------------------ translation
+
+    @torch.no_grad()
+    def translate(
+        self, source: Tensor, *, direction: str = "a2b", seed: int = 0, instance: Tensor | None = None
+    ) -> Tensor:
+        """Translate images; up to the end of the coarse phase by the global generator, enlarged.
+
+        Args:
+            source: (N, source_channels, H, W); sides are multiples of ``multiple``.
+            direction: ``a2b``.
+            seed: Picks a cluster of features for every label, if there is an encoder.
+            instance: (N, 1, H, W) int64, numbers of instances; ``None``: the label map's regions.
+
+        Returns:
+            (N, channels, H, W) in [-1, 1].
+        """
+        self.check_source(source, direction)
+        batch = {"source": source} if instance is None else {"source": source, "instance": instance}
+        inputs = self.condition(batch)
+        if self.encoder is not None:
+            table = self.chosen_clusters(seed).to(source.device)
+            inputs = torch.cat([inputs, table[self.labels(batch)[:, 0]].movedim(-1, 1)], 1)
+        stage = self.stage_of(max(self.iteration - 1, 0))  # of the last update; an enhancer must have learnt something
+        with evaluating(self.network_of(direction)) as network:
+            images: Tensor = network(inputs, stage).float()
+        if images.shape[-2:] == source.shape[-2:]:
+            return images
+        return F.interpolate(images, source.shape[-2:], mode="bilinear")
+
+    def chosen_clusters(self, seed: int) -> Tensor:
+        """One cluster of features for every label, (labels, F)."""
+        rng = torch.Generator().manual_seed(mix("clusters", seed))
+        drawn = torch.randint(1 << 30, (len(self.clusters),), generator=rng)
+        picked = drawn.to(self.clusters.device) % self.cluster_counts.clamp(min=1)
+        return self.clusters[torch.arange(len(self.clusters), device=picked.device), picked]
+
+    def prepare_sampling(self) -> None:
+        """As the base, and cluster the encoder's features of some training images, by label."""
+        stale = self._measured_at != self.iteration
+        super().prepare_sampling()
+        if stale and self.encoder is not None and self._trainer is not None:
+            self.measure_clusters(self.trainer.datamodule)  # type: ignore[attr-defined]
+
+    @torch.no_grad()
+    def measure_clusters(self, data: Any) -> None:
+        """Cluster the encoder's features of the first ``cluster_images`` training images into the buffers.
+
+        Args:
+            data: The images; batches of one, since sides are large.
+        """
+        from sklearn.cluster import KMeans
+
+        found: list[list[Tensor]] = [[] for _ in self.clusters]
+        for index in range(min(self.cluster_images, len(data.train_images))):
+            batch = {key: value.to(self.device) for key, value in data.training_examples([index]).items()}
+            with evaluating(self.encoder) as encoder:  # type: ignore[arg-type]
+                means, rows = instance_means(encoder(batch["target"]), self.instances(batch))
+            label_of = torch.zeros(len(means), dtype=torch.int64, device=rows.device)
+            label_of[rows] = self.labels(batch)[:, 0]
+            for label, mean in zip(label_of.tolist(), means.cpu(), strict=True):
+                found[label].append(mean)
+        for label, means_of_label in enumerate(found):
+            if not means_of_label:
+                continue
+            points = torch.stack(means_of_label)
+            count = min(self.max_clusters, len(torch.unique(points, dim=0)))
+            centres = KMeans(count, n_init=1, random_state=0).fit(points.double().numpy()).cluster_centers_
+            self.clusters[label, :count] = torch.from_numpy(centres).to(self.clusters)
+            self.cluster_counts[label] = count
+        if self.trainer.world_size > 1:
+            for buffer in (self.clusters, self.cluster_counts):
+                torch.distributed.broadcast(buffer, 0)
+
+    # ------------------------------------------------------------------------------ hooks
+
+    def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """As the base, and whether there are instances and VGG19 can be asked."""
+        if self.generator.instance_edges and not self.label_maps and "instance" not in shapes:
+            raise ValueError(
+                "model.generator.instance_edges=true: the data has no instances; set it to false, or "
+                "model.label_maps=true if its sources are one-hot label maps"
+            )
+        super().check_data(shapes)
+        channels, *sides = shapes["target"]
+        smallest = 2 if self.stage_of(0) == "coarse" else 1
+        self.perceptual.check((channels, *(side // smallest for side in sides)))
+
+    def on_fit_start(self) -> None:
+        """As the base, have VGG19 ready and tell of a budget that ends in an early phase."""
+        super().on_fit_start()
+        self.perceptual.settle(self.trainer)
+        last = self.trainer.max_steps - 1
+        if last >= 0 and self.stage_of(last) != "joint":
+            joint = self.coarse_updates + self.enhancer_updates
+            rank_zero_warn(
+                f"trainer.max_steps={last + 1}: ends in the {self.stage_of(last)} phase; both parts learn jointly from "
+                f"update {joint} on (model.coarse_updates={self.coarse_updates}, "
+                f"model.enhancer_updates={self.enhancer_updates})"
+            )
+
+
+def summed(scales: list[Terms]) -> Terms:
+    """Terms of several discriminators, added by name."""
+    return {name: torch.stack([terms[name] for terms in scales]).sum() for name in scales[0]}

@@ -1,0 +1,114 @@
+"""SRGAN."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_gans.models.base import Batch, Plan, Terms
+from lightning_gans.models.translation import TranslationModule
+from lightning_gans.perceptual import Perceptual
+
+LAYER = "relu5_4"  # the paper's phi_5,4: the fourth convolution before the fifth pooling, after its activation
+SCALE = 12.75  # features are divided by it, which makes the loss about as large as that of pixels
+
+
+class SRGAN(TranslationModule):
+    """SRGAN. Ledig et al. 2017, arXiv:1609.04802.
+
+    One run of two phases, told apart by the number of generator updates alone. First SRResNet: the generator minimises
+    the mean squared error of pixels, and the discriminator rests. Then both play,
+
+        D: objective (non-saturating)        G: content + 1e-3 adversarial
+
+    where content is the mean squared distance between VGG19 features divided by 12.75, or, without VGG19's weights, the
+    mean squared error of pixels (SRGAN-MSE in the paper). Batches lie in [-1, 1]; the generator brings its input to the
+    paper's [0, 1] itself. Differs from the paper: torchvision's VGG19 sees images normalised as in its own training,
+    whose features are not of the scale of the authors'; Adam keeps its moments from one phase to the next.
+
+    A run with ``trainer.max_steps`` = ``mse_updates`` ends with SRResNet; resumed with more, it goes on with the GAN.
+
+    Args:
+        generator: Player; enlarges.
+        discriminator: Player; sees large images alone.
+        mse_updates: Generator updates of the first phase; 0: none.
+        content_weight: Of the content loss in the second phase.
+        adversarial_weight: Of the objective.
+        perceptual_weights: ``auto``, the path of torchvision's VGG19, or ``None``; see ``perceptual.Perceptual``.
+        **options: See ``TranslationModule``.
+
+    Raises:
+        ValueError: A value out of range.
+    """
+
+    accepts: ClassVar[tuple[str, ...]] = ("super_resolution",)
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        *,
+        mse_updates: int = 1_000_000,
+        content_weight: float = 1.0,
+        adversarial_weight: float = 1e-3,
+        perceptual_weights: str | None = "auto",
+        **options: Any,
+    ) -> None:
+        super().__init__(generator, discriminator, **options)
+        for name, value in (("mse_updates", mse_updates), ("content_weight", content_weight)):
+            if value < 0:
+                raise ValueError(f"model.{name}={value}: must be >= 0")
+        if adversarial_weight <= 0:
+            raise ValueError(f"model.adversarial_weight={adversarial_weight}: must be > 0; for none, raise mse_updates")
+        self.mse_updates = mse_updates
+        self.content_weight, self.adversarial_weight = content_weight, adversarial_weight
+        instead = "the content loss of the GAN phase is the mean squared error of pixels"
+        self.perceptual = Perceptual(perceptual_weights, [LAYER], instead=instead)
+
+    @property
+    def pretraining(self) -> bool:
+        """Whether the coming step belongs to the first phase."""
+        return self.iteration < self.mse_updates
+
+    @property
+    def scale(self) -> int:  # type: ignore[override]
+        """Side of an output divided by that of its input."""
+        return int(self.generator.scale)  # type: ignore[arg-type]
+
+    def turns(self, batch: Batch, plan: Plan) -> list[tuple[str, Batch]]:
+        """The generator alone, later both."""
+        return [("g", batch)] if self.pretraining else super().turns(batch, plan)
+
+    def generator_loss(self, batch: Batch) -> Terms:
+        """Pixels, or content and objective."""
+        fake, real = self.generator(batch["source"]), batch["target"]
+        if self.pretraining:
+            return {"mse": F.mse_loss(fake.float(), real)}
+        self.keep(fake=fake)
+        terms = self.objective.generator(self.judge(fake), None)
+        adversarial = {name: self.adversarial_weight * term for name, term in terms.items()}
+        return {"content": self.content_weight * self.content(fake, real), **adversarial}
+
+    def content(self, fake: Tensor, real: Tensor) -> Tensor:
+        """How far two batches of images lie apart."""
+        if not self.perceptual.on:
+            return F.mse_loss(fake.float(), real)
+        (mine,), (theirs,) = self.perceptual(fake), self.perceptual(real)
+        return F.mse_loss(mine / SCALE, theirs / SCALE)
+
+    def discriminator_loss(self, batch: Batch) -> Terms:
+        """The objective."""
+        return self.objective.discriminator(self.judge(batch["target"]), self.judge(self.kept()["fake"]))
+
+    def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """As the base, and whether VGG19 can be asked."""
+        super().check_data(shapes)
+        self.perceptual.check(shapes["target"])
+
+    def on_fit_start(self) -> None:
+        """As the base, and have VGG19 ready."""
+        super().on_fit_start()
+        self.perceptual.settle(self.trainer)

@@ -1,0 +1,88 @@
+"""PatchGAN (Isola, Zhu, Zhou, Efros 2017, arXiv:1611.07004, appendix 6.1): one logit for every patch of an image."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from lightning_gans.checks import at_least_one
+from lightning_gans.networks.layers import check_image_size, normal_init, translation_norm
+
+STRIDED = {16: 1, 34: 2, 70: 3, 142: 4, 286: 5}  # receptive field in pixels: convolutions of stride 2
+
+
+class Discriminator(nn.Module):
+    """Sources and images side by side in channels, (N, source_channels + channels, H, W), to raw logits (N, 1, h, w).
+
+    For a patch: 4x4 convolutions, the first ones of stride 2 and the last two of stride 1; for a pixel 1x1 ones. All
+    but the last with LeakyReLU(0.2), all but the first and the last with a norm; weights N(0, 0.02).
+
+    Args:
+        image_size: Height and width of the images.
+        channels: Channels of the images, >= 1.
+        source_channels: Channels of the source that the images are judged with; 0: judged alone.
+        receptive_field: Side of the patch that a logit sees: 1, 16, 34, 70, 142 or 286; ``None``: the whole image,
+            one logit (N, 1, 1, 1), for which ``image_size`` is a power of two from 8 to 1024.
+        base_channels: Maps after the first convolution; they double up to eight times as many.
+        norm: ``batch``, ``instance`` (without gain and bias) or ``None``.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        channels: int,
+        source_channels: int = 0,
+        receptive_field: Literal[1, 16, 34, 70, 142, 286] | None = 70,
+        base_channels: int = 64,
+        norm: Literal["batch", "instance"] | None = "batch",
+    ) -> None:
+        super().__init__()
+        at_least_one("", channels=channels, base_channels=base_channels)
+        if source_channels < 0:
+            raise ValueError(f"source_channels={source_channels}: must be >= 0")
+        inputs = channels + source_channels
+        if receptive_field is None:
+            check_image_size(image_size, 8, 1024)
+            kernels, strides = 4, [2] * (image_size.bit_length() - 3) + [1]  # 4x4 is left for the last
+        elif receptive_field == 1:
+            kernels, strides = 1, [1, 1, 1]
+        elif receptive_field in STRIDED:
+            strided = STRIDED[receptive_field]
+            kernels, strides = 4, [2] * strided + [1, 1]
+            if image_size < 3 << strided:
+                raise ValueError(
+                    f"receptive_field={receptive_field}: needs images of {3 << strided} pixels and more, not "
+                    f"data.image_size={image_size}; choose a smaller one, or null for the whole image"
+                )
+        else:
+            allowed = ", ".join(map(str, (1, *STRIDED)))
+            raise ValueError(f"receptive_field={receptive_field}: must be one of {allowed}, or null: the whole image")
+        widths = [base_channels << min(level, 3) for level in range(len(strides) - 1)]
+        layers: list[nn.Module] = []
+        for level, width in enumerate(widths):
+            here = norm if level else None
+            padding = 1 if kernels == 4 else 0
+            layers.append(nn.Conv2d(inputs, width, kernels, strides[level], padding, bias=here is None))
+            layers += [*translation_norm(here, width), nn.LeakyReLU(0.2, inplace=True)]
+            inputs = width
+        padding = 1 if receptive_field in STRIDED else 0
+        self.layers = nn.Sequential(*layers, nn.Conv2d(inputs, 1, kernels, strides[-1], padding))
+        self.apply(normal_init)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, source_channels + channels, H, W) -> (N, 1, h, w)."""
+        logits: Tensor = self.layers(images)
+        return logits
+
+
+def receptive_field(network: nn.Module) -> int:
+    """Side of the square of pixels that one output of a chain of convolutions sees, borders aside.
+
+    From the last layer to the first, f <- (f - 1) stride + kernel, from f = 1.
+    """
+    field = 1
+    for layer in reversed([layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]):
+        field = (field - 1) * layer.stride[0] + layer.kernel_size[0]
+    return field

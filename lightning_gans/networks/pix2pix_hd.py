@@ -1,0 +1,300 @@
+"""pix2pixHD's networks (Wang et al. 2018, arXiv:1711.11585)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_gans.checks import at_least_one
+from lightning_gans.networks.layers import normal_init
+from lightning_gans.networks.translation_resnet import Block
+
+Stage = Literal["coarse", "enhancer", "joint"]
+MOST_DOWNS = 4
+INNERMOST = 4  # smallest side of a map that instance norm is asked to normalise
+MOST_CHANNELS = 512  # of a discriminator
+
+
+def count_downs(image_size: int, downs: int | None, key: str, scale: int = 1) -> int:
+    """How often a network halves its input: as often as the paper's, or less, so that 4x4 is left at least.
+
+    Args:
+        image_size: Height and width of the data's images.
+        downs: What was asked for; ``None``: up to four.
+        key: Of the network, for the message.
+        scale: By what the network's input is smaller than the data's images.
+
+    Raises:
+        ValueError: The images are too small, or their sides do not divide.
+    """
+    allowed = [
+        count
+        for count in range(1, MOST_DOWNS + 1 if downs is None else downs + 1)
+        if image_size % (scale << count) == 0 and image_size // (scale << count) >= INNERMOST
+    ]
+    if downs is None and allowed:
+        return allowed[-1]
+    if downs is not None and downs in allowed:
+        return downs
+    unit = scale << (1 if downs is None else max(downs, 1))
+    asked = "" if downs is None else f" with {key}.downs={downs}"
+    raise ValueError(
+        f"data.image_size={image_size}{asked}: must be a multiple of {unit} and at least {unit * INNERMOST}, so that "
+        f"the innermost map of {key} is {INNERMOST}x{INNERMOST} or larger"
+    )
+
+
+class Generator(nn.Module):
+    """A global generator at half the size and a local enhancer around it: (N, C, H, W) to (N, channels, H, W).
+
+    The global one is a 7x7 convolution, halvings, residual blocks and doublings; its last features, at half the size,
+    are added to the enhancer's, which has one halving, some residual blocks and one doubling. Instance norm without
+    gain and bias, ReLUs, mirrored borders, tanh.
+
+    Args:
+        image_size: Height and width.
+        source_channels: Channels of what is translated.
+        channels: Channels of the output.
+        instance_edges: Whether a map of instances' edges follows the source.
+        feature_channels: Channels of an encoder's features that follow as well.
+        base_channels: Feature maps of the global generator's first layer; the enhancer has half as many.
+        downs: Halvings of the global generator; ``None``: four, or as many as leave a 4x4 map.
+        blocks: Residual blocks of the global generator.
+        enhancer: Whether there is a local enhancer; without one the global generator works at full size.
+        enhancer_blocks: Residual blocks of the enhancer.
+
+    Attributes:
+        multiple: Sides of inputs are multiples of this.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        source_channels: int,
+        channels: int,
+        instance_edges: bool = False,
+        feature_channels: int = 0,
+        base_channels: int = 64,
+        downs: int | None = None,
+        blocks: int = 9,
+        enhancer: bool = True,
+        enhancer_blocks: int = 3,
+    ) -> None:
+        super().__init__()
+        at_least_one("", source_channels=source_channels, channels=channels, blocks=blocks)
+        at_least_one("", enhancer_blocks=enhancer_blocks)
+        if feature_channels < 0:
+            raise ValueError(f"feature_channels={feature_channels}: must be >= 0")
+        if base_channels < 2:
+            raise ValueError(f"base_channels={base_channels}: must be >= 2")
+        scale = 2 if enhancer else 1
+        downs = count_downs(image_size, downs, "model.generator", scale)
+        self.instance_edges, self.feature_channels, self.has_enhancer = instance_edges, feature_channels, enhancer
+        self.source_channels = source_channels
+        self.multiple = scale << downs
+        inputs, n = source_channels + instance_edges + feature_channels, base_channels
+        self.trunk = nn.Sequential(
+            *_first(inputs, n),
+            *[layer for level in range(downs) for layer in _down(n << level)],
+            *[Block(n << downs, "instance", "image", []) for _ in range(blocks)],
+            *[layer for level in reversed(range(downs)) for layer in _up(n << level)],
+        )
+        self.coarse_image = nn.Sequential(*_last(n, channels))
+        if enhancer:
+            self.enhancer_down = nn.Sequential(*_first(inputs, n // 2), *_down(n // 2, n))
+            self.enhancer_up = nn.Sequential(
+                *[Block(n, "instance", "image", []) for _ in range(enhancer_blocks)],
+                *_up(n // 2, n),
+                *_last(n // 2, channels),
+            )
+        self.apply(normal_init)
+
+    def forward(self, inputs: Tensor, stage: Stage = "joint") -> Tensor:
+        """Translate.
+
+        Args:
+            inputs: (N, source_channels + 1 if edges + feature_channels, H, W).
+            stage: ``coarse``: the global generator alone; ``enhancer``: its features have no gradients; ``joint``.
+
+        Returns:
+            (N, channels, H, W) in [-1, 1]; half of H and W in the coarse stage of a generator with an enhancer.
+        """
+        if not self.has_enhancer:
+            return torch.as_tensor(self.coarse_image(self.trunk(inputs)))
+        small = halved(inputs)
+        if stage == "coarse":
+            return torch.as_tensor(self.coarse_image(self.trunk(small)))
+        with torch.set_grad_enabled(stage == "joint" and torch.is_grad_enabled()):
+            features = self.trunk(small)  # (N, n, H / 2, W / 2)
+        return torch.as_tensor(self.enhancer_up(self.enhancer_down(inputs) + features))
+
+
+class Discriminator(nn.Module):
+    """Equal discriminators of patches at several sizes of the image, each half as large as the one before.
+
+    Args:
+        image_size: Height and width.
+        source_channels: Channels of the source, which it sees beside the image.
+        channels: Channels of the image.
+        instance_edges: Whether it sees the map of instances' edges as well.
+        base_channels: Feature maps of the first layer; they double up to 512.
+        layers: Layers of stride 2.
+        scales: How many discriminators.
+        coarse: Whether it has to judge images of half the size too, since the generator has a coarse phase.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        source_channels: int,
+        channels: int,
+        instance_edges: bool = False,
+        base_channels: int = 64,
+        layers: int = 3,
+        scales: int = 2,
+        coarse: bool = True,
+    ) -> None:
+        super().__init__()
+        at_least_one("", source_channels=source_channels, channels=channels, base_channels=base_channels)
+        at_least_one("", layers=layers, scales=scales)
+        smallest = image_size >> (scales - 1 + coarse)
+        if smallest < INNERMOST:
+            phase = " in the coarse phase" if coarse else ""
+            raise ValueError(
+                f"model.discriminator.scales={scales}: the smallest image that it sees{phase} is {smallest}x{smallest} "
+                f"at data.image_size={image_size}; must be {INNERMOST}x{INNERMOST} or larger"
+            )
+        self.instance_edges, self.layers = instance_edges, layers
+        inputs = source_channels + instance_edges + channels
+        self.scales = nn.ModuleList([Patches(inputs, base_channels, layers) for _ in range(scales)])
+        self.apply(normal_init)
+
+    def forward(self, images: Tensor) -> list[list[Tensor]]:
+        """(N, source_channels + 1 if edges + channels, H, W) to every layer's output, by scale; logits are the last."""
+        found = []
+        for index, patches in enumerate(self.scales):
+            images = halved(images) if index else images
+            found.append(patches(images))
+        return found
+
+
+class Patches(nn.Module):
+    """A discriminator of patches: 4x4 convolutions, ``layers`` of stride 2 and two of stride 1."""
+
+    def __init__(self, inputs: int, base_channels: int, layers: int) -> None:
+        super().__init__()
+        widths = [min(base_channels << level, MOST_CHANNELS) for level in range(layers + 1)]
+        parts: list[nn.Module] = []
+        for level, width in enumerate(widths):
+            convolution = nn.Conv2d(inputs, width, 4, 2 if level < layers else 1, 2, bias=not level)  # a norm follows
+            norm = [nn.InstanceNorm2d(width)] if level else []
+            parts.append(nn.Sequential(convolution, *norm, nn.LeakyReLU(0.2, inplace=True)))
+            inputs = width
+        self.parts = nn.ModuleList([*parts, nn.Conv2d(inputs, 1, 4, 1, 2)])
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """(N, C, H, W) to the outputs of all layers, the last being raw logits (N, 1, h, w)."""
+        found = []
+        for part in self.parts:
+            images = part(images)
+            found.append(images)
+        return found
+
+
+class Encoder(nn.Module):
+    """Images (N, channels, H, W) to maps of features (N, feature_channels, H, W) in [-1, 1].
+
+    Args:
+        image_size: Height and width.
+        channels: Channels of the image.
+        feature_channels: Channels of the features.
+        base_channels: Feature maps of the first layer.
+        downs: Halvings; ``None``: four, or as many as leave a 4x4 map.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        channels: int,
+        feature_channels: int = 3,
+        base_channels: int = 16,
+        downs: int | None = None,
+    ) -> None:
+        super().__init__()
+        at_least_one("", channels=channels, feature_channels=feature_channels, base_channels=base_channels)
+        downs = count_downs(image_size, downs, "model.encoder")
+        self.feature_channels, n = feature_channels, base_channels
+        self.layers = nn.Sequential(
+            *_first(channels, n),
+            *[layer for level in range(downs) for layer in _down(n << level)],
+            *[layer for level in reversed(range(downs)) for layer in _up(n << level)],
+            *_last(n, feature_channels),
+        )
+        self.apply(normal_init)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, channels, H, W) -> (N, feature_channels, H, W)."""
+        return torch.as_tensor(self.layers(images))
+
+
+def halved(images: Tensor) -> Tensor:
+    """Images (N, C, H, W) of half the size: means over 3x3 pixels, those beyond the border left out; even sides."""
+    return F.avg_pool2d(images, 3, 2, 1, count_include_pad=False)
+
+
+def edges(instances: Tensor) -> Tensor:
+    """1 where one of the four neighbours belongs to another instance, 0 elsewhere: (N, 1, H, W) int64 to float."""
+    found = torch.zeros_like(instances, dtype=torch.bool)
+    across = instances[..., 1:] != instances[..., :-1]
+    down = instances[..., 1:, :] != instances[..., :-1, :]
+    found[..., 1:] |= across
+    found[..., :-1] |= across
+    found[..., 1:, :] |= down
+    found[..., :-1, :] |= down
+    return found.float()
+
+
+def instance_means(features: Tensor, instances: Tensor) -> tuple[Tensor, Tensor]:
+    """Means of features over the pixels of every instance.
+
+    Args:
+        features: (N, F, H, W).
+        instances: (N, 1, H, W) int64, >= 0; numbers of instances, those of different images apart.
+
+    Returns:
+        Means (K, F) in full precision, and for every pixel the row that is its instance's, (N, H, W) int64.
+    """
+    numbers = torch.arange(len(instances), device=instances.device)[:, None, None, None]
+    apart = numbers * (instances.max() + 1) + instances
+    found, rows = torch.unique(apart, return_inverse=True)
+    flat = features.float().movedim(1, -1).flatten(0, 2)  # (N H W, F)
+    index = rows.flatten()
+    sums = flat.new_zeros(len(found), flat.shape[1]).index_add(0, index, flat)
+    sizes = torch.bincount(index, minlength=len(found))
+    return sums / sizes[:, None], rows[:, 0]
+
+
+def _first(inputs: int, width: int) -> list[nn.Module]:
+    return [nn.ReflectionPad2d(3), *_normed(nn.Conv2d(inputs, width, 7, bias=False))]
+
+
+def _down(inputs: int, outputs: int | None = None) -> list[nn.Module]:
+    return _normed(nn.Conv2d(inputs, outputs or 2 * inputs, 3, 2, 1, bias=False))
+
+
+def _up(outputs: int, inputs: int | None = None) -> list[nn.Module]:
+    return _normed(nn.ConvTranspose2d(inputs or 2 * outputs, outputs, 3, 2, 1, output_padding=1, bias=False))
+
+
+def _last(inputs: int, outputs: int) -> list[nn.Module]:
+    return [nn.ReflectionPad2d(3), nn.Conv2d(inputs, outputs, 7), nn.Tanh()]
+
+
+def _normed(layer: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
+    return [layer, nn.InstanceNorm2d(layer.out_channels), nn.ReLU(inplace=True)]

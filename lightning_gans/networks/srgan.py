@@ -1,0 +1,129 @@
+"""SRGAN's networks (Ledig et al. 2017, arXiv:1609.04802, figure 4)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from lightning_gans.checks import at_least_one
+from lightning_gans.networks.layers import normalised
+
+FACTORS = (2, 4, 8)
+HALVINGS = 4  # of the discriminator
+
+
+class SRResNet(nn.Module):
+    """Images (N, channels, h, w) to images (N, channels, factor h, factor w).
+
+    A 9x9 convolution, residual blocks around which a skip leads, one 3x3 convolution and pixel shuffle per doubling,
+    and a 9x9 convolution. As in the paper the input is brought to [0, 1] first, activations are parametric ReLUs and
+    the output is not squashed; in evaluation it is clipped to [-1, 1].
+
+    Args:
+        channels: Image channels, >= 1.
+        factor: Side of the output divided by that of the input: 2, 4 or 8.
+        base_channels: Feature maps.
+        blocks: Residual blocks.
+        norm: ``batch``, ``instance``, ``layer`` or ``None``; before each activation in the blocks, as in the paper.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int,
+        factor: int = 4,
+        base_channels: int = 64,
+        blocks: int = 16,
+        norm: Literal["batch", "instance", "layer"] | None = "batch",
+    ) -> None:
+        super().__init__()
+        at_least_one("", channels=channels, base_channels=base_channels, blocks=blocks)
+        if factor not in FACTORS:
+            raise ValueError(f"data.factor={factor}: must be one of {', '.join(map(str, FACTORS))}")
+        self.scale, n = factor, base_channels
+        self.first = nn.Sequential(nn.Conv2d(channels, n, 9, padding=4), nn.PReLU())
+        self.blocks = nn.Sequential(
+            *[ResidualBlock(n, norm) for _ in range(blocks)], *normalised(nn.Conv2d(n, n, 3, padding=1), norm)
+        )
+        doublings = factor.bit_length() - 1
+        self.upsampling = nn.Sequential(
+            *[
+                layer
+                for _ in range(doublings)
+                for layer in (nn.Conv2d(n, 4 * n, 3, padding=1), nn.PixelShuffle(2), nn.PReLU())
+            ]
+        )
+        self.last = nn.Conv2d(n, channels, 9, padding=4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, channels, h, w) in [-1, 1] -> (N, channels, factor h, factor w)."""
+        features = self.first((images + 1) / 2)
+        made: Tensor = self.last(self.upsampling(features + self.blocks(features)))
+        return made if self.training else made.clamp(-1, 1)
+
+
+class ResidualBlock(nn.Module):
+    """x + f(x), f two 3x3 convolutions, a parametric ReLU between them; no activation after the sum."""
+
+    def __init__(self, width: int, norm: str | None) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *normalised(nn.Conv2d(width, width, 3, padding=1), norm),
+            nn.PReLU(),
+            *normalised(nn.Conv2d(width, width, 3, padding=1), norm),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same shape."""
+        return features + torch.as_tensor(self.layers(features))
+
+
+class Discriminator(nn.Module):
+    """Images (N, channels, image_size, image_size) to raw logits (N,).
+
+    Eight 3x3 convolutions of n, n, 2n, 2n, 4n, 4n, 8n, 8n maps, every second one of stride 2, all but the first with a
+    normalisation, leaky ReLUs of slope 0.2, and two dense layers.
+
+    Args:
+        image_size: Height and width, a multiple of 16.
+        channels: Image channels, >= 1.
+        base_channels: n.
+        hidden: Width of the first dense layer.
+        norm: ``batch``, ``instance``, ``layer``, ``spectral`` or ``None``.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        channels: int,
+        base_channels: int = 64,
+        hidden: int = 1024,
+        norm: Literal["batch", "instance", "layer", "spectral"] | None = "batch",
+    ) -> None:
+        super().__init__()
+        at_least_one("", channels=channels, base_channels=base_channels, hidden=hidden)
+        smallest = 1 << HALVINGS
+        if image_size < smallest or image_size % smallest:
+            raise ValueError(f"data.image_size={image_size}: must be a multiple of {smallest}")
+        if norm == "instance" and image_size == smallest:
+            raise ValueError(f"data.image_size={image_size}: must be >= {2 * smallest} with norm=instance")
+        layers: list[nn.Module] = []
+        before = channels
+        for level in range(HALVINGS):
+            width = base_channels << level
+            for stride, inputs in ((1, before), (2, width)):
+                convolution = nn.Conv2d(inputs, width, 3, stride, 1)
+                layers += normalised(convolution, norm if layers else None)
+                layers.append(nn.LeakyReLU(0.2, inplace=True))
+            before = width
+        values = before * (image_size // smallest) ** 2
+        dense = [nn.Flatten(), nn.Linear(values, hidden), nn.LeakyReLU(0.2, inplace=True), nn.Linear(hidden, 1)]
+        self.layers = nn.Sequential(*layers, *dense)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, channels, image_size, image_size) -> (N,)."""
+        logits: Tensor = self.layers(images)
+        return logits[:, 0]

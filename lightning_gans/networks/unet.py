@@ -1,0 +1,97 @@
+"""pix2pix's U-Net (Isola, Zhu, Zhou, Efros 2017, arXiv:1611.07004, appendix 6.1) at any power-of-two size."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from lightning_gans.checks import at_least_one
+from lightning_gans.networks.layers import (
+    NoiseDropout,
+    TestStatistics,
+    check_image_size,
+    normal_init,
+    translation_norm,
+)
+
+
+class Generator(nn.Module):
+    """Sources (N, source_channels, H, W) to images (N, channels, H, W) in [-1, 1]; H and W multiples of ``multiple``.
+
+    The encoder halves the map ``downs`` times by 4x4 convolutions with LeakyReLU(0.2); the decoder mirrors it by
+    transposed ones with ReLU and reads, beside its own maps, the encoder's of the same size. No norm on the first and
+    the innermost convolution of the encoder nor on the last of the decoder, which ends in tanh. Weights N(0, 0.02).
+
+    Args:
+        image_size: Height and width that it is made for.
+        source_channels: Channels of the source, >= 1.
+        channels: Channels of the images made, >= 1.
+        downs: Halvings; ``None``: down to 1x1, for which ``image_size`` is a power of two from 8 to 1024.
+        base_channels: Maps after the first convolution; they double at every halving.
+        max_channels: Most maps of a layer.
+        norm: ``batch``, ``instance`` (without gain and bias) or ``None``.
+        test_statistics: Of batch norm at test time: each ``image``'s own, as in the paper, or the ``running`` ones.
+        dropout: Probability after the three inner layers of the decoder; 0: none.
+        dropout_at_test: Keep dropout on at test time, as the paper does; then its mask comes from a seed.
+        skips: ``False``: the paper's plain encoder-decoder.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        source_channels: int,
+        channels: int,
+        downs: int | None = None,
+        base_channels: int = 64,
+        max_channels: int = 512,
+        norm: Literal["batch", "instance"] | None = "batch",
+        test_statistics: TestStatistics = "image",
+        dropout: float = 0.5,
+        dropout_at_test: bool = True,
+        skips: bool = True,
+    ) -> None:
+        super().__init__()
+        if downs is None:
+            check_image_size(image_size, 8, 1024)
+            downs = image_size.bit_length() - 1
+        sizes = {"source_channels": source_channels, "channels": channels, "base_channels": base_channels}
+        at_least_one("", **sizes, max_channels=max_channels, downs=downs)
+        if image_size % 2**downs:
+            raise ValueError(f"data.image_size={image_size}: must be a multiple of {2**downs} with downs={downs}")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout={dropout}: must be from 0 to below 1")
+        self.multiple, self.skips = 2**downs, skips
+        widths = [min(base_channels << level, max_channels) for level in range(downs)]
+
+        def normed(width: int) -> list[nn.Module]:
+            return translation_norm(norm, width, test_statistics)
+
+        self.encoder = nn.ModuleList()
+        for level, (inputs, outputs) in enumerate(zip([source_channels, *widths], widths, strict=False)):
+            bare = level in (0, downs - 1)
+            layers: list[nn.Module] = [nn.LeakyReLU(0.2)] if level else []
+            layers.append(nn.Conv2d(inputs, outputs, 4, 2, 1, bias=bare or norm is None))
+            self.encoder.append(nn.Sequential(*layers, *([] if bare else normed(outputs))))
+        self.decoder = nn.ModuleList()  # the innermost layer first
+        for level in range(downs - 1, -1, -1):
+            inputs = widths[level] * (2 if skips and level < downs - 1 else 1)
+            outputs = widths[level - 1] if level else channels
+            layers = [nn.ReLU(), nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=not level or norm is None)]
+            layers += normed(outputs) if level else [nn.Tanh()]
+            if dropout and level and downs - 1 - level < 3:
+                layers.append(NoiseDropout(dropout, at_test=dropout_at_test))
+            self.decoder.append(nn.Sequential(*layers))
+        self.apply(normal_init)
+
+    def forward(self, source: Tensor) -> Tensor:
+        """(N, source_channels, H, W) -> (N, channels, H, W)."""
+        maps, h = [], source
+        for layer in self.encoder:
+            h = layer(h)
+            maps.append(h)
+        for level, layer in enumerate(self.decoder):
+            h = layer(torch.cat([maps[-1 - level], h], 1) if level and self.skips else h)
+        return h

@@ -1,0 +1,69 @@
+"""Sheets of pictures: panels, colours of labels, grids of translations."""
+
+import torch
+from torch import nn
+
+from lightning_gans import images
+from lightning_gans.callbacks.samples import SampleGrid
+from lightning_gans.data.digit_edges import DigitEdges
+from lightning_gans.losses import LeastSquares
+from lightning_gans.models.translation import TranslationModule
+
+
+def test_panels_bring_sizes_and_channels_together():
+    small = torch.arange(4, dtype=torch.uint8).view(1, 2, 2) * 50
+    large = torch.full((3, 4, 4), 7, dtype=torch.uint8)
+    sheet = images.panels([[small, large], [small, large]])
+    assert sheet.shape == (3, 14, 16)  # one pair a line, two lines
+    enlarged = small.repeat_interleave(2, 1).repeat_interleave(2, 2).expand(3, -1, -1)
+    assert torch.equal(sheet[:, 2:6, 2:6], enlarged)
+    assert torch.equal(sheet[:, 2:6, 8:12], large)
+    assert torch.equal(sheet[:, 8:12, 2:6], enlarged)
+    assert sheet[:, :2].sum() == sheet[:, :, :2].sum() == 0
+    assert images.panels([[small]]).shape == (1, 6, 8)
+
+
+def test_many_groups_fill_a_square():
+    pair = [torch.zeros(1, 10, 10, dtype=torch.uint8)] * 2
+    _, height, width = images.panels([pair] * 16).shape
+    assert 0.5 < height / width < 2
+
+
+def test_labels_have_colours_that_differ():
+    colours = images.label_colours(torch.arange(35).view(5, 7), 35)
+    assert colours.shape == (3, 5, 7)
+    found = colours.flatten(1).T.long()
+    assert found[0].tolist() == [0, 0, 0]
+    assert torch.cdist(found.float(), found.float()).add(torch.eye(35) * 999).min() > 10
+
+
+def test_only_one_hot_labels_are_coloured():
+    labels = torch.randint(3, (2, 8, 8))
+    one_hot = nn.functional.one_hot(labels, 3).permute(0, 3, 1, 2).float()
+    assert torch.equal(images.visible(one_hot), images.label_colours(labels, 3))
+    pictures = torch.rand(2, 3, 8, 8)
+    assert torch.equal(images.visible(pictures), images.to_uint8(pictures))
+    assert images.visible(torch.rand(2, 9, 8, 8)).shape == (2, 3, 8, 8)
+
+
+class Inverter(TranslationModule):
+    def __init__(self):
+        options = {"g_optimizer": torch.optim.SGD, "d_optimizer": torch.optim.SGD, "batch_size": 1}
+        super().__init__(nn.Conv2d(1, 3, 1), nn.Conv2d(4, 1, 1), objective=LeastSquares(), **options)
+
+    def translate(self, source, *, direction="a2b", seed=0):
+        return -source.expand(-1, 3, -1, -1)
+
+
+def test_a_grid_shows_examples_beside_their_translations_and_targets():
+    data = DigitEdges(image_size=32, channels=3, source_channels=1)
+    sheet = SampleGrid(n=6)._translations(Inverter(), data)
+    examples = data.examples([0, 296])
+    top, left = 2, 2
+    for image in (examples["source"][:1], -examples["source"][:1], examples["target"][:1]):
+        expected = images.to_uint8(image[0].expand(3, -1, -1))
+        assert torch.equal(sheet[:, top : top + 32, left : left + 32], expected)
+        left += 34
+    last = images.to_uint8(examples["target"][1])
+    assert torch.equal(sheet[:, -34:-2, -36:-4], last)  # the examples are spread over all
+    assert SampleGrid()._translations(Inverter(), data).shape[0] == 3
