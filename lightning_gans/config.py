@@ -195,7 +195,7 @@ def compose(*overrides: str, config: str = "train") -> DictConfig:
     """
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        return hydra.compose(config, overrides=leave_out_tuned(quote_paths(list(overrides))))
+        return hydra.compose(config, overrides=one_budget(leave_out_tuned(quote_paths(list(overrides)))))
 
 
 def quote_paths(arguments: list[str]) -> list[str]:
@@ -255,6 +255,13 @@ def leave_out_tuned(arguments: list[str]) -> list[str]:
     if file.is_file() and any(part == "model/network" or part.partition("/")[2] in node for part in parts):
         return [*arguments, "tuned=none"]
     return arguments
+
+
+def one_budget(arguments: list[str]) -> list[str]:
+    """Let a typed ``trainer.max_steps`` take the place of a budget in images that an experiment or tuned file has."""
+    if typed(arguments, "trainer.max_steps") is None or typed(arguments, "max_kimg") is not None:
+        return arguments
+    return [*arguments, "max_kimg=null"]
 
 
 def options_first(arguments: list[str]) -> list[str]:
