@@ -190,7 +190,7 @@ def _read_signature(target: str) -> list[str] | None:
         for alias in item.names
     }
     bases = [imported.get(base.id, f"{module}.{base.id}") for base in owner.bases if isinstance(base, ast.Name)]
-    inherited = (_read_signature(bases[0]) if bases else []) or []
+    inherited = list(dict.fromkeys(key for base in bases for key in _read_signature(base) or []))
     for method in owner.body:
         if isinstance(method, ast.FunctionDef) and method.name == "__init__":
             own = [argument.arg for argument in (method.args.args + method.args.kwonlyargs)[1:]]

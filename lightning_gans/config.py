@@ -277,7 +277,7 @@ _WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "
 
 
 GROUPS = ("model", "data", "trainer", "callbacks", "logger", "extractor")
-MODEL_PARTS = ("model/objective", "model/penalty", "model/augment")
+MODEL_PARTS = ("model/objective", "model/penalty", "model/augment", "model/growth")
 
 
 def typed(arguments: list[str], key: str) -> str | None:

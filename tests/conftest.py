@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -33,7 +34,6 @@ TINY_FAMILY = {
         "model.generator.latent_dim=8",
         "model.growth.fade_kimg=0.008",
         "model.growth.stabilise_kimg={4: 0.008, 8: 0.0}",
-        "model.growth.batch_sizes=null",
     ],
     **dict.fromkeys(["dcgan", "lsgan", "wgan", "wgan_gp", "dragan"], _SMALL),
     "sngan": [*_SMALL, "model.g_batch_size=16"],
@@ -68,10 +68,21 @@ TINY = [
 NO_BATCH_NORM = ["model.discriminator.norm=null", "model.generator.norm=null"]
 
 
+def needs(choice):
+    """Options without which a choice does not compose: data of the family's kind, the place of a set."""
+    group, _, name = choice.partition("=")
+    if group == "model":
+        return [option for option in TINY_FAMILY.get(name, []) if option.startswith("data=")]
+    if group == "data":
+        text = (CONF_DIR / "data" / f"{name}.yaml").read_text()
+        return [f"data.{key}=x" for key in re.findall(r"^(\w+): \?\?\?", text, re.MULTILINE)]
+    return []
+
+
 def sgd(rate, model="dcgan"):
     """Every player by plain gradient descent."""
     overrides = []
-    config = compose(f"model={model}").model
+    config = compose(f"model={model}", *needs(f"model={model}")).model
     for player in [key for key in config if key.endswith("_optimizer")]:
         others = [key for key in config[player] if key not in ("_target_", "_partial_", "lr")]
         overrides += [f"model.{player}._target_=torch.optim.SGD", f"model.{player}.lr={rate}"]
@@ -86,7 +97,7 @@ def exact(model):
     """What makes a family's training independent of how a batch is cut up: no batch norm, no dropout, SGD."""
     off = {"norm": "batch", "dropout": None, "input_dropout": None}
     overrides = sgd(0.05, model)
-    for name, network in compose(f"model={model}").model.items():
+    for name, network in compose(f"model={model}", *needs(f"model={model}")).model.items():
         for key, value in off.items():
             is_network = name in ("generator", "discriminator", "encoder") and network is not None
             if is_network and key in network and value in (None, network[key]):

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from conftest import MODELS, command, refusal, tiny
+from conftest import MODELS, command, needs, refusal, tiny
 from lightning_gans import build, compose
 from lightning_gans.checks import _read_signature, _targets, check
 from lightning_gans.config import CONF_DIR, quote_paths, resume_arguments, typed
@@ -177,7 +177,7 @@ def test_wrong_kind_of_data_is_refused_by_name(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_composes(choice):
-    cfg = compose(choice, *(["data.root=x"] if choice == "data=folder" else []))
+    cfg = compose(choice, *needs(choice))
     assert OmegaConf.to_container(cfg, resolve=True)
 
 
@@ -195,8 +195,8 @@ def test_what_is_tuned_for_a_pair_applies_to_that_pair_alone(pair, tmp_path):
     assert OmegaConf.to_container(tuned) != OmegaConf.to_container(
         compose(f"model={model}", f"data={data}", "tuned=none")
     )
-    other = "mnist" if data != "mnist" else "digits"
-    assert compose(f"model={model}", f"data={other}", "tuned=none").trainer.max_steps == 100000
+    other = (needs(f"model={model}") or ["data=mnist"])[0]
+    assert compose(f"model={model}", other, "tuned=none").trainer.max_steps == 100000
     build(tuned, tmp_path)
 
 
@@ -210,7 +210,7 @@ def test_every_sweep_composes(sweep):
 @pytest.mark.parametrize("choice", [*(f"model={model}" for model in MODELS), *DATA])
 def test_every_argument_of_our_classes_stands_in_the_config(choice):
     """So that it can be set without a plus, is shown by --cfg job, and is checked before torch is imported."""
-    cfg = compose(choice, *(["data.root=x"] if choice == "data=folder" else []))
+    cfg = compose(choice, *needs(choice))
     for path, node in _targets(cfg, ""):
         target = node["_target_"]
         if target.startswith("lightning_gans.") and not path.startswith("logger"):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from conftest import MODELS, TINY_FAMILY, refusal, run, tiny
+from conftest import TINY_FAMILY, refusal, run, tiny
 from lightning_gans import build, compose
 from lightning_gans.checks import check_keys
 from lightning_gans.models.began import Equilibrium
@@ -52,7 +52,7 @@ def test_parts_combine_freely(tmp_path, model, network, number):
 
 
 @pytest.mark.parametrize("data", ["digits", "mnist"])
-@pytest.mark.parametrize("model", sorted(set(MODELS) - {"began", "vae"}))
+@pytest.mark.parametrize("model", ["dcgan", "dragan", "gan", "lsgan", "r3gan", "sngan", "wgan", "wgan_gp"])
 def test_every_network_is_known_to_every_family_beside_what_is_tuned(model, data):
     for network in ("mlp", "mlp_critic", "dcgan", "dcgan_critic", "resnet", "resnet_critic", "r3gan"):
         check_keys(compose(f"model={model}", f"data={data}", f"model/network={network}"))

@@ -135,9 +135,7 @@ def unpack(archive: Path, folder: Path, *, key: str) -> Path:
                     with open(target, "wb") as copy:
                         shutil.copyfileobj(content, copy)
                 bar.update(file.tell() - bar.n)
-            while stream.read(
-                _PIECE
-            ):  # to the checksum at its end: what a tar lacks at its end is not missed by tarfile
+            while stream.read(_PIECE):  # to the checksum: tarfile takes a tar that ends early for whole
                 pass
         os.replace(making, folder)
     except (tarfile.TarError, EOFError, zlib.error, ValueError, OSError) as error:

@@ -23,6 +23,8 @@ from lightning_gans.seeding import mix
 
 Batch = dict[str, Tensor]
 
+REQUESTED = ("mirror", "corners", "draws")  # what a batch carries to the device beside its images
+
 
 class Request(NamedTuple):
     """Which images a batch holds, and what is done to each: a function of the seed and the position in the stream.
@@ -33,6 +35,7 @@ class Request(NamedTuple):
         corners: (N, 2) float in [0, 1), where a smaller piece is cut out: 0 is the top or left end.
         partners: (N,) int64, which images of a second set stand beside them; ``None`` without one.
         resolution: Side of the images; ``None``: as the set has them.
+        draws: (N, 4) float in [0, 1), for whatever else is random in a set; ``None``: nothing is.
     """
 
     indices: Tensor
@@ -40,6 +43,7 @@ class Request(NamedTuple):
     corners: Tensor
     partners: Tensor | None = None
     resolution: int | None = None
+    draws: Tensor | None = None
 
 
 class ImageSet(Dataset[Batch], ABC):
@@ -82,7 +86,8 @@ class ImageSet(Dataset[Batch], ABC):
 
     def __getitem__(self, request: Request) -> Batch:
         """The images of a request, with what the device does to them."""
-        return {**self.serve(request), "mirror": request.mirror, "corners": request.corners}
+        draws = {} if request.draws is None else {"draws": request.draws}
+        return {**self.serve(request), "mirror": request.mirror, "corners": request.corners, **draws}
 
 
 class TensorImages(ImageSet):
@@ -190,10 +195,10 @@ class EndlessBatches(Sampler[Request]):
             size, mine = plan.images, slice(self.rank, None, self.world_size)
             rng = torch.Generator().manual_seed(mix("flip", self.seed, position))
             mirror = torch.rand(size, generator=rng) < (0.5 if self.flip else 0.0)
-            corners = torch.rand(size, 2, generator=rng)
+            corners, draws = torch.rand(size, 2, generator=rng), torch.rand(size, 4, generator=rng)
             partners = self._images("partners", self.n_partners, position, size)[mine] if self.n_partners else None
             index = self._images("order", self.n, position, size)
-            yield Request(index[mine], mirror[mine], corners[mine], partners, plan.resolution)
+            yield Request(index[mine], mirror[mine], corners[mine], partners, plan.resolution, draws[mine])
             step, position = step + 1, position + size
 
     def _images(self, stream: str, n: int, position: int, size: int) -> Tensor:
@@ -318,15 +323,20 @@ class ImageData(LightningDataModule, ABC):
     def _loaded(self) -> tuple[ImageSet, ImageSet | None]:
         if self._parts is None:
             whole = self.load()
-            if not self.val_fraction:
-                self._parts = whole, None
-            else:
-                n = round(len(whole) * self.val_fraction)
-                if not 0 < n < len(whole):
-                    raise ValueError(f"data.val_fraction={self.val_fraction:g}: holds out {n} of {len(whole)} images")
-                order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(mix("held out", self.seed)))
-                self._parts = Part(whole, order[n:].sort().values), Part(whole, order[:n].sort().values)
+            self._parts = self.divide(whole) if self.val_fraction else (whole, None)
         return self._parts
+
+    def divide(self, whole: ImageSet) -> tuple[ImageSet, ImageSet]:
+        """A set without the share that is held out, and that share.
+
+        Raises:
+            ValueError: One of the two would be empty.
+        """
+        n = round(len(whole) * self.val_fraction)
+        if not 0 < n < len(whole):
+            raise ValueError(f"data.val_fraction={self.val_fraction:g}: holds out {n} of {len(whole)} images")
+        order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(mix("held out", self.seed)))
+        return Part(whole, order[n:].sort().values), Part(whole, order[:n].sort().values)
 
     @abstractmethod
     def load(self) -> ImageSet:
@@ -372,7 +382,7 @@ class ImageData(LightningDataModule, ABC):
             image = torch.where(batch["mirror"][:, None, None, None], image.flip(-1), image)
         if image.dtype == torch.uint8:
             image = image.float().div_(127.5).sub_(1)
-        return {**{key: value for key, value in batch.items() if key not in ("mirror", "corners")}, "image": image}
+        return {**{key: value for key, value in batch.items() if key not in REQUESTED}, "image": image}
 
     def real_images(self, indices: range, batch_size: int) -> Iterator[Tensor]:
         """The training images number ``indices`` in their order on disk, by batch.

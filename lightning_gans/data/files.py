@@ -262,14 +262,26 @@ class ImageFiles(ImageSet):
         return image, data
 
     def _tensor(self, image: Image.Image) -> Tensor:
-        factor = self.image_size // self.resolution
-        side = self.image_size // math.gcd(factor, DCT)
-        if factor > 1:
+        return self._pixels(self._upright(image), self.channels)
+
+    def _upright(self, image: Image.Image) -> Image.Image:
+        """The picture as the camera says, in 8 bits."""
+        if self.resolution < self.image_size:
+            side = self._decoded_side
             image.draft(image.mode, (side, side))  # of JPEGs a smaller picture, none of whose sides is below this one
         wide = has_16_bits(image)  # what the file says, which a loaded picture no longer does
-        image = eight_bit(ImageOps.exif_transpose(image), wide).convert(MODES[self.channels])
-        pixels = torch.from_numpy(np.array(fit(image, side, self.resize))).view(side, side, -1).permute(2, 0, 1)
+        return eight_bit(ImageOps.exif_transpose(image), wide)
+
+    def _pixels(self, image: Image.Image, channels: int) -> Tensor:
+        """(channels, resolution, resolution) uint8."""
+        side = self._decoded_side
+        fitted = np.array(fit(image.convert(MODES[channels]), side, self.resize))
+        pixels = torch.from_numpy(fitted).view(side, side, -1).permute(2, 0, 1)
         return average(pixels[None], side // self.resolution)[0] if side > self.resolution else pixels
+
+    @property
+    def _decoded_side(self) -> int:
+        return self.image_size // math.gcd(self.image_size // self.resolution, DCT)
 
 
 class FileData(ImageData):
@@ -316,16 +328,26 @@ class FileData(ImageData):
     def files(self) -> ImageFiles:
         """The images by name, with their labels if ``num_classes`` asks for them; heeds ``limit``."""
 
+    @property
+    def held_side(self) -> int:
+        """Side of the images that are held."""
+        return self.side
+
     def make_files(
-        self, source: Source, names: Sequence[str], labels: Tensor | None = None, classes: list[str] | None = None
+        self,
+        source: Source,
+        names: Sequence[str],
+        labels: Tensor | None = None,
+        classes: list[str] | None = None,
+        channels: int | None = None,
     ) -> ImageFiles:
-        """The first ``limit`` of these images, read as the options say."""
+        """The first ``limit`` of these images, read as the options say; ``channels`` other than the set's own."""
         return ImageFiles(
             source,
             names[: self.limit],
             root=self.root,
-            image_size=self.side,
-            channels=self.channels,
+            image_size=self.held_side,
+            channels=channels or self.channels,
             resize=self.resize,
             on_error=self.on_error,
             max_pixels=self.max_pixels,
@@ -335,11 +357,15 @@ class FileData(ImageData):
 
     def load(self) -> ImageSet:
         """List the images, and decode them if they fit."""
-        files = self.files()
-        if len(files) * self.channels * self.side**2 <= self.memory_gb * 2**30:
-            return files.held()
-        files.tell(files.source.problems)
-        return files
+        return self.hold(self.files())[0]
+
+    def hold(self, *sets: ImageFiles) -> list[ImageSet]:
+        """Decode these sets, all of them if they fit together."""
+        if sum(len(files) * files.channels * files.image_size**2 for files in sets) <= self.memory_gb * 2**30:
+            return [files.held() for files in sets]
+        for files in sets:
+            files.tell(files.source.problems)
+        return list(sets)
 
 
 def eight_bit(image: Image.Image, wide: bool) -> Image.Image:

@@ -31,8 +31,7 @@ class Folder(FileData):
         super().__init__(root=root, **options)
         self.within = within
         self.part = within or self.part
-        if not Path(root).expanduser().exists():
-            raise FileNotFoundError(f"data.root={root}: does not exist; give a folder or a zip of images")
+        check_exists(root)
 
     def files(self) -> ImageFiles:
         """The images under ``root``, sorted by name.
@@ -40,10 +39,7 @@ class Folder(FileData):
         Raises:
             ValueError: There are none, or not ``num_classes`` classes of them.
         """
-        path = Path(self.root).expanduser()
-        if path.is_file() and not zipfile.is_zipfile(path):
-            raise ValueError(f"data.root={self.root}: is neither a folder nor a zip")
-        source: Source = OnDisk(path) if path.is_dir() else InZip(path)
+        source = source_at(self.root)
         names = source.names()
         if names and self.within:
             top = self.within.strip("/") + "/"
@@ -51,8 +47,7 @@ class Folder(FileData):
             if not names:
                 raise ValueError(f"data.within={self.within}: {self.root} has no images under such a folder")
         if not names:
-            found = f"; {source.problems[0].name}: {source.problems[0].reason}" if source.problems else ""
-            raise ValueError(f"data.root={self.root}: no images ({', '.join(EXTENSIONS)}){found}")
+            raise ValueError(f"data.root={self.root}: {no_images(source)}")
         folders = class_folders(names)
         classes = sorted(set(folders))
         if self.num_classes is None:
@@ -63,6 +58,34 @@ class Folder(FileData):
             raise ValueError(f"data.num_classes={self.num_classes}: {self.root} has {count} class folders ({found})")
         number = {folder: i for i, folder in enumerate(classes)}
         return self.make_files(source, names, torch.tensor([number[folder] for folder in folders]), classes)
+
+
+def check_exists(root: str, key: str = "data.root") -> None:
+    """Refuse a folder or zip that is not there.
+
+    Raises:
+        FileNotFoundError: By the key that named it.
+    """
+    if not Path(root).expanduser().exists():
+        raise FileNotFoundError(f"{key}={root}: does not exist; give a folder or a zip of images")
+
+
+def source_at(root: str, key: str = "data.root") -> Source:
+    """A folder or zip of images, to be listed and read.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    path = Path(root).expanduser()
+    if path.is_file() and not zipfile.is_zipfile(path):
+        raise ValueError(f"{key}={root}: is neither a folder nor a zip")
+    return OnDisk(path) if path.is_dir() else InZip(path)
+
+
+def no_images(source: Source) -> str:
+    """What to say of a place without any."""
+    found = f"; {source.problems[0].name}: {source.problems[0].reason}" if source.problems else ""
+    return f"no images ({', '.join(EXTENSIONS)}){found}"
 
 
 def class_folders(names: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 Policy = Literal["cover", "contain", "stretch"]
+BICUBIC = Image.Resampling.BICUBIC
 _AT_ONCE = 1024  # images whose float copies are held at a time
 
 
@@ -34,26 +35,27 @@ def average(images: Tensor, factor: int) -> Tensor:
     return small
 
 
-def fit(image: Image.Image, size: int, policy: Policy = "cover") -> Image.Image:
-    """A picture of any sides as a square of ``size``, by antialiased bicubic interpolation.
+def fit(image: Image.Image, size: int, policy: Policy = "cover", resample: Image.Resampling = BICUBIC) -> Image.Image:
+    """A picture of any sides as a square of ``size``.
 
     Args:
         image: Of an 8-bit mode.
         size: Sides of what is returned.
         policy: ``cover``: the middle square, as large as the shorter side; ``contain``: the whole picture, black
             (and transparent) beside it; ``stretch``: the whole picture, its aspect given up.
+        resample: Antialiased bicubic interpolation, unless values are names: of classes, say.
     """
     width, height = image.size
     if (width, height) == (size, size):
         return image
     if policy == "stretch":
-        return image.resize((size, size), Image.Resampling.BICUBIC)
+        return image.resize((size, size), resample)
     if policy == "contain":
         scale = size / max(width, height)
         small = (max(1, round(width * scale)), max(1, round(height * scale)))
         sheet = Image.new(image.mode, (size, size))
-        sheet.paste(image.resize(small, Image.Resampling.BICUBIC), ((size - small[0]) // 2, (size - small[1]) // 2))
+        sheet.paste(image.resize(small, resample), ((size - small[0]) // 2, (size - small[1]) // 2))
         return sheet
     side = min(width, height)  # only the square is computed: a very long picture costs no more than another
     left, top = (width - side) // 2, (height - side) // 2
-    return image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+    return image.resize((size, size), resample, box=(left, top, left + side, top + side))

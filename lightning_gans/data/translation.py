@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from lightning_gans.data.base import Batch, ImageData, ImageSet, Request
+from lightning_gans.data.base import REQUESTED, Batch, ImageData, ImageSet, Request
+from lightning_gans.data.degradations import Degradation
+from lightning_gans.seeding import mix
 
 
 class Pairs(ImageSet):
@@ -47,6 +49,54 @@ class Pairs(ImageSet):
         return hashlib.blake2b(f"target {self.target.fingerprint()}".encode(), digest_size=16).hexdigest()
 
 
+class Stacked(ImageSet):
+    """A set whose images hold both sides, and what else belongs to them, side by side in their channels.
+
+    Args:
+        whole: The set.
+        channels: Of each part, by the key that the batch has it under.
+    """
+
+    def __init__(self, whole: ImageSet, **channels: int) -> None:
+        self.whole, self.channels = whole, channels
+
+    def __len__(self) -> int:
+        """Number of pairs."""
+        return len(self.whole)
+
+    def fetch(self, index: Tensor) -> Batch:
+        """``source``, ``target`` and the like, (N, C, H, W) each."""
+        parts = torch.split(self.whole.fetch(index)["image"], list(self.channels.values()), 1)
+        return {key: part.contiguous() for key, part in zip(self.channels, parts, strict=True)}
+
+    def fingerprint(self) -> str:
+        """Of both sides."""
+        return self.whole.fingerprint()
+
+
+class Targets(ImageSet):
+    """Targets alone: their sources are made of them on the device.
+
+    Args:
+        target: The images.
+    """
+
+    def __init__(self, target: ImageSet) -> None:
+        self.target = target
+
+    def __len__(self) -> int:
+        """Number of targets."""
+        return len(self.target)
+
+    def fetch(self, index: Tensor) -> Batch:
+        """``target`` (N, C, H, W) uint8."""
+        return {"target": self.target.fetch(index)["image"]}
+
+    def fingerprint(self) -> str:
+        """Of the targets."""
+        return self.target.fingerprint()
+
+
 class TranslationData(ImageData):
     """A set for translation by configuration. A set overrides ``load`` and, if it has a test part, ``load_test``.
 
@@ -59,11 +109,16 @@ class TranslationData(ImageData):
             ``image_size``, nothing is cut.
         **options: See ``ImageData``; ``image_size`` and ``channels`` are those of the target.
 
+    Attributes:
+        examples_of: Which part ``examples`` are, in words for score cards.
+        examples_match: Whether source i of the examples belongs to target i, so that one can be scored by the other.
+
     Raises:
         ValueError: A value out of range.
     """
 
     aligned: ClassVar[bool] = True  # source i belongs to target i
+    degradation: Degradation | None = None  # makes the sources, where they are made of the targets
 
     def __init__(self, *, source_channels: int, load_size: int | None = None, **options: Any) -> None:
         super().__init__(**options)
@@ -72,7 +127,7 @@ class TranslationData(ImageData):
         if load_size is not None and load_size < self.side:
             raise ValueError(f"data.load_size={load_size}: must be >= data.image_size={self.side}, or null")
         self.source_channels, self.load_size = source_channels, load_size
-        self._examples: ImageSet | None = None
+        self._examples: tuple[ImageSet, str] | None = None
 
     @property
     def kind(self) -> str:
@@ -99,6 +154,14 @@ class TranslationData(ImageData):
         """The published test part; ``None`` without one."""
         return None
 
+    def divide(self, whole: ImageSet) -> tuple[ImageSet, ImageSet]:
+        """Pairs stay together; of two domains each gives its share."""
+        if self.aligned or not isinstance(whole, Pairs):
+            return super().divide(whole)
+        sources, targets = super().divide(whole.source), super().divide(whole.target)
+        train, kept = (Pairs(*sides, aligned=False) for sides in zip(sources, targets, strict=True))
+        return train, kept
+
     # ------------------------------------------------------------------------------ what a batch becomes
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
@@ -106,33 +169,60 @@ class TranslationData(ImageData):
         mirror, corners = batch["mirror"][:, None, None, None], batch["corners"]
         made = {}
         for key, images in batch.items():
-            if key in ("mirror", "corners"):
+            if key in REQUESTED:
                 continue
             if images.ndim == 4:
                 images = cut(images, self.side * images.shape[-1] // self.held_side, corners)
                 images = torch.where(mirror, images.flip(-1), images) if self.flip else images
             made[key] = images
-        return self.finish(made)
+        return self.finish(made, batch.get("draws"))
 
-    def finish(self, batch: Batch) -> Batch:
-        """A whole batch of what was cut: floats in [-1, 1]; a set may make its sources from its targets here."""
-        return {key: as_floats(images) for key, images in batch.items()}
+    def finish(self, batch: Batch, draws: Tensor | None) -> Batch:
+        """A whole batch of what was cut.
+
+        Args:
+            batch: uint8 images.
+            draws: (N, 4) in [0, 1), what is random in it.
+
+        Returns:
+            Floats in [-1, 1]; sources that are not there are made of the targets.
+        """
+        made = {key: as_floats(images) for key, images in batch.items()}
+        if self.degradation is not None:
+            draws = torch.full((len(made["target"]), 4), 0.5) if draws is None else draws
+            source = self.degradation(made["target"], draws.to(made["target"].device))
+            made["source"] = (
+                source if source.shape[1] == self.source_channels else source.expand(-1, self.source_channels, -1, -1)
+            )
+        return made
 
     # ------------------------------------------------------------------------------ examples
+
+    def _choose_examples(self) -> tuple[ImageSet, str]:
+        if self._examples is None:
+            test = self.load_test()
+            if test is not None:
+                self._examples = test, "test"
+            elif self.val_fraction:
+                self._examples = self.held_out_images, "held-out"
+            else:
+                self._examples = self.train_images, "train"
+        return self._examples
 
     @property
     def example_images(self) -> ImageSet:
         """What pictures and scores translate: the test part, else the held-out images, else the training images."""
-        if self._examples is None:
-            test = self.load_test()
-            self._examples = test or (self.held_out_images if self.val_fraction else self.train_images)
-        return self._examples
+        return self._choose_examples()[0]
 
     @property
     def examples_of(self) -> str:
-        """Which part the examples are, in words for score cards."""
-        has_test = type(self).load_test is not TranslationData.load_test
-        return "test" if has_test else "held-out" if self.val_fraction else "train"
+        """Which part the examples are, in words for score cards: test, held-out or train."""
+        return self._choose_examples()[1]
+
+    @property
+    def examples_match(self) -> bool:
+        """Whether source i of the examples belongs to target i."""
+        return getattr(self.example_images, "aligned", self.aligned)
 
     @property
     def n_examples(self) -> int:
@@ -149,7 +239,8 @@ class TranslationData(ImageData):
 
     def _whole(self, images: ImageSet, indices: Sequence[int]) -> Batch:
         batch = images.fetch(torch.tensor(indices, dtype=torch.int64))
-        return self.finish({key: self._middle(images) for key, images in batch.items()})
+        draws = [torch.rand(4, generator=torch.Generator().manual_seed(mix("example", i))) for i in indices]
+        return self.finish({key: self._middle(images) for key, images in batch.items()}, torch.stack(draws))
 
     def real_images(self, indices: range, batch_size: int) -> Iterator[Tensor]:
         """The targets number ``indices`` of the training images, by batch.

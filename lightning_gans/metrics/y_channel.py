@@ -8,6 +8,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 
 RED, GREEN, BLUE = 65.481, 128.553, 24.966  # ITU-R BT.601, RGB in [0, 1] to luma in [16, 235]
 PEAK = 255.0
+RADIUS = 5  # of SSIM's window of 11 pixels
 
 
 def luma(images: Tensor) -> Tensor:
@@ -54,12 +55,18 @@ def ssim_y(fake: Tensor, real: Tensor, *, border: int) -> Tensor:
 
     Returns:
         (N,), one an image, at most 1.
+
+    Raises:
+        ValueError: Smaller images.
     """
-    return torch.as_tensor(
-        structural_similarity_index_measure(
-            _shaved(fake, border), _shaved(real, border), data_range=PEAK, sigma=1.5, reduction="none"
-        )
-    )
+    pair = _shaved(fake, border), _shaved(real, border)
+    if min(pair[0].shape[-2:]) < 2 * RADIUS + 1:
+        raise ValueError(f"border={border}: leaves less than {2 * RADIUS + 1} pixels of {tuple(fake.shape[-2:])}")
+    _, windows = structural_similarity_index_measure(
+        *pair, data_range=PEAK, sigma=1.5, reduction="none", return_full_image=True
+    )  # (N, 1, H, W), those at the edges over mirrored pixels
+    whole: Tensor = windows[..., RADIUS:-RADIUS, RADIUS:-RADIUS]
+    return whole.mean((1, 2, 3))
 
 
 def _shaved(images: Tensor, border: int) -> Tensor:

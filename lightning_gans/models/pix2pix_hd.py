@@ -26,8 +26,8 @@ class Pix2PixHD(TranslationModule):
 
     With discriminators D_k at several sizes of the image, each a function of the source as well,
 
-        D: sum over k of objective (least squares, halved)
-        G: sum over k of 2 objective + 10 feature matching + 10 distance in VGG19's features
+        D: 1/2 sum over k of ((D_k(x, y) - 1)^2 + D_k(x, G(x))^2)
+        G: sum over k of (D_k(x, G(x)) - 1)^2 + 10 feature matching + 10 distance in VGG19's features
 
     Feature matching is the mean absolute difference of the discriminators' features of generated and real images, by
     layer, with weight 4 / (stride-2 layers + 1) / discriminators. VGG19's features are compared the same way at
@@ -51,7 +51,6 @@ class Pix2PixHD(TranslationModule):
         coarse_updates: Generator updates of the first phase.
         enhancer_updates: Generator updates of the second phase.
         label_maps: Whether sources are one-hot label maps.
-        adversarial_weight: Of the objective for the generator; least squares here is halved and the paper's is not.
         matching_weight: Of feature matching.
         perceptual_weight: Of the distance in VGG19's features.
         perceptual_weights: ``auto``, the path of torchvision's VGG19, or ``None``; see ``perceptual.Perceptual``.
@@ -75,7 +74,6 @@ class Pix2PixHD(TranslationModule):
         coarse_updates: int = 595_000,
         enhancer_updates: int = 29_750,
         label_maps: bool = False,
-        adversarial_weight: float = 2.0,
         matching_weight: float = 10.0,
         perceptual_weight: float = 10.0,
         perceptual_weights: str | None = "auto",
@@ -88,10 +86,9 @@ class Pix2PixHD(TranslationModule):
         for name, updates in (("coarse_updates", coarse_updates), ("enhancer_updates", enhancer_updates)):
             if updates < 0:
                 raise ValueError(f"model.{name}={updates}: must be >= 0")
-        weights = {"adversarial": adversarial_weight, "matching": matching_weight, "perceptual": perceptual_weight}
-        for name, weight in weights.items():
-            if weight < 0 or (name == "adversarial" and weight == 0):
-                raise ValueError(f"model.{name}_weight={weight}: must be {'> 0' if weight == 0 else '>= 0'}")
+        for name, weight in (("matching", matching_weight), ("perceptual", perceptual_weight)):
+            if weight < 0:
+                raise ValueError(f"model.{name}_weight={weight}: must be >= 0")
         if generator.instance_edges != discriminator.instance_edges:
             raise ValueError("model.discriminator.instance_edges: must be that of model.generator")
         features = 0 if encoder is None else encoder.feature_channels
@@ -103,8 +100,7 @@ class Pix2PixHD(TranslationModule):
         self.encoder = encoder
         self.coarse_updates, self.enhancer_updates = coarse_updates, enhancer_updates
         self.label_maps, self.cluster_images, self.max_clusters = label_maps, cluster_images, clusters
-        self.adversarial_weight, self.matching_weight = adversarial_weight, matching_weight
-        self.perceptual_weight = perceptual_weight
+        self.matching_weight, self.perceptual_weight = matching_weight, perceptual_weight
         self.perceptual = Perceptual(
             perceptual_weights if perceptual_weight else None, list(LAYERS), instead="the other terms stay as they are"
         )
@@ -172,8 +168,7 @@ class Pix2PixHD(TranslationModule):
         of_fake = self.judged(condition, fake)
         with torch.no_grad():
             of_real = self.judged(condition, real)
-        scales = [self.objective.generator(f[-1], r[-1]) for f, r in zip(of_fake, of_real, strict=True)]
-        terms = {name: self.adversarial_weight * value for name, value in summed(scales).items()}
+        terms = summed([self.objective.generator(f[-1], r[-1]) for f, r in zip(of_fake, of_real, strict=True)])
         terms["matching"] = self.matching_weight * self.matching(of_fake, of_real)
         if self.perceptual.on:
             pairs = zip(LAYERS.values(), self.perceptual(fake), self.perceptual(real), strict=True)
@@ -192,10 +187,11 @@ class Pix2PixHD(TranslationModule):
         return weight * torch.stack(distances).sum()
 
     def discriminator_loss(self, batch: Batch) -> Terms:
-        """The objective over all scales."""
+        """Half the objective over all scales."""
         condition, real = self.pair(batch)
         of_real, of_fake = self.judged(condition, real), self.judged(condition, self.kept()["fake"])
-        return summed([self.objective.discriminator(r[-1], f[-1]) for r, f in zip(of_real, of_fake, strict=True)])
+        scales = [self.objective.discriminator(r[-1], f[-1]) for r, f in zip(of_real, of_fake, strict=True)]
+        return {name: term / 2 for name, term in summed(scales).items()}
 
     # ------------------------------------------------------------------------------ translation
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lightning_gans.checks import at_least_one
 from lightning_gans.networks.layers import normal_init
+from lightning_gans.networks.translation_resnet import Block
 
 Stage = Literal["coarse", "enhancer", "joint"]
 MOST_DOWNS = 4
@@ -99,14 +100,16 @@ class Generator(nn.Module):
         self.trunk = nn.Sequential(
             *_first(inputs, n),
             *[layer for level in range(downs) for layer in _down(n << level)],
-            *[ResidualBlock(n << downs) for _ in range(blocks)],
+            *[Block(n << downs, "instance", "image", []) for _ in range(blocks)],
             *[layer for level in reversed(range(downs)) for layer in _up(n << level)],
         )
         self.coarse_image = nn.Sequential(*_last(n, channels))
         if enhancer:
             self.enhancer_down = nn.Sequential(*_first(inputs, n // 2), *_down(n // 2, n))
             self.enhancer_up = nn.Sequential(
-                *[ResidualBlock(n) for _ in range(enhancer_blocks)], *_up(n // 2, n), *_last(n // 2, channels)
+                *[Block(n, "instance", "image", []) for _ in range(enhancer_blocks)],
+                *_up(n // 2, n),
+                *_last(n // 2, channels),
             )
         self.apply(normal_init)
 
@@ -240,26 +243,6 @@ class Encoder(nn.Module):
         return torch.as_tensor(self.layers(images))
 
 
-class ResidualBlock(nn.Module):
-    """x + f(x), f two 3x3 convolutions with mirrored borders and instance norm, a ReLU between them."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            *(
-                nn.ReflectionPad2d(1),
-                nn.Conv2d(width, width, 3, bias=False),
-                nn.InstanceNorm2d(width),
-                nn.ReLU(inplace=True),
-            ),
-            *(nn.ReflectionPad2d(1), nn.Conv2d(width, width, 3, bias=False), nn.InstanceNorm2d(width)),
-        )
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) -> the same shape."""
-        return features + torch.as_tensor(self.layers(features))
-
-
 def halved(images: Tensor) -> Tensor:
     """Images (N, C, H, W) of half the size: means over 3x3 pixels, those beyond the border left out; even sides."""
     return F.avg_pool2d(images, 3, 2, 1, count_include_pad=False)
@@ -298,23 +281,20 @@ def instance_means(features: Tensor, instances: Tensor) -> tuple[Tensor, Tensor]
 
 
 def _first(inputs: int, width: int) -> list[nn.Module]:
-    return [*_conv_norm(nn.Conv2d(inputs, width, 7, bias=False), border=3), nn.ReLU(inplace=True)]
+    return [nn.ReflectionPad2d(3), *_normed(nn.Conv2d(inputs, width, 7, bias=False))]
 
 
 def _down(inputs: int, outputs: int | None = None) -> list[nn.Module]:
-    layer = nn.Conv2d(inputs, outputs or 2 * inputs, 3, 2, 1, bias=False)
-    return [*_conv_norm(layer), nn.ReLU(inplace=True)]
+    return _normed(nn.Conv2d(inputs, outputs or 2 * inputs, 3, 2, 1, bias=False))
 
 
 def _up(outputs: int, inputs: int | None = None) -> list[nn.Module]:
-    layer = nn.ConvTranspose2d(inputs or 2 * outputs, outputs, 3, 2, 1, output_padding=1, bias=False)
-    return [*_conv_norm(layer), nn.ReLU(inplace=True)]
+    return _normed(nn.ConvTranspose2d(inputs or 2 * outputs, outputs, 3, 2, 1, output_padding=1, bias=False))
 
 
 def _last(inputs: int, outputs: int) -> list[nn.Module]:
     return [nn.ReflectionPad2d(3), nn.Conv2d(inputs, outputs, 7), nn.Tanh()]
 
 
-def _conv_norm(layer: nn.Conv2d | nn.ConvTranspose2d, border: int = 0) -> list[nn.Module]:
-    padding = [nn.ReflectionPad2d(border)] if border else []
-    return [*padding, layer, nn.InstanceNorm2d(layer.out_channels)]
+def _normed(layer: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
+    return [layer, nn.InstanceNorm2d(layer.out_channels), nn.ReLU(inplace=True)]

@@ -1,0 +1,161 @@
+"""Patches of scikit-learn's two sample photographs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightning_gans.data.base import TensorImages
+from lightning_gans.data.degradations import Grey, Smaller, grey
+from lightning_gans.data.translation import Targets, TranslationData
+from lightning_gans.seeding import mix
+
+FOR_TESTS = (240, 400)  # columns of the 640 of each photograph that training never sees
+N_PATCHES = 2000
+PLAIN = 10.0  # standard deviation of grey levels (0 to 255) below which a patch has nothing to show: sky, say
+
+
+class PhotoPatches(TranslationData):
+    """Small pictures to large ones: patches of the temple and the flower that scikit-learn embeds (427x640, RGB).
+
+    2,000 patches to train on, at random places left and right of a strip of 160 columns; test patches lie in the strip,
+    half a patch apart. Patches of sky and dark are left out.
+
+    Args:
+        factor: Side of a target divided by that of its source: 2, 4 or 8.
+        **options: See ``TranslationData``.
+
+    Raises:
+        ValueError: A value out of range.
+    """
+
+    def __init__(self, *, factor: int = 4, **options: Any) -> None:
+        super().__init__(**options)
+        self.factor = check_factor(factor, self.side)
+        check_channels(self, self.channels)
+        _check_patches(self)
+        self.degradation = Smaller(factor)
+
+    @property
+    def kind(self) -> str:
+        """Super-resolution."""
+        return "super_resolution"
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of a small source and its target."""
+        side = self.side // self.factor
+        return {"source": (self.source_channels, side, side), "target": self.shape}
+
+    def load(self) -> Targets:
+        """Patches beside the strip."""
+        return Targets(TensorImages(_training_patches(self)))
+
+    def load_test(self) -> Targets:
+        """Patches of the strip."""
+        return Targets(TensorImages(_test_patches(self)))
+
+
+class PhotoColors(TranslationData):
+    """Brightness to colour: the patches of ``PhotoPatches``.
+
+    Args:
+        **options: See ``TranslationData``.
+
+    Raises:
+        ValueError: A value out of range.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        check_channels(self, 1)
+        _check_patches(self)
+        self.degradation = Grey()
+
+    def load(self) -> Targets:
+        """Patches beside the strip."""
+        return Targets(TensorImages(_training_patches(self)))
+
+    def load_test(self) -> Targets:
+        """Patches of the strip."""
+        return Targets(TensorImages(_test_patches(self)))
+
+
+def check_factor(factor: int, side: int) -> int:
+    """A factor by which pictures can be made smaller.
+
+    Raises:
+        ValueError: It is none, or ``side`` is no multiple of it.
+    """
+    if factor not in (2, 4, 8):
+        raise ValueError(f"data.factor={factor}: must be 2, 4 or 8")
+    if side % factor:
+        raise ValueError(f"data.image_size={side}: must be a multiple of data.factor={factor}")
+    return factor
+
+
+def check_channels(data: TranslationData, *made: int) -> None:
+    """Refuse ``source_channels`` that a set's sources do not have.
+
+    Raises:
+        ValueError: With those that they can have.
+    """
+    if data.source_channels not in made:
+        allowed = " or ".join(str(channels) for channels in dict.fromkeys(made))
+        raise ValueError(f"data.source_channels={data.source_channels}: must be {allowed}")
+
+
+def _check_patches(data: TranslationData) -> None:
+    largest = FOR_TESTS[1] - FOR_TESTS[0]
+    if data.held_side > largest:
+        key = "image_size" if data.load_size is None else "load_size"
+        raise ValueError(f"data.{key}={data.held_side}: must be <= {largest}, the width that is kept for tests")
+    if data.channels not in (1, 3):
+        raise ValueError(f"data.channels={data.channels}: must be 1 or 3")
+    data.part = f"photographs without columns {FOR_TESTS[0]} to {FOR_TESTS[1]}"
+
+
+def _photographs(channels: int) -> list[Tensor]:
+    """Temple and flower, (C, 427, 640) uint8."""
+    from sklearn.datasets import load_sample_images
+
+    found = [torch.from_numpy(np.array(image)).permute(2, 0, 1) for image in load_sample_images().images]
+    if channels == 3:
+        return found
+    return [grey(image[None].float())[0].round().to(torch.uint8) for image in found]
+
+
+def _training_patches(data: TranslationData) -> Tensor:
+    """(N, C, S, S) uint8."""
+    side, rng = data.held_side, torch.Generator().manual_seed(mix("photo patches", data.held_side))
+    sides = [
+        part
+        for photo in _photographs(data.channels)
+        for part in (photo[..., : FOR_TESTS[0]], photo[..., FOR_TESTS[1] :])
+    ]
+    patches: list[Tensor] = []
+    while len(patches) < min(N_PATCHES, data.limit or N_PATCHES):
+        which, y, x = torch.rand(3, generator=rng).tolist()
+        part = sides[int(which * len(sides))]
+        top, left = int(y * (part.shape[1] - side + 1)), int(x * (part.shape[2] - side + 1))
+        patch = part[:, top : top + side, left : left + side]
+        if _shows_something(patch):
+            patches.append(patch)
+    return torch.stack(patches)
+
+
+def _test_patches(data: TranslationData) -> Tensor:
+    """(N, C, S, S) uint8, in a shuffled order that never changes."""
+    side, step = data.held_side, max(1, data.held_side // 2)
+    strips = [photo[..., slice(*FOR_TESTS)] for photo in _photographs(data.channels)]
+    pieces = [strip.unfold(1, side, step).unfold(2, side, step).permute(1, 2, 0, 3, 4) for strip in strips]
+    patches = [patch for piece in pieces for patch in piece.flatten(0, 1) if _shows_something(patch)]
+    order = torch.randperm(len(patches), generator=torch.Generator().manual_seed(mix("test patches")))
+    return torch.stack([patches[i] for i in order[: data.limit].tolist()])
+
+
+def _shows_something(patch: Tensor) -> bool:
+    return float(patch.float().std((1, 2)).max()) >= PLAIN

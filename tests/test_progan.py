@@ -1,0 +1,475 @@
+"""Progressive growing: the networks in closed form, the schedule, growing under resume and on two processes."""
+
+import copy
+import math
+import os
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import lightning_gans
+from conftest import (
+    assert_same_training,
+    command,
+    differences,
+    exact,
+    newest,
+    refusal,
+    run,
+    tiny,
+)
+from lightning_gans import build, compose
+from lightning_gans.growth import Growth, Phase
+from lightning_gans.networks.layers import MinibatchDiscrimination, MinibatchStddev
+from lightning_gans.networks.progan import (
+    Discriminator,
+    EqualisedConv2d,
+    EqualisedLinear,
+    FirstLayer,
+    Generator,
+    PixelNorm,
+    feature_maps,
+)
+
+SMALL = {"channels": 2, "fmap_base": 64, "fmap_max": 8}
+TWO_THIRDS = 2 / 3
+
+
+def networks(size=32, **options):
+    torch.manual_seed(0)
+    generator = Generator(image_size=size, latent_dim=6, **SMALL, **options)
+    return generator, Discriminator(image_size=size, **SMALL)
+
+
+# ---------------------------------------------------------------------------------- networks
+
+
+def test_published_size_at_1024():
+    """To the parameter: 23.1 million each in the paper's table 2."""
+    generator, discriminator = Generator(image_size=1024, channels=3), Discriminator(image_size=1024, channels=3)
+    assert sum(p.numel() for p in generator.parameters()) == 23_079_115
+    assert sum(p.numel() for p in discriminator.parameters()) == 23_087_249
+    assert feature_maps(1024, 8192, 1.0, 512) == [512, 512, 512, 512, 256, 128, 64, 32, 16]
+    assert feature_maps(16, 64, 2.0, 100) == [16, 4, 1]
+
+
+@pytest.mark.parametrize("size", [8, 16, 32, 64, 128])
+def test_every_resolution_on_the_way(size):
+    generator, discriminator = networks(size)
+    resolution = 4
+    while resolution <= size:
+        for alpha in (0.3, 1.0):
+            generator.grow(resolution, alpha)
+            discriminator.grow(resolution, alpha)
+            images = generator(torch.randn(3, 6))
+            assert images.shape == (3, 2, resolution, resolution)
+            assert discriminator(images).shape == (3,)
+        resolution *= 2
+
+
+def test_gain_of_every_layer():
+    """He's constant at run time, with the paper's exceptions; weights N(0, 1), biases 0."""
+    generator, discriminator = Generator(image_size=64, channels=3), Discriminator(image_size=64, channels=3)
+    for network in (generator, discriminator):
+        for name, layer in network.named_modules():
+            if isinstance(layer, EqualisedConv2d | EqualisedLinear | FirstLayer):
+                linear = name.startswith("to_rgb") or name.endswith("blocks.0.6")  # D's logit
+                gain = 1.0 if linear else math.sqrt(2)
+                fan_in = layer.weight[0].numel()
+                if isinstance(layer, FirstLayer):
+                    gain, fan_in = math.sqrt(2) / 4, 512
+                assert layer.scale == pytest.approx(gain / math.sqrt(fan_in)), name
+                tolerance = 5 / math.sqrt(2 * layer.weight.numel())
+                assert layer.weight.std().item() == pytest.approx(1, abs=tolerance), name
+                assert layer.bias.abs().max() == 0
+    assert [layer.scale for layer in discriminator.modules() if isinstance(layer, EqualisedLinear)] == [
+        pytest.approx(512**-0.5)
+    ]
+
+
+def test_without_equalised_rates_the_first_outputs_are_the_same():
+    """The factor only moves from run time into the weights."""
+    one, two = networks()[0], networks(equalised_lr=False)[0]
+    latents = torch.randn(4, 6)
+    torch.testing.assert_close(one(latents), two(latents))
+    assert two.to_rgb[0].weight.std() < 0.6 < one.to_rgb[0].weight.std()
+    assert two.to_rgb[0].scale == 1.0
+
+
+def test_equalised_layers_compute_scaled_weights():
+    layer = EqualisedConv2d(3, 5, 3)
+    nn.init.normal_(layer.bias)
+    x = torch.randn(2, 3, 7, 7)
+    expected = F.conv2d(x, layer.weight * math.sqrt(2 / 27), layer.bias, padding=1)
+    torch.testing.assert_close(layer(x), expected)
+    dense = EqualisedLinear(9, 4, gain=1.0)
+    torch.testing.assert_close(dense(x.flatten(1)[:, :9]), F.linear(x.flatten(1)[:, :9], dense.weight / 3, dense.bias))
+    first = FirstLayer(9, 2)
+    made = torch.einsum("nl,lmhw->nmhw", x.flatten(1)[:, :9], first.weight) * math.sqrt(2) / 4 / 3
+    torch.testing.assert_close(first(x.flatten(1)[:, :9]), made)
+
+
+def test_pixel_norm():
+    x = torch.randn(3, 5, 2, 2)
+    for n, h, w in ((0, 0, 0), (2, 1, 0)):
+        pixel = x[n, :, h, w]
+        torch.testing.assert_close(PixelNorm()(x)[n, :, h, w], pixel / (pixel.square().mean() + 1e-8).sqrt())
+    assert PixelNorm()(torch.zeros(1, 4)).abs().max() == 0
+    generator = networks()[0]
+    torch.testing.assert_close(generator(torch.ones(1, 6)), generator(3 * torch.ones(1, 6)))  # latents too
+    other = networks(normalise_latents=False, norm=None)[0]
+    assert not torch.allclose(other(torch.ones(1, 6)), other(3 * torch.ones(1, 6)))
+
+
+def test_fade_of_the_generator():
+    """(1 - alpha) of the smaller image, every pixel four times, and alpha of the larger."""
+    generator = networks()[0]
+    latents = torch.randn(2, 6)
+    generator.grow(8)
+    old = generator(latents)
+    generator.grow(16)
+    new = generator(latents)
+    generator.grow(16, 0.25)
+    torch.testing.assert_close(
+        generator(latents), 0.75 * old.repeat_interleave(2, 2).repeat_interleave(2, 3) + 0.25 * new
+    )
+    generator.grow(16, 0.0)
+    torch.testing.assert_close(generator(latents), F.interpolate(old, scale_factor=2))
+
+
+def test_fade_of_the_discriminator():
+    discriminator = networks()[1]
+    images = torch.randn(4, 2, 16, 16)
+    discriminator.grow(8)
+    small = discriminator(F.avg_pool2d(images, 2))
+    discriminator.grow(16)
+    large = discriminator(images)
+    discriminator.grow(16, 0.0)
+    torch.testing.assert_close(discriminator(images), small)
+    discriminator.grow(16, 1 - 1e-7)
+    torch.testing.assert_close(discriminator(images), large, rtol=1e-4, atol=1e-4)
+
+
+def test_only_active_blocks_are_computed():
+    """Layers of other resolutions are not even called, and get no gradient."""
+    generator, discriminator = networks(32)
+    called = set()
+    for network in (generator, discriminator):
+        for layer in network.modules():
+            layer.register_forward_hook(lambda layer, *_: called.add(layer))
+    for resolution, alpha in ((4, 1.0), (8, 0.5), (8, 1.0), (16, 0.5), (32, 1.0)):
+        called.clear()
+        for network in (generator, discriminator):
+            network.zero_grad()
+            network.grow(resolution, alpha)
+        discriminator(generator(torch.randn(4, 6))).sum().backward()
+        level, fading = resolution.bit_length() - 3, alpha < 1
+        colours = {level, level - 1} if fading else {level}
+        for k in range(4):
+            for network, rgb in ((generator, generator.to_rgb), (discriminator, discriminator.from_rgb)):
+                for layer, active in ((network.blocks[k], k <= level), (rgb[k], k in colours)):
+                    assert (layer in called) is active
+                    assert all((p.grad is not None) is active for p in layer.parameters())
+
+
+@pytest.mark.parametrize(
+    ("minibatch", "kind"), [("stddev", MinibatchStddev), ("discrimination", MinibatchDiscrimination)]
+)
+def test_samples_are_compared_before_the_last_block(minibatch, kind):
+    discriminator = Discriminator(image_size=8, minibatch=minibatch, **SMALL)
+    assert isinstance(discriminator.blocks[0][0], kind)
+    assert discriminator.blocks[0][1].in_channels == 8 + discriminator.blocks[0][0].extra
+    alone = Discriminator(image_size=8, minibatch=None, **SMALL)
+    assert not any(isinstance(layer, MinibatchStddev | MinibatchDiscrimination) for layer in alone.modules())
+    images = torch.randn(4, 2, 8, 8)
+    torch.testing.assert_close(alone(images)[:1], alone(images[:1]))  # each on its own
+
+
+def test_norms_of_the_baseline():
+    generator = Generator(image_size=8, norm="batch", **SMALL)
+    discriminator = Discriminator(image_size=8, norm="layer", **SMALL)
+    assert sum(isinstance(layer, nn.BatchNorm2d) for layer in generator.modules()) == 4
+    assert sum(isinstance(layer, nn.GroupNorm) for layer in discriminator.modules()) == 6
+    assert not any(isinstance(layer, PixelNorm) for block in generator.blocks for layer in block)
+    assert discriminator(generator(torch.randn(3, 512))).shape == (3,)
+
+
+def test_noise_follows_the_logits_of_reals():
+    """0.2 max(0, d - 0.5)^2 at every 3x3 and 4x4 convolution, in training only."""
+    torch.manual_seed(0)
+    discriminator = Discriminator(image_size=8, noise=True, **SMALL)
+    images = torch.randn(4, 2, 8, 8)
+    quiet = discriminator(images)
+    assert torch.equal(quiet, discriminator(images))  # the average starts at 0
+    for _ in range(3):
+        discriminator.follow(torch.tensor(2.0))
+    average = 2 * (1 - 0.9**3)
+    assert discriminator.logit_average.item() == pytest.approx(average)
+    assert not torch.equal(discriminator(images), quiet)
+    assert discriminator.noise.strength.item() == pytest.approx(0.2 * (average - 0.5) ** 2)
+    layers = [layer for block in discriminator.blocks for layer in block]
+    places = [layers[i + 1].kernel_size[0] for i, layer in enumerate(layers) if layer is discriminator.noise]
+    assert places == [3, 4, 3, 3]
+    ones = discriminator.noise(torch.ones(1000, 100, 1, 1))
+    assert ones.std().item() == pytest.approx(discriminator.noise.strength.item(), rel=0.02)
+    assert torch.equal(discriminator.eval()(images), quiet)
+
+
+@pytest.mark.parametrize("kind", [Generator, Discriminator])
+@pytest.mark.parametrize(("size", "nearest"), [(4, 8), (48, 32), (2048, 1024)])
+def test_wrong_sizes(kind, size, nearest):
+    with pytest.raises(ValueError, match=rf"data\.image_size={size}.*nearest is {nearest}$"):
+        kind(image_size=size, channels=3)
+
+
+# ---------------------------------------------------------------------------------- the schedule
+
+
+def test_phases_of_the_paper():
+    """800 thousand images to stabilise and to fade in, with its batches, to 1024x1024."""
+    growth = Growth(batch_sizes={256: 14, 512: 6, 1024: 3}, lr_factors={512: 1.5})
+    phases = growth.phases(1024, 16, 1)
+    assert [phase.resolution for phase in phases] == [
+        4,
+        *[side for side in (8, 16, 32, 64, 128, 256, 512, 1024) * 1 for _ in range(2)],
+    ]
+    assert [phase.fading for phase in phases] == [False, *[True, False] * 8]
+    assert {phase.resolution: phase.batch_size for phase in phases} == {
+        **dict.fromkeys((4, 8, 16, 32, 64, 128), 16),
+        256: 14,
+        512: 6,
+        1024: 3,
+    }
+    assert [phase.lr_factor for phase in phases[-5:]] == [1.0, 1.5, 1.5, 1.5, 1.5]
+    assert phases[0].steps == phases[1].steps == 50_000
+    assert phases[-2].steps == math.ceil(800_000 / 3)
+    assert phases[-1].steps is None
+    for before, after in zip(phases, phases[1:], strict=False):
+        assert after.first == before.first + before.steps
+
+
+def test_alpha_is_the_share_of_the_fade_at_the_middle_of_the_step():
+    growth = Growth(start=8, fade_kimg={16: 0.08, 32: 0.0}, stabilise_kimg={8: 0.03, 16: 0.01})
+    phases = growth.phases(32, 10, 2)
+    assert phases == [
+        Phase(8, False, 0, 2, 10),  # 30 images by 20, rounded up
+        Phase(16, True, 2, 4, 10),
+        Phase(16, False, 6, 1, 10),
+        Phase(32, False, 7, None, 10),
+    ]
+    assert [phases[1].alpha(step) for step in range(2, 6)] == [0.125, 0.375, 0.625, 0.875]
+    assert phases[0].alpha(1) == phases[2].alpha(6) == phases[3].alpha(100) == 1.0
+
+
+REFUSED = [
+    ("model.growth.start=5", ["model.growth.start=5", "nearest is 4"]),
+    ("model.growth.start=64", ["model.growth.start=64", "data.image_size=16"]),
+    ("model.growth.fade_kimg=-1", ["model.growth.fade_kimg=-1", ">= 0"]),
+    ("model.growth.fade_kimg={4: 1.0, 9: 1.0}", ["fade_kimg, resolution=9", "nearest is 8"]),
+    ("model.growth.batch_sizes={8: 0}", ["model.growth.batch_sizes.8=0", ">= 1"]),
+    ("model.growth.lr_factors={8: 0.0}", ["model.growth.lr_factors.8=0.0", "> 0"]),
+    ("model.growth.batch_sizes={8: many}", ["model.growth.batch_sizes", "valid integer"]),
+    ("model/network=dcgan_critic", ["model.generator=Generator", "model/network=progan"]),
+    ("data.image_size=20", ["data.image_size=20", "nearest is 16"]),
+]
+
+
+@pytest.mark.parametrize(("override", "named"), REFUSED, ids=[override for override, _ in REFUSED])
+def test_refusals_name_the_key(tmp_path, override, named):
+    options = [option for option in tiny("progan") if "network" not in override or "generator" not in option]
+    if "network" in override:
+        options = [option for option in options if "discriminator" not in option]
+    said = refusal(tmp_path, *options, override)
+    for words in named:
+        assert words in said, said
+
+
+def test_batches_of_every_phase_divide_by_the_processes(tmp_path):
+    said = refusal(tmp_path, *tiny("progan"), "model.growth.batch_sizes={16: 7}", "trainer.devices=2")
+    assert "batch_sizes, at 16=7: must divide by 2 processes" in said
+
+
+# ---------------------------------------------------------------------------------- the module
+
+# Batches of 4: three updates at 4x4, four that fade 8x8 in, two at 8x8, four that fade 16x16 in, then 16x16.
+GROWING = [
+    "model.batch_size=4",
+    "model.growth.fade_kimg=0.016",
+    "model.growth.stabilise_kimg={4: 0.012, 8: 0.008}",
+    "callbacks.checkpoint.every_n_train_steps=1",
+    "callbacks.checkpoint.keep=null",
+]
+
+
+def test_a_step_at_every_phase(tmp_path):
+    """Resolution, alpha, images and rates on the dashboard; images at the resolution of the step."""
+    made = build(
+        compose(*tiny("progan"), *GROWING, "model.growth.lr_factors={8: 2.0, 16: 3.0}", "trainer.max_steps=14"),
+        tmp_path,
+    )
+    seen, turns = [], made.model.turns
+
+    def watched(batch, plan):
+        phase = made.model.phase(made.model.iteration)
+        rates = [o.param_groups[0]["lr"] for o in made.model.player_optimizers().values()]
+        seen.append((phase.resolution, float(made.model.generator.alpha), tuple(batch["image"].shape), *rates))
+        return turns(batch, plan)
+
+    made.model.turns = watched
+    made.fit()
+    alphas = [0.125, 0.375, 0.625, 0.875]
+    expected = [(4, 1.0)] * 3 + [(8, a) for a in alphas] + [(8, 1.0)] * 2 + [(16, a) for a in alphas] + [(16, 1.0)]
+    assert [(resolution, alpha) for resolution, alpha, *_ in seen] == expected
+    assert [shape for _, _, shape, *_ in seen] == [(4, 1, resolution, resolution) for resolution, _ in expected]
+    factors = {4: 1, 8: 2, 16: 3}
+    for resolution, _, _, *rates in seen:
+        assert rates == pytest.approx([1e-3 * factors[resolution]] * 2)
+    lines = (tmp_path / "metrics.csv").read_text().splitlines()
+    rows = [dict(zip(lines[0].split(","), line.split(","), strict=True)) for line in lines[1:]]
+    shown = [(float(r["train/resolution"]), float(r["train/alpha"])) for r in rows if r["train/resolution"]]
+    assert shown == expected
+    assert [float(r["train/kimg"]) for r in rows if r["train/kimg"]] == pytest.approx([0.004 * i for i in range(1, 15)])
+
+
+def test_real_images_are_faded_like_generated_ones(tmp_path):
+    model = build(compose(*tiny("progan")), tmp_path).model
+    images = torch.randn(2, 1, 8, 8)
+    model.discriminator.grow(8, 0.25)
+    small = F.avg_pool2d(images, 2).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    torch.testing.assert_close(model.faded(images), 0.75 * small + 0.25 * images)
+    model.discriminator.grow(8)
+    assert model.faded(images) is images
+
+
+def test_samples_have_the_size_of_the_data_at_every_phase(tmp_path):
+    """A 4x4 image is shown as 16x16, its pixels repeated; what is linear is clamped."""
+    made = build(compose(*tiny("progan")), tmp_path)
+    made.model.generator_ema.to_rgb[0].bias.data.fill_(3.0)
+    images = made.model.sample(2)
+    assert images.shape == (2, 1, 16, 16)
+    assert images.max() == 1
+    made.model.generator_ema.to_rgb[0].bias.data.zero_()
+    images = made.model.sample(2)
+    blocks = images.unfold(2, 4, 4).unfold(3, 4, 4).flatten(-2)
+    assert torch.equal(blocks, blocks[..., :1].expand_as(blocks))
+
+
+@pytest.mark.parametrize("stop", [2, 3, 5, 7, 8, 9, 10, 13], ids=lambda step: f"after_{step}")
+def test_resume_in_every_phase_is_bit_identical(tmp_path, growing, stop):
+    """Inside 4x4, before the change, inside both fades, at their ends, between them."""
+    (tmp_path / "checkpoints").mkdir()
+    content = (growing / "checkpoints" / f"step-{stop:06d}.ckpt").read_bytes()
+    (tmp_path / "checkpoints" / "last.ckpt").write_bytes(content)
+    run(tmp_path, "trainer.max_steps=15", *GROWING, model="progan", resume=str(tmp_path))
+    assert_same_training(newest(growing), newest(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def growing(tmp_path_factory):
+    """A training through all phases with a checkpoint after every step."""
+    folder = tmp_path_factory.mktemp("growing")
+    run(folder, "trainer.max_steps=15", *GROWING, model="progan")
+    return folder
+
+
+def test_moments_are_forgotten_where_the_resolution_changes(growing, tmp_path):
+    """Adam's step count of a weight that is always active starts anew; what is not active has no state."""
+
+    def counts(content, player=0):
+        states = content["optimizer_states"][player]
+        return {i: int(state["step"]) for i, state in states["state"].items()}
+
+    def at(folder, step):
+        return torch.load(folder / "checkpoints" / f"step-{step:06d}.ckpt", weights_only=True)
+
+    for player in (0, 1):
+        whole = len(at(growing, 15)["optimizer_states"][player]["param_groups"][0]["params"])
+        before, after, later = (counts(at(growing, step), player) for step in (3, 4, 7))
+        assert set(before.values()) == {3}
+        assert set(after.values()) == {1}
+        assert set(later.values()) == {4}
+        assert len(before) < len(after) < whole
+    run(tmp_path, "trainer.max_steps=4", *GROWING, "model.growth.reset_optimizers=false", model="progan")
+    assert set(counts(at(tmp_path, 4)).values()) == {1, 4}
+
+
+def test_checkpoint_knows_its_resolution(growing):
+    """Loaded alone, at a fade: the same alpha, the same samples."""
+    module = lightning_gans.load(growing / "checkpoints" / "step-000005.ckpt")
+    assert (module.generator_ema.resolution, float(module.generator_ema.alpha)) == (8, 0.625)
+    assert module.images_seen == 20
+    again = build(compose(*tiny("progan"), *GROWING), growing / "again").model
+    again.load_state_dict(module.state_dict())
+    assert torch.equal(again.sample(3), module.sample(3))
+
+
+def test_new_blocks_do_not_lag_in_the_average(tmp_path):
+    """The average looks back no further than to the change: half-lives of a twentieth of the images since then."""
+    made = build(compose(*tiny("progan"), *GROWING, "trainer.max_steps=11"), tmp_path)
+    model = made.model
+    looked = []
+    model.ema.update = lambda average, live, images, seen: looked.append((images, seen))
+    made.fit()
+    assert looked == [(4, 4 * n) for n in (1, 2, 3, *range(1, 7), 1, 2)]
+
+
+def test_without_growth_everything_is_trained_at_once(tmp_path):
+    made = run(tmp_path, "model.growth=null", "trainer.max_steps=2", model="progan")
+    assert [phase.resolution for phase in made.model.phases] == [16]
+    assert made.model.plan(0).resolution == 16
+    still = [name for name, p in made.model.generator.to_rgb.named_parameters() if p.grad is not None]
+    assert still == []
+
+
+def test_least_squares_with_noise(tmp_path):
+    """The average follows the logits of reals, is saved and resumed."""
+    options = ["model/objective=least_squares", "model/penalty=none", "model.discriminator.noise=true", *GROWING]
+    whole = run(tmp_path / "whole", *options, "trainer.max_steps=6", model="progan")
+    assert whole.model.discriminator.logit_average != 0
+    run(tmp_path / "part", *options, "trainer.max_steps=4", model="progan")
+    run(tmp_path / "part", *options, "trainer.max_steps=6", model="progan", resume=str(tmp_path / "part"))
+    assert_same_training(newest(tmp_path / "whole"), newest(tmp_path / "part"))
+    assert "discriminator.logit_average" in newest(tmp_path / "part")["state_dict"]
+
+
+def test_logistic_loss_with_r1(tmp_path):
+    made = run(tmp_path, "model/objective=non_saturating", "model/penalty=r1", "trainer.max_steps=3", model="progan")
+    assert set(made.model.terms) == {"d_real", "d_fake", "d_penalty", "g_adversarial"}
+
+
+def test_wasserstein_terms_of_the_paper(tmp_path):
+    made = run(tmp_path, "trainer.max_steps=1", model="progan")
+    assert set(made.model.terms) == {"d_real", "d_fake", "d_drift", "d_penalty", "g_adversarial"}
+    assert made.model.objective.drift == 0.001
+    assert made.model.penalty.weight == 10
+
+
+TRAIN = """
+import sys
+from conftest import run
+run(sys.argv[1], *sys.argv[2:], "trainer.devices=2", model="progan")
+"""
+
+
+def test_two_processes_equal_one_across_changes_of_resolution(tmp_path):
+    """Through all phases, with other batches at 16x16; groups of the minibatch deviation are those of one process."""
+    options = [*exact("progan"), *GROWING, "model.batch_size=8", "model.growth.batch_sizes={16: 16}"]
+    options += ["trainer.max_steps=9", "logger=none"]
+    (tmp_path / "train.py").write_text(TRAIN)
+    launcher = ["torch.distributed.run", "--nproc_per_node=2", "--master_port=29641", str(tmp_path / "train.py")]
+    made = command(*launcher, str(tmp_path / "two"), *options, env={"PYTHONPATH": os.pathsep.join(sys.path)})
+    assert made.returncode == 0, made.stdout + made.stderr
+    run(tmp_path / "one", *options, model="progan")
+    one, two = newest(tmp_path / "one"), newest(tmp_path / "two")
+    assert lightning_gans.load(tmp_path / "two").phase(8).resolution == 16
+    start = copy.deepcopy(build(compose(*tiny("progan"), *options), tmp_path / "new").model.state_dict())
+    moved = 0
+    for name, value in one["state_dict"].items():
+        if isinstance(value, torch.Tensor):
+            torch.testing.assert_close(two["state_dict"][name], value, rtol=0, atol=1e-5, msg=name)
+            moved += not torch.equal(value, start[name])
+    assert moved > 50
+    assert differences(one["optimizer_states"][0]["state"].keys(), two["optimizer_states"][0]["state"].keys()) == []
