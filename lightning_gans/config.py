@@ -83,7 +83,8 @@ class EvaluateSchema:
     seed: int = 0
     batch_size: int = 64
     device: str = "auto"
-    metrics: list[str] = field(default_factory=list)
+    metrics: Optional[list[str]] = None  # noqa: UP045
+    direction: str = "a2b"
     extractor: Any = None
     bf16: bool = False
     cache: Optional[str] = "auto"  # noqa: UP045
