@@ -25,7 +25,7 @@ PATH_KEYS = (
     *("resume", "checkpoint", "out", "input", "root", "reference", "candidate", "run", "cache", "hydra.run.dir"),
     *("generator", "generator_back", "discriminator", "discriminator_back"),
     *("data.root", "data.within", "extractor.weights", "extractor.base.weights", "callbacks.evaluation.cache"),
-    "model.perceptual_weights",
+    *("data.target_root", "data.test_within", "model.perceptual_weights"),
 )
 LIST_KEYS = ("run",)  # of these, those that take a list too
 
@@ -84,7 +84,8 @@ class EvaluateSchema:
     seed: int = 0
     batch_size: int = 64
     device: str = "auto"
-    metrics: list[str] = field(default_factory=list)
+    metrics: Optional[list[str]] = None  # noqa: UP045
+    direction: str = "a2b"
     extractor: Any = None
     bf16: bool = False
     cache: Optional[str] = "auto"  # noqa: UP045

@@ -2,7 +2,6 @@
 
 import atexit
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from lightning_gans import build, compose
 from lightning_gans.cli import explain
@@ -55,6 +55,11 @@ TINY_FAMILY = {
         *("model.discriminator.base_channels=4", "model.discriminator.layers=2", "model.encoder.base_channels=4"),
         *("model.coarse_updates=1", "model.enhancer_updates=1", "model.clusters=3", "model.cluster_images=5"),
     ],
+    "srgan": [
+        *("data=photo_patches", "data.image_size=16", "model.perceptual_weights=null", "model.mse_updates=2"),
+        *("model.generator.base_channels=4", "model.generator.blocks=1"),
+        *("model.discriminator.base_channels=4", "model.discriminator.hidden=8"),
+    ],
     "vae": ["model.generator.base_channels=4", "model.encoder.base_channels=4", "model.generator.latent_dim=8"],
 }
 TINY = [
@@ -83,8 +88,8 @@ def needs(choice):
     if group == "model":
         return [option for option in TINY_FAMILY.get(name, []) if option.startswith("data=")]
     if group == "data":
-        text = (CONF_DIR / "data" / f"{name}.yaml").read_text()
-        return [f"data.{key}=x" for key in re.findall(r"^(\w+): \?\?\?", text, re.MULTILINE)]
+        values = {"data.num_labels": 3}
+        return [f"{key}={values.get(key, 'x')}" for key in sorted(OmegaConf.missing_keys(compose(choice)))]
     return []
 
 
