@@ -178,6 +178,11 @@ def assemble(
         made, seen = backwards if name.endswith("_back") else backwards[::-1]
         node: dict[str, Any] = {"image_size": image_size, "channels": made}
         if published.is_generator:
+            maps = published.node["source_channels"], published.node["channels"]
+            if maps != (seen, made):
+                raise ValueError(
+                    f"{name}={files[name]}: maps {maps[0]} channels to {maps[1]}; must be {seen} to {made}"
+                )
             node |= {"source_channels": seen, "test_statistics": test_statistics, "dropout_at_test": dropout_at_test}
         else:
             node["source_channels"] = 0 if two_ways else seen

@@ -280,7 +280,7 @@ def replaced(state, old, new):
         ({"generator": "g", "discriminator": "d3"}, "takes 3 channels; must be 3 + 3, source and image"),
         ({"generator": "g", "generator_back": "g", "discriminator": "d6"}, "takes 6 channels; must be 3"),
         ({"generator": "g", "discriminator_back": "d3"}, "only with generator_back"),
-        ({"generator": "g", "generator_back": "g1"}, "model.generator_back"),
+        ({"generator": "g", "generator_back": "g1"}, "maps 1 channels to 3; must be 3 to 3"),
         ({"generator": "zero_padding"}, "no reflection padding"),
         ({"generator": "half"}, "layers with weights"),
         ({"generator": "g", "discriminator": "deep"}, "discriminator of 9 convolutions"),
