@@ -176,7 +176,7 @@ class TranslationModule(GenerativeModule):
                 f"data.image_size={side}: model.generator needs sides that are multiples of {self.multiple}"
             )
         try:
-            made = tuple(self.translate(torch.zeros(2, *source, device=self.device)).shape[1:])
+            made = tuple(self.translate(torch.zeros(1, *source, device=self.device)).shape[1:])
         except RuntimeError as error:
             raise ValueError(f"model.generator does not take the data's sources {source}: {error}") from error
         if made != target:
