@@ -161,6 +161,11 @@ class CycleGAN(TranslationModule):
         network: nn.Module = getattr(self.sampler, direction)
         return network
 
+    def panels(self, batch: Batch) -> dict[str, Tensor]:
+        """Examples of both domains, each beside its translation."""
+        there, back = (self.translate_batch(batch, direction=direction) for direction in self.directions)
+        return {"source": batch["source"], "translation": there, "target": batch["target"], "translation back": back}
+
     @torch.no_grad()
     def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """As the base, both ways, and whether pools and identity loss fit both domains."""

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from lightning_gans.losses import Objective
 from lightning_gans.models.base import Batch, GenerativeModule, Plan, Terms
 from lightning_gans.models.ema import evaluating
+from lightning_gans.networks.layers import seed_noise
 
 
 class TranslationModule(GenerativeModule):
@@ -119,6 +120,7 @@ class TranslationModule(GenerativeModule):
         """
         self.check_source(source, direction)
         with evaluating(self.network_of(direction)) as network:
+            seed_noise(network, seed)
             images: Tensor = network(source)
         return images.float()
 
