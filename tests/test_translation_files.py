@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from conftest import command, refusal
+from conftest import refusal
 from lightning_gans import compose
 from lightning_gans.cli import explain
 from lightning_gans.data.base import EndlessBatches, ImageData
 from lightning_gans.data.next_frame import natural, runs
+from lightning_gans.data.report import look
 from lightning_gans.models.base import Plan
 from lightning_gans.trainer import instantiate
 
@@ -484,14 +485,19 @@ def test_files_go_through_workers(tmp_path):
 
 
 def test_data_check_looks_at_both_sides(tmp_path):
-    two_folders(tmp_path / "set")
-    arguments = ["data=paired", "data.layout=folders", f"data.root={tmp_path / 'set'}", "data.image_size=16"]
-    done = command("lightning_gans.data_check", *arguments, "out=seen", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    for words in ("kind", "paired", "source", "target", "4 readable, 0 not", "source 16x16x3, target 16x16x3"):
-        assert words in done.stdout
-    assert Image.open(tmp_path / "seen" / "grid.png").width >= 40
-    (tmp_path / "set" / "trainB" / "3.png").write_bytes(b"\x89PNG broken")
-    done = command("lightning_gans.data_check", *arguments, cwd=tmp_path)
-    assert done.returncode == 1
-    assert "trainB/3.png" in done.stdout
+    two_folders(tmp_path)
+    report = look(data("paired", tmp_path, "data.layout=folders"))
+    for words in ("paired", "source", "target", "4 readable, 0 not", "source 16x16x3, target 16x16x3"):
+        assert words in report.text
+    assert report.unreadable == 0
+    assert report.grid.shape[-1] >= 40
+    label_set(tmp_path, n=2)
+    text = look(data("label_maps", tmp_path, "data.num_labels=4", "data.instance=train_inst")).text
+    for words in ("instance", "16x16x1", "nearest"):
+        assert words in text
+    halves(tmp_path / "train")
+    assert "as 16x16x3" in look(data("paired", tmp_path)).text
+    (tmp_path / "trainB" / "3.png").write_bytes(b"\x89PNG broken")
+    report = look(data("paired", tmp_path, "data.layout=folders"))
+    assert (report.unreadable, report.grid) == (1, None)
+    assert "trainB/3.png" in report.text
