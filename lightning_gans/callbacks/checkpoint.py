@@ -20,7 +20,7 @@ from torch import Tensor
 from lightning_gans.callbacks.stability import DivergedError, StabilityGuard
 from lightning_gans.callbacks.tolerance import unless_the_disk_fails
 from lightning_gans.checkpoint import BEST, FOLDER, LAST, read
-from lightning_gans.metrics.names import is_frechet, is_higher_better
+from lightning_gans.metrics.names import best_by, is_higher_better
 
 
 class Checkpoint(Callback):
@@ -35,7 +35,8 @@ class Checkpoint(Callback):
     Args:
         every_n_train_steps: Generator updates between saves.
         keep: Newest step files to keep; ``None``: all.
-        monitor: Score that picks the best, e.g. ``kd_digits``; ``None``: the Frechet distance.
+        monitor: Score that picks the best, e.g. ``kd_digits``; ``None``: the Frechet distance, or what
+            ``lightning_gans.metrics.names.best_by`` chooses where there is none.
 
     Attributes:
         interrupted_by: The signal that ended the training, once all processes know of it.
@@ -131,7 +132,7 @@ class Checkpoint(Callback):
 
     def save_best(self, trainer: Trainer, pl_module: Any, scores: dict[str, float]) -> None:
         """Write ``best.ckpt`` if these new scores are better than all before; on all processes."""
-        key = self.monitor or next(filter(is_frechet, scores), None)
+        key = self.monitor or best_by(scores)
         if key is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         score = -scores[key] if is_higher_better(key) else scores[key]
