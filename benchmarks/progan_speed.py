@@ -133,11 +133,9 @@ def main() -> None:
             )
         images = len(found) * KIMG * 1000
         hours = sum(KIMG * 1000 / speed for speed in found.values()) / 3600
-        print(
-            f"\n{images / 1e6:.1f} million images: {hours:.1f} h growing, {images / whole / 3600:.1f} h at {size}x{size}",
-            end="",
-        )
-        print(f" from the start: {images / whole / 3600 / hours:.2f} times as fast\n", flush=True)
+        alone = images / whole / 3600
+        print(f"\n{images / 1e6:.1f} million images: {hours:.1f} h growing, {alone:.1f} h at {size}x{size} from the")
+        print(f"start: {alone / hours:.2f} times as fast\n", flush=True)
     if given.no_memory:
         return
     size = given.sizes[-1]
