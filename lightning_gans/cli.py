@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from lightning_gans.checks import REPLACED, unknown
-from lightning_gans.config import CONF_DIR, GROUPS, MODEL_PARTS, leave_out_tuned, options_first, quote_paths
+from lightning_gans.config import CONF_DIR, GROUPS, MODEL_PARTS, leave_out_tuned, one_budget, options_first, quote_paths
 
 
 def run(application: Callable[[], Any]) -> None:
@@ -26,7 +26,7 @@ def run(application: Callable[[], Any]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and leaves the telling to us
 
     def start() -> None:
-        sys.argv[1:] = leave_out_tuned(quote_paths(options_first(sys.argv[1:])))
+        sys.argv[1:] = one_budget(leave_out_tuned(quote_paths(options_first(sys.argv[1:]))))
         application()
 
     told(start)()

@@ -24,7 +24,7 @@ CONF_DIR = next(path for path in (_PACKAGE / "conf", _PACKAGE.parent / "conf") i
 PATH_KEYS = (
     *("resume", "checkpoint", "out", "input", "root", "reference", "candidate", "run", "cache", "hydra.run.dir"),
     *("data.root", "data.within", "extractor.weights", "extractor.base.weights", "callbacks.evaluation.cache"),
-    "model.perceptual_weights",
+    *("data.target_root", "data.test_within", "model.perceptual_weights"),
 )
 LIST_KEYS = ("run",)  # of these, those that take a list too
 
@@ -83,7 +83,8 @@ class EvaluateSchema:
     seed: int = 0
     batch_size: int = 64
     device: str = "auto"
-    metrics: list[str] = field(default_factory=list)
+    metrics: Optional[list[str]] = None  # noqa: UP045
+    direction: str = "a2b"
     extractor: Any = None
     bf16: bool = False
     cache: Optional[str] = "auto"  # noqa: UP045
@@ -195,7 +196,7 @@ def compose(*overrides: str, config: str = "train") -> DictConfig:
     """
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        return hydra.compose(config, overrides=leave_out_tuned(quote_paths(list(overrides))))
+        return hydra.compose(config, overrides=one_budget(leave_out_tuned(quote_paths(list(overrides)))))
 
 
 def quote_paths(arguments: list[str]) -> list[str]:
@@ -255,6 +256,13 @@ def leave_out_tuned(arguments: list[str]) -> list[str]:
     if file.is_file() and any(part == "model/network" or part.partition("/")[2] in node for part in parts):
         return [*arguments, "tuned=none"]
     return arguments
+
+
+def one_budget(arguments: list[str]) -> list[str]:
+    """Let a typed ``trainer.max_steps`` take the place of a budget in images that an experiment or tuned file has."""
+    if typed(arguments, "trainer.max_steps") is None or typed(arguments, "max_kimg") is not None:
+        return arguments
+    return [*arguments, "max_kimg=null"]
 
 
 def options_first(arguments: list[str]) -> list[str]:

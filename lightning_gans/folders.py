@@ -233,9 +233,7 @@ class Translator:
                 f"checkpoint: {type(module).__name__} makes images from latents and translates none; "
                 "use python -m lightning_gans.sample"
             )
-        if direction not in module.directions:
-            name, known = type(module).__name__, ", ".join(module.directions)
-            raise ValueError(f"direction={direction}: {name} translates {known} only")
+        module.check_direction(direction)
         data = (module.config or {}).get("resolved", {}).get("data", {})
         forwards = direction == "a2b"
         made_channels, channels = (data["channels"], data["source_channels"])[:: 1 if forwards else -1]

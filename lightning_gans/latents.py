@@ -133,8 +133,8 @@ class Walker:
         neighbours = NearestNeighbours(k=k).to(self.module.device)
         neighbours.update(extractor(samples).features, real=False)
         pictures = Pictures(data, n_real)
-        for batch in tqdm(pictures.images(range(pictures.n), self.batch_size), "training images", leave=False):
-            neighbours.update(extractor(batch.to(self.module.device)).features, real=True)
+        for batch in tqdm(pictures.batches(range(pictures.n), self.batch_size), "training images", leave=False):
+            neighbours.update(extractor(batch["image"].to(self.module.device)).features, real=True)
         found = neighbours.compute()[1].cpu()
         real = data.train_images.fetch(pictures.order[found.flatten()])["image"]
         return torch.cat([samples.cpu()[:, None], real.view(*found.shape, *real.shape[1:])], 1)

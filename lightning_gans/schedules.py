@@ -80,6 +80,33 @@ class RepeatedLinearDecay(LinearDecay):
         return super().factor(updates % (self.constant + self.updates))
 
 
+class EpochDecay(LinearDecay):
+    """``LinearDecay`` in passes over a set, as papers on translation say it; the same passes at any batch size.
+
+    Args:
+        optimizer: Whose rate to set.
+        images: Images of a pass.
+        batch_size: Images of an update, ``model.batch_size``.
+        constant: Passes at the base rate.
+        decay: Passes of the descent to 0.
+        floor: Smallest rate.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        *,
+        images: int,
+        batch_size: int,
+        constant: int = 100,
+        decay: int = 100,
+        floor: float = 0.0,
+    ) -> None:
+        at_least_one("", images=images, batch_size=batch_size, decay=decay)
+        updates = {"updates": decay * images // batch_size, "constant": constant * images // batch_size}
+        super().__init__(optimizer, floor=floor, **updates)
+
+
 class CosineDecay(Schedule):
     """Half a cosine from the base rate to ``final`` times it over ``updates``, then constant.
 

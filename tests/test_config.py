@@ -262,6 +262,14 @@ def test_paths_reach_us_as_typed(value):
     assert cfg.checkpoint == cfg.out == value
 
 
+def test_a_typed_number_of_steps_takes_the_place_of_a_budget_in_images(own_configs):
+    (own_configs / "experiment" / "kimg.yaml").write_text("# @package _global_\nmax_kimg: 3.0\n")
+    for typed_too, budget in ([], 3.0), (["trainer.max_steps=5"], None), (["max_kimg=2"], 2.0):
+        options = [f"--config-dir={own_configs}", "experiment=kimg", *typed_too, "--cfg", "job"]
+        made = command("lightning_gans.train", *options, cwd=own_configs)
+        assert yaml.safe_load(made.stdout)["max_kimg"] == budget, made.stderr
+
+
 def test_resume_arguments_are_stable():
     """Processes that are started again with what we made of the arguments see the same config."""
     source = {"model": {"a": 1}, "logger": {"csv": {}}, "seed": 1}

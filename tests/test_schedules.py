@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from conftest import run
-from lightning_gans.schedules import CosineDecay, ExponentialDecay, LinearDecay
+from lightning_gans.schedules import CosineDecay, EpochDecay, ExponentialDecay, LinearDecay
 
 
 def rates(make, steps, lr=1.0, **options):
@@ -23,6 +23,17 @@ def rates(make, steps, lr=1.0, **options):
 def test_linear():
     found = [rate for rate, _ in rates(LinearDecay, 9, updates=4, constant=2)]
     assert found == pytest.approx([1, 1, 1, 0.75, 0.5, 0.25, 0, 0, 0])
+
+
+def test_passes_over_a_set_at_any_batch_size():
+    """Two passes of 6 images at the base rate, four down to 0."""
+    options = {"images": 6, "constant": 2, "decay": 4}
+    one = [rate for rate, _ in rates(EpochDecay, 37, batch_size=1, **options)]
+    three = [rate for rate, _ in rates(EpochDecay, 13, batch_size=3, **options)]
+    assert one[12] == three[4] == 1
+    assert one[24] == three[8] == pytest.approx(0.5)
+    assert one[36] == three[12] == 0
+    assert three == pytest.approx(one[::3])
 
 
 def test_cosine_stays_at_its_end():

@@ -20,11 +20,13 @@ from torch import Tensor
 from lightning_gans.callbacks.stability import DivergedError, StabilityGuard
 from lightning_gans.callbacks.tolerance import unless_the_disk_fails
 from lightning_gans.checkpoint import BEST, FOLDER, LAST, read
-from lightning_gans.metrics.names import is_frechet, is_higher_better
+from lightning_gans.metrics.names import best_by, is_higher_better
 
 
 class Checkpoint(Callback):
     """Keeps ``step-000300.ckpt`` files, the newest also as ``last.ckpt``, the best scored as ``best.ckpt``.
+
+    What a module calls its ``milestones``, the ends of its phases, is saved as well and never deleted.
 
     Ctrl-C and SIGTERM let the step finish, save and end the training; a second one ends it at once. Files lie under
     ``checkpoints`` in the run's folder and are written atomically, by process 0. Lightning runs its own kind of
@@ -33,7 +35,8 @@ class Checkpoint(Callback):
     Args:
         every_n_train_steps: Generator updates between saves.
         keep: Newest step files to keep; ``None``: all.
-        monitor: Score that picks the best, e.g. ``kd_digits``; ``None``: the Frechet distance.
+        monitor: Score that picks the best, e.g. ``kd_digits``; ``None``: the Frechet distance, or what
+            ``lightning_gans.metrics.names.best_by`` chooses where there is none.
 
     Attributes:
         interrupted_by: The signal that ended the training, once all processes know of it.
@@ -79,12 +82,10 @@ class Checkpoint(Callback):
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._handlers[number] = signal.signal(number, self._on_signal)
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Save where the interval or a signal asks for it."""
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Save where the interval, the end of a phase or a signal asks for it."""
         step = trainer.global_step
-        if step % self.every_n_train_steps == 0:
+        if step % self.every_n_train_steps == 0 or step in pl_module.milestones:
             self.save(trainer, pl_module)
         if self._must_stop(trainer, step):
             self.save(trainer, pl_module, final=True)
@@ -125,12 +126,13 @@ class Checkpoint(Callback):
             with unless_the_disk_fails(folder / LAST):
                 _alias(folder / name, folder / LAST)
                 kept = sorted((number, path) for path in folder.iterdir() if 0 < (number := _step_of(path)) <= step)
-                for _, old in kept[: -self.keep] if self.keep else []:
-                    old.unlink(missing_ok=True)
+                for number, old in kept[: -self.keep] if self.keep else []:
+                    if number not in pl_module.milestones:
+                        old.unlink(missing_ok=True)
 
     def save_best(self, trainer: Trainer, pl_module: Any, scores: dict[str, float]) -> None:
         """Write ``best.ckpt`` if these new scores are better than all before; on all processes."""
-        key = self.monitor or next(filter(is_frechet, scores), None)
+        key = self.monitor or best_by(scores)
         if key is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         score = -scores[key] if is_higher_better(key) else scores[key]

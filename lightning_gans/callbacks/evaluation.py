@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from lightning.pytorch import Callback, Trainer
@@ -13,9 +13,13 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_gans.callbacks.checkpoint import Checkpoint
 from lightning_gans.callbacks.tolerance import unless_the_disk_fails
-from lightning_gans.metrics.evaluation import Evaluator, check, score_names, write_card
+from lightning_gans.metrics.evaluation import Evaluator, check, score_names, suited, write_card
 from lightning_gans.metrics.extractors import Extractor
-from lightning_gans.metrics.names import DEFAULT, METRICS, is_frechet, needs_extractor
+from lightning_gans.metrics.names import DEFAULT, is_frechet, needs_extractor
+from lightning_gans.metrics.paired import paired_metric
+from lightning_gans.models.translation import TranslationModule
+
+Made = TypeVar("Made")
 
 
 class Evaluation(Callback):
@@ -31,14 +35,15 @@ class Evaluation(Callback):
         n_real: Real images; ``None``: all training images.
         seed: Seed of the samples.
         batch_size: Images at once.
-        metrics: Any of ``frechet``, ``inception_score``, ``kernel``, ``prdc``, ``modes``, ``interval``,
-            ``path_length``, ``swd`` and ``ms_ssim``; the README has a table of them.
+        metrics: Names of ``lightning_gans.metrics.names.METRICS``, of which the README has a table; ``None``: what
+            suits the data.
         time_budget_s: Seconds that one evaluation may sample, and the first one read real images; ``None``: no bound.
         patience: Stop the training after so many evaluations without a better Frechet distance; ``None``: never.
         extractor: Makes the feature extractor; ``None``: the data's.
         bf16: Compute its features in bfloat16, which moves the scores a little.
         cache: Folder that keeps the features of the real images: ``auto`` (the user's cache folder), a path, or
             ``None``.
+        direction: Of a family that translates both ways: which of its translations are scored.
     """
 
     def __init__(
@@ -49,12 +54,13 @@ class Evaluation(Callback):
         n_real: int | None = None,
         seed: int = 0,
         batch_size: int = 64,
-        metrics: Sequence[str] = DEFAULT,
+        metrics: Sequence[str] | None = None,
         time_budget_s: float | None = 600.0,
         patience: int | None = None,
         extractor: Callable[[], Extractor] | None = None,
         bf16: bool = False,
         cache: str | None = "auto",
+        direction: str = "a2b",
     ) -> None:
         if every_n_train_steps < 1:
             raise ValueError(f"callbacks.evaluation.every_n_train_steps={every_n_train_steps}: must be >= 1")
@@ -62,9 +68,10 @@ class Evaluation(Callback):
             raise ValueError(f"callbacks.evaluation.time_budget_s={time_budget_s}: must be > 0, or null")
         if patience is not None and patience < 1:
             raise ValueError(f"callbacks.evaluation.patience={patience}: must be >= 1, or null")
-        if patience is not None and "frechet" not in metrics:
-            raise ValueError(f"callbacks.evaluation.patience={patience}: needs frechet among the metrics")
-        check(n=n, n_real=n_real, metrics=metrics, batch_size=batch_size, where="callbacks.evaluation")
+        if direction not in ("a2b", "b2a"):
+            raise ValueError(f"callbacks.evaluation.direction={direction}: must be a2b or b2a")
+        some = DEFAULT if metrics is None else metrics
+        check(n=n, n_real=n_real, metrics=some, batch_size=batch_size, where="callbacks.evaluation")
         self.every_n_train_steps, self.patience, self.extractor = every_n_train_steps, patience, extractor
         self.bf16 = bf16
         self.options: dict[str, Any] = {
@@ -75,6 +82,7 @@ class Evaluation(Callback):
             "batch_size": batch_size,
             "time_budget_s": time_budget_s,
             "cache": cache,
+            "direction": direction,
         }
         self.card: dict[str, Any] | None = None  # of the newest evaluation
         self.best: float | None = None
@@ -85,9 +93,21 @@ class Evaluation(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Make the extractor before any training is spent."""
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
         make, wanted = self.extractor, self.extractor is not None
-        make = make or getattr(trainer.datamodule, "extractor", None)  # type: ignore[attr-defined]
+        make = make or getattr(data, "extractor", None)
         options = dict(self.options)
+        where = "callbacks.evaluation"
+        if isinstance(pl_module, TranslationModule):
+            pl_module.check_direction(options["direction"])
+        options["metrics"] = suited(options["metrics"], pl_module, data, where)
+        if self.patience is not None and "frechet" not in options["metrics"]:
+            raise ValueError(f"{where}.patience={self.patience}: needs frechet among the metrics")
+        if "lpips" in options["metrics"]:
+            _, problem = _make_on_all(trainer, lambda: paired_metric("lpips"))
+            if problem:
+                rank_zero_warn(f"training goes on without this score: {problem}")
+                options["metrics"].remove("lpips")
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             options.update(n=16, n_real=16)
         extractor = None
@@ -96,16 +116,16 @@ class Evaluation(Callback):
             if problem and wanted:
                 raise ValueError(problem)
             if extractor is None:
-                options["metrics"] = [name for name in options["metrics"] if METRICS[name] == "images"]
+                options["metrics"] = [name for name in options["metrics"] if not needs_extractor([name])]
                 if problem:
                     kept = f"with {', '.join(options['metrics'])} alone" if options["metrics"] else "without scores"
                     rank_zero_warn(f"training goes on {kept}: {problem}")
-                if not options["metrics"]:
-                    return
             else:
                 extractor.bf16 = self.bf16
+        if not options["metrics"]:
+            return
         self._evaluator = Evaluator(extractor, **options)
-        if len(trainer.datamodule.train_images) < 2:  # type: ignore[attr-defined]
+        if len(data.train_images) < 2:
             raise ValueError("callbacks.evaluation: needs two real images at least; set callbacks.evaluation=null")
         monitor = getattr(Checkpoint.of(trainer), "monitor", None)
         known = score_names(self._evaluator.metrics, extractor)
@@ -184,13 +204,13 @@ def _interrupted(trainer: Trainer) -> bool:
     return getattr(Checkpoint.of(trainer), "interrupted_by", None) is not None
 
 
-def _make_on_all(trainer: Trainer, make: Callable[[], Extractor]) -> tuple[Extractor | None, str]:
-    """The extractor on every process, process 0 first so that it alone downloads; or on none, and why."""
-    extractor, problem = None, ""
+def _make_on_all(trainer: Trainer, make: Callable[[], Made]) -> tuple[Made | None, str]:
+    """An extractor or a metric on every process, process 0 first so that it alone downloads; or on none, and why."""
+    made, problem = None, ""
     for turn in (True, False):
         if trainer.is_global_zero is turn:
             try:
-                extractor = make()
+                made = make()
             except Exception as error:  # told on all processes, so that none waits for another
                 problem = str(error) or type(error).__name__
         trainer.strategy.barrier()
@@ -198,4 +218,4 @@ def _make_on_all(trainer: Trainer, make: Callable[[], Extractor]) -> tuple[Extra
     if trainer.world_size > 1:
         torch.distributed.all_gather_object(problems, problem)
     problem = next(filter(None, problems), "")
-    return (None if problem else extractor), problem
+    return (None if problem else made), problem

@@ -144,3 +144,27 @@ class Holes:
         hole = inside[0][:, None, :, None] & inside[1][:, None, None, :]  # (N, 1, H, W)
         masked = images.masked_fill(hole, 0.0)
         return torch.cat([masked, 2 * hole.to(images.dtype) - 1], 1) if self.mask else masked
+
+
+def check_factor(factor: int, side: int) -> int:
+    """A factor by which pictures can be made smaller.
+
+    Raises:
+        ValueError: It is none, or ``side`` is no multiple of it.
+    """
+    if factor not in (2, 4, 8):
+        raise ValueError(f"data.factor={factor}: must be 2, 4 or 8")
+    if side % factor:
+        raise ValueError(f"data.image_size={side}: must be a multiple of data.factor={factor}")
+    return factor
+
+
+def check_channels(source_channels: int, *made: int) -> None:
+    """Refuse ``source_channels`` that a set's sources do not have.
+
+    Raises:
+        ValueError: With those that they can have.
+    """
+    if source_channels not in made:
+        allowed = " or ".join(str(channels) for channels in dict.fromkeys(made))
+        raise ValueError(f"data.source_channels={source_channels}: must be {allowed}")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_gans.data.base import TensorImages
-from lightning_gans.data.degradations import Grey, Smaller, grey
+from lightning_gans.data.degradations import Grey, Smaller, check_channels, check_factor, grey
 from lightning_gans.data.translation import Targets, TranslationData
 from lightning_gans.seeding import mix
 
@@ -35,7 +35,7 @@ class PhotoPatches(TranslationData):
     def __init__(self, *, factor: int = 4, **options: Any) -> None:
         super().__init__(**options)
         self.factor = check_factor(factor, self.side)
-        check_channels(self, self.channels)
+        check_channels(self.source_channels, self.channels)
         _check_patches(self)
         self.degradation = Smaller(factor)
 
@@ -71,7 +71,7 @@ class PhotoColors(TranslationData):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        check_channels(self, 1)
+        check_channels(self.source_channels, 1, 3)
         _check_patches(self)
         self.degradation = Grey()
 
@@ -82,30 +82,6 @@ class PhotoColors(TranslationData):
     def load_test(self) -> Targets:
         """Patches of the strip."""
         return Targets(TensorImages(_test_patches(self)))
-
-
-def check_factor(factor: int, side: int) -> int:
-    """A factor by which pictures can be made smaller.
-
-    Raises:
-        ValueError: It is none, or ``side`` is no multiple of it.
-    """
-    if factor not in (2, 4, 8):
-        raise ValueError(f"data.factor={factor}: must be 2, 4 or 8")
-    if side % factor:
-        raise ValueError(f"data.image_size={side}: must be a multiple of data.factor={factor}")
-    return factor
-
-
-def check_channels(data: TranslationData, *made: int) -> None:
-    """Refuse ``source_channels`` that a set's sources do not have.
-
-    Raises:
-        ValueError: With those that they can have.
-    """
-    if data.source_channels not in made:
-        allowed = " or ".join(str(channels) for channels in dict.fromkeys(made))
-        raise ValueError(f"data.source_channels={data.source_channels}: must be {allowed}")
 
 
 def _check_patches(data: TranslationData) -> None:

@@ -19,19 +19,22 @@ from torchmetrics.image.kid import KernelInceptionDistance
 from torchmetrics.utilities.distributed import gather_all_tensors
 from tqdm import tqdm
 
-from lightning_gans.data.base import ImageData
+from lightning_gans.data.base import Batch, ImageData
+from lightning_gans.data.translation import TranslationData
 from lightning_gans.metrics.cache import RealCache
 from lightning_gans.metrics.extractors import Extractor, Features
 from lightning_gans.metrics.interval import DistanceSpread
 from lightning_gans.metrics.modes import ModeCoverage
 from lightning_gans.metrics.ms_ssim import PairedSimilarity
-from lightning_gans.metrics.names import DEFAULT, METRICS, SCORES, needs_extractor
+from lightning_gans.metrics.names import DEFAULT, METRICS, SCORES, metrics_for, needs_extractor
+from lightning_gans.metrics.paired import paired_metric
 from lightning_gans.metrics.path_length import EPSILON, PathLength, path_for
 from lightning_gans.metrics.prdc import PRDC
-from lightning_gans.metrics.sources import Pictures, Samples, Source
+from lightning_gans.metrics.sources import Pictures, Samples, Source, Translations
 from lightning_gans.metrics.swd import SlicedWasserstein
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.ema import evaluating
+from lightning_gans.models.translation import TranslationModule
 from lightning_gans.seeding import mix
 
 KERNEL_SUBSETS, KERNEL_SUBSET_SIZE, SPLITS = 50, 1000, 10
@@ -67,6 +70,7 @@ class Evaluator:
         time_budget_s: Stop sampling after so many seconds and score what is there, and at the first evaluation stop
             reading real images after so many; the counts stand in the card.
         cache: Folder that keeps the real features: ``auto``, a path, or ``None``.
+        direction: Of a module's that translates: which of its translations are scored.
 
     Raises:
         ValueError: An unknown metric or a number out of range.
@@ -83,13 +87,14 @@ class Evaluator:
         batch_size: int = 64,
         time_budget_s: float | None = None,
         cache: str | None = "auto",
+        direction: str = "a2b",
     ) -> None:
         check(n=n, n_real=n_real, metrics=metrics, batch_size=batch_size)
         if extractor is None and needs_extractor([*metrics]):
             raise ValueError(f"evaluation.metrics={list(metrics)}: need an extractor")
         self.extractor, self.n, self.n_real, self.metrics = extractor, n, n_real, tuple(metrics)
         self.seed, self.batch_size, self.time_budget_s = seed, batch_size, time_budget_s
-        self.cache = RealCache(cache)
+        self.cache, self.direction = RealCache(cache), direction
         self._metrics: dict[str, Metric] = {}
         self._met: ImageData | None = None  # the set whose images the metrics know
         self._n_real, self._deadline = 0, torch.inf
@@ -99,6 +104,7 @@ class Evaluator:
         candidate: GenerativeModule | ImageData,
         reference: ImageData,
         *,
+        examples: TranslationData | None = None,
         progress: bool = False,
         device: torch.device | str = "cpu",
     ) -> dict[str, Any]:
@@ -107,27 +113,18 @@ class Evaluator:
         Args:
             candidate: A module, whose sampling network is scored, or an image set.
             reference: Its training images are what the candidate is compared with.
+            examples: Whose examples a module translates; ``None``: those of ``reference``.
             progress: Show a bar.
             device: Where to score an image set; a module is scored where it lies.
 
         Returns:
             ``scores`` by honest name, and everything that they depend on.
         """
-        for metric in self.metrics:
-            if reference.kind == "points" and METRICS[metric] in ("images", "paths"):
-                raise ValueError(f"metrics={metric}: compares images; {type(reference).__name__} has points")
         started = time.monotonic()
         rank, world = _rank_and_world()
         progress = progress and rank == 0
-        source: Source
-        if isinstance(candidate, ImageData):
-            if "path_length" in self.metrics:
-                raise ValueError("metrics=path_length: needs a checkpoint, since images alone have no latents")
-            source, place = Pictures(candidate, self.n), torch.device(device)
-        else:
-            candidate.prepare_sampling()
-            source, place = Samples(candidate, 10000 if self.n is None else self.n, self.seed), candidate.device
-        real = Pictures(reference, self.n_real)
+        source, place = self._source(candidate, examples or reference, torch.device(device))
+        real = Pictures(reference, self.n_real, self.direction)
         if min(source.n, real.n) < 2 * world:
             raise ValueError(f"evaluation: {source.n} samples and {real.n} real images; both must be >= {2 * world}")
         if self.extractor is not None:
@@ -135,9 +132,9 @@ class Evaluator:
         self._meet(real, place, progress)
         n = 0
         self._start_clock()
-        for position, images, found in self._observe(source, share(source.n, rank, world), place, "scoring", progress):
-            self._update(False, position, images=images, found=found)
-            n += len(images)
+        for position, batch, found in self._observe(source, share(source.n, rank, world), place, "scoring", progress):
+            self._update(False, position, batch=batch, found=found)
+            n += len(batch["image"])
         if isinstance(source, Samples) and "path_length" in self.metrics:
             self._walk(source.module, share(min(source.n, LIMITS["path_length"]), rank, world))
         n = _sum(n, place)
@@ -155,31 +152,47 @@ class Evaluator:
             "seconds": round(time.monotonic() - started, 2),
         }
 
+    def _source(
+        self, candidate: GenerativeModule | ImageData, data: ImageData, device: torch.device
+    ) -> tuple[Source, torch.device]:
+        """What is scored, and where; refuses metrics that make no sense of it."""
+        suited(self.metrics, candidate, data)
+        if isinstance(candidate, TranslationModule) and isinstance(data, TranslationData):
+            candidate.prepare_sampling()
+            return Translations(candidate, data, self.n, self.seed, self.direction), candidate.device
+        if not isinstance(candidate, ImageData):
+            candidate.prepare_sampling()
+            return Samples(candidate, 10000 if self.n is None else self.n, self.seed), candidate.device
+        if "path_length" in self.metrics:
+            raise ValueError("metrics=path_length: needs a checkpoint, since images alone have no latents")
+        return Pictures(candidate, self.n), device
+
     def _start_clock(self) -> None:
         self._deadline = time.monotonic() + (torch.inf if self.time_budget_s is None else self.time_budget_s)
 
     def _observe(
         self, source: Source, positions: range, device: torch.device, title: str, progress: bool, extract: bool = True
-    ) -> Iterator[tuple[int, Tensor, Features | None]]:
+    ) -> Iterator[tuple[int, Batch, Features | None]]:
         """Images by batch with their first position and their features, until the time is up."""
         extract = extract and needs_extractor(self.metrics)
         position = positions.start
         with tqdm(total=len(positions), desc=title, disable=not progress, leave=False, mininterval=1) as bar:
-            for images in source.images(positions, self.batch_size):
-                images = images.to(device)
-                yield position, images, self.extractor(images) if extract and self.extractor else None
+            for batch in source.batches(positions, self.batch_size):
+                batch = {key: value.to(device) for key, value in batch.items()}
+                images = batch["image"]
+                yield position, batch, self.extractor(images) if extract and self.extractor else None
                 position += len(images)
                 bar.update(len(images))
                 if time.monotonic() > self._deadline and position > positions.start + 1:
                     break
 
-    def _update(
-        self, real: bool, position: int, *, images: Tensor | None = None, found: Features | None = None
-    ) -> None:
+    def _update(self, real: bool, position: int, *, batch: Batch | None = None, found: Features | None = None) -> None:
         """Give every metric what it compares of a batch that begins at ``position``."""
         for name, metric in self._metrics.items():
-            if METRICS[name] == "images" and images is not None:
-                metric.update(images[: max(0, LIMITS[name] - position)], real)
+            if METRICS[name] == "images" and batch is not None:
+                metric.update(batch["image"][: max(0, LIMITS[name] - position)], real)
+            elif METRICS[name] == "pairs" and batch is not None and not real:
+                metric.update(batch)
             elif METRICS[name] == "features" and found is not None:
                 metric.update(found.features, real=real)
             elif name == "modes" and found is not None:
@@ -213,8 +226,8 @@ class Evaluator:
         wanted = mine if extractor and kept is None else pictures if looked_at else range(0)
         fresh: list[Features] = []
         self._start_clock()
-        for position, images, found in self._observe(real, wanted, device, "real images", progress, kept is None):
-            self._update(True, position, images=images, found=found)
+        for position, batch, found in self._observe(real, wanted, device, "real images", progress, kept is None):
+            self._update(True, position, batch=batch, found=found)
             if found is not None:
                 fresh.append(Features(found.features, found.logits.argmax(1)))
         self._n_real = real.n if kept or not extractor else _sum(sum(len(some.features) for some in fresh), device)
@@ -261,7 +274,8 @@ class Evaluator:
         }
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*will save all extracted features")
-            return {name: makers[name]().to(device) for name in self.metrics}
+            paired = {name: paired_metric(name).to(device) for name in self.metrics if METRICS[name] == "pairs"}
+            return {name: paired[name] if name in paired else makers[name]().to(device) for name in self.metrics}
 
     def _compute(self, n: int) -> dict[str, float]:
         """Every score by its honest name."""
@@ -298,7 +312,7 @@ class Evaluator:
         return values
 
     def _key(self, metric: str, score: str) -> str:
-        if METRICS[metric] == "images" or self.extractor is None:
+        if METRICS[metric] in ("images", "pairs") or self.extractor is None:
             return score
         return self.extractor.key(score)
 
@@ -355,10 +369,30 @@ def check(
         raise ValueError(f"{where}.batch_size={batch_size}: must be >= 1")
 
 
+def suited(
+    metrics: Sequence[str] | None, candidate: GenerativeModule | ImageData, data: ImageData, where: str = "evaluation"
+) -> list[str]:
+    """The metrics that suit what is scored, or those asked for if they make sense.
+
+    Args:
+        metrics: What was asked for.
+        candidate: What is scored.
+        data: Real images, or those that are translated.
+        where: Key of the node that they stand in.
+
+    Raises:
+        ValueError: A metric that makes no sense there, and why.
+    """
+    translates = isinstance(candidate, TranslationModule) and isinstance(data, TranslationData)
+    pairs = isinstance(data, TranslationData) and getattr(data, "examples_match", data.aligned)
+    return metrics_for(data.kind, metrics, pairs=pairs, translates=translates, where=where)
+
+
 def score_names(metrics: Sequence[str], extractor: Extractor | None) -> list[str]:
     """Names of the scores that the metrics give, as far as they are known before."""
     scores = [(METRICS[metric], score) for metric in metrics for score in SCORES.get(metric, (metric,))]
-    return [score if fed == "images" or extractor is None else extractor.key(score) for fed, score in scores]
+    plain = ("images", "pairs")
+    return [score if fed in plain or extractor is None else extractor.key(score) for fed, score in scores]
 
 
 def write_card(card: dict[str, Any], path: Path) -> Path:

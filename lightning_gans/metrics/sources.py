@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import zipfile
 from collections import deque
@@ -14,11 +15,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lightning_gans.data.base import ImageData
+from lightning_gans.data.base import Batch, ImageData, ImageSet
 from lightning_gans.data.folder import EXTENSIONS, Folder
+from lightning_gans.data.translation import TranslationData, cut
 from lightning_gans.images import to_uint8
 from lightning_gans.models.base import GenerativeModule
+from lightning_gans.models.translation import TranslationModule
 from lightning_gans.seeding import mix
+
+AT_ONCE = 2**22  # pixels that are translated at once
 
 
 class Source(Protocol):
@@ -26,8 +31,8 @@ class Source(Protocol):
 
     n: int
 
-    def images(self, indices: range, batch_size: int) -> Iterator[Tensor]:
-        """Batches (N, C, H, W) uint8."""
+    def batches(self, indices: range, batch_size: int) -> Iterator[Batch]:
+        """``image`` (N, C, H, W) uint8 and, of translations, ``target`` uint8 and ``source`` beside it."""
 
     def about(self) -> dict[str, Any]:
         """What a score card says of them."""
@@ -45,48 +50,125 @@ class Samples:
     def __init__(self, module: GenerativeModule, n: int, seed: int) -> None:
         self.module, self.n, self.seed = module, n, seed
 
-    def images(self, indices: range, batch_size: int) -> Iterator[Tensor]:
-        """Batches (N, C, H, W) uint8 on the module's device."""
-        for batch in self.module.samples(indices, seed=self.seed, batch_size=batch_size):
-            yield to_uint8(batch)
+    def batches(self, indices: range, batch_size: int) -> Iterator[Batch]:
+        """``image`` (N, C, H, W) uint8 on the module's device."""
+        for images in self.module.samples(indices, seed=self.seed, batch_size=batch_size):
+            yield {"image": to_uint8(images)}
 
     def about(self) -> dict[str, Any]:
         """Step, images seen, averaged or not, seed."""
-        return {
-            "step": self.module.iteration,
-            "images_seen": self.module.images_seen,
-            "averaged": self.module.generator_ema is not None,
-            "seed": self.seed,
-        }
+        return about_module(self.module) | {"seed": self.seed}
+
+
+class Translations:
+    """What a module makes of the examples of its data, in a shuffled order that never changes.
+
+    Args:
+        module: Its sampling network is asked.
+        data: Whose examples it translates.
+        n: How many at most.
+        seed: Seed of the translations.
+        direction: One of the module's.
+
+    Raises:
+        ValueError: It does not translate in this direction.
+    """
+
+    def __init__(
+        self, module: TranslationModule, data: TranslationData, n: int | None, seed: int, direction: str
+    ) -> None:
+        module.check_direction(direction)
+        self.module, self.data, self.seed, self.direction = module, data, seed, direction
+        self.n = data.n_examples if n is None else min(n, data.n_examples)
+        self.order = shuffled(data.n_examples)
+
+    def batches(self, indices: range, batch_size: int) -> Iterator[Batch]:
+        """``image``, ``target`` (N, C, H, W) uint8 and ``source`` in [-1, 1], on the module's device."""
+        source, target = ("source", "target")[:: 1 if self.direction == "a2b" else -1]
+        size = max(1, min(batch_size, AT_ONCE // self.data.side**2))
+        for i in range(0, len(indices), size):
+            batch = self.data.examples(self.order[indices[i : i + size]].tolist())
+            batch = {key: value.to(self.module.device) for key, value in batch.items()}
+            made = self.module.translate_batch(batch, direction=self.direction, seed=self.seed)
+            yield {"image": to_uint8(made), "target": to_uint8(batch[target]), "source": batch[source]}
+
+    def about(self) -> dict[str, Any]:
+        """Step, images seen, averaged or not, seed, direction and which part was translated."""
+        translated = {"seed": self.seed, "direction": self.direction, "translated": self.data.examples_of}
+        return about_module(self.module) | translated
+
+
+def about_module(module: GenerativeModule) -> dict[str, Any]:
+    """What a score card says of a module."""
+    averaged = module.generator_ema is not None
+    return {"step": module.iteration, "images_seen": module.images_seen, "averaged": averaged}
+
+
+def shuffled(total: int) -> Tensor:
+    """The numbers below ``total`` in an order that never changes, so that the first ones are a fair choice of all."""
+    return torch.randperm(total, generator=torch.Generator().manual_seed(mix("scored images")))
+
+
+class Domain(ImageSet):
+    """One side of a set for translation, cut as its examples are.
+
+    Args:
+        data: The set.
+        side: ``source`` or ``target``.
+    """
+
+    def __init__(self, data: TranslationData, side: str) -> None:
+        self.data, self.side = data, side
+        both = data.train_images
+        self.alone: ImageSet | None = getattr(both, side, None)  # of two domains each has its own number of images
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.data.train_images if self.alone is None else self.alone)
+
+    def fetch(self, index: Tensor) -> Batch:
+        """``image`` (N, C, H, W) uint8."""
+        both = self.data.train_images
+        images = both.fetch(index)[self.side] if self.alone is None else self.alone.fetch(index)["image"]
+        side = images.shape[-1] * self.data.side // self.data.held_side
+        return {"image": cut(images, side, torch.full((len(images), 2), 0.5))}
+
+    def fingerprint(self) -> str:
+        """Of this side and of how it is cut."""
+        content = self.data.train_images if self.alone is None else self.alone
+        text = f"{self.side} {self.data.side} {content.fingerprint()}"
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 class Pictures:
     """An image set in a shuffled order that never changes, so that the first n are a fair choice of all.
 
     Args:
-        data: The set.
+        data: The set; of one for translation the side that translations should look like.
         n: How many to take; ``None``: all.
+        direction: Of the translations.
     """
 
-    def __init__(self, data: ImageData, n: int | None = None) -> None:
-        self.data = data
-        total = len(data.train_images)
-        self.n = total if n is None else min(n, total)
-        self.order = torch.randperm(total, generator=torch.Generator().manual_seed(mix("scored images")))
+    def __init__(self, data: ImageData, n: int | None = None, direction: str = "a2b") -> None:
+        self.data, self.images, self.channels = data, data.train_images, data.channels
+        if isinstance(data, TranslationData):
+            self.images = Domain(data, "target" if direction == "a2b" else "source")
+            self.channels = data.channels if direction == "a2b" else data.source_channels
+        self.n = len(self.images) if n is None else min(n, len(self.images))
+        self.order = shuffled(len(self.images))
 
-    def images(self, indices: range, batch_size: int) -> Iterator[Tensor]:
-        """Batches (N, C, H, W) uint8, read ahead by threads."""
-        fetch = self.data.train_images.fetch
+    def batches(self, indices: range, batch_size: int) -> Iterator[Batch]:
+        """``image`` (N, C, H, W) uint8, read ahead by threads."""
         batches = (self.order[indices[i : i + batch_size]] for i in range(0, len(indices), batch_size))
         threads = min(8, os.cpu_count() or 1)
-        waiting: deque[Future[dict[str, Tensor]]] = deque()
+        waiting: deque[Future[Batch]] = deque()
         with ThreadPoolExecutor(threads) as pool:
             for batch in batches:
-                waiting.append(pool.submit(fetch, batch))
+                waiting.append(pool.submit(self.images.fetch, batch))
                 if len(waiting) > threads:
-                    yield waiting.popleft().result()["image"]
+                    yield waiting.popleft().result()
             while waiting:
-                yield waiting.popleft().result()["image"]
+                yield waiting.popleft().result()
 
     def about(self) -> dict[str, Any]:
         """Set, split, size, channels and a fingerprint of the content."""
@@ -94,8 +176,8 @@ class Pictures:
             "data": type(self.data).__name__,
             "split": self.data.split,
             "image_size": self.data.image_size,
-            "channels": self.data.channels,
-            "content": self.data.train_images.fingerprint(),
+            "channels": self.channels,
+            "content": self.images.fingerprint(),
         }
 
 

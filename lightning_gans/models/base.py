@@ -134,6 +134,11 @@ class GenerativeModule(LightningModule):
         """Move whatever follows the training beside the weights; called at the end of every step, before the logs."""
 
     @property
+    def milestones(self) -> tuple[int, ...]:
+        """Generator updates after which a phase of the training ends; their checkpoints are kept."""
+        return ()
+
+    @property
     def readers(self) -> dict[str, nn.Module]:
         """Networks that take images, by name."""
         return {}

@@ -118,6 +118,12 @@ class Pix2PixHD(TranslationModule):
             return "joint"
         return "coarse" if step < self.coarse_updates else "enhancer"
 
+    @property
+    def milestones(self) -> tuple[int, ...]:
+        """The ends of the first two phases."""
+        ends = (self.coarse_updates, self.coarse_updates + self.enhancer_updates)
+        return ends if self.generator.has_enhancer else ()
+
     # ------------------------------------------------------------------------------ what the networks see
 
     def instances(self, batch: Batch) -> Tensor:

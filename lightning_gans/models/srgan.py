@@ -29,7 +29,7 @@ class SRGAN(TranslationModule):
     paper's [0, 1] itself. Differs from the paper: torchvision's VGG19 sees images normalised as in its own training,
     whose features are not of the scale of the authors'; Adam keeps its moments from one phase to the next.
 
-    A run with ``trainer.max_steps`` = ``mse_updates`` ends with SRResNet; resumed with more, it goes on with the GAN.
+    The checkpoint of the last update of the first phase, SRResNet, is kept.
 
     Args:
         generator: Player; enlarges.
@@ -72,6 +72,11 @@ class SRGAN(TranslationModule):
     def pretraining(self) -> bool:
         """Whether the coming step belongs to the first phase."""
         return self.iteration < self.mse_updates
+
+    @property
+    def milestones(self) -> tuple[int, ...]:
+        """The end of the first phase: SRResNet."""
+        return (self.mse_updates,)
 
     @property
     def scale(self) -> int:  # type: ignore[override]

@@ -128,12 +128,19 @@ class TranslationModule(GenerativeModule):
         Raises:
             ValueError: An unknown direction, or sides that do not fit.
         """
-        if direction not in self.directions:
-            raise ValueError(
-                f"direction={direction}: {type(self).__name__} translates {', '.join(self.directions)} only"
-            )
+        self.check_direction(direction)
         if source.shape[-1] % self.multiple or source.shape[-2] % self.multiple:
             raise ValueError(f"source: sides {tuple(source.shape[-2:])} must be multiples of {self.multiple}")
+
+    def check_direction(self, direction: str) -> None:
+        """Refuse a direction that was not learnt.
+
+        Raises:
+            ValueError: With those that were.
+        """
+        if direction not in self.directions:
+            name, known = type(self).__name__, ", ".join(self.directions)
+            raise ValueError(f"direction={direction}: {name} translates {known} only")
 
     def translate_batch(self, batch: Batch, *, direction: str = "a2b", seed: int = 0) -> Tensor:
         """Translations of the data's examples: of their sources, or backwards of their targets."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_gans.checks import at_least_one
@@ -27,6 +28,8 @@ class SRResNet(nn.Module):
         base_channels: Feature maps.
         blocks: Residual blocks.
         norm: ``batch``, ``instance``, ``layer`` or ``None``; before each activation in the blocks, as in the paper.
+        residual: Add the input's bicubic enlargement to the output, so that the layers make what it lacks, from nothing
+            on (as Kim et al. 2016, arXiv:1511.04587, have it); ``False``: as in the paper.
     """
 
     def __init__(
@@ -37,12 +40,13 @@ class SRResNet(nn.Module):
         base_channels: int = 64,
         blocks: int = 16,
         norm: Literal["batch", "instance", "layer"] | None = "batch",
+        residual: bool = False,
     ) -> None:
         super().__init__()
         at_least_one("", channels=channels, base_channels=base_channels, blocks=blocks)
         if factor not in FACTORS:
             raise ValueError(f"data.factor={factor}: must be one of {', '.join(map(str, FACTORS))}")
-        self.scale, n = factor, base_channels
+        self.scale, self.residual, n = factor, residual, base_channels
         self.first = nn.Sequential(nn.Conv2d(channels, n, 9, padding=4), nn.PReLU())
         self.blocks = nn.Sequential(
             *[ResidualBlock(n, norm) for _ in range(blocks)], *normalised(nn.Conv2d(n, n, 3, padding=1), norm)
@@ -56,11 +60,16 @@ class SRResNet(nn.Module):
             ]
         )
         self.last = nn.Conv2d(n, channels, 9, padding=4)
+        if residual:
+            for weights in self.last.parameters():
+                nn.init.zeros_(weights)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, channels, h, w) in [-1, 1] -> (N, channels, factor h, factor w)."""
         features = self.first((images + 1) / 2)
         made: Tensor = self.last(self.upsampling(features + self.blocks(features)))
+        if self.residual:
+            made = made + F.interpolate(images, scale_factor=self.scale, mode="bicubic")
         return made if self.training else made.clamp(-1, 1)
 
 
