@@ -2,17 +2,21 @@
 
     python benchmarks/progan_ablation.py OUT [--rows a b ...] [key=value ...]
 
-Every row is ``experiment=progan_ablation_ROW``, trained in a process of its own into OUT/ROW; rows that are there are
-not trained again, and what was stopped goes on. ``key=value`` holds for every row, e.g. ``data=folder data.root=DIR``.
+Every row is ``experiment=progan_ablation_ROW``, trained on one thread into OUT/ROW; rows that are there are not trained
+again. ``key=value`` holds for every row, e.g. ``data=folder data.root=DIR``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
+import warnings
 from pathlib import Path
+
+import torch
+
+from lightning_gans import build, compose
 
 ROWS = {
     "a": "WGAN-GP, full resolution",
@@ -41,11 +45,10 @@ BEFORE = {"b": "a", "c": "b", "d": "c", "e_star": "d", "e": "d", "f": "e", "g": 
 
 
 def train(row: str, folder: Path, options: list[str]) -> None:
-    """Train a row, or go on with it."""
-    resumed = (folder / "checkpoints" / "last.ckpt").is_file()
-    what = [f"resume={folder}"] if resumed else [f"experiment=progan_ablation_{row}", *options]
-    command = [sys.executable, "-m", "lightning_gans.train", *what, f"hydra.run.dir={folder}"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    """Train a row."""
+    quiet = ["trainer.enable_progress_bar=false", "+trainer.enable_model_summary=false", "trainer.accelerator=cpu"]
+    run = build(compose(f"experiment=progan_ablation_{row}", *quiet, *options), folder)
+    run.fit()
 
 
 def newest(folder: Path) -> dict[str, object] | None:
@@ -68,6 +71,8 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("options", nargs="*", help="overrides of the training")
     given = parser.parse_intermixed_args()
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
     found: dict[str, tuple[float, float]] = {}
     for row in given.rows:
         folder = given.out / row
