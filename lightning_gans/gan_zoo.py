@@ -14,10 +14,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import lightning
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor
 
+from lightning_gans import run as runs
 from lightning_gans.config import compose
 from lightning_gans.networks.layers import MinibatchStddev
 from lightning_gans.networks.progan import (
@@ -27,7 +28,6 @@ from lightning_gans.networks.progan import (
     FirstLayer,
     Generator,
     feature_maps,
-    level_of,
 )
 
 State = Mapping[str, Tensor]
@@ -66,15 +66,14 @@ def is_gan_zoo(content: Any) -> bool:
     )
 
 
-def from_gan_zoo(content: Mapping[str, Any], *data: str) -> dict[str, Any]:
-    """A checkpoint of ours, for ``sample``, ``evaluate`` and ``load``.
+def from_gan_zoo(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a checkpoint of ours.
 
     Args:
         content: From ``read``: ``netG``, ``netD``, ``avgG`` if there is an average, and ``config``.
-        *data: What would be typed to name the images, e.g. ``"data=folder"``, ``"data.root=celeba_hq"``.
 
     Returns:
-        Content as ``lightning_gans.checkpoint.read`` gives it.
+        What ``lightning_gans.load``, ``sample``, ``evaluate`` and ``resume`` read; its data names no folder yet.
 
     Raises:
         ValueError: Networks that have no equal here.
@@ -87,29 +86,38 @@ def from_gan_zoo(content: Mapping[str, Any], *data: str) -> dict[str, Any]:
         raise ValueError(f"leakyReluLeak={settings['leakyReluLeak']}: must be 0.2")
     if settings.get("alpha", 0):
         raise ValueError(f"alpha={settings['alpha']}: its training stopped inside a fade; only whole networks fit")
-    equalised, pixel_norm = settings.get("equalizedlR", True), settings.get("perChannelNormalization", True)
+    equalised, pixel_norm = (bool(settings.get(key, True)) for key in ("equalizedlR", "perChannelNormalization"))
     averaged = content.get("avgG") or content["netG"]
     live, average = (generator(net, equalised, pixel_norm) for net in (content["netG"], averaged))
     critic = discriminator(content["netD"], equalised)
-    options = [f"data.image_size={live.image_size}", f"data.channels={live.to_rgb[0].out_channels}", *data]
-    config = compose("model=progan", "model/growth=none", *(data or ("data=folder", "data.root=images")), *options)
-    width = {"fmap_base": _base(live)[0], "fmap_max": _base(live)[1]}
-    config.model.generator.update(
-        {
-            **width,
-            "latent_dim": live.latent_dim,
-            "norm": "pixel" if pixel_norm else None,
-            "normalise_latents": bool(pixel_norm),
-            "position_bias": True,
-        }
-    )
+    config = compose("model=progan", "model/growth=none", "data=folder", "data.root=.")
+    config.data.image_size, config.data.channels = live.image_size, live.to_rgb[0].out_channels
+    base, largest = _rule([layer.in_channels for layer in live.to_rgb if isinstance(layer, EqualisedConv2d)])
     compares = any(isinstance(layer, MinibatchStddev) for layer in critic.modules())
-    config.model.discriminator.update({**width, "minibatch": "stddev" if compares else None})
-    plain = OmegaConf.to_container(config, resolve=True)
+    config.model.generator.update(
+        latent_dim=live.latent_dim,
+        fmap_base=base,
+        fmap_max=largest,
+        norm="pixel" if pixel_norm else None,
+        normalise_latents=pixel_norm,
+        position_bias=True,
+    )
+    config.model.discriminator.update(fmap_base=base, fmap_max=largest, minibatch="stddev" if compares else None)
+    run = runs.build(config, ".")
     networks = {"generator": live, "generator_ema": average, "discriminator": critic}
-    state = {f"{name}.{key}": value for name, net in networks.items() for key, value in net.state_dict().items()}
-    state["_extra_state"] = {"iteration": 0, "images_seen": 0, "measured": False}
-    return {"state_dict": state, "config": {"resolved": plain, "source": plain}}
+    for name, network in networks.items():
+        getattr(run.model, name).load_state_dict(network.state_dict())
+    optimizers, schedules = run.model.configure_optimizers()
+    return {
+        "state_dict": run.model.state_dict(),
+        "config": run.model.config,
+        "optimizer_states": [optimizer.state_dict() for optimizer in optimizers],
+        "lr_schedulers": [schedule.state_dict() for schedule in schedules],
+        "callbacks": {},
+        "epoch": 0,
+        "global_step": 0,
+        "pytorch-lightning_version": lightning.__version__,
+    }
 
 
 def generator(state: State, equalised: bool = True, pixel_norm: bool = True) -> Generator:
@@ -214,9 +222,3 @@ def _rule(widths: list[int]) -> tuple[int, int]:
     if len(widths) < 2 or feature_maps(2 ** (len(widths) + 1), base, 1.0, largest) != widths:
         raise ValueError(f"feature maps {widths}: must halve from one resolution on, as in the paper")
     return base, largest
-
-
-def _base(network: Generator) -> tuple[int, int]:
-    widths = [layer.in_channels for layer in network.to_rgb]
-    assert len(widths) == level_of(network.image_size) + 1
-    return _rule([int(width) for width in widths])  # type: ignore[arg-type]
