@@ -161,6 +161,11 @@ class CycleGAN(TranslationModule):
         network: nn.Module = getattr(self.sampler, direction)
         return network
 
+    def panels(self, batch: Batch) -> dict[str, Tensor]:
+        """Examples of both domains, each beside its translation."""
+        there, back = (self.translate_batch(batch, direction=direction) for direction in self.directions)
+        return {"source": batch["source"], "translation": there, "target": batch["target"], "translation back": back}
+
     @torch.no_grad()
     def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """As the base, both ways, and whether pools and identity loss fit both domains."""
@@ -172,7 +177,7 @@ class CycleGAN(TranslationModule):
             )
         super().check_data(shapes)
         try:
-            made = tuple(self.translate(torch.zeros(2, *b, device=self.device), direction="b2a").shape[1:])
+            made = tuple(self.translate(torch.zeros(1, *b, device=self.device), direction="b2a").shape[1:])
         except RuntimeError as error:
             raise ValueError(f"model.generator_back does not take the data's targets {b}: {error}") from error
         if made != a:
