@@ -384,7 +384,7 @@ def suited(
         ValueError: A metric that makes no sense there, and why.
     """
     translates = isinstance(candidate, TranslationModule) and isinstance(data, TranslationData)
-    pairs = isinstance(data, TranslationData) and getattr(data, "examples_match", data.aligned)
+    pairs = isinstance(data, TranslationData) and data.examples_match
     return metrics_for(data.kind, metrics, pairs=pairs, translates=translates, where=where)
 
 
