@@ -20,6 +20,7 @@ from lightning_gans.data.digit_domains import DigitDomains
 from lightning_gans.data.digit_edges import DigitEdges
 from lightning_gans.data.digits import Digits as DigitImages
 from lightning_gans.data.photo_patches import PhotoPatches
+from lightning_gans.data.translation import TranslationData
 from lightning_gans.images import to_uint8
 from lightning_gans.losses import LeastSquares
 from lightning_gans.metrics.evaluation import Evaluator, suited
@@ -246,6 +247,26 @@ def test_images_without_latents_or_pairs_are_refused(edges):
         Evaluation(direction="there")
 
 
+def test_held_out_targets_can_be_compared_with(edges):
+    """The examples stay what they were; without a test part they are the held-out images themselves."""
+
+    class NoTest(DigitEdges):
+        load_test = TranslationData.load_test
+
+    for data in (NoTest, DigitEdges):
+        whole = data(image_size=32, channels=3, source_channels=3, limit=40, val_fraction=0.25)
+        card = Evaluator(Digits(), n=None, metrics=["frechet", "l1"], cache=None)(Fading(), whole.held_out())
+        assert card["n_real"] == 10
+        assert card["split"].startswith("held-out part of")
+        assert (card["n"], card["translated"]) == ((10, "held-out") if data is NoTest else (40, "test"))
+
+
+def test_small_images_are_refused_by_lpips():
+    data = DigitEdges(image_size=16, channels=3, source_channels=3)
+    with pytest.raises(ValueError, match="here.metrics=lpips: data.image_size=16; must be >= 32"):
+        suited(["lpips"], Fading(), data, "here")
+
+
 # ---------------------------------------------------------------------------------- two processes
 
 TWO_PROCESSES = """
@@ -315,6 +336,6 @@ def test_without_lpips_weights_the_other_scores_go_on(tmp_path, monkeypatch):
 
     monkeypatch.setattr(torchvision.models, "alexnet", offline)
     with pytest.warns(UserWarning, match=r"without this score: metrics=lpips: .* \(no network\).*alexnet-owt"):
-        run(tmp_path, *small(evaluation(metrics="[l1, lpips]")), model="pix2pix")
+        run(tmp_path, *small(evaluation(metrics="[l1, lpips]"), "data.image_size=32"), model="pix2pix")
     card = json.loads((tmp_path / "scores" / "step-000002.json").read_text())
     assert set(card["scores"]) == {"l1"}

@@ -16,6 +16,7 @@ from lightning_gans.metrics.ms_ssim import ssim
 from lightning_gans.metrics.y_channel import shaved_luma
 
 PEAK = 255.0
+SMALLEST_FOR_LPIPS = 32  # AlexNet takes no smaller ones
 MOST = 100.0  # dB: what equal images are given, whose ratio is infinite
 
 
