@@ -162,9 +162,13 @@ class CycleGAN(TranslationModule):
         return network
 
     def panels(self, batch: Batch) -> dict[str, Tensor]:
-        """Examples of both domains, each beside its translation."""
-        there, back = (self.translate_batch(batch, direction=direction) for direction in self.directions)
-        return {"source": batch["source"], "translation": there, "target": batch["target"], "translation back": back}
+        """An image of A, in B, and back in A; then one of B, in A, and back in B."""
+        made: dict[str, Tensor] = {}
+        for domain, side, there, back in (("a", "source", "a2b", "b2a"), ("b", "target", "b2a", "a2b")):
+            fake = self.translate(batch[side], direction=there)
+            made |= {domain: batch[side], f"fake_of_{domain}": fake}
+            made[f"back_in_{domain}"] = self.translate(fake, direction=back)
+        return made
 
     @torch.no_grad()
     def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
