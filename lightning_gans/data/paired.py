@@ -132,11 +132,7 @@ class Paired(TranslationFiles):
     def parts(self) -> dict[str, ImageFiles]:
         """The training pictures by side."""
         files = self.files()
-        if isinstance(files, JoinedFiles):
-            return files.sides
-        place = self.place()
-        names = files.names
-        return {"pictures of two halves": self.make_files(place.source, names)}
+        return files.sides if isinstance(files, JoinedFiles) else {"pairs": files}
 
     def load(self) -> Stacked:
         """The training pairs."""

@@ -233,6 +233,10 @@ class Pix2PixHD(TranslationModule):
             return images
         return F.interpolate(images, source.shape[-2:], mode="bilinear")
 
+    def translate_batch(self, batch: Batch, *, direction: str = "a2b", seed: int = 0) -> Tensor:
+        """As the base, with the instances that the data names."""
+        return self.translate(batch["source"], direction=direction, seed=seed, instance=batch.get("instance"))
+
     def chosen_clusters(self, seed: int) -> Tensor:
         """One cluster of features for every label, (labels, F)."""
         rng = torch.Generator().manual_seed(mix("clusters", seed))
