@@ -264,7 +264,7 @@ class NumberFiles(ImageFiles):
         if values.min() < 0 or values.max() >= self.below:
             wrong = values.min() if values.min() < 0 else values.max()
             raise ValueError(f"value {wrong}: must be from 0 to {self.below - 1} ({self.option})")
-        fitted = fit(Image.fromarray(values), self.image_size, self.resize, Image.Resampling.NEAREST)
+        fitted = fit(Image.fromarray(values), self.image_size, self.resize, resampling=Image.Resampling.NEAREST)
         numbers = torch.from_numpy(np.array(fitted)).view(1, self.image_size, self.image_size)
         return (numbers if self.channels == 1 else torch.cat([numbers >> 8, numbers & 255])).to(torch.uint8)
 
