@@ -298,8 +298,9 @@ class Translator:
             for group in self._groups(files, _read(files, pool, 2 * threads), batch_size, problems, bar):
                 for i, picture, made in self._translated(group, files, problems):
                     if i < shown and sheet is not None:
+                        shown_whole = self.geometry.scale == 1  # of enlarged pictures the middle, at its full size
                         pair = _visible(picture, files.num_labels), made
-                        rows[i] = [images.thumbnail(one, made.shape[-2:], SHOWN_AT) for one in pair]
+                        rows[i] = [images.thumbnail(one, made.shape[-2:], SHOWN_AT, shown_whole) for one in pair]
                     writing.append(pool.submit(write, made, paths[i]))
                     if len(writing) > 2 * threads:
                         writing.popleft().result()

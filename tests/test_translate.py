@@ -184,6 +184,9 @@ def test_larger_outputs_and_tiles(tmp_path):
     assert one.shape == (280, 200, 3)
     assert abs(one - other).max() <= 1
     assert one.std() > 1
+    sheet = pixels_of(tmp_path / "whole" / "sheet.png")  # of the middle, at its full size
+    assert sheet.shape[:2] == (260, 408)
+    assert np.array_equal(sheet[2:258, 204:404], one[12:268])
 
 
 def test_a_translation_of_too_many_pixels_is_not_made(tmp_path):
