@@ -79,6 +79,18 @@ def test_extreme_logits_stay_finite(objective):
     assert all(torch.isfinite(term) for term in terms.values())
 
 
+def test_drift_is_the_mean_square_of_the_scores_of_reals():
+    real, fake = torch.tensor(REAL, requires_grad=True), torch.tensor(FAKE, requires_grad=True)
+    terms = Wasserstein(drift=0.25).discriminator(real, fake)
+    assert terms["drift"].item() == pytest.approx(0.25 * sum(r**2 for r in REAL) / 3)
+    gradients = torch.autograd.grad(sum(terms.values()), (real, fake))
+    assert gradients[0].tolist() == pytest.approx([(-1 + 0.5 * r) / 3 for r in REAL])
+    assert gradients[1].tolist() == pytest.approx([1 / 3] * 3)
+    assert set(Wasserstein().discriminator(real, fake)) == {"real", "fake"}
+    with pytest.raises(ValueError, match=r"objective\.drift=-1"):
+        Wasserstein(drift=-1)
+
+
 def test_logits_of_a_patch_discriminator_count_alike():
     patches = torch.randn(2, 1, 3, 3)
     flat = NonSaturating().generator(patches.flatten())

@@ -35,7 +35,6 @@ from lightning_gans.networks.progan import (
 )
 
 SMALL = {"channels": 2, "fmap_base": 64, "fmap_max": 8}
-TWO_THIRDS = 2 / 3
 
 
 def networks(size=32, **options):
@@ -445,6 +444,30 @@ def test_wasserstein_terms_of_the_paper(tmp_path):
     assert set(made.model.terms) == {"d_real", "d_fake", "d_drift", "d_penalty", "g_adversarial"}
     assert made.model.objective.drift == 0.001
     assert made.model.penalty.weight == 10
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["model/augment=diffaugment", "model.accumulate=2"],
+        ["model/augment=adaptive", "model/objective=non_saturating"],
+        ["model/objective=relativistic", "model/penalty=r1_r2", "model.reuse_fakes=true"],
+        ["model.discriminator.minibatch=discrimination", "model.n_critic=2", "model/augment=instance_noise"],
+        ["model.generator.norm=batch", "model.discriminator.norm=layer", "model.ema.ramp_up=null"],
+        ["model.g_scheduler={_target_: torch.optim.lr_scheduler.ExponentialLR, _partial_: true, gamma: 0.5}"],
+    ],
+    ids=lambda options: options[0],
+)
+def test_growing_with_other_parts(tmp_path, options):
+    """Through all phases; the averaged generator samples at the end."""
+    factors = "model.growth.lr_factors={16: 3.0}"
+    made = run(tmp_path, *GROWING, *options, factors, "trainer.max_steps=14", model="progan")
+    assert made.model.iteration == 14
+    assert all(torch.isfinite(term) for term in made.model.terms.values())
+    assert torch.isfinite(made.model.sample(4)).all()
+    rates = [optimizer.param_groups[0]["lr"] for optimizer in made.model.player_optimizers().values()]
+    decay = 0.5**14 if "ExponentialLR" in options[0] else 1.0
+    assert rates == pytest.approx([3e-3 * decay, 3e-3])
 
 
 TRAIN = """

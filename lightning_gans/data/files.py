@@ -161,9 +161,10 @@ class ImageFiles(ImageSet):
         return batch
 
     def at(self, resolution: int | None) -> ImageFiles:
-        """This set with smaller images: pictures are fitted to up to an eighth of ``image_size``, the rest is averaged.
+        """This set with smaller images, averaged from those of ``image_size``.
 
-        JPEGs are decoded at that scale to begin with, which is an average in itself; other formats are decoded whole.
+        JPEGs are decoded at up to an eighth of their size to begin with, which is nearly the same average, and only
+        the rest is averaged; other formats are decoded whole.
         """
         if resolution is None or resolution == self.image_size:
             return self
@@ -262,25 +263,31 @@ class ImageFiles(ImageSet):
         return image, data
 
     def _tensor(self, image: Image.Image) -> Tensor:
-        return self._pixels(self._upright(image), self.channels)
+        whole = self._draft(image)
+        return self._pixels(self._upright(image), self.channels, whole)
+
+    def _draft(self, image: Image.Image) -> tuple[int, int] | None:
+        """Let a JPEG be decoded no larger than needed; returns the sides that it would have had, as the camera says."""
+        if image.format != "JPEG" or self.resolution == self.image_size:
+            return None
+        whole = image.size
+        image.draft(image.mode, (self._drafted_side, self._drafted_side))  # no side will be below this one
+        return whole[::-1] if image.getexif().get(0x0112, 1) in range(5, 9) else whole
 
     def _upright(self, image: Image.Image) -> Image.Image:
         """The picture as the camera says, in 8 bits."""
-        if self.resolution < self.image_size:
-            side = self._decoded_side
-            image.draft(image.mode, (side, side))  # of JPEGs a smaller picture, none of whose sides is below this one
         wide = has_16_bits(image)  # what the file says, which a loaded picture no longer does
         return eight_bit(ImageOps.exif_transpose(image), wide)
 
-    def _pixels(self, image: Image.Image, channels: int) -> Tensor:
-        """(channels, resolution, resolution) uint8."""
-        side = self._decoded_side
-        fitted = np.array(fit(image.convert(MODES[channels]), side, self.resize))
+    def _pixels(self, image: Image.Image, channels: int, whole: tuple[int, int] | None = None) -> Tensor:
+        """(channels, resolution, resolution) uint8; ``whole`` are the sides of a picture that was drafted."""
+        side = self.image_size if whole is None else self._drafted_side
+        fitted = np.array(fit(image.convert(MODES[channels]), side, self.resize, whole=whole))
         pixels = torch.from_numpy(fitted).view(side, side, -1).permute(2, 0, 1)
         return average(pixels[None], side // self.resolution)[0] if side > self.resolution else pixels
 
     @property
-    def _decoded_side(self) -> int:
+    def _drafted_side(self) -> int:
         return self.image_size // math.gcd(self.image_size // self.resolution, DCT)
 
 

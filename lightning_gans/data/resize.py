@@ -35,27 +35,35 @@ def average(images: Tensor, factor: int) -> Tensor:
     return small
 
 
-def fit(image: Image.Image, size: int, policy: Policy = "cover", resample: Image.Resampling = BICUBIC) -> Image.Image:
-    """A picture of any sides as a square of ``size``.
+def fit(
+    image: Image.Image, size: int, policy: Policy = "cover", *, whole: tuple[int, int] | None = None
+) -> Image.Image:
+    """A picture of any sides as a square of ``size``, by antialiased bicubic interpolation.
 
     Args:
         image: Of an 8-bit mode.
         size: Sides of what is returned.
         policy: ``cover``: the middle square, as large as the shorter side; ``contain``: the whole picture, black
             (and transparent) beside it; ``stretch``: the whole picture, its aspect given up.
-        resample: Antialiased bicubic interpolation, unless values are names: of classes, say.
+        whole: Width and height of the picture if ``image`` was decoded at an integer part of them, rounded up.
     """
-    width, height = image.size
-    if (width, height) == (size, size):
+    width, height = whole or image.size
+    part = round(max(width, height) / max(image.size))
+    if (width, height) == (size * part, size * part):
         return image
+
+    def cut(left: int, top: int, right: int, bottom: int, sides: tuple[int, int]) -> Image.Image:
+        box = (left / part, top / part, min(right / part, image.width), min(bottom / part, image.height))
+        return image.resize(sides, Image.Resampling.BICUBIC, box=box)
+
     if policy == "stretch":
-        return image.resize((size, size), resample)
+        return cut(0, 0, width, height, (size, size))
     if policy == "contain":
         scale = size / max(width, height)
         small = (max(1, round(width * scale)), max(1, round(height * scale)))
         sheet = Image.new(image.mode, (size, size))
-        sheet.paste(image.resize(small, resample), ((size - small[0]) // 2, (size - small[1]) // 2))
+        sheet.paste(cut(0, 0, width, height, small), ((size - small[0]) // 2, (size - small[1]) // 2))
         return sheet
     side = min(width, height)  # only the square is computed: a very long picture costs no more than another
     left, top = (width - side) // 2, (height - side) // 2
-    return image.resize((size, size), resample, box=(left, top, left + side, top + side))
+    return cut(left, top, left + side, top + side, (size, size))

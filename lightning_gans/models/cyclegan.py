@@ -181,7 +181,7 @@ class CycleGAN(TranslationModule):
             )
         super().check_data(shapes)
         try:
-            made = tuple(self.translate(torch.zeros(2, *b, device=self.device), direction="b2a").shape[1:])
+            made = tuple(self.translate(torch.zeros(1, *b, device=self.device), direction="b2a").shape[1:])
         except RuntimeError as error:
             raise ValueError(f"model.generator_back does not take the data's targets {b}: {error}") from error
         if made != a:
