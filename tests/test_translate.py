@@ -222,8 +222,8 @@ def test_label_maps_become_one_hot(tmp_path):
     assert seen[0].shape == (2, 5, 2, 3)
     assert torch.equal(seen[0].argmax(1), torch.from_numpy(np.stack([labels, labels])).long())
     assert [problem.name for problem in outcome.problems] == ["c.png", "d.png"]
-    assert outcome.problems[0].reason == "label 5: the model knows 0 to 4"
-    assert "a label map has one channel" in outcome.problems[1].reason
+    assert outcome.problems[0].reason == "value 5: must be from 0 to 4 (the model's labels)"
+    assert "must have one channel of numbers" in outcome.problems[1].reason
 
 
 def test_a_zip_and_a_single_picture(tmp_path):
@@ -239,7 +239,7 @@ def test_a_zip_and_a_single_picture(tmp_path):
     with pytest.raises(FileNotFoundError, match="input=.*nowhere: does not exist"):
         find(str(tmp_path / "nowhere"))
     (tmp_path / "none").mkdir()
-    with pytest.raises(ValueError, match="input=.*none: no pictures"):
+    with pytest.raises(ValueError, match="input=.*none: no images"):
         find(str(tmp_path / "none"))
 
 
