@@ -41,17 +41,17 @@ def fit(
     policy: Policy = "cover",
     *,
     whole: tuple[int, int] | None = None,
-    method: Image.Resampling = Image.Resampling.BICUBIC,
+    resampling: Image.Resampling = Image.Resampling.BICUBIC,
 ) -> Image.Image:
-    """A picture of any sides as a square of ``size``, by antialiased bicubic interpolation unless told otherwise.
+    """A picture of any sides as a square of ``size``, by antialiased bicubic interpolation unless another is given.
 
     Args:
         image: Of an 8-bit mode.
         size: Sides of what is returned.
         policy: ``cover``: the middle square, as large as the shorter side; ``contain``: the whole picture, black
             (and transparent) beside it; ``stretch``: the whole picture, its aspect given up.
+        resampling: Pillow's; labels take the nearest.
         whole: Width and height of the picture if ``image`` was decoded at an integer part of them, rounded up.
-        method: Of interpolation; ``NEAREST`` mixes no values.
     """
     width, height = whole or image.size
     part = round(max(width, height) / max(image.size))
@@ -60,7 +60,7 @@ def fit(
 
     def cut(left: int, top: int, right: int, bottom: int, sides: tuple[int, int]) -> Image.Image:
         box = (left / part, top / part, min(right / part, image.width), min(bottom / part, image.height))
-        return image.resize(sides, method, box=box)
+        return image.resize(sides, resampling, box=box)
 
     if policy == "stretch":
         return cut(0, 0, width, height, (size, size))

@@ -279,7 +279,7 @@ class NumberFiles(ImageFiles):
 
     def _tensor(self, image: Image.Image) -> Tensor:
         values = numbers_in(image, self.below, self.option)
-        fitted = fit(Image.fromarray(values), self.image_size, self.resize, method=Image.Resampling.NEAREST)
+        fitted = fit(Image.fromarray(values), self.image_size, self.resize, resampling=Image.Resampling.NEAREST)
         numbers = torch.from_numpy(np.array(fitted)).view(1, self.image_size, self.image_size)
         return (numbers if self.channels == 1 else torch.cat([numbers >> 8, numbers & 255])).to(torch.uint8)
 
