@@ -23,6 +23,7 @@ CONF_DIR = next(path for path in (_PACKAGE / "conf", _PACKAGE.parent / "conf") i
 # Values that people type as paths; quoted before Hydra's grammar reads them.
 PATH_KEYS = (
     *("resume", "checkpoint", "out", "input", "root", "reference", "candidate", "run", "cache", "hydra.run.dir"),
+    *("generator", "generator_back", "discriminator", "discriminator_back"),
     *("data.root", "data.within", "extractor.weights", "extractor.base.weights", "callbacks.evaluation.cache"),
     *("data.target_root", "data.test_within", "model.perceptual_weights"),
 )
@@ -153,6 +154,20 @@ class TranslateSchema:
 
 
 @dataclass
+class ImportWeightsSchema:
+    """Root of ``conf/import_weights.yaml``."""
+
+    generator: str = MISSING
+    generator_back: Optional[str] = None  # noqa: UP045
+    discriminator: Optional[str] = None  # noqa: UP045
+    discriminator_back: Optional[str] = None  # noqa: UP045
+    out: str = MISSING
+    image_size: Optional[int] = None  # noqa: UP045
+    test_statistics: str = "image"
+    dropout_at_test: bool = False
+
+
+@dataclass
 class ReportSchema:
     """Root of ``conf/report.yaml``."""
 
@@ -180,6 +195,7 @@ def register() -> None:
     store.store("train_extractor_schema", TrainExtractorSchema)
     store.store("interpolate_schema", InterpolateSchema)
     store.store("translate_schema", TranslateSchema)
+    store.store("import_weights_schema", ImportWeightsSchema)
     store.store("report_schema", ReportSchema)
     store.store("data_check_schema", DataCheckSchema)
 

@@ -17,7 +17,10 @@ import yaml
 from lightning_gans.metrics.names import is_bound, is_higher_better
 
 # What two numbers of one name must share to be comparable.
-CONDITIONS = ("n", "n_real", "seed", "weights", "resize", "precision", "content", "split", "kernel_subset_size")
+CONDITIONS = (
+    *("n", "n_real", "seed", "weights", "resize", "precision", "content", "split", "kernel_subset_size"),
+    *("translated", "translated_content", "direction"),
+)
 
 
 @dataclass

@@ -87,10 +87,12 @@ def _checkpoint(cfg: DictConfig, device: Any) -> tuple[Any, Any, Any, Any, Any]:
     make = asked or (lambda: checkpoint.extractor_of(content, data, trust=cfg.trust)())
     if cfg.reference and cfg.data.held_out:
         raise ValueError(f"reference={cfg.reference}: not with data.held_out=true; say one of the two")
+    examples = data if isinstance(data, TranslationData) else None
     reference = data
     if cfg.reference:
-        reference = folder(cfg.reference, "reference", image_size=data.image_size, channels=data.channels)
-    return module, reference, data if isinstance(data, TranslationData) else None, make, path
+        channels = examples.source_channels if examples and cfg.direction == "b2a" else data.channels
+        reference = folder(cfg.reference, "reference", image_size=data.image_size, channels=channels)
+    return module, reference, examples, make, path
 
 
 def _at_hand(make: Any, metrics: list[str], *, was_asked: bool) -> tuple[Any, list[str]]:

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import hydra
+import lightning
 import torch
 from torch import Tensor, nn
 
+from lightning_gans import run as runs
+from lightning_gans.config import compose
 from lightning_gans.networks.patchgan import STRIDED
 
 Layer = dict[str, Tensor]  # what is saved of one layer
@@ -115,6 +118,10 @@ def build(published: Published, node: dict[str, Any], name: str = "state dict") 
             raise ValueError(f"{name}: layer {number} has weights {found}; {node['_target_']} has {expected}")
         state = dict(saved)
         if isinstance(layer, nn.BatchNorm2d):
+            if not {"running_mean", "running_var"} <= set(state):
+                raise ValueError(
+                    f"{name}: a norm with weights and without statistics; only batch norm has weights here"
+                )
             if bias_before is not None:
                 state["running_mean"] = state["running_mean"] - bias_before
         else:
@@ -123,6 +130,83 @@ def build(published: Published, node: dict[str, Any], name: str = "state dict") 
                 state["bias"] = torch.zeros_like(layer.bias)
         layer.load_state_dict(state, strict=not isinstance(layer, nn.BatchNorm2d))
     return network
+
+
+def assemble(
+    files: dict[str, str],
+    *,
+    image_size: int | None = None,
+    test_statistics: str = "image",
+    dropout_at_test: bool = False,
+) -> dict[str, Any]:
+    """The content of a checkpoint of ours, made of published files.
+
+    Two generators make a CycleGAN, and one a pix2pix, which translates in one direction. Discriminators that are not
+    given are new.
+
+    Args:
+        files: Paths by the name of the network: ``generator``, from A to B, and any of ``generator_back``,
+            ``discriminator``, which judges B, and ``discriminator_back``.
+        image_size: Side of the images that it was trained on; ``None``: 256, or what a U-Net halves to 1x1.
+        test_statistics: What batch norm of generators normalises with at test time, ``image`` or ``running``.
+        dropout_at_test: Keep a generator's dropout on at test time.
+
+    Returns:
+        What ``lightning_gans.load``, ``translate`` and ``resume`` read; its data names no folder yet.
+
+    Raises:
+        FileNotFoundError: A file is not there.
+        ValueError: A file holds something else, or the networks do not fit each other.
+    """
+    found = {name: recognise(read(path), path) for name, path in files.items()}
+    for name, published in found.items():
+        if published.is_generator is not name.startswith("generator"):
+            raise ValueError(f"{name}={files[name]}: is a {'generator' if published.is_generator else 'discriminator'}")
+    forwards, two_ways = found["generator"].node, "generator_back" in found
+    if "discriminator_back" in found and not two_ways:
+        raise ValueError("discriminator_back: only with generator_back, from B to A")
+    if image_size is None:
+        image_size = 2 ** forwards["downs"] if "skips" in forwards else 256
+    shape = {"channels": forwards["channels"], "source_channels": forwards["source_channels"]}
+    family, data = ("cyclegan", "unpaired") if two_ways else ("pix2pix", "paired")
+    sizes = {"image_size": image_size, **shape}
+    options = [f"model={family}", f"data={data}", "data.root=.", *(f"data.{key}={size}" for key, size in sizes.items())]
+    cfg = compose(*options, *(["model.identity_weight=0"] if len(set(shape.values())) == 2 and two_ways else []))
+    nodes: dict[str, dict[str, Any]] = {}
+    for name, published in found.items():
+        backwards = shape["source_channels"], shape["channels"]
+        made, seen = backwards if name.endswith("_back") else backwards[::-1]
+        node: dict[str, Any] = {"image_size": image_size, "channels": made}
+        if published.is_generator:
+            maps = published.node["source_channels"], published.node["channels"]
+            if maps != (seen, made):
+                raise ValueError(
+                    f"{name}={files[name]}: maps {maps[0]} channels to {maps[1]}; must be {seen} to {made}"
+                )
+            node |= {"source_channels": seen, "test_statistics": test_statistics, "dropout_at_test": dropout_at_test}
+        else:
+            node["source_channels"] = 0 if two_ways else seen
+            if published.inputs != node["channels"] + node["source_channels"]:
+                expected = f"{made}" if two_ways else f"{seen} + {made}, source and image"
+                raise ValueError(f"{name}={files[name]}: takes {published.inputs} channels; must be {expected}")
+        nodes[name] = cfg.model[name] = published.node | node
+    run = runs.build(cfg, ".")
+    for name, published in found.items():
+        whole = run.model.generator if two_ways and published.is_generator else run.model
+        key = {"generator": "a2b", "generator_back": "b2a"}[name] if two_ways and published.is_generator else name
+        network: nn.Module = getattr(whole, key)
+        network.load_state_dict(build(published, nodes[name], files[name]).state_dict())
+    optimizers, schedules = run.model.configure_optimizers()
+    return {
+        "state_dict": run.model.state_dict(),
+        "config": run.model.config,
+        "optimizer_states": [optimizer.state_dict() for optimizer in optimizers],
+        "lr_schedulers": [schedule.state_dict() for schedule in schedules],
+        "callbacks": {},
+        "epoch": 0,
+        "global_step": 0,
+        "pytorch-lightning_version": lightning.__version__,
+    }
 
 
 # ---------------------------------------------------------------------------------- names and shapes

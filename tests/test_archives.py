@@ -1,16 +1,22 @@
-"""Downloads from a small server on this machine: resumed, checked, told in one line when they fail; unpacking."""
+"""Published sets from a small server on this machine: resumed, checked, unpacked, told in one line when absent."""
 
 import hashlib
 import io
 import socket
 import tarfile
 import threading
+import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from PIL import Image
 
+from lightning_gans import compose
+from lightning_gans.config import CONF_DIR
+from lightning_gans.data import published as published_sets
 from lightning_gans.data.archives import Archive, obtain, unpack
+from lightning_gans.data.base import ImageData
+from lightning_gans.trainer import instantiate
 
 CONTENT = bytes(range(256)) * 1000
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -250,3 +256,96 @@ def test_a_damaged_tar_is_named_and_nothing_stays(tmp_path):
         with pytest.raises(ValueError, match=r"x: .*maps.tar.gz cannot be unpacked"):
             unpack(tmp_path / "maps.tar.gz", tmp_path / "maps", key="x")
         assert not (tmp_path / "maps").exists()
+
+
+# ---------------------------------------------------------------------------------- published sets
+
+
+def published(server, choice, root, *overrides):
+    cfg = compose(f"data={choice}", f"data.root={root}", f"data.mirror={server.url}", *overrides, "data.image_size=16")
+    return instantiate(cfg.data, "data", ImageData)
+
+
+def know(monkeypatch, table, name, content):
+    """Let a set be known by a small archive."""
+    monkeypatch.setitem(table, name, published_sets.Known(len(content), hashlib.sha256(content).hexdigest()))
+
+
+def zip_of_horses():
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for folder, n in {"trainA": 3, "trainB": 4, "testA": 2, "testB": 2}.items():
+            for i in range(n):
+                archive.writestr(f"horse2zebra/{folder}/{i}.png", png((40 * i, 9, 9)))
+    return file.getvalue()
+
+
+def test_an_unpaired_set_is_downloaded_and_read_in_place(server, tmp_path, monkeypatch):
+    server.files["horse2zebra.zip"] = content = zip_of_horses()
+    know(monkeypatch, published_sets.UNPAIRED, "horse2zebra", content)
+    made = published(server, "horse2zebra", tmp_path / "sets")
+    made.prepare_data()
+    assert (len(made.train_images), made.n_partners, made.n_examples) == (3, 4, 2)
+    assert (made.kind, made.examples_of, made.split) == ("unpaired", "test", "horse2zebra train")
+    assert sorted(path.name for path in (tmp_path / "sets").iterdir()) == ["horse2zebra.zip", "horse2zebra.zip.sha256"]
+    again = published(server, "horse2zebra", tmp_path / "sets", "data.download=false")
+    assert len(again.train_images) == 3
+    assert len(server.asked) == 1
+    (tmp_path / "sets" / "horse2zebra.zip").write_bytes(content[:-1] + b"x")
+    with pytest.raises(ValueError, match=r"horse2zebra.zip has .*as published.*delete"):
+        published(server, "horse2zebra", tmp_path / "sets").setup("fit")
+
+
+def test_those_who_unpacked_a_set_need_no_zip(server, tmp_path):
+    with zipfile.ZipFile(io.BytesIO(zip_of_horses())) as archive:
+        archive.extractall(tmp_path)
+    assert len(published(server, "horse2zebra", tmp_path).train_images) == 3
+    assert not server.asked
+
+
+def test_a_paired_set_is_downloaded_and_unpacked(server, tmp_path, monkeypatch):
+    pictures = [
+        (f"facades/{part}/{i}.png", png((i, 0, 0))) for part, n in {"train": 3, "test": 2}.items() for i in range(n)
+    ]
+    content = tar(tmp_path / "made.tar.gz", pictures).read_bytes()
+    server.files["facades.tar.gz"], server.cut = content, len(content) // 2 + 1
+    monkeypatch.setitem(published_sets.PAIRED, "facades", published_sets.Known(len(content)))
+    made = published(server, "facades", tmp_path / "sets")
+    made.prepare_data()
+    assert (len(made.train_images), made.n_examples, made.kind) == (3, 2, "paired")
+    assert len(server.asked) == 2  # broken off once
+    assert (tmp_path / "sets" / "facades" / "train" / "2.png").is_file()
+    assert hashlib.sha256(content).hexdigest() in (tmp_path / "sets" / "facades.tar.gz.sha256").read_text()
+    (tmp_path / "sets" / "facades.tar.gz").unlink()  # is not needed any more
+    assert len(published(server, "facades", tmp_path / "sets").train_images) == 3
+    assert len(server.asked) == 2
+
+
+SETS = sorted(path.stem for path in (CONF_DIR / "data").glob("*.yaml") if "/common/published" in path.read_text())
+
+
+def test_every_published_set_has_a_config():
+    names = {"UNPAIRED": set(), "PAIRED": set()}
+    for choice in SETS:
+        node = compose(f"data={choice}").data
+        names["UNPAIRED" if node._target_.endswith("Unpaired") else "PAIRED"].add(node.name)
+    assert names == {"UNPAIRED": set(published_sets.UNPAIRED), "PAIRED": set(published_sets.PAIRED)}
+
+
+@pytest.mark.parametrize("choice", SETS)
+def test_published_sets_offline(tmp_path, monkeypatch, choice):
+    def offline(*args, **kwargs):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", offline)
+    made = instantiate(compose(f"data={choice}", f"data.root={tmp_path / 'sets'}").data, "data", ImageData)
+    with pytest.raises(
+        FileNotFoundError, match=r"data.root=.*sets: .* not downloaded .*Download http.*put it at .*sets"
+    ):
+        made.prepare_data()
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(Exception, match=r"data.name=horses: must be one of apple2orange"):
+        instantiate(compose("data=horse2zebra", "data.name=horses").data, "data", ImageData)

@@ -1,14 +1,20 @@
 """What every family keeps, found by its config."""
 
+import importlib
 import json
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import lightning_gans
 from conftest import MODELS, assert_same_training, command, newest, run, tiny
 from lightning_gans import build, compose
+from lightning_gans.images import save, to_uint8
 from lightning_gans.losses import Wasserstein
+from lightning_gans.metrics.evaluation import suited
+from lightning_gans.models.translation import TranslationModule
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -23,9 +29,22 @@ def trained(family, tmp_path_factory):
     return run(folder, model=family), folder
 
 
+def translates(model):
+    """Whether a family makes images from images, and not from latents."""
+    return isinstance(model, TranslationModule)
+
+
+def images_of(model, data, n, *, seed=0, batch_size=64):
+    """Samples, or translations of the data's first examples: (n, C, H, W)."""
+    if not translates(model):
+        return model.sample(n, seed=seed, batch_size=batch_size)
+    batches = [data.examples(range(n)[start : start + batch_size]) for start in range(0, n, batch_size)]
+    return torch.cat([model.translate_batch(batch, seed=seed) for batch in batches])
+
+
 def test_samples_have_the_declared_shape_and_range(family, tmp_path):
     made = build(compose(*tiny(family)), tmp_path)
-    images = made.model.sample(3)
+    images = images_of(made.model, made.data, 3)
     assert images.shape == (3, *made.data.shape)
     assert images.abs().max() <= 1
 
@@ -46,7 +65,7 @@ def test_checkpoint_gives_the_same_samples(trained):
     loaded = lightning_gans.load(folder)
     assert not loaded.training
     assert loaded.iteration == made.model.iteration == 4
-    assert torch.equal(loaded.sample(5, seed=3), made.model.sample(5, seed=3))
+    assert torch.equal(images_of(loaded, made.data, 5, seed=3), images_of(made.model, made.data, 5, seed=3))
 
 
 def test_checkpoint_is_plain_data(trained):
@@ -63,35 +82,59 @@ def test_resume_equals_unbroken(family, tmp_path):
 
 
 def test_same_seed_same_images_whatever_the_batch_size(trained):
-    module = trained[0].model
-    whole = module.sample(40, seed=7, batch_size=40)
+    module, data = trained[0].model, trained[0].data
+    whole = images_of(module, data, 40, seed=7, batch_size=40)
     for size in (1, 7, 64):
-        pieces = module.sample(40, seed=7, batch_size=size)
-        assert torch.equal(lightning_gans_uint8(pieces), lightning_gans_uint8(whole))
-    assert torch.equal(lightning_gans_uint8(module.sample(10, seed=7)), lightning_gans_uint8(whole[:10]))
-    assert not torch.equal(module.sample(10, seed=8), whole[:10])
-
-
-def lightning_gans_uint8(images):
-    from lightning_gans.images import to_uint8
-
-    return to_uint8(images)
+        pieces = images_of(module, data, 40, seed=7, batch_size=size)
+        assert torch.equal(to_uint8(pieces), to_uint8(whole))
+    assert torch.equal(to_uint8(images_of(module, data, 10, seed=7)), to_uint8(whole[:10]))
+    assert translates(module) or not torch.equal(module.sample(10, seed=8), whole[:10])
 
 
 @pytest.mark.slow
-def test_sample_and_evaluate_from_the_file_alone(trained, tmp_path):
+def test_sample_or_translate_and_evaluate_from_the_file_alone(trained, tmp_path):
     """In a folder of their own; nothing is left behind but what was asked for."""
     checkpoint = tmp_path / "only this.ckpt"
     checkpoint.write_bytes((trained[1] / "checkpoints" / "last.ckpt").read_bytes())
     work = tmp_path / "work"
     work.mkdir()
-    made = command("lightning_gans.sample", f"checkpoint={checkpoint}", "n=5", "out=my samples", cwd=work)
+    if translates(trained[0].model):
+        sources = to_uint8(trained[0].data.examples(range(5))["source"])
+        for i, source in enumerate(sources):
+            save(source, tmp_path / "in" / f"{i:06d}.png")
+        options = [f"checkpoint={checkpoint}", f"input={tmp_path / 'in'}", "out=my samples"]
+        made = command("lightning_gans.translate", *options, cwd=work)
+        expected = to_uint8(images_of(trained[0].model, trained[0].data, 5)).permute(0, 2, 3, 1)
+    else:
+        made = command("lightning_gans.sample", f"checkpoint={checkpoint}", "n=5", "out=my samples", cwd=work)
+        expected = to_uint8(trained[0].model.sample(5)).permute(0, 2, 3, 1)
     assert made.returncode == 0, made.stderr
     names = sorted(path.name for path in (work / "my samples").iterdir())
-    assert names == [*(f"{i:06d}.png" for i in range(5)), "grid.png"]
+    assert names[:5] == [f"{i:06d}.png" for i in range(5)]
+    assert names[5:] in (["grid.png"], ["sheet.png"])
+    for name, pixels in zip(names, expected, strict=False):
+        found = np.asarray(Image.open(work / "my samples" / name)).reshape(pixels.shape)
+        assert abs(found.astype(int) - pixels.numpy().astype(int)).max() <= 1
     made = command("lightning_gans.evaluate", f"checkpoint={checkpoint}", "n=20", "out=scores", cwd=work)
     assert made.returncode == 0, made.stderr
     card = json.loads((work / "scores" / "only this.scores.json").read_text())
     assert card["n"] == 20
-    assert {"fd_digits", "is_digits", "kd_digits"} <= set(card["scores"])
+    expected = {"fd_digits", "is_digits", "kd_digits"}
+    if translates(trained[0].model):
+        expected = set(suited(None, trained[0].model, trained[0].data)) - {"frechet", "kernel"}
+        assert card["translated"] == "test"
+    assert expected <= set(card["scores"])
     assert sorted(path.name for path in work.iterdir()) == ["my samples", "scores"]
+
+
+def test_a_translator_has_no_samples_and_says_what_it_has(trained, tmp_path, capsys):
+    if not translates(trained[0].model):
+        pytest.skip("has samples")
+    given = [f"checkpoint={trained[1]}", f"out={tmp_path / 'out'}"]
+    for name, options in (("sample", []), ("interpolate", ["mode=slerp"])):
+        module = importlib.import_module(f"lightning_gans.{name}")
+        with pytest.raises(SystemExit) as ended:
+            getattr(module, name)(compose(*given, *options, config=name))
+        assert ended.value.code == 1
+        assert "makes none from latents; use python -m lightning_gans.translate" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -1,8 +1,10 @@
 """pix2pixHD: networks, losses in closed form, phases, instances, clusters."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import nn
 
 from conftest import newest, refusal, run, tiny
@@ -65,7 +67,7 @@ def test_what_is_too_small_is_refused_by_name(tmp_path):
 
 
 def test_the_papers_network_at_256():
-    """Global generator: 64, 128, ..., 1024 maps, 9 blocks; enhancer: 32 maps, 3 blocks. 182.5 million weights."""
+    """Global generator: 64, 128, ..., 1024 maps, 9 blocks; enhancer: 32 maps, 3 blocks. 182.7 million weights."""
     with torch.device("meta"):
         network = Generator(image_size=256, source_channels=36, channels=3)
         shapes = [tuple(layer.weight.shape) for layer in network.trunk if isinstance(layer, nn.Conv2d)]
@@ -279,7 +281,7 @@ def labelled(**options):
     made_by = generator(source_channels=4, instance_edges=True, feature_channels=3)
     judged_by = discriminator(source_channels=4, instance_edges=True)
     encoder = Encoder(image_size=32, channels=3, base_channels=4)
-    return family(made_by, judged_by, encoder=encoder, label_maps=True, clusters=2, **options)
+    return family(made_by, judged_by, encoder=encoder, num_labels=4, clusters=2, **options)
 
 
 def test_label_maps_and_instances():
@@ -356,9 +358,40 @@ def test_networks_that_do_not_fit_are_refused(tmp_path):
     options = [option for option in tiny(MODEL) if "encoder" not in option]
     message = refusal(tmp_path, *options, "model.generator.feature_channels=3")
     assert "model.generator.feature_channels=3: model.encoder gives 0; say model/encoder=features" in message
-    assert "the data has no instances" in refusal(tmp_path, *tiny(MODEL), "model.generator.instance_edges=true")
+    assert "the data has neither instances" in refusal(tmp_path, *tiny(MODEL), "model.generator.instance_edges=true")
     for key in ("coarse_updates", "enhancer_updates", "matching_weight", "perceptual_weight"):
         assert f"model.{key}=-1" in refusal(tmp_path, *tiny(MODEL), f"model.{key}=-1")
     message = refusal(tmp_path, *tiny(MODEL), "model.discriminator.instance_edges=true")
     assert "model.discriminator.instance_edges: must be that of model.generator" in message
+    assert "model.num_labels=5: model.generator takes 3 channels" in refusal(
+        tmp_path, *tiny(MODEL), "model.num_labels=5"
+    )
     build(compose(*options, "model.generator.enhancer=false"), tmp_path)
+
+
+def test_label_maps_of_objects_from_folders(tmp_path):
+    """Labels one-hot, the edges of their objects, features of each object; a seed changes the look."""
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        labels = np.repeat(np.repeat(rng.permutation(16).reshape(4, 4) % 3, 8, 0), 8, 1).astype(np.uint8)
+        objects = np.repeat(np.repeat(np.arange(16).reshape(4, 4), 8, 0), 8, 1).astype(np.uint8)
+        look = 200 if number % 2 else 60
+        picture = np.stack([labels * 40, labels * 0 + look, objects * 10], -1).astype(np.uint8)
+        for folder, image in (("train_label", labels), ("train_inst", objects), ("train_img", picture)):
+            (tmp_path / "data" / folder).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(tmp_path / "data" / folder / f"{number}.png")
+    options = [
+        *("data=label_maps", f"data.root={tmp_path / 'data'}", "data.num_labels=3", "data.instance=train_inst"),
+        *("data.image_size=32", "data.load_size=null", "data.num_workers=0", "model.generator.instance_edges=true"),
+    ]
+    made = run(tmp_path / "run", *options, "model.batch_size=2", model=MODEL)
+    assert made.model.num_labels == 3
+    assert made.model.clusters.shape == (3, 3, 3)
+    assert made.model.cluster_counts.tolist() == [3, 3, 3]
+    batch = made.data.examples([0])
+    assert made.model.condition(batch).shape == (1, 4, 32, 32)
+    assert made.model.condition(batch)[0, 3].sum() > made.model.condition({"source": batch["source"]})[0, 3].sum()
+    loaded = load(tmp_path / "run")
+    looks = [loaded.translate(batch["source"], seed=seed, instance=batch["instance"]) for seed in range(6)]
+    assert looks[0].shape == (1, 3, 32, 32)
+    assert any(not torch.equal(looks[0], look) for look in looks[1:])

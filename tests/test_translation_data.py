@@ -2,10 +2,16 @@
 
 import pytest
 import torch
+from sklearn.datasets import load_sample_images
 
-from lightning_gans.data.base import Request, TensorImages
+from lightning_gans.data.base import EndlessBatches, Request, TensorImages
+from lightning_gans.data.degradations import grey
+from lightning_gans.data.digit_domains import DigitDomains, dress
 from lightning_gans.data.digit_edges import DigitEdges, outlines
-from lightning_gans.data.translation import Pairs, TranslationData, cut
+from lightning_gans.data.digits import read_digits
+from lightning_gans.data.photo_patches import PhotoColors, PhotoPatches
+from lightning_gans.data.translation import Pairs, TranslationData, as_floats, cut
+from lightning_gans.models.base import Plan
 
 
 class Numbered(TranslationData):
@@ -80,3 +86,103 @@ def test_outline_of_a_square():
     square = torch.zeros(1, 1, 7, 7, dtype=torch.uint8)
     square[..., 1:6, 1:6] = 255
     assert int((outlines(square) == 255).sum()) == 16
+
+
+# ---------------------------------------------------------------------------------- embedded sets
+
+
+@pytest.mark.parametrize("look", ["coloured", "inverted", "thick"])
+def test_digit_domains_share_no_digit_and_their_tests_are_partners(look):
+    data = DigitDomains(image_size=32, channels=3, source_channels=3, look=look)
+    assert (data.kind, len(data.train_images), data.n_partners, data.n_examples) == ("unpaired", 750, 750, 297)
+    assert data.examples_match
+    plain = data.train_images.source.images
+    digits = read_digits(32)[0]
+    assert torch.equal(plain[:, :1], digits[0:1500:2])
+    assert torch.equal(data.train_images.target.images, dress(digits[1:1500:2], look).expand(-1, 3, -1, -1))
+    examples = data.examples(range(297))
+    test = ((examples["source"] + 1) * 127.5).round().to(torch.uint8)
+    assert torch.equal(test[:, :1], digits[1500:])
+    expected = as_floats(dress(test[:, :1], look).expand(-1, 3, -1, -1))
+    assert torch.equal(examples["target"], expected)
+    assert (examples["target"] - examples["source"]).abs().mean() > 0.2  # there is something to learn
+
+
+def test_looks_of_digits():
+    ink = torch.tensor([0, 255], dtype=torch.uint8).view(1, 1, 1, 2).expand(1, 1, 4, 2)
+    assert dress(ink, "coloured")[0, :, 0].T.tolist() == [[24, 28, 110], [255, 190, 40]]
+    assert torch.equal(dress(ink, "inverted"), 255 - ink)
+    line = torch.zeros(1, 1, 7, 7, dtype=torch.uint8)
+    line[..., 3] = 255
+    assert (dress(line, "thick")[0, 0, 0] == 255).tolist() == [False, False, True, True, True, False, False]
+
+
+def test_test_patches_are_never_seen_in_training():
+    data = PhotoPatches(image_size=32, channels=3, source_channels=3, factor=4, limit=300)
+    assert (data.kind, data.shapes["source"], data.examples_of) == ("super_resolution", (3, 8, 8), "test")
+    photos = [torch.from_numpy(image.copy()).permute(2, 0, 1) for image in load_sample_images().images]
+    strip = [photo[..., 240:400] for photo in photos]
+    beside = [part for photo in photos for part in (photo[..., :240], photo[..., 400:])]
+    for images, parts in ((data.train_images, beside), (data.load_test(), strip)):
+        for patch in images.target.images[:20]:
+            assert any(_holds(part, patch) for part in parts)
+
+
+def _holds(photo, patch):
+    """Whether a patch is a piece of a photograph."""
+    starts = (photo.unfold(1, 1, 1)[..., 0][0, :-31, :-31] == patch[0, 0, 0]).nonzero()
+    return any(torch.equal(photo[:, y : y + 32, x : x + 32], patch) for y, x in starts.tolist())
+
+
+def test_photo_patches_are_made_small_and_photo_colors_grey():
+    small = PhotoPatches(image_size=64, channels=3, source_channels=3, factor=2, limit=8).examples(range(8))
+    assert small["source"].shape == (8, 3, 32, 32)
+    assert (small["source"].mean((2, 3)) - small["target"].mean((2, 3))).abs().max() < 0.05
+    colours = PhotoColors(image_size=48, channels=3, source_channels=1, limit=8, load_size=64)
+    examples = colours.examples(range(8))
+    assert colours.kind == "paired"
+    assert examples["source"].shape == (8, 1, 48, 48)
+    assert torch.equal(examples["source"], grey(examples["target"]))
+    assert examples["target"].std(1).mean() > 0.05  # there are colours
+
+
+@pytest.mark.parametrize(
+    ("build", "named"),
+    [
+        (lambda: PhotoPatches(image_size=64, channels=3, source_channels=3, factor=3), "data.factor=3: must be 2, 4"),
+        (lambda: PhotoPatches(image_size=62, channels=3, source_channels=3, factor=4), "multiple of data.factor=4"),
+        (lambda: PhotoPatches(image_size=168, channels=3, source_channels=3), "data.image_size=168: must be <= 160"),
+        (lambda: PhotoColors(image_size=64, channels=3, source_channels=1, load_size=161), "data.load_size=161"),
+        (lambda: PhotoColors(image_size=64, channels=3, source_channels=2), "data.source_channels=2: must be 1 or 3"),
+        (lambda: DigitDomains(image_size=32, channels=3, source_channels=3, look="bold"), "data.look=bold"),
+        (lambda: DigitDomains(image_size=32, channels=1, source_channels=1), "data.channels=1: data.look=coloured"),
+    ],
+)
+def test_embedded_sets_refuse_by_key(build, named):
+    with pytest.raises(ValueError, match=named):
+        build()
+
+
+def test_what_else_is_random_is_drawn_once_a_position():
+    """Whatever the number of processes, and from any step on."""
+
+    def requests(world, start=(0, 0)):
+        ranks = [
+            EndlessBatches(10, lambda step: Plan(1, 6), start=lambda: start, rank=rank, world_size=world)
+            for rank in range(world)
+        ]
+        return [[next(one).draws for _ in range(3)] for one in map(iter, ranks)]
+
+    (whole,), two, (later,) = requests(1), requests(2), requests(1, (1, 6))
+    assert whole[0].shape == (6, 4)
+    assert not torch.equal(whole[0], whole[1])
+    assert torch.equal(whole[1], later[0])
+    assert torch.equal(whole[0][1::2], two[1][0])
+
+
+def test_workers_and_held_out_pairs_of_an_embedded_set():
+    data = DigitDomains(image_size=16, channels=3, source_channels=3, val_fraction=0.2)
+    assert (len(data.train_images), data.n_partners, len(data.held_out_images)) == (600, 600, 150)
+    assert not data.train_images.aligned
+    assert data.examples_of == "test"
+    assert data.held_out().n_partners == 150

@@ -162,7 +162,7 @@ def _fetch(archive: Archive, place: Path, key: str) -> None:
     with open(part, "ab") as file, _alone(file):
         if place.is_file():  # another process was faster
             return
-        with tqdm(desc=place.name, unit="B", unit_scale=True, unit_divisor=1000, mininterval=0.5) as bar:
+        with tqdm(desc=place.name, unit="B", unit_scale=True, unit_divisor=1000, leave=False) as bar:
             while True:  # as long as every connection brings something
                 before = file.seek(0, os.SEEK_END)
                 try:

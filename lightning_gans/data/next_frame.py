@@ -80,9 +80,7 @@ class NextFrame(TranslationFiles):
                 f"data.context={context} times data.channels={self.channels}"
             )
         if self.on_error != "stop":
-            raise ValueError(
-                f"data.on_error={self.on_error}: a clip without one of its frames is another; must be stop"
-            )
+            raise ValueError(f"data.on_error={self.on_error}: must be stop; no clip can do without one of its frames")
         self.context, self.within, self.test_within, self.part = context, within, test_within, within or self.part
         check_exists(root)
 

@@ -92,6 +92,12 @@ class Paired(TranslationFiles):
         self._check_options()
         self.check_places()
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of one source, of one target and, if there is one, of one instance map."""
+        found = super().shapes
+        return found if self.folders["instance"] is None else {**found, "instance": (1, self.side, self.side)}
+
     def _check_options(self) -> None:
         labels, side_by_side = self.num_labels, self.layout == "side_by_side"
         if labels is None and self.source_channels not in MODES:
@@ -126,11 +132,7 @@ class Paired(TranslationFiles):
     def parts(self) -> dict[str, ImageFiles]:
         """The training pictures by side."""
         files = self.files()
-        if isinstance(files, JoinedFiles):
-            return files.sides
-        place = self.place()
-        names = files.names
-        return {"pictures of two halves": self.make_files(place.source, names)}
+        return files.sides if isinstance(files, JoinedFiles) else {"pairs": files}
 
     def load(self) -> Stacked:
         """The training pairs."""

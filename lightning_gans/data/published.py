@@ -64,7 +64,7 @@ class PublishedUnpaired(Unpaired):
         self, *, name: str, root: str = "data", download: bool = True, mirror: str | None = None, **options: Any
     ) -> None:
         _check_name(name, self.known)
-        self.name, self.download, self.mirror = name, download, mirror
+        self.choice, self.download, self.mirror = name, download, mirror
         super().__init__(root=root, **options)
         self.part = f"{name} train"
 
@@ -78,12 +78,12 @@ class PublishedUnpaired(Unpaired):
     def place(self, root: str | None = None, key: str = "data.root") -> Place:
         """The zip, downloaded if need be."""
         folder = Path(self.root).expanduser()
-        if root is None and not (folder / self.name).is_dir():
-            archive = Archive(f"{self.mirror or UNPAIRED_AT}/{self.name}.zip", *self.known[self.name])
-            root = str(folder / f"{self.name}.zip")
+        if root is None and not (folder / self.choice).is_dir():
+            archive = Archive(f"{self.mirror or UNPAIRED_AT}/{self.choice}.zip", *self.known[self.choice])
+            root = str(folder / f"{self.choice}.zip")
             if root not in self._places:
                 obtain(archive, Path(root), key=f"data.root={self.root}", download=self.download)
-        return super().place(str(folder / self.name) if root is None else root, key)
+        return super().place(str(folder / self.choice) if root is None else root, key)
 
 
 class PublishedPaired(Paired):
@@ -106,7 +106,7 @@ class PublishedPaired(Paired):
         self, *, name: str, root: str = "data", download: bool = True, mirror: str | None = None, **options: Any
     ) -> None:
         _check_name(name, self.known)
-        self.name, self.download, self.mirror = name, download, mirror
+        self.choice, self.download, self.mirror = name, download, mirror
         super().__init__(root=root, **options)
         self.part = f"{name} {self.folder or 'all'}"
 
@@ -119,10 +119,10 @@ class PublishedPaired(Paired):
 
     def place(self, root: str | None = None, key: str = "data.root") -> Place:
         """The folder, downloaded and unpacked if need be."""
-        folder = Path(self.root).expanduser() / self.name
+        folder = Path(self.root).expanduser() / self.choice
         if root is None and not folder.is_dir():
-            archive = Archive(f"{self.mirror or PAIRED_AT}/{self.name}.tar.gz", *self.known[self.name])
-            packed = folder.with_name(f"{self.name}.tar.gz")
+            archive = Archive(f"{self.mirror or PAIRED_AT}/{self.choice}.tar.gz", *self.known[self.choice])
+            packed = folder.with_name(f"{self.choice}.tar.gz")
             told = f"data.root={self.root}"
             unpack(obtain(archive, packed, key=told, download=self.download), folder, key=told)
         return super().place(str(folder) if root is None else root, key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +17,9 @@ from tqdm import tqdm
 from lightning_gans.data.base import ImageData
 from lightning_gans.data.files import MODES, Facts, FileData, ImageFiles, Problem, printable
 from lightning_gans.data.folder import class_folders
-from lightning_gans.images import grid, overview
+from lightning_gans.data.translation import TranslationData
+from lightning_gans.data.translation_files import HalfFiles, NumberFiles, TranslationFiles
+from lightning_gans.images import grid, overview, panels, visible
 
 SHOWN = 64  # pictures in the grid
 NAMED = 20  # unreadable files in the report
@@ -52,7 +55,34 @@ def look(data: ImageData, *, examples: int = 3) -> Report:
         ValueError: There are no images, or not the classes that were asked for.
         FileNotFoundError: The set is not there.
     """
+    if isinstance(data, TranslationData):
+        return _look_at_sides(data, examples)
     return _look_at_files(data, examples) if isinstance(data, FileData) else _look_at_tensors(data)
+
+
+def _look_at_sides(data: TranslationData, examples: int) -> Report:
+    """The files of each side, if there are files, and sources beside their targets as training gets them."""
+    rows, unreadable = [("data", f"{type(data).__name__}: {data.split}"), ("kind", data.kind)], 0
+    if isinstance(data, TranslationFiles):
+        data = copy.copy(data)
+        data.memory_gb, data.on_error = 0.0, "stop"  # only what is shown is decoded below
+        for side, files in data.parts().items():
+            known, problems = _inspect(files)
+            unreadable += len(problems)
+            rows += [("", ""), (side, _count(files, known, problems)), *_unreadable(problems)]
+            if known:
+                rows += _contents(files, known, examples, labelled=False)
+                rows += [(f"as {_size(files)}", _how(files)), *_changes(files, known, examples)]
+        rows.append(("", ""))
+    if unreadable:
+        return Report(_table([*rows, ("batches", "none are made before every file can be read")]), unreadable, None)
+    data.setup("check")
+    shapes = [f"{key} {'x'.join(str(side) for side in (*shape[1:], shape[0]))}" for key, shape in data.shapes.items()]
+    rows.append(("training", f"{len(data.train_images):,} sources; handed out as {', '.join(shapes)}"))
+    rows.append(("examples", f"{data.n_examples:,} ({data.examples_of})"))
+    batch = data.training_examples(_spread(len(data.train_images), SHOWN // 2).tolist())
+    sides = [visible(batch[key]) for key in ("source", "target")]
+    return Report(_table(rows), 0, panels(list(zip(*sides, strict=True))))
 
 
 def _look_at_tensors(data: ImageData) -> Report:
@@ -72,26 +102,43 @@ def _look_at_tensors(data: ImageData) -> Report:
 
 def _look_at_files(data: FileData, examples: int) -> Report:
     files = data.files()
+    known, problems = _inspect(files)
+    rows = [("data", f"{type(data).__name__} at {data.root}"), ("images", _count(files, known, problems))]
+    rows += _unreadable(problems)
+    if known:
+        rows += _contents(files, known, examples)
+        rows += [("", ""), (f"as {_size(files)}", _how(files)), *_changes(files, known, examples)]
+    if data.val_fraction:
+        rows.append(("held out", f"{data.val_fraction:g} of the images, by seed {data.seed}"))
+    readable = {name for name, _ in known}
+    places = [i for i, name in enumerate(files.names) if name in readable]
+    shown = [files.decode(places[i]) for i in _spread(len(places)).tolist()]
+    pictures = [picture for picture in shown if isinstance(picture, Tensor)]
+    return Report(_table(rows), len(problems), grid(torch.stack(pictures)) if pictures else None)
+
+
+def _inspect(files: ImageFiles) -> tuple[list[Named], list[Problem]]:
+    """What every file holds, and those that cannot be read."""
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         looking = threads.map(files.inspect, range(len(files)))
         found = list(tqdm(looking, "reading images", len(files), leave=False, mininterval=1))
     problems = [*files.source.problems, *(facts for facts in found if isinstance(facts, Problem))]
-    readable = [i for i, facts in enumerate(found) if isinstance(facts, Facts)]
-    known = [(files.names[i], facts) for i, facts in enumerate(found) if isinstance(facts, Facts)]
-    rows = [("data", f"{type(data).__name__} at {data.root}")]
+    return [(files.names[i], facts) for i, facts in enumerate(found) if isinstance(facts, Facts)], problems
+
+
+def _count(files: ImageFiles, known: Sequence[Named], problems: Sequence[Problem]) -> str:
     ignored = f"; {files.source.ignored:,} other files passed over" if files.source.ignored else ""
-    rows.append(("images", f"{len(known):,} readable, {len(problems):,} not{ignored}"))
-    rows += _unreadable(problems)
-    if known:
-        rows += _contents(files, known, examples)
-        rows.append(("", ""))
-        rows.append((f"as {_shape(data)}", f"resize={data.resize}, antialiased bicubic"))
-        rows += _changes(data, known, examples)
-    if data.val_fraction:
-        rows.append(("held out", f"{data.val_fraction:g} of the images, by seed {data.seed}"))
-    shown = [files.decode(readable[i]) for i in _spread(len(readable)).tolist()]
-    pictures = [picture for picture in shown if isinstance(picture, Tensor)]
-    return Report(_table(rows), len(problems), grid(torch.stack(pictures)) if pictures else None)
+    return f"{len(known):,} readable, {len(problems):,} not{ignored}"
+
+
+def _how(files: ImageFiles) -> str:
+    return f"resize={files.resize}, {'nearest' if isinstance(files, NumberFiles) else 'antialiased bicubic'}"
+
+
+def _size(files: ImageFiles) -> str:
+    """Of the images that are held: numbers have one channel, halves those of the target."""
+    channels = files.channels_of[1] if isinstance(files, HalfFiles) else files.channels
+    return f"{files.image_size}x{files.image_size}x{1 if isinstance(files, NumberFiles) else channels}"
 
 
 def _unreadable(problems: Sequence[Problem]) -> list[tuple[str, str]]:
@@ -99,8 +146,8 @@ def _unreadable(problems: Sequence[Problem]) -> list[tuple[str, str]]:
     return rows + ([("  unreadable", f"and {len(problems) - NAMED:,} more")] if len(problems) > NAMED else [])
 
 
-def _contents(files: ImageFiles, known: Sequence[Named], examples: int) -> list[tuple[str, str]]:
-    """Sizes, modes, bits, classes and duplicates."""
+def _contents(files: ImageFiles, known: Sequence[Named], examples: int, labelled: bool = True) -> list[tuple[str, str]]:
+    """Sizes, modes, bits, classes (where images are ``labelled``) and duplicates."""
     rows = []
     sizes = zip(*[(facts.width, facts.height) for _, facts in known], strict=True)
     for name, sides in zip(("width", "height"), sizes, strict=True):
@@ -110,7 +157,7 @@ def _contents(files: ImageFiles, known: Sequence[Named], examples: int) -> list[
     if files.labels is not None and files.classes is not None:
         counts = torch.bincount(files.labels, minlength=len(files.classes)).tolist()
         rows.append(("classes", _counts(dict(zip(files.classes, counts, strict=True)))))
-    else:
+    elif labelled:
         folders = Counter(class_folders(list(files.names)))
         if len(folders) > 1:
             rows.append(("sub-folders", f"{_counts(folders)}; labels with data.num_classes={len(folders)}"))
@@ -124,16 +171,19 @@ def _contents(files: ImageFiles, known: Sequence[Named], examples: int) -> list[
     return rows
 
 
-def _changes(data: FileData, known: Sequence[Named], examples: int) -> list[tuple[str, str]]:
+def _changes(files: ImageFiles, known: Sequence[Named], examples: int) -> list[tuple[str, str]]:
     """What is done to how many of the pictures, the strongest cases first."""
-    size, mode = data.side, MODES[data.channels]
+    if isinstance(files, HalfFiles):
+        known = [(name, facts._replace(width=facts.width // 2)) for name, facts in known]
+    channels = files.channels_of[1] if isinstance(files, HalfFiles) else files.channels
+    size, mode = files.image_size, "" if isinstance(files, NumberFiles) else MODES[channels]
     side: Callable[[Facts], int] = {
         "cover": lambda facts: min(facts.width, facts.height),
         "contain": lambda facts: max(facts.width, facts.height),
         "stretch": lambda facts: max(facts.width, facts.height),
-    }[data.resize]
+    }[files.resize]
     aspect: Callable[[Facts], float] = lambda facts: max(facts.width, facts.height) / min(facts.width, facts.height)  # noqa: E731
-    odd = {"cover": "cropped", "contain": "put on black", "stretch": "stretched"}[data.resize]
+    odd = {"cover": "cropped", "contain": "put on black", "stretch": "stretched"}[files.resize]
     grey = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")
     remarks: dict[str, tuple[Callable[[Facts], bool], Callable[[Facts], float]]] = {
         "as they are": (lambda facts: facts.width == facts.height == size, lambda facts: 0),
@@ -143,7 +193,7 @@ def _changes(data: FileData, known: Sequence[Named], examples: int) -> list[tupl
         "grey to colour": (lambda facts: facts.mode in grey and mode in ("RGB", "RGBA"), lambda facts: 0),
         "colour to grey": (lambda facts: facts.mode not in grey and mode in ("L", "LA"), lambda facts: 0),
         "alpha left out": (lambda facts: facts.mode in ("LA", "PA", "RGBA") and "A" not in mode, lambda facts: 0),
-        "16 bits to 8": (lambda facts: facts.bits == 16, lambda facts: 0),
+        "16 bits to 8": (lambda facts: facts.bits == 16 and mode != "", lambda facts: 0),
         "turned upright": (lambda facts: facts.rotated, lambda facts: 0),
     }
     rows = []

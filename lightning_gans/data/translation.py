@@ -209,6 +209,11 @@ class TranslationData(ImageData):
                 self._examples = self.train_images, "train"
         return self._examples
 
+    def held_out(self) -> ImageData:
+        """As the base; what is translated stays the same."""
+        self._choose_examples()
+        return super().held_out()
+
     @property
     def example_images(self) -> ImageSet:
         """What pictures and scores translate: the test part, else the held-out images, else the training images."""

@@ -27,7 +27,7 @@ from lightning_gans.metrics.interval import DistanceSpread
 from lightning_gans.metrics.modes import ModeCoverage
 from lightning_gans.metrics.ms_ssim import PairedSimilarity
 from lightning_gans.metrics.names import DEFAULT, METRICS, SCORES, metrics_for, needs_extractor
-from lightning_gans.metrics.paired import paired_metric
+from lightning_gans.metrics.paired import SMALLEST_FOR_LPIPS, paired_metric
 from lightning_gans.metrics.path_length import EPSILON, PathLength, path_for
 from lightning_gans.metrics.prdc import PRDC
 from lightning_gans.metrics.sources import Pictures, Samples, Source, Translations
@@ -384,8 +384,11 @@ def suited(
         ValueError: A metric that makes no sense there, and why.
     """
     translates = isinstance(candidate, TranslationModule) and isinstance(data, TranslationData)
-    pairs = isinstance(data, TranslationData) and getattr(data, "examples_match", data.aligned)
-    return metrics_for(data.kind, metrics, pairs=pairs, translates=translates, where=where)
+    pairs = isinstance(data, TranslationData) and data.examples_match
+    chosen = metrics_for(data.kind, metrics, pairs=pairs, translates=translates, where=where)
+    if "lpips" in chosen and data.side < SMALLEST_FOR_LPIPS:
+        raise ValueError(f"{where}.metrics=lpips: data.image_size={data.side}; must be >= {SMALLEST_FOR_LPIPS}")
+    return chosen
 
 
 def score_names(metrics: Sequence[str], extractor: Extractor | None) -> list[str]:

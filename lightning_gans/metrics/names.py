@@ -22,8 +22,9 @@ METRICS: dict[str, str] = {  # by the name that configs use: what it is fed with
     "ssim_y": "pairs",
 }
 DEFAULT = ("frechet", "inception_score", "kernel")
-DEFAULTS = {  # by the kind of the data, where it is another; the first of those that can be had picks the best
-    "paired": ("frechet", "l1", "psnr", "ssim"),
+COMPARING = ("l1", "psnr", "ssim")
+DEFAULTS = {  # by the kind of the data that is translated; two domains may have test images that belong together
+    "paired": ("frechet", *COMPARING),
     "unpaired": ("frechet", "kernel"),
     "super_resolution": ("psnr_y", "ssim_y", "psnr", "frechet"),
 }
@@ -83,7 +84,8 @@ def metrics_for(
         ValueError: A metric that makes no sense there, and why.
     """
     if metrics is None:
-        return [*DEFAULTS.get(kind if translates else "", DEFAULT)]
+        chosen = DEFAULTS.get(kind if translates else "", DEFAULT)
+        return [*chosen, *(COMPARING if pairs and kind == "unpaired" else ())]
     for metric in metrics:
         reason = None
         if METRICS[metric] == "pairs" and not translates:

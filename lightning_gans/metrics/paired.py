@@ -13,9 +13,10 @@ from torchmetrics import Metric
 from lightning_gans.data.base import Batch
 from lightning_gans.images import to_uint8
 from lightning_gans.metrics.ms_ssim import ssim
-from lightning_gans.metrics.y_channel import luma
+from lightning_gans.metrics.y_channel import shaved_luma
 
 PEAK = 255.0
+SMALLEST_FOR_LPIPS = 32  # AlexNet takes no smaller ones
 MOST = 100.0  # dB: what equal images are given, whose ratio is infinite
 
 
@@ -76,8 +77,7 @@ def _with_bicubic(compare: Callable[[Tensor, Tensor], Tensor], batch: Batch) -> 
     target, source = batch["target"], batch["source"]
     enlarged = F.interpolate(source.float(), target.shape[-2:], mode="bicubic", antialias=True, align_corners=False)
     border = target.shape[-1] // source.shape[-1]
-    inner = slice(border, -border)
-    of_target, *others = (luma(images)[..., inner, inner] for images in (target, batch["image"], to_uint8(enlarged)))
+    of_target, *others = (shaved_luma(images, border) for images in (target, batch["image"], to_uint8(enlarged)))
     return [compare(other, of_target) for other in others]
 
 

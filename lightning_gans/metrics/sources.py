@@ -93,9 +93,13 @@ class Translations:
             yield {"image": to_uint8(made), "target": to_uint8(batch[target]), "source": batch[source]}
 
     def about(self) -> dict[str, Any]:
-        """Step, images seen, averaged or not, seed, direction and which part was translated."""
-        translated = {"seed": self.seed, "direction": self.direction, "translated": self.data.examples_of}
-        return about_module(self.module) | translated
+        """Step, images seen, averaged or not, seed, direction, and which part of the data was translated."""
+        return about_module(self.module) | {
+            "seed": self.seed,
+            "direction": self.direction,
+            "translated": self.data.examples_of,
+            "translated_content": self.data.example_images.fingerprint(),
+        }
 
 
 def about_module(module: GenerativeModule) -> dict[str, Any]:

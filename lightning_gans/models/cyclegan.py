@@ -161,6 +161,15 @@ class CycleGAN(TranslationModule):
         network: nn.Module = getattr(self.sampler, direction)
         return network
 
+    def panels(self, batch: Batch) -> dict[str, Tensor]:
+        """An image of A, in B, and back in A; then one of B, in A, and back in B."""
+        made: dict[str, Tensor] = {}
+        for domain, side, there, back in (("a", "source", "a2b", "b2a"), ("b", "target", "b2a", "a2b")):
+            fake = self.translate(batch[side], direction=there)
+            made |= {domain: batch[side], f"fake_of_{domain}": fake}
+            made[f"back_in_{domain}"] = self.translate(fake, direction=back)
+        return made
+
     @torch.no_grad()
     def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """As the base, both ways, and whether pools and identity loss fit both domains."""
@@ -172,7 +181,7 @@ class CycleGAN(TranslationModule):
             )
         super().check_data(shapes)
         try:
-            made = tuple(self.translate(torch.zeros(2, *b, device=self.device), direction="b2a").shape[1:])
+            made = tuple(self.translate(torch.zeros(1, *b, device=self.device), direction="b2a").shape[1:])
         except RuntimeError as error:
             raise ValueError(f"model.generator_back does not take the data's targets {b}: {error}") from error
         if made != a:

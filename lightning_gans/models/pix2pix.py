@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from lightning_gans.models.base import Batch, Terms
 from lightning_gans.models.translation import TranslationModule
-from lightning_gans.networks.layers import seed_noise
 
 
 class Pix2Pix(TranslationModule):
@@ -59,9 +57,3 @@ class Pix2Pix(TranslationModule):
         real_logits, fake_logits = self.judge(source, batch["target"]), self.judge(source, self.kept()["fake"])
         terms = self.objective.discriminator(real_logits, fake_logits)
         return {name: term / 2 for name, term in terms.items()}
-
-    @torch.no_grad()
-    def translate(self, source: Tensor, *, direction: str = "a2b", seed: int = 0) -> Tensor:
-        """As the base; ``seed`` is that of the noise, if dropout is on at test time."""
-        seed_noise(self.sampler, seed)
-        return super().translate(source, direction=direction)

@@ -35,7 +35,7 @@ class Pix2PixHD(TranslationModule):
 
     One run of three phases, told apart by the number of generator updates alone: the global generator at half the size;
     the local enhancer around it, which stands still; both. A generator without an enhancer has the last phase only.
-    Sources are images in [-1, 1] or one-hot label maps (``label_maps``); instances (``instance`` in the batch) are the
+    Sources are images in [-1, 1] or one-hot label maps (``num_labels``); instances (``instance`` in the batch) are the
     regions of the label map where the data names none. With an encoder the generator sees features of the target,
     averaged over each instance. Before a checkpoint is written they are clustered by label over some training images,
     and ``translate`` draws one cluster a label by its seed.
@@ -50,7 +50,7 @@ class Pix2PixHD(TranslationModule):
         encoder: Of the target's features, the generator's ally; ``None``: none.
         coarse_updates: Generator updates of the first phase.
         enhancer_updates: Generator updates of the second phase.
-        label_maps: Whether sources are one-hot label maps.
+        num_labels: Sources are one-hot label maps of so many labels; ``None``: they are images.
         matching_weight: Of feature matching.
         perceptual_weight: Of the distance in VGG19's features.
         perceptual_weights: ``auto``, the path of torchvision's VGG19, or ``None``; see ``perceptual.Perceptual``.
@@ -73,7 +73,7 @@ class Pix2PixHD(TranslationModule):
         encoder: nn.Module | None = None,
         coarse_updates: int = 595_000,
         enhancer_updates: int = 29_750,
-        label_maps: bool = False,
+        num_labels: int | None = None,
         matching_weight: float = 10.0,
         perceptual_weight: float = 10.0,
         perceptual_weights: str | None = "auto",
@@ -97,15 +97,19 @@ class Pix2PixHD(TranslationModule):
                 f"model.generator.feature_channels={generator.feature_channels}: model.encoder gives {features}; say "
                 "model/encoder=features or model/encoder=none"
             )
+        if num_labels is not None and generator.source_channels != num_labels:
+            raise ValueError(
+                f"model.num_labels={num_labels}: model.generator takes {generator.source_channels} channels"
+            )
         self.encoder = encoder
         self.coarse_updates, self.enhancer_updates = coarse_updates, enhancer_updates
-        self.label_maps, self.cluster_images, self.max_clusters = label_maps, cluster_images, clusters
+        self.num_labels, self.cluster_images, self.max_clusters = num_labels, cluster_images, clusters
         self.matching_weight, self.perceptual_weight = matching_weight, perceptual_weight
         self.perceptual = Perceptual(
             perceptual_weights if perceptual_weight else None, list(LAYERS), instead="the other terms stay as they are"
         )
         if encoder is not None:
-            labels = int(generator.source_channels) if label_maps else 1  # type: ignore[arg-type]
+            labels = num_labels or 1
             self.register_buffer("clusters", torch.zeros(labels, clusters, int(features)))  # type: ignore[arg-type]
             self.register_buffer("cluster_counts", torch.zeros(labels, dtype=torch.int64))
             self.add_player("g", encoder)
@@ -135,7 +139,7 @@ class Pix2PixHD(TranslationModule):
     def labels(self, batch: Batch) -> Tensor:
         """Labels (N, 1, H, W) int64; 0 everywhere if sources are no label maps."""
         source = batch["source"]
-        if self.label_maps:
+        if self.num_labels is not None:
             return source.argmax(1, keepdim=True)
         return torch.zeros_like(source[:, :1], dtype=torch.int64)
 
@@ -229,6 +233,10 @@ class Pix2PixHD(TranslationModule):
             return images
         return F.interpolate(images, source.shape[-2:], mode="bilinear")
 
+    def translate_batch(self, batch: Batch, *, direction: str = "a2b", seed: int = 0) -> Tensor:
+        """As the base, with the instances that the data names."""
+        return self.translate(batch["source"], direction=direction, seed=seed, instance=batch.get("instance"))
+
     def chosen_clusters(self, seed: int) -> Tensor:
         """One cluster of features for every label, (labels, F)."""
         rng = torch.Generator().manual_seed(mix("clusters", seed))
@@ -277,10 +285,10 @@ class Pix2PixHD(TranslationModule):
 
     def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """As the base, and whether there are instances and VGG19 can be asked."""
-        if self.generator.instance_edges and not self.label_maps and "instance" not in shapes:
+        if self.generator.instance_edges and self.num_labels is None and "instance" not in shapes:
             raise ValueError(
-                "model.generator.instance_edges=true: the data has no instances; set it to false, or "
-                "model.label_maps=true if its sources are one-hot label maps"
+                "model.generator.instance_edges=true: the data has neither instances (data.instance) nor label maps "
+                "(data.num_labels); set it to false"
             )
         super().check_data(shapes)
         channels, *sides = shapes["target"]

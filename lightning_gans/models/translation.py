@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from lightning_gans.losses import Objective
 from lightning_gans.models.base import Batch, GenerativeModule, Plan, Terms
 from lightning_gans.models.ema import evaluating
+from lightning_gans.networks.layers import seed_noise
 
 
 class TranslationModule(GenerativeModule):
@@ -119,6 +120,7 @@ class TranslationModule(GenerativeModule):
         """
         self.check_source(source, direction)
         with evaluating(self.network_of(direction)) as network:
+            seed_noise(network, seed)
             images: Tensor = network(source)
         return images.float()
 
@@ -176,7 +178,7 @@ class TranslationModule(GenerativeModule):
                 f"data.image_size={side}: model.generator needs sides that are multiples of {self.multiple}"
             )
         try:
-            made = tuple(self.translate(torch.zeros(2, *source, device=self.device)).shape[1:])
+            made = tuple(self.translate(torch.zeros(1, *source, device=self.device)).shape[1:])
         except RuntimeError as error:
             raise ValueError(f"model.generator does not take the data's sources {source}: {error}") from error
         if made != target:

@@ -1,0 +1,47 @@
+"""Make a checkpoint of published weights: ``python -m lightning_gans.import_weights generator=PATH out=FILE.ckpt``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from lightning_gans import checks, cli, config
+
+NETWORKS = ("generator", "generator_back", "discriminator", "discriminator_back")
+
+
+@hydra.main(version_base="1.3", config_path=str(config.CONF_DIR), config_name="import_weights")
+@cli.told
+def import_weights(cfg: DictConfig) -> None:
+    """Read bare state dicts and write the checkpoint."""
+    checks.check_keys(cfg, config.ImportWeightsSchema)
+    if cfg.test_statistics not in ("image", "running"):
+        raise ValueError(f"test_statistics={cfg.test_statistics}: must be image or running")
+    out = Path(cfg.out).expanduser()
+    if out.is_dir():
+        raise ValueError(f"out={cfg.out}: is a folder; give the file to write, e.g. {out / 'imported.ckpt'}")
+
+    from lightning_gans.checkpoint import AtomicCheckpointIO
+    from lightning_gans.published import assemble
+
+    files = {name: cfg[name] for name in NETWORKS if cfg[name] is not None}
+    options = {"test_statistics": cfg.test_statistics, "dropout_at_test": cfg.dropout_at_test}
+    content = assemble(files, image_size=cfg.image_size, **options)
+    AtomicCheckpointIO().save_checkpoint(content, out)
+    model = content["config"]["resolved"]["model"]
+    for name in files:
+        node = model[name]
+        shown = ", ".join(f"{key}={value}" for key, value in node.items() if key != "_target_")
+        print(f"{name}: {node['_target_'].removeprefix('lightning_gans.networks.')}, {shown}")
+    print(f"a checkpoint of {model['_target_'].rpartition('.')[2]} in {out}")
+
+
+def main() -> None:
+    """The command line."""
+    cli.run(import_weights)
+
+
+if __name__ == "__main__":
+    main()

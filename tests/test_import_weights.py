@@ -1,0 +1,306 @@
+"""Published state dicts: networks of their names, made here, and ours with the same outputs."""
+
+import pytest
+import torch
+from torch import nn
+
+import lightning_gans
+from conftest import command
+from lightning_gans import published
+from lightning_gans.cli import explain
+from lightning_gans.networks.layers import NoiseDropout
+
+
+class Reference(nn.Module):
+    """A network under one attribute, as the names of its state dict have it."""
+
+    def __init__(self, name, network):
+        super().__init__()
+        self.add_module(name, network)
+        torch.manual_seed(0)
+        for parameter in self.parameters():
+            if parameter.ndim == 4:
+                nn.init.normal_(parameter, 0.0, 1.2 / parameter[0].numel() ** 0.5)
+            else:
+                nn.init.normal_(parameter, 0.3, 0.3)
+        for layer in self.modules():
+            if getattr(layer, "running_mean", None) is not None:
+                nn.init.normal_(layer.running_mean)
+                nn.init.uniform_(layer.running_var, 0.5, 2.0)
+
+    def forward(self, images):
+        return next(self.children())(images)
+
+
+def norm_of(kind, width):
+    if kind == "batch":
+        return nn.BatchNorm2d(width)
+    return nn.InstanceNorm2d(width, track_running_stats=kind == "old_instance") if kind else nn.Identity()
+
+
+def bias_of(kind):
+    return kind in ("instance", "old_instance")
+
+
+class ResidualBlock(nn.Module):
+    def __init__(self, width, norm, dropout):
+        super().__init__()
+
+        def part():
+            return [nn.ReflectionPad2d(1), nn.Conv2d(width, width, 3, bias=bias_of(norm)), norm_of(norm, width)]
+
+        noise = [nn.Dropout(0.5)] if dropout else []
+        self.conv_block = nn.Sequential(*part(), nn.ReLU(), *noise, *part())
+
+    def forward(self, maps):
+        return maps + self.conv_block(maps)
+
+
+def residual(source=3, made=3, width=4, blocks=9, norm="instance", dropout=False):
+    bias = bias_of(norm)
+    layers = [nn.ReflectionPad2d(3), nn.Conv2d(source, width, 7, bias=bias), norm_of(norm, width), nn.ReLU()]
+    for scale in (1, 2):
+        convolution = nn.Conv2d(width * scale, width * scale * 2, 3, stride=2, padding=1, bias=bias)
+        layers += [convolution, norm_of(norm, width * scale * 2), nn.ReLU()]
+    layers += [ResidualBlock(4 * width, norm, dropout) for _ in range(blocks)]
+    for scale in (4, 2):
+        options = {"stride": 2, "padding": 1, "output_padding": 1, "bias": bias}
+        convolution = nn.ConvTranspose2d(width * scale, width * scale // 2, 3, **options)
+        layers += [convolution, norm_of(norm, width * scale // 2), nn.ReLU()]
+    layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, made, 7), nn.Tanh()]
+    return Reference("model", nn.Sequential(*layers))
+
+
+class Level(nn.Module):
+    """One level of the nested U-Net, which holds all deeper ones."""
+
+    def __init__(self, outer, inner, deeper=None, source=None, norm="batch", dropout=False):
+        super().__init__()
+        outermost, bias = source is not None, bias_of(norm)
+        down = nn.Conv2d(source if outermost else outer, inner, 4, 2, 1, bias=bias)
+        inputs = inner * 2 if deeper else inner
+        up = nn.ConvTranspose2d(inputs, outer, 4, 2, 1, bias=bias or outermost)
+        if outermost:
+            layers = [down, deeper, nn.ReLU(), up, nn.Tanh()]
+        elif deeper is None:
+            layers = [nn.LeakyReLU(0.2), down, nn.ReLU(), up, norm_of(norm, outer)]
+        else:
+            layers = [nn.LeakyReLU(0.2), down, norm_of(norm, inner), deeper, nn.ReLU(), up, norm_of(norm, outer)]
+            layers += [nn.Dropout(0.5)] if dropout else []
+        self.model, self.outermost = nn.Sequential(*layers), outermost
+
+    def forward(self, maps):
+        return self.model(maps) if self.outermost else torch.cat([maps, self.model(maps)], 1)
+
+
+def u_net(source=3, made=3, width=2, downs=7, norm="batch"):
+    widths = [width * min(2**level, 8) for level in range(downs)]
+    level = Level(widths[-2], widths[-1], norm=norm)
+    for depth in range(downs - 2, 0, -1):
+        level = Level(widths[depth - 1], widths[depth], level, norm=norm, dropout=depth >= 4)
+    return Reference("model", Level(made, widths[0], level, source, norm=norm))
+
+
+def patches(inputs=3, width=4, strided=3, norm="instance"):
+    layers, before = [nn.Conv2d(inputs, width, 4, 2, 1), nn.LeakyReLU(0.2)], width
+    for level in range(1, strided + 1):
+        made = width * min(2**level, 8)
+        convolution = nn.Conv2d(before, made, 4, 2 if level < strided else 1, 1, bias=bias_of(norm))
+        layers += [convolution, norm_of(norm, made), nn.LeakyReLU(0.2)]
+        before = made
+    return Reference("model", nn.Sequential(*layers, nn.Conv2d(before, 1, 4, 1, 1)))
+
+
+def pixels(inputs=3, width=4, norm="instance"):
+    middle = nn.Conv2d(width, 2 * width, 1, bias=bias_of(norm))
+    first, last = nn.Conv2d(inputs, width, 1), nn.Conv2d(2 * width, 1, 1, bias=bias_of(norm))
+    activation = nn.LeakyReLU(0.2)
+    return Reference("net", nn.Sequential(first, activation, middle, norm_of(norm, 2 * width), activation, last))
+
+
+def imported(state, **options):
+    found = published.recognise(state)
+    sizes = {"image_size": 128}
+    if not found.is_generator:
+        sizes |= {"channels": found.inputs, "source_channels": 0}
+    node = {**found.node, **sizes, **options}
+    return published.build(found, node).eval(), node
+
+
+def same_outputs(reference, mine, channels, size=128):
+    """Of what is read by the reference in evaluation mode; instance norm by the image's own statistics."""
+    reference.eval()
+    for layer in reference.modules():
+        if isinstance(layer, nn.InstanceNorm2d):
+            layer.track_running_stats, layer.running_mean, layer.running_var = False, None, None
+    images = torch.rand(2, channels, size, size) * 2 - 1
+    with torch.no_grad():
+        expected, made = reference(images), mine(images)
+    assert expected.std() > 0.01
+    torch.testing.assert_close(made, expected, rtol=1e-4, atol=1e-4)
+
+
+RUNNING = {"test_statistics": "running", "dropout_at_test": False}
+
+
+@pytest.mark.parametrize("norm", ["instance", "old_instance", "batch", None])
+@pytest.mark.parametrize(("blocks", "dropout"), [(9, False), (6, True)])
+def test_residual_generators(norm, blocks, dropout):
+    reference = residual(source=2, made=3, blocks=blocks, norm=norm, dropout=dropout)
+    state = reference.state_dict()
+    last = {9: "model.26.weight", 6: "model.23.weight"}[blocks]
+    second = "model.10.conv_block.6.weight" if dropout else "model.10.conv_block.5.weight"
+    assert {"model.1.weight", "model.4.weight", "model.7.weight", second, last} <= set(state)
+    assert ("model.2.running_mean" in state) == (norm in ("old_instance", "batch"))
+    mine, node = imported(state, **RUNNING)
+    assert (node["source_channels"], node["channels"], node["base_channels"]) == (2, 3, 4)
+    assert (node["blocks"], node["downs"], node["dropout"]) == (blocks, 2, 0.5 if dropout else 0.0)
+    assert node["norm"] == {"old_instance": "instance"}.get(norm, norm)
+    same_outputs(reference, mine, channels=2)
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance", "old_instance", None])
+@pytest.mark.parametrize("downs", [7, 8])
+def test_nested_u_nets(norm, downs):
+    reference = u_net(source=1, made=3, downs=downs, norm=norm)
+    state = reference.state_dict()
+    assert {"model.model.0.weight", "model.model.1.model.1.weight", "model.model.1.model.3.model.1.weight"} <= set(
+        state
+    )
+    mine, node = imported(state, **RUNNING, image_size=2**downs)
+    assert (node["source_channels"], node["channels"], node["downs"]) == (1, 3, downs)
+    assert (node["base_channels"], node["max_channels"]) == (2, 16)
+    assert node["norm"] == {"old_instance": "instance"}.get(norm, norm)
+    same_outputs(reference, mine, channels=1, size=2**downs)
+
+
+@pytest.mark.parametrize(("strided", "field"), [(1, 16), (2, 34), (3, 70), (4, 142), (5, 286)])
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+def test_discriminators(strided, field, norm):
+    reference = patches(inputs=6, strided=strided, norm=norm)
+    if strided == 3:
+        assert {f"model.{place}.weight" for place in (0, 2, 5, 8, 11)} <= set(reference.state_dict())
+    mine, node = imported(reference.state_dict())
+    assert (node["receptive_field"], node["base_channels"], node["norm"]) == (field, 4, norm)
+    same_outputs(reference, mine, channels=6)
+    small = pixels(norm=norm)
+    mine, node = imported(small.state_dict())
+    assert node["receptive_field"] == 1
+    same_outputs(small, mine, channels=3)
+
+
+def test_batch_norm_by_the_images_own_statistics_is_their_default_test():
+    """Their test command leaves a pix2pix in training mode, on one image; here without its dropout."""
+    for reference in (u_net(), residual(norm="batch")):
+        mine, _ = imported(reference.state_dict(), test_statistics="image", dropout_at_test=False)
+        image = torch.rand(1, 3, 128, 128) * 2 - 1
+        reference.train()
+        for layer in reference.modules():
+            if isinstance(layer, nn.Dropout):
+                layer.p = 0.0
+        torch.testing.assert_close(mine(image), reference(image), rtol=1e-4, atol=1e-4)
+
+
+def test_biases_before_batch_norm_are_taken_up(tmp_path):
+    """Older files have them."""
+    reference = residual(norm="batch")
+    for place in (1, 4, 7):
+        reference.model[place].bias = nn.Parameter(torch.randn(reference.model[place].out_channels))
+    mine, _ = imported(reference.state_dict(), **RUNNING)
+    same_outputs(reference, mine, channels=3)
+
+
+def save(network, path, prefix=""):
+    torch.save({prefix + name: tensor for name, tensor in network.state_dict().items()}, path)
+    return str(path)
+
+
+def test_a_published_generator_becomes_a_checkpoint_that_translates(tmp_path):
+    reference = residual(norm="old_instance")
+    path = save(reference, tmp_path / "latest_net_G.pth", prefix="module._orig_mod.")
+    made = command("lightning_gans.import_weights", f"generator={path}", "out=my imports/a.ckpt", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert "translation_resnet.Generator" in made.stdout
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["latest_net_G.pth", "my imports"]
+    module = lightning_gans.load(tmp_path / "my imports" / "a.ckpt")
+    assert type(module).__name__ == "Pix2Pix"
+    same_outputs(reference, module.translate, channels=3, size=64)
+
+
+def test_four_files_become_a_cyclegan_that_can_be_trained_on(tmp_path):
+    there, back = residual(source=1, made=3), residual(source=3, made=1, blocks=6)
+    files = {
+        "generator": save(there, tmp_path / "latest_net_G_A.pth"),
+        "generator_back": save(back, tmp_path / "latest_net_G_B.pth"),
+        "discriminator": save(patches(inputs=3), tmp_path / "latest_net_D_A.pth"),
+        "discriminator_back": save(patches(inputs=1), tmp_path / "latest_net_D_B.pth"),
+    }
+    content = published.assemble(files, image_size=32)
+    torch.save(content, tmp_path / "all.ckpt")
+    module = lightning_gans.load(tmp_path / "all.ckpt")
+    same_outputs(there, lambda images: module.translate(images), channels=1, size=32)
+    same_outputs(back, lambda images: module.translate(images, direction="b2a"), channels=3, size=32)
+    same_outputs(patches(inputs=3), module.discriminator, channels=3, size=32)
+    same_outputs(patches(inputs=1), module.discriminator_back, channels=1, size=32)
+    options = ["data=digit_domains", "data.image_size=32", "data.source_channels=1", "trainer.max_steps=2"]
+    options += ["logger=none", "callbacks.evaluation=null", "callbacks.samples=null", "trainer.accelerator=cpu"]
+    options += [f"resume={tmp_path / 'all.ckpt'}", f"hydra.run.dir={tmp_path / 'run'}"]
+    made = command("lightning_gans.train", *options)
+    assert made.returncode == 0, made.stderr
+    trained = lightning_gans.load(tmp_path / "run")
+    assert trained.iteration == 2
+    before, after = module.generator.state_dict(), trained.generator.state_dict()
+    moved = [(before[name] - after[name]).abs().max().item() for name in before]
+    assert 0 < max(moved) < 1e-3  # two steps of Adam from the published weights
+
+
+def test_dropout_that_leaves_no_trace_is_off_unless_asked_for(tmp_path):
+    path = save(u_net(), tmp_path / "latest_net_G.pth")
+    for at_test in (False, True):
+        torch.save(published.assemble({"generator": path}, dropout_at_test=at_test), tmp_path / "a.ckpt")
+        module = lightning_gans.load(tmp_path / "a.ckpt")
+        noise = [layer for layer in module.generator.modules() if isinstance(layer, NoiseDropout)]
+        assert [layer.at_test for layer in noise] == [at_test] * 3
+        assert module.config["resolved"]["data"]["image_size"] == 128
+
+
+def replaced(state, old, new):
+    return {name.replace(old, new): tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"generator": "nowhere.pth"}, "nowhere.pth: no such file"),
+        ({"generator": "text"}, "not a readable state dict"),
+        ({"generator": "wrapped"}, "not a bare state dict"),
+        ({"generator": "other"}, "no generator or discriminator that is known here; its names begin with features.0"),
+        ({"generator": "d3"}, "is a discriminator"),
+        ({"generator": "g", "discriminator": "g"}, "is a generator"),
+        ({"generator": "g", "discriminator": "d3"}, "takes 3 channels; must be 3 + 3, source and image"),
+        ({"generator": "g", "generator_back": "g", "discriminator": "d6"}, "takes 6 channels; must be 3"),
+        ({"generator": "g", "discriminator_back": "d3"}, "only with generator_back"),
+        ({"generator": "g", "generator_back": "g1"}, "maps 1 channels to 3; must be 3 to 3"),
+        ({"generator": "zero_padding"}, "no reflection padding"),
+        ({"generator": "half"}, "layers with weights"),
+        ({"generator": "g", "discriminator": "deep"}, "discriminator of 9 convolutions"),
+    ],
+)
+def test_refusals(tmp_path, files, words):
+    contents = {
+        "wrapped": {"state_dict": {}, "epoch": 3},
+        "other": {"features.0.weight": torch.zeros(1, 1, 3, 3)},
+        "g": residual().state_dict(),
+        "g1": residual(source=1).state_dict(),
+        "d3": patches(3).state_dict(),
+        "d6": patches(6).state_dict(),
+        "deep": patches(6, strided=7).state_dict(),
+        "zero_padding": replaced(replaced(residual().state_dict(), "block.1", "block.0"), "block.5", "block.3"),
+        "half": {name: t for name, t in residual().state_dict().items() if not name.startswith("model.22")},
+    }
+    for name, content in contents.items():
+        torch.save(content, tmp_path / name)
+    (tmp_path / "text").write_text("no weights")
+    with pytest.raises((ValueError, FileNotFoundError)) as caught:
+        published.assemble({name: str(tmp_path / file) for name, file in files.items()}, image_size=128)
+    assert words in explain(caught.value)
