@@ -1,9 +1,10 @@
 """ProGAN's ablation, row by row, at 32x32 and a small width: sliced Wasserstein distance and MS-SSIM.
 
-    python benchmarks/progan_ablation.py OUT [--rows a b ...] [key=value ...]
+    python benchmarks/progan_ablation.py OUT [--rows a b ...] [--scale 1.0] [key=value ...]
 
 Every row is ``experiment=progan_ablation_ROW``, trained on one thread into OUT/ROW; rows that are there are not trained
-again. ``key=value`` holds for every row, e.g. ``data=folder data.root=DIR``.
+again. ``--scale`` multiplies the number of images, of every phase too; ``key=value`` holds for every row, e.g.
+``data=folder data.root=DIR``.
 """
 
 from __future__ import annotations
@@ -44,11 +45,15 @@ PAPER = {
 BEFORE = {"b": "a", "c": "b", "d": "c", "e_star": "d", "e": "d", "f": "e", "g": "f", "h": "g"}
 
 
-def train(row: str, folder: Path, options: list[str]) -> None:
+def train(row: str, folder: Path, scale: float, options: list[str]) -> None:
     """Train a row."""
     quiet = ["trainer.enable_progress_bar=false", "+trainer.enable_model_summary=false", "trainer.accelerator=cpu"]
-    run = build(compose(f"experiment=progan_ablation_{row}", *quiet, *options), folder)
-    run.fit()
+    cfg = compose(f"experiment=progan_ablation_{row}", *quiet, *options)
+    cfg.max_kimg *= scale
+    if cfg.model.growth is not None:
+        cfg.model.growth.fade_kimg *= scale
+        cfg.model.growth.stabilise_kimg *= scale
+    build(cfg, folder).fit()
 
 
 def newest(folder: Path) -> dict[str, object] | None:
@@ -69,6 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("options", nargs="*", help="overrides of the training")
     given = parser.parse_intermixed_args()
     warnings.simplefilter("ignore")
@@ -78,7 +84,7 @@ def main() -> None:
         folder = given.out / row
         card = newest(folder)
         if card is None:
-            train(row, folder, given.options)
+            train(row, folder, given.scale, given.options)
             card = newest(folder)
         assert card is not None, f"{folder}: no score"
         scores = card["scores"]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import lightning
 import torch
 from lightning.pytorch import Callback, LightningDataModule, Trainer
 from lightning.pytorch.loggers import Logger
@@ -102,6 +103,21 @@ def rebuild(content: dict[str, Any], *, trust: Sequence[str] = ()) -> Generative
         raise ValueError(f"the checkpoint's weights do not fit its config: {error}") from error
     module.config = content["config"]
     return module.eval()
+
+
+def content_of(module: GenerativeModule) -> dict[str, Any]:
+    """What a checkpoint of this module would hold, had it been saved before its first step; the tensors are shared."""
+    optimizers, schedules = module.configure_optimizers()
+    return {
+        "state_dict": module.state_dict(),
+        "config": module.config,
+        "optimizer_states": [optimizer.state_dict() for optimizer in optimizers],
+        "lr_schedulers": [schedule.state_dict() for schedule in schedules],
+        "callbacks": {},
+        "epoch": 0,
+        "global_step": 0,
+        "pytorch-lightning_version": lightning.__version__,
+    }
 
 
 def real_data(

@@ -14,11 +14,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import lightning
 import torch
 from torch import Tensor
 
 from lightning_gans import run as runs
+from lightning_gans.checkpoint import content_of
 from lightning_gans.config import compose
 from lightning_gans.networks.layers import MinibatchStddev
 from lightning_gans.networks.progan import (
@@ -37,33 +37,15 @@ class _Config:
     """Stands where the repository's files name a class of its own: a bag of values."""
 
 
-def read(path: str | PathLike[str]) -> dict[str, Any]:
-    """What a file of the repository holds; nothing in it is run.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is damaged, or holds something else.
-    """
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
+def read(path: str | PathLike[str]) -> dict[str, Any] | None:
+    """What a ProGAN file of the repository holds; ``None`` of any other file. Nothing in it is run."""
     try:
         with torch.serialization.safe_globals([(_Config, "models.utils.config.BaseConfig")]):
-            content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can fail anywhere in the unpickler
-        raise ValueError(f"{path}: not a readable file of pytorch_GAN_zoo; it is damaged, or holds more") from error
-    if not is_gan_zoo(content):
-        raise ValueError(f"{path}: holds no networks netG and netD of pytorch_GAN_zoo")
-    return dict(content)
-
-
-def is_gan_zoo(content: Any) -> bool:
-    """Whether this is what a ProGAN file of the repository holds."""
-    return (
-        isinstance(content, Mapping)
-        and {"netG", "netD"} <= set(content)
-        and any(name.removeprefix("module.").startswith("formatLayer.") for name in content["netG"])
-    )
+            content = torch.load(Path(path).expanduser(), map_location="cpu", weights_only=True)
+    except Exception:  # told by whoever reads it otherwise
+        return None
+    known = isinstance(content, Mapping) and {"netG", "netD"} <= set(content)
+    return dict(content) if known and any("formatLayer." in name for name in content["netG"]) else None
 
 
 def from_gan_zoo(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,17 +89,7 @@ def from_gan_zoo(content: Mapping[str, Any]) -> dict[str, Any]:
     networks = {"generator": live, "generator_ema": average, "discriminator": critic}
     for name, network in networks.items():
         getattr(run.model, name).load_state_dict(network.state_dict())
-    optimizers, schedules = run.model.configure_optimizers()
-    return {
-        "state_dict": run.model.state_dict(),
-        "config": run.model.config,
-        "optimizer_states": [optimizer.state_dict() for optimizer in optimizers],
-        "lr_schedulers": [schedule.state_dict() for schedule in schedules],
-        "callbacks": {},
-        "epoch": 0,
-        "global_step": 0,
-        "pytorch-lightning_version": lightning.__version__,
-    }
+    return content_of(run.model)
 
 
 def generator(state: State, equalised: bool = True, pixel_norm: bool = True) -> Generator:

@@ -23,12 +23,16 @@ def import_weights(cfg: DictConfig) -> None:
     if out.is_dir():
         raise ValueError(f"out={cfg.out}: is a folder; give the file to write, e.g. {out / 'imported.ckpt'}")
 
+    from lightning_gans import gan_zoo
     from lightning_gans.checkpoint import AtomicCheckpointIO
     from lightning_gans.published import assemble
 
     files = {name: cfg[name] for name in NETWORKS if cfg[name] is not None}
     options = {"test_statistics": cfg.test_statistics, "dropout_at_test": cfg.dropout_at_test}
-    content = assemble(files, image_size=cfg.image_size, **options)
+    whole = gan_zoo.read(files["generator"])
+    if whole is not None and len(files) > 1:
+        raise ValueError(f"{list(files)[1]}: not with {cfg.generator}, a ProGAN's, which holds its networks already")
+    content = assemble(files, image_size=cfg.image_size, **options) if whole is None else gan_zoo.from_gan_zoo(whole)
     AtomicCheckpointIO().save_checkpoint(content, out)
     model = content["config"]["resolved"]["model"]
     for name in files:

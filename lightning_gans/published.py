@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import hydra
-import lightning
 import torch
 from torch import Tensor, nn
 
 from lightning_gans import run as runs
+from lightning_gans.checkpoint import content_of
 from lightning_gans.config import compose
 from lightning_gans.networks.patchgan import STRIDED
 
@@ -196,17 +196,7 @@ def assemble(
         key = {"generator": "a2b", "generator_back": "b2a"}[name] if two_ways and published.is_generator else name
         network: nn.Module = getattr(whole, key)
         network.load_state_dict(build(published, nodes[name], files[name]).state_dict())
-    optimizers, schedules = run.model.configure_optimizers()
-    return {
-        "state_dict": run.model.state_dict(),
-        "config": run.model.config,
-        "optimizer_states": [optimizer.state_dict() for optimizer in optimizers],
-        "lr_schedulers": [schedule.state_dict() for schedule in schedules],
-        "callbacks": {},
-        "epoch": 0,
-        "global_step": 0,
-        "pytorch-lightning_version": lightning.__version__,
-    }
+    return content_of(run.model)
 
 
 # ---------------------------------------------------------------------------------- names and shapes

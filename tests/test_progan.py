@@ -271,6 +271,7 @@ REFUSED = [
     ("model.growth.batch_sizes={8: 0}", ["model.growth.batch_sizes.8=0", ">= 1"]),
     ("model.growth.lr_factors={8: 0.0}", ["model.growth.lr_factors.8=0.0", "> 0"]),
     ("model.growth.batch_sizes={8: many}", ["model.growth.batch_sizes", "valid integer"]),
+    ("model.compile=true", ["model.compile=true", "model.growth"]),
     ("model/network=dcgan_critic", ["model.generator=Generator", "model/network=progan"]),
     ("data.image_size=20", ["data.image_size=20", "nearest is 16"]),
 ]
@@ -314,7 +315,7 @@ def test_a_step_at_every_phase(tmp_path):
     def watched(batch, plan):
         phase = made.model.phase(made.model.iteration)
         rates = [o.param_groups[0]["lr"] for o in made.model.player_optimizers().values()]
-        seen.append((phase.resolution, float(made.model.generator.alpha), tuple(batch["image"].shape), *rates))
+        seen.append((phase.resolution, made.model.generator.alpha, tuple(batch["image"].shape), *rates))
         return turns(batch, plan)
 
     made.model.turns = watched
@@ -398,7 +399,7 @@ def test_moments_are_forgotten_where_the_resolution_changes(growing, tmp_path):
 def test_checkpoint_knows_its_resolution(growing):
     """Loaded alone, at a fade: the same alpha, the same samples."""
     module = lightning_gans.load(growing / "checkpoints" / "step-000005.ckpt")
-    assert (module.generator_ema.resolution, float(module.generator_ema.alpha)) == (8, 0.625)
+    assert (module.generator_ema.resolution, module.generator_ema.alpha) == (8, 0.625)
     assert module.images_seen == 20
     again = build(compose(*tiny("progan"), *GROWING), growing / "again").model
     again.load_state_dict(module.state_dict())

@@ -54,6 +54,10 @@ class ProGAN(AdversarialModule):
         for name, network in {"generator": generator, "discriminator": discriminator}.items():
             if not isinstance(network, progan.Growing):
                 raise ValueError(f"model.{name}={type(network).__name__}: must grow; use model/network=progan")
+        if growth is not None and self.compile_networks:
+            raise ValueError(
+                "model.compile=true: not with model.growth, under which networks change; set compile to false"
+            )
         self.growth = growth
         self.phases = [Phase(generator.image_size, False, 0, None, self.batch_size)]
         if growth is not None:

@@ -100,29 +100,29 @@ class Growing(nn.Module):
 
     Attributes:
         resolution: Side of the images now.
-        fading: Whether ``alpha`` is below 1.
-        alpha: Weight of the newest block, 0 to 1; a tensor, so that a compiled network need not be compiled anew.
+        alpha: Weight of the newest block, 0 to 1.
     """
-
-    alpha: Tensor
 
     def __init__(self, image_size: int) -> None:
         super().__init__()
         check_image_size(image_size, *SIZES)
         self.image_size = self.resolution = image_size
-        self.fading = False
-        self.register_buffer("alpha", torch.ones(()), persistent=False)
+        self.alpha = 1.0
 
     def grow(self, resolution: int, alpha: float = 1.0) -> None:
         """Work at ``resolution``, a power of two from 4 to ``image_size``, its block faded in by ``alpha``."""
         check_image_size(resolution, 4, self.image_size, "resolution")
-        self.resolution, self.fading = resolution, alpha < 1 and resolution > 4
-        self.alpha.fill_(alpha)
+        self.resolution, self.alpha = resolution, alpha if resolution > 4 else 1.0
 
     @property
     def level(self) -> int:
         """Number of the newest active block: 0 at 4x4, 1 at 8x8, ..."""
         return level_of(self.resolution)
+
+    @property
+    def fading(self) -> bool:
+        """Whether the newest block has not its full weight yet."""
+        return self.alpha < 1
 
     def fade(self, old: Tensor, new: Tensor) -> Tensor:
         """(1 - alpha) old + alpha new."""
