@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from lightning_gans import images
 from lightning_gans.data.files import MAX_PIXELS, MODES, ImageFiles, Problem, Source, eight_bit, has_16_bits
-from lightning_gans.data.folder import EXTENSIONS, InZip, OnDisk
+from lightning_gans.data.folder import OnDisk, no_images, source_at
+from lightning_gans.data.translation_files import numbers_in
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.tiles import AT_ONCE, Geometry, fitted
@@ -71,25 +72,16 @@ class Originals(ImageFiles):
         """(C, H, W) uint8; of a label map (1, H, W) int64."""
         wide, mode = has_16_bits(image), image.mode
         notes = ["turned upright"] if image.getexif().get(0x0112, 1) in range(2, 9) else []
-        image = ImageOps.exif_transpose(image)
         if self.num_labels is not None:
-            pixels = self._labels(image)
+            pixels = numbers_in(image, self.num_labels, "the model's labels").astype(np.int64)
         else:
             wanted = MODES[self.channels]
             notes += ["16 bits to 8"] if wide else []
             notes += _changes(mode, wanted)
-            pixels = np.array(eight_bit(image, wide).convert(wanted))
+            pixels = np.array(eight_bit(ImageOps.exif_transpose(image), wide).convert(wanted))
         with self._lock:
             self.converted.update(notes)
         return torch.from_numpy(pixels).view(*pixels.shape[:2], -1).permute(2, 0, 1)
-
-    def _labels(self, image: Image.Image) -> Any:
-        if image.mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
-            raise ValueError(f"mode {image.mode}: a label map has one channel of whole numbers")
-        pixels = np.array(image).astype(np.int64)
-        if pixels.max() >= (self.num_labels or 0):
-            raise ValueError(f"label {pixels.max()}: the model knows 0 to {(self.num_labels or 0) - 1}")
-        return pixels
 
 
 class Outcome(NamedTuple):
@@ -120,13 +112,12 @@ def find(root: str) -> tuple[Source, list[str]]:
     path = Path(root).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"input={root}: does not exist; give a folder or a zip of pictures, or one picture")
-    if path.is_dir() or zipfile.is_zipfile(path):
-        source: Source = OnDisk(path) if path.is_dir() else InZip(path)
-        names = source.names()
-    else:
-        source, names = OnDisk(path.parent), [path.name]
+    if path.is_file() and not zipfile.is_zipfile(path):
+        return OnDisk(path.parent), [path.name]
+    source = source_at(root, "input")
+    names = source.names()
     if not names and not source.problems:
-        raise ValueError(f"input={root}: no pictures ({', '.join(EXTENSIONS)})")
+        raise ValueError(f"input={root}: {no_images(source)}")
     return source, names
 
 
@@ -298,8 +289,9 @@ class Translator:
             for group in self._groups(files, _read(files, pool, 2 * threads), batch_size, problems, bar):
                 for i, picture, made in self._translated(group, files, problems):
                     if i < shown and sheet is not None:
+                        shown_whole = self.geometry.scale == 1  # of enlarged pictures the middle, at its full size
                         pair = _visible(picture, files.num_labels), made
-                        rows[i] = [images.thumbnail(one, made.shape[-2:], SHOWN_AT) for one in pair]
+                        rows[i] = [images.thumbnail(one, made.shape[-2:], SHOWN_AT, shown_whole) for one in pair]
                     writing.append(pool.submit(write, made, paths[i]))
                     if len(writing) > 2 * threads:
                         writing.popleft().result()

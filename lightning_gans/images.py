@@ -78,12 +78,18 @@ def _enlarged(image: Tensor, beside: Sequence[Tensor]) -> Tensor:
     return image.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
 
 
-def thumbnail(image: Tensor, size: Sequence[int], side: int) -> Tensor:
-    """An image (C, H, W) uint8 enlarged to ``size`` (height, width), then reduced to ``side`` pixels at most."""
+def thumbnail(image: Tensor, size: Sequence[int], side: int, whole: bool = True) -> Tensor:
+    """An image (C, H, W) uint8 enlarged to ``size`` (height, width), then brought to ``side`` pixels at most.
+
+    The ``whole`` image is reduced; otherwise its middle is cut out.
+    """
     pixels = displayable(image)[None].float()
     if tuple(pixels.shape[-2:]) != tuple(size):
         pixels = F.interpolate(pixels, tuple(size), mode="nearest-exact")
-    if max(size) > side:
+    if not whole:
+        top, left = (max(0, (length - side) // 2) for length in size)
+        pixels = pixels[..., top : top + side, left : left + side]
+    elif max(size) > side:
         reduced = [max(1, round(length * side / max(size))) for length in size]
         pixels = F.interpolate(pixels, reduced, mode="area")
     return pixels[0].round().to(torch.uint8)

@@ -1,6 +1,7 @@
 """What every test shares: tiny runs on one thread."""
 
 import atexit
+import importlib
 import os
 import shutil
 import subprocess
@@ -148,6 +149,18 @@ def command(*arguments, cwd=None, env=None, timeout=120):
     return subprocess.run(
         [sys.executable, "-m", *arguments], cwd=cwd, env=own, capture_output=True, text=True, timeout=timeout
     )
+
+
+def command_here(module, *arguments, cwd, monkeypatch):
+    """As ``command``, in this process and so without its start; returns the exit code."""
+    monkeypatch.chdir(cwd)
+    monkeypatch.setattr(sys, "argv", [module, *arguments, "hydra/job_logging=none"])  # pytest owns the streams
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    try:
+        importlib.import_module(module).main()
+    except SystemExit as end:
+        return end.code or 0
+    return 0
 
 
 ENDLESS = "trainer.max_steps=1000000"  # for a run that is stopped: no machine is fast enough to end it first

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 import lightning_gans
-from conftest import MODELS, assert_same_training, command, newest, run, tiny
+from conftest import MODELS, assert_same_training, command_here, newest, run, tiny
 from lightning_gans import build, compose
 from lightning_gans.images import save, to_uint8
 from lightning_gans.losses import Wasserstein
@@ -92,7 +92,7 @@ def test_same_seed_same_images_whatever_the_batch_size(trained):
 
 
 @pytest.mark.slow
-def test_sample_or_translate_and_evaluate_from_the_file_alone(trained, tmp_path):
+def test_sample_or_translate_and_evaluate_from_the_file_alone(trained, tmp_path, monkeypatch, capsys):
     """In a folder of their own; nothing is left behind but what was asked for."""
     checkpoint = tmp_path / "only this.ckpt"
     checkpoint.write_bytes((trained[1] / "checkpoints" / "last.ckpt").read_bytes())
@@ -103,20 +103,20 @@ def test_sample_or_translate_and_evaluate_from_the_file_alone(trained, tmp_path)
         for i, source in enumerate(sources):
             save(source, tmp_path / "in" / f"{i:06d}.png")
         options = [f"checkpoint={checkpoint}", f"input={tmp_path / 'in'}", "out=my samples"]
-        made = command("lightning_gans.translate", *options, cwd=work)
+        arguments = ["lightning_gans.translate", *options]
         expected = to_uint8(images_of(trained[0].model, trained[0].data, 5)).permute(0, 2, 3, 1)
     else:
-        made = command("lightning_gans.sample", f"checkpoint={checkpoint}", "n=5", "out=my samples", cwd=work)
+        arguments = ["lightning_gans.sample", f"checkpoint={checkpoint}", "n=5", "out=my samples"]
         expected = to_uint8(trained[0].model.sample(5)).permute(0, 2, 3, 1)
-    assert made.returncode == 0, made.stderr
+    assert command_here(*arguments, cwd=work, monkeypatch=monkeypatch) == 0, capsys.readouterr().err
     names = sorted(path.name for path in (work / "my samples").iterdir())
     assert names[:5] == [f"{i:06d}.png" for i in range(5)]
     assert names[5:] in (["grid.png"], ["sheet.png"])
     for name, pixels in zip(names, expected, strict=False):
         found = np.asarray(Image.open(work / "my samples" / name)).reshape(pixels.shape)
         assert abs(found.astype(int) - pixels.numpy().astype(int)).max() <= 1
-    made = command("lightning_gans.evaluate", f"checkpoint={checkpoint}", "n=20", "out=scores", cwd=work)
-    assert made.returncode == 0, made.stderr
+    arguments = ["lightning_gans.evaluate", f"checkpoint={checkpoint}", "n=20", "out=scores"]
+    assert command_here(*arguments, cwd=work, monkeypatch=monkeypatch) == 0, capsys.readouterr().err
     card = json.loads((work / "scores" / "only this.scores.json").read_text())
     assert card["n"] == 20
     expected = {"fd_digits", "is_digits", "kd_digits"}

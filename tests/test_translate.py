@@ -184,6 +184,9 @@ def test_larger_outputs_and_tiles(tmp_path):
     assert one.shape == (280, 200, 3)
     assert abs(one - other).max() <= 1
     assert one.std() > 1
+    sheet = pixels_of(tmp_path / "whole" / "sheet.png")  # of the middle, at its full size
+    assert sheet.shape[:2] == (260, 408)
+    assert np.array_equal(sheet[2:258, 204:404], one[12:268])
 
 
 def test_a_translation_of_too_many_pixels_is_not_made(tmp_path):
@@ -219,8 +222,8 @@ def test_label_maps_become_one_hot(tmp_path):
     assert seen[0].shape == (2, 5, 2, 3)
     assert torch.equal(seen[0].argmax(1), torch.from_numpy(np.stack([labels, labels])).long())
     assert [problem.name for problem in outcome.problems] == ["c.png", "d.png"]
-    assert outcome.problems[0].reason == "label 5: the model knows 0 to 4"
-    assert "a label map has one channel" in outcome.problems[1].reason
+    assert outcome.problems[0].reason == "value 5: must be from 0 to 4 (the model's labels)"
+    assert "must have one channel of numbers" in outcome.problems[1].reason
 
 
 def test_a_zip_and_a_single_picture(tmp_path):
@@ -236,7 +239,7 @@ def test_a_zip_and_a_single_picture(tmp_path):
     with pytest.raises(FileNotFoundError, match="input=.*nowhere: does not exist"):
         find(str(tmp_path / "nowhere"))
     (tmp_path / "none").mkdir()
-    with pytest.raises(ValueError, match="input=.*none: no pictures"):
+    with pytest.raises(ValueError, match="input=.*none: no images"):
         find(str(tmp_path / "none"))
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from lightning_gans.networks import patchgan, translation_resnet, unet
-from lightning_gans.networks.layers import NoiseDropout, seed_noise
+from lightning_gans.networks.layers import NoiseDropout, seed_noise, settle_statistics
 
 U_NET = {"image_size": 32, "source_channels": 2, "channels": 3, "base_channels": 4}
 
@@ -170,6 +170,11 @@ def test_batch_norm_at_test_time():
         torch.testing.assert_close(own.eval()(x), alone)
         assert (running.eval()(x) - alone).abs().max() > 1e-4
         torch.testing.assert_close(running.train()(x), own.train()(x))
+        for batch_size, chosen in (1, own), (2, running):
+            left = make(**options, dropout=0.0)
+            left.load_state_dict(chosen.state_dict())
+            settle_statistics(left, batch_size)
+            assert torch.equal(left.eval()(x), chosen.eval()(x))
 
 
 def test_dropout_as_noise():

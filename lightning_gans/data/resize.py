@@ -36,15 +36,21 @@ def average(images: Tensor, factor: int) -> Tensor:
 
 
 def fit(
-    image: Image.Image, size: int, policy: Policy = "cover", *, whole: tuple[int, int] | None = None
+    image: Image.Image,
+    size: int,
+    policy: Policy = "cover",
+    *,
+    whole: tuple[int, int] | None = None,
+    resampling: Image.Resampling = Image.Resampling.BICUBIC,
 ) -> Image.Image:
-    """A picture of any sides as a square of ``size``, by antialiased bicubic interpolation.
+    """A picture of any sides as a square of ``size``, by antialiased bicubic interpolation unless another is given.
 
     Args:
         image: Of an 8-bit mode.
         size: Sides of what is returned.
         policy: ``cover``: the middle square, as large as the shorter side; ``contain``: the whole picture, black
             (and transparent) beside it; ``stretch``: the whole picture, its aspect given up.
+        resampling: Pillow's; labels take the nearest.
         whole: Width and height of the picture if ``image`` was decoded at an integer part of them, rounded up.
     """
     width, height = whole or image.size
@@ -54,7 +60,7 @@ def fit(
 
     def cut(left: int, top: int, right: int, bottom: int, sides: tuple[int, int]) -> Image.Image:
         box = (left / part, top / part, min(right / part, image.width), min(bottom / part, image.height))
-        return image.resize(sides, Image.Resampling.BICUBIC, box=box)
+        return image.resize(sides, resampling, box=box)
 
     if policy == "stretch":
         return cut(0, 0, width, height, (size, size))

@@ -240,6 +240,26 @@ class HalfFiles(ImageFiles):
         return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
 
 
+def numbers_in(image: Image.Image, below: int, option: str) -> np.ndarray[Any, np.dtype[np.int32]]:
+    """The values (H, W) of a map of numbers, upright. Palettes are not looked up.
+
+    Args:
+        image: Of one channel, or with a palette.
+        below: Values must be below this.
+        option: What says so.
+
+    Raises:
+        ValueError: It is no such map, or has other values.
+    """
+    if not (image.mode in ("1", "L", "P", "I") or image.mode.startswith("I;16")):
+        raise ValueError(f"mode {image.mode}: must have one channel of numbers, or a palette")
+    values = np.asarray(ImageOps.exif_transpose(image)).astype(np.int32)
+    if values.min() < 0 or values.max() >= below:
+        wrong = values.min() if values.min() < 0 else values.max()
+        raise ValueError(f"value {wrong}: must be from 0 to {below - 1} ({option})")
+    return values
+
+
 class NumberFiles(ImageFiles):
     """Maps whose values are numbers of classes or of objects: resized without mixing them.
 
@@ -258,13 +278,8 @@ class NumberFiles(ImageFiles):
         self.below, self.option = below, option
 
     def _tensor(self, image: Image.Image) -> Tensor:
-        if not (image.mode in ("1", "L", "P", "I") or image.mode.startswith("I;16")):
-            raise ValueError(f"mode {image.mode}: must have one channel of numbers, or a palette")
-        values = np.asarray(ImageOps.exif_transpose(image)).astype(np.int32)
-        if values.min() < 0 or values.max() >= self.below:
-            wrong = values.min() if values.min() < 0 else values.max()
-            raise ValueError(f"value {wrong}: must be from 0 to {self.below - 1} ({self.option})")
-        fitted = fit(Image.fromarray(values), self.image_size, self.resize, Image.Resampling.NEAREST)
+        values = numbers_in(image, self.below, self.option)
+        fitted = fit(Image.fromarray(values), self.image_size, self.resize, resampling=Image.Resampling.NEAREST)
         numbers = torch.from_numpy(np.array(fitted)).view(1, self.image_size, self.image_size)
         return (numbers if self.channels == 1 else torch.cat([numbers >> 8, numbers & 255])).to(torch.uint8)
 

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from lightning_gans.losses import Objective
 from lightning_gans.models.base import Batch, GenerativeModule, Plan, Terms
 from lightning_gans.models.ema import evaluating
-from lightning_gans.networks.layers import seed_noise
+from lightning_gans.networks.layers import seed_noise, settle_statistics
 
 
 class TranslationModule(GenerativeModule):
@@ -54,6 +54,7 @@ class TranslationModule(GenerativeModule):
         **options: Any,
     ) -> None:
         super().__init__(generator, latent="normal", **options)
+        settle_statistics(self, self.batch_size // self.accumulate)
         self.discriminator, self.objective = discriminator, objective
         self.optimizer_factories["d"], self.scheduler_factories["d"] = d_optimizer, d_scheduler
         self._kept: deque[Batch] = deque()  # one entry per micro-batch of the generator's update

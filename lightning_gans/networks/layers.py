@@ -150,28 +150,42 @@ TestStatistics = Literal["image", "running"]
 
 
 class ImageBatchNorm(nn.BatchNorm2d):
-    """Batch norm that normalises each image by its own statistics at test time.
+    """Batch norm that can normalise each image by its own statistics at test time.
 
     pix2pix (Isola et al. 2017, arXiv:1611.07004, section 3.4) tests with the statistics of the test batch; as a batch
-    of one that makes an image's translation independent of the images beside it.
+    of one that makes an image's translation independent of the images beside it. It is what the network has learnt
+    from batches of one; what it has learnt from larger ones is closer to the running statistics.
+
+    Args:
+        width: Feature maps.
+        test_statistics: ``image``: its own; ``running``: as batch norm usually does; ``None``: left to ``settle``.
     """
+
+    def __init__(self, width: int, test_statistics: TestStatistics | None) -> None:
+        super().__init__(width)
+        self.test_statistics = test_statistics
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         """(N, C, H, W) -> the same."""
-        if self.training:
+        if self.training or self.test_statistics != "image":
             return super().forward(input)
         return nn.functional.instance_norm(input, weight=self.weight, bias=self.bias, eps=self.eps)
 
 
+def settle_statistics(network: nn.Module, batch_size: int) -> None:
+    """Let layers that were left to it use each image's own statistics if they are trained on one image at a time."""
+    for layer in network.modules():
+        if isinstance(layer, ImageBatchNorm) and layer.test_statistics is None:
+            layer.test_statistics = "image" if batch_size == 1 else "running"
+
+
 def translation_norm(
-    norm: Literal["batch", "instance"] | None, width: int, test_statistics: TestStatistics = "running"
+    norm: Literal["batch", "instance"] | None, width: int, test_statistics: TestStatistics | None = "running"
 ) -> list[nn.Module]:
     """The normalisation of translation networks, as a list: instance norm has no gain, bias or running statistics."""
     if norm == "instance":
         return [nn.InstanceNorm2d(width)]
-    if norm == "batch":
-        return [ImageBatchNorm(width) if test_statistics == "image" else nn.BatchNorm2d(width)]
-    return []
+    return [ImageBatchNorm(width, test_statistics)] if norm == "batch" else []
 
 
 class NoiseDropout(nn.Dropout):

@@ -17,7 +17,7 @@ class Block(nn.Module):
         self,
         width: int,
         norm: Literal["batch", "instance"] | None,
-        test_statistics: TestStatistics,
+        test_statistics: TestStatistics | None,
         noise: list[nn.Module],
     ) -> None:
         super().__init__()
@@ -49,7 +49,8 @@ class Generator(nn.Module):
         blocks: Residual blocks; ``None``: 9 from 256 pixels on and 6 below, as in the paper.
         downs: Halvings.
         norm: ``instance`` (without gain and bias), ``batch`` or ``None``.
-        test_statistics: Of batch norm at test time: each ``image``'s own, or the ``running`` ones.
+        test_statistics: Of batch norm at test time: each ``image``'s own, or the ``running`` ones; ``None``: the family
+            decides, by its batch.
         dropout: Probability inside every block; 0: none, as in the paper.
         dropout_at_test: Keep dropout on at test time; then its mask comes from a seed.
     """
@@ -64,7 +65,7 @@ class Generator(nn.Module):
         blocks: int | None = None,
         downs: int = 2,
         norm: Literal["batch", "instance"] | None = "instance",
-        test_statistics: TestStatistics = "image",
+        test_statistics: TestStatistics | None = None,
         dropout: float = 0.0,
         dropout_at_test: bool = False,
     ) -> None:

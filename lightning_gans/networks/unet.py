@@ -32,7 +32,8 @@ class Generator(nn.Module):
         base_channels: Maps after the first convolution; they double at every halving.
         max_channels: Most maps of a layer.
         norm: ``batch``, ``instance`` (without gain and bias) or ``None``.
-        test_statistics: Of batch norm at test time: each ``image``'s own, as in the paper, or the ``running`` ones.
+        test_statistics: Of batch norm at test time: each ``image``'s own, as in the paper, or the ``running`` ones;
+            ``None``: the family decides, by its batch.
         dropout: Probability after the three inner layers of the decoder; 0: none.
         dropout_at_test: Keep dropout on at test time, as the paper does; then its mask comes from a seed.
         skips: ``False``: the paper's plain encoder-decoder.
@@ -48,7 +49,7 @@ class Generator(nn.Module):
         base_channels: int = 64,
         max_channels: int = 512,
         norm: Literal["batch", "instance"] | None = "batch",
-        test_statistics: TestStatistics = "image",
+        test_statistics: TestStatistics | None = None,
         dropout: float = 0.5,
         dropout_at_test: bool = True,
         skips: bool = True,
