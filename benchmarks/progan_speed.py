@@ -1,10 +1,12 @@
 """What growing saves: time and memory of a ProGAN step at every phase, integrated over the paper's schedule.
 
-    python benchmarks/progan_speed.py [--sizes 64 128] [--fmap-base 512] [--batch 16] [--steps 8] [--no-memory]
+    python benchmarks/progan_speed.py [--sizes 64 128] [--fmap-base 512] [--fmap-max 32]
+                                      [--batch 16] [--steps 8] [--no-memory]
 
 Every phase is trained under Lightning's Trainer on random images; the median step counts. On a CPU it is one thread's
 processor time, which other programs do not move; on a GPU it is the clock. Training at full resolution from the start
-costs what the last phase costs. Memory is the peak of a process of its own above what it holds before its first step.
+costs what the last phase costs. The widths are a sixteenth of the paper's. Memory is the peak of a process of its own
+above what it holds before its first step.
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ class Clock(Callback):
         self.seconds.setdefault(phase, []).append(self._now() - self._since)
 
 
-def make(size: int, fmap_base: int, batch: int, folder: str, steps: int, *options: str) -> Run:
+def make(size: int, widths: tuple[int, int], batch: int, folder: str, steps: int, *options: str) -> Run:
     """A run on random images whose phases take ``steps`` each."""
     kimg = steps * batch / 1000
     cfg = compose(
@@ -68,7 +70,8 @@ def make(size: int, fmap_base: int, batch: int, folder: str, steps: int, *option
         f"model.batch_size={batch}",
         f"model.growth.fade_kimg={kimg}",
         f"model.growth.stabilise_kimg={kimg}",
-        *[f"model.{network}.fmap_base={fmap_base}" for network in ("generator", "discriminator")],
+        *[f"model.{network}.fmap_base={widths[0]}" for network in ("generator", "discriminator")],
+        *[f"model.{network}.fmap_max={widths[1]}" for network in ("generator", "discriminator")],
         *options,
     )
     run = build(cfg, folder)
@@ -76,22 +79,22 @@ def make(size: int, fmap_base: int, batch: int, folder: str, steps: int, *option
     return run
 
 
-def speeds(size: int, fmap_base: int, batch: int, steps: int) -> dict[Phase, float]:
+def speeds(size: int, widths: tuple[int, int], batch: int, steps: int) -> dict[Phase, float]:
     """Images per second of every phase."""
     with tempfile.TemporaryDirectory() as folder:
         phases = 2 * (size.bit_length() - 3) + 1
-        run = make(size, fmap_base, batch, folder, steps, f"trainer.max_steps={phases * steps}")
+        run = make(size, widths, batch, folder, steps, f"trainer.max_steps={phases * steps}")
         clock = Clock()
         run.trainer.callbacks.append(clock)
         run.fit()
     return {phase: batch / statistics.median(times[WARMUP:]) for phase, times in clock.seconds.items()}
 
 
-def peak(size: int, resolution: int, fmap_base: int, batch: int) -> int:
+def peak(size: int, resolution: int, widths: tuple[int, int], batch: int) -> int:
     """Bytes that two steps at ``resolution`` need above the networks and the data."""
     with tempfile.TemporaryDirectory() as folder:
         options = [f"model.growth.start={resolution}", "trainer.max_steps=2"]
-        run = make(size, fmap_base, batch, folder, 100, *options)
+        run = make(size, widths, batch, folder, 100, *options)
         if torch.cuda.is_available():
             run.fit()
             weights = sum(t.numel() * t.element_size() for t in [*run.model.parameters(), *run.model.buffers()])
@@ -111,20 +114,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", type=int, default=[64, 128])
     parser.add_argument("--fmap-base", type=int, default=512)
+    parser.add_argument("--fmap-max", type=int, default=32)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--no-memory", action="store_true")
     parser.add_argument("--peak", nargs=2, type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    widths = given.fmap_base, given.fmap_max
     warnings.simplefilter("ignore")
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
     if given.peak:
-        print("PEAK", peak(*given.peak, given.fmap_base, given.batch))
+        print("PEAK", peak(*given.peak, widths, given.batch))
         return
-    print(f"fmap_base {given.fmap_base}, batch {given.batch}, {KIMG:.0f} thousand images a fade and a stay\n")
+    print(f"fmap_base {widths[0]}, fmap_max {widths[1]}, batch {given.batch}, {KIMG:.0f} kimg a fade and a stay\n")
     for size in given.sizes:
-        found = speeds(size, given.fmap_base, given.batch, given.steps)
+        found = speeds(size, widths, given.batch, given.steps)
         whole = found[list(found)[-1]]
         print(f"| to {size}x{size} | images/s | against full resolution |\n|---|---|---|")
         for phase, speed in found.items():
@@ -134,15 +139,15 @@ def main() -> None:
         images = len(found) * KIMG * 1000
         hours = sum(KIMG * 1000 / speed for speed in found.values()) / 3600
         alone = images / whole / 3600
-        print(f"\n{images / 1e6:.1f} million images: {hours:.1f} h growing, {alone:.1f} h at {size}x{size} from the")
-        print(f"start: {alone / hours:.2f} times as fast\n", flush=True)
+        print(f"\n{images / 1e6:.1f} million images: {hours:.1f} h growing, {alone:.1f} h at {size}x{size} throughout:")
+        print(f"{alone / hours:.2f} times as fast\n", flush=True)
     if given.no_memory:
         return
     size = given.sizes[-1]
     print(f"| resolution of {size} | peak above networks and data, MB |\n|---|---|")
     for resolution in (4 << k for k in range(size.bit_length() - 2)):
         command = [sys.executable, __file__, "--peak", str(size), str(resolution)]
-        command += ["--fmap-base", str(given.fmap_base), "--batch", str(given.batch)]
+        command += ["--fmap-base", str(widths[0]), "--fmap-max", str(widths[1]), "--batch", str(given.batch)]
         made = subprocess.run(command, capture_output=True, text=True, check=True)
         print(f"| {resolution} | {int(made.stdout.split('PEAK')[1]) / 2**20:.0f} |", flush=True)
 

@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 import torch.nn.functional as F
+from omegaconf import OmegaConf
 from torch import nn
 
 import lightning_gans
@@ -194,6 +195,50 @@ def test_norms_of_the_baseline():
     assert sum(isinstance(layer, nn.GroupNorm) for layer in discriminator.modules()) == 6
     assert not any(isinstance(layer, PixelNorm) for block in generator.blocks for layer in block)
     assert discriminator(generator(torch.randn(3, 512))).shape == (3,)
+
+
+def test_baseline_has_rectifiers_and_a_tanh():
+    generator = networks(slope=0.0, tanh=True, norm=None)[0]
+    generator.to_rgb[1].bias.data.fill_(9.0)
+    generator.grow(8, 0.5)
+    assert generator(torch.randn(2, 6)).abs().max() <= 1
+    x = generator.blocks[0](torch.randn(2, 6))
+    assert x.min() == 0
+    with pytest.raises(ValueError, match=r"slope=1"):
+        networks(slope=1.0)
+
+
+# row: what differs from the row before, in the authors' released configuration
+ROWS = {
+    "a": {"n_critic": 5, "batch_size": 64, "generator.norm": "batch", "generator.slope": 0.0, "generator.tanh": True},
+    "b": {"growth.fade_kimg": 3.84},
+    "c": {"batch_size": 16},
+    "d": {"n_critic": 1, "generator.norm": None, "generator.slope": 0.2, "generator.tanh": False},
+    "e": {"discriminator.minibatch": "stddev"},
+    "f": {"generator.equalised_lr": True, "discriminator.equalised_lr": True, "g_optimizer.lr": 1e-3},
+    "g": {"generator.norm": "pixel"},
+}
+OF_D = {"generator.normalise_latents": True, "discriminator.norm": None, "objective.drift": 0.001}
+OF_D |= {"g_optimizer.betas": [0.0, 0.99], "d_optimizer.betas": [0.0, 0.99]}
+ROWS["d"] |= OF_D
+ROWS["f"] |= {"d_optimizer.lr": 1e-3}
+
+
+def test_rows_of_the_ablation_change_one_thing_each():
+    flat, before = {}, {}
+    for row, changes in ROWS.items():
+        model = OmegaConf.to_container(compose(f"experiment=progan_ablation_{row}").model)
+        nodes = {key: value for key, value in model.items() if isinstance(value, dict)}
+        flat = {key: value for key, value in model.items() if key not in nodes}
+        flat |= {f"{name}.{key}": value for name, node in nodes.items() for key, value in node.items()}
+        for key, value in changes.items():
+            assert flat[key] == value, (row, key)
+        if before:
+            changed = {key for key in flat if before.get(key) != flat[key] and not key.startswith("growth")}
+            assert changed - {"d_optimizer.lr"} <= set(changes), row
+        before = flat
+    star = compose("experiment=progan_ablation_e_star").model
+    assert star.discriminator.minibatch == "discrimination"
 
 
 def test_noise_follows_the_logits_of_reals():

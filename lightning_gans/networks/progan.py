@@ -134,7 +134,7 @@ class Generator(Growing):
 
     Latents are normalised to length sqrt(latent_dim). Only the blocks up to the current resolution are computed, and
     while the newest fades in the colours of the block before it, enlarged: (1 - alpha) old + alpha new. Outputs are
-    not bounded.
+    not bounded unless ``tanh`` is.
 
     Args:
         image_size: Largest resolution, a power of two from 8 to 1024.
@@ -147,6 +147,8 @@ class Generator(Growing):
         normalise_latents: Divide latents by the root of their mean square.
         equalised_lr: Scale weights at run time.
         position_bias: Let the first layer have a bias per value of its 4x4 maps, not one per map.
+        slope: Of the rectifiers' negative side; 0: ReLU.
+        tanh: End in a tanh, which bounds the colours.
     """
 
     def __init__(
@@ -162,24 +164,29 @@ class Generator(Growing):
         normalise_latents: bool = True,
         equalised_lr: bool = True,
         position_bias: bool = False,
+        slope: float = SLOPE,
+        tanh: bool = False,
     ) -> None:
         super().__init__(image_size)
+        if not 0 <= slope < 1:
+            raise ValueError(f"generator.slope={slope}: must be from 0 to below 1")
         at_least_one("", channels=channels, latent_dim=latent_dim, fmap_base=fmap_base, fmap_max=fmap_max)
         self.latent_dim = latent_dim
         maps = feature_maps(image_size, fmap_base, fmap_decay, fmap_max)
         self.normalise = PixelNorm() if normalise_latents else nn.Identity()
 
         def convolution(inputs: int, outputs: int) -> list[nn.Module]:
-            layer, act = EqualisedConv2d(inputs, outputs, 3, equalised=equalised_lr), nn.LeakyReLU(SLOPE)
+            layer, act = EqualisedConv2d(inputs, outputs, 3, equalised=equalised_lr), nn.LeakyReLU(slope)
             return [layer, *_ordered(norm, outputs, act)]
 
         first: list[nn.Module] = [FirstLayer(latent_dim, maps[0], equalised=equalised_lr, position_bias=position_bias)]
-        first += [*_ordered(norm, maps[0], nn.LeakyReLU(SLOPE)), *convolution(maps[0], maps[0])]
+        first += [*_ordered(norm, maps[0], nn.LeakyReLU(slope)), *convolution(maps[0], maps[0])]
         blocks = [nn.Sequential(*first)]
         for inputs, outputs in zip(maps, maps[1:], strict=False):
             up = nn.Upsample(scale_factor=2, mode="nearest")
             blocks.append(nn.Sequential(up, *convolution(inputs, outputs), *convolution(outputs, outputs)))
         self.blocks = nn.ModuleList(blocks)
+        self.bound = nn.Tanh() if tanh else nn.Identity()
         self.to_rgb = nn.ModuleList(
             EqualisedConv2d(width, channels, 1, gain=1.0, equalised=equalised_lr) for width in maps
         )
@@ -189,9 +196,9 @@ class Generator(Growing):
         before = x = self.normalise(latents)
         for block in self.blocks[: self.level + 1]:
             before, x = x, block(x)
-        images: Tensor = self.to_rgb[self.level](x)
+        images: Tensor = self.bound(self.to_rgb[self.level](x))
         if self.fading:
-            old = F.interpolate(self.to_rgb[self.level - 1](before), scale_factor=2, mode="nearest")
+            old = F.interpolate(self.bound(self.to_rgb[self.level - 1](before)), scale_factor=2, mode="nearest")
             images = self.fade(old, images)
         return images
 
