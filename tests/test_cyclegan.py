@@ -1,6 +1,7 @@
 """CycleGAN: its losses, joined calls, the history of fakes, what it refuses."""
 
 import os
+import socket
 import sys
 
 import pytest
@@ -182,7 +183,10 @@ assert made.model.pool.kept == 5
 
 def test_two_processes_keep_one_pool(tmp_path):
     (tmp_path / "processes.py").write_text(PROCESSES)
-    launcher = ["torch.distributed.run", "--nproc_per_node=2", "--master_port=29641", str(tmp_path / "processes.py")]
+    with socket.socket() as free:
+        free.bind(("", 0))
+        port = free.getsockname()[1]
+    launcher = ["torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}", str(tmp_path / "processes.py")]
     made = command(*launcher, str(tmp_path / "run"), env={"PYTHONPATH": os.pathsep.join(sys.path)})
     assert made.returncode == 0, made.stdout + made.stderr
 
