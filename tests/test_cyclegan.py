@@ -1,14 +1,13 @@
 """CycleGAN: its losses, joined calls, the history of fakes, what it refuses."""
 
 import os
-import socket
 import sys
 
 import pytest
 import torch
 
 import lightning_gans
-from conftest import command, differences, newest, refusal, run, tiny
+from conftest import TORCHRUN, command, differences, newest, refusal, run, tiny
 from lightning_gans import build, compose
 
 POOL = "model.pool.size=5"
@@ -183,10 +182,7 @@ assert made.model.pool.kept == 5
 
 def test_two_processes_keep_one_pool(tmp_path):
     (tmp_path / "processes.py").write_text(PROCESSES)
-    with socket.socket() as free:
-        free.bind(("", 0))
-        port = free.getsockname()[1]
-    launcher = ["torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}", str(tmp_path / "processes.py")]
+    launcher = [*TORCHRUN, str(tmp_path / "processes.py")]
     made = command(*launcher, str(tmp_path / "run"), env={"PYTHONPATH": os.pathsep.join(sys.path)})
     assert made.returncode == 0, made.stdout + made.stderr
 
