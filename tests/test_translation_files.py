@@ -236,6 +236,32 @@ def test_an_unreadable_half_leaves_out_its_pair(tmp_path, memory):
         assert set(source[:, 1, 0, 0].tolist()) <= {0, 2, 3}
 
 
+@pytest.mark.parametrize("memory", [0.0, 4.0])
+def test_pairs_of_different_aspects_are_not_cut_apart(tmp_path, memory):
+    """One camera turns; sides that differ by rounding alone fit."""
+    two_folders(tmp_path)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    sizes = {0: ((40, 60), (20, 30)), 1: ((60, 40), (29, 20)), 2: ((60, 40), (20, 30)), 3: ((60, 40), (24, 24))}
+    for i, (a, b) in sizes.items():
+        Image.new("RGB", a).save(tmp_path / "trainA" / f"{i}.png")
+        Image.new("RGB", b).save(tmp_path / "trainB" / f"{i}.png", **({"exif": exif} if i == 2 else {}))
+    options = ["data.layout=folders", f"data.memory_gb={memory}"]
+    named = r"trainB/3.png \(24x24 pixels, its source 60x40: of another aspect; .* data.resize=stretch\)"
+    for resize in ("cover", "contain"):
+        with pytest.raises(ValueError, match="cannot read " + named):
+            batches(data("paired", tmp_path, *options, f"data.resize={resize}"))
+    batches(data("paired", tmp_path, *options, "data.resize=stretch"))
+    skipping = data("paired", tmp_path, *options, "data.on_error=skip")
+    with pytest.warns(UserWarning, match=named):
+        batches(skipping)
+    report = look(data("paired", tmp_path, *options))
+    assert report.unreadable == 1
+    assert "trainB/3.png: 24x24 pixels, its source 60x40" in report.text
+    Image.new("RGB", (30, 20)).save(tmp_path / "trainB" / "3.png")
+    assert look(data("paired", tmp_path, *options)).unreadable == 0
+
+
 def test_sixteen_bits_and_alpha_of_pairs(tmp_path):
     deep = (np.arange(24 * 24).reshape(24, 24) * 100).astype(np.uint16)
     (tmp_path / "trainA").mkdir()
