@@ -20,7 +20,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError
 
-from lightning_gans.config import TrainSchema, typed
+from lightning_gans.config import BUDGETS, TrainSchema, typed
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -29,7 +29,7 @@ REPLACED = {
     "trainer.gradient_clip_val": "model.clip_grad",
     "trainer.gradient_clip_algorithm": "model.clip_grad",
     "trainer.accumulate_grad_batches": "model.accumulate",
-    "trainer.max_epochs": "trainer.max_steps (generator updates) or max_kimg (thousands of real images)",
+    "trainer.max_epochs": "trainer.max_steps (generator updates), max_kimg (thousands of real images) or max_epochs",
     "trainer.callbacks": "callbacks",
     "trainer.logger": "logger",
     "trainer.default_root_dir": "hydra.run.dir",
@@ -110,15 +110,16 @@ def check_tuned() -> None:
 
 
 def check_budget() -> None:
-    """Refuse two budgets typed at once.
+    """Refuse several budgets typed at once.
 
     Raises:
-        ValueError: Both were typed.
+        ValueError: More than one was typed.
     """
     task = list(HydraConfig.get().overrides.task)
-    kimg, steps = typed(task, "max_kimg"), typed(task, "trainer.max_steps")
-    if kimg not in (None, "null") and steps is not None:
-        raise ValueError(f"max_kimg={kimg}, trainer.max_steps={steps}: say one of the two")
+    said = {key: typed(task, key) for key in BUDGETS}
+    said = {key: value for key, value in said.items() if value not in (None, "null")}
+    if len(said) > 1:
+        raise ValueError(f"{', '.join(f'{key}={value}' for key, value in said.items())}: say one of them")
 
 
 def at_least_one(where: str, **values: int) -> None:

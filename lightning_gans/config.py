@@ -43,6 +43,7 @@ class TrainSchema:
     extractor: Any = None
     seed: int = 0
     max_kimg: Optional[float] = None  # noqa: UP045
+    max_epochs: Optional[float] = None  # noqa: UP045
     resume: Optional[str] = None  # noqa: UP045
     trust: list[str] = field(default_factory=list)
 
@@ -275,10 +276,9 @@ def leave_out_tuned(arguments: list[str]) -> list[str]:
 
 
 def one_budget(arguments: list[str]) -> list[str]:
-    """Let a typed ``trainer.max_steps`` take the place of a budget in images that an experiment or tuned file has."""
-    if typed(arguments, "trainer.max_steps") is None or typed(arguments, "max_kimg") is not None:
-        return arguments
-    return [*arguments, "max_kimg=null"]
+    """Let a typed budget take the place of those that an experiment, a family or a tuned file has."""
+    said = [key for key in BUDGETS if typed(arguments, key) is not None]
+    return [*arguments, *(f"{key}=null" for key in BUDGETS[1:] if key not in said)] if said else arguments
 
 
 def options_first(arguments: list[str]) -> list[str]:
@@ -299,6 +299,7 @@ def options_first(arguments: list[str]) -> list[str]:
 _WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p", "--cfg", "-c")
 
 
+BUDGETS = ("trainer.max_steps", "max_kimg", "max_epochs")
 GROUPS = ("model", "data", "trainer", "callbacks", "logger", "extractor")
 MODEL_PARTS = ("model/objective", "model/penalty", "model/augment", "model/growth")
 
@@ -331,8 +332,8 @@ def resume_arguments(arguments: list[str], source: dict[str, Any], folder: Path 
     source = {key: value for key, value in source.items() if key in known}
     if re.search(r"\$\{[^}]*:", repr(source)):
         raise ValueError("the checkpoint's config calls a resolver; it was not written by this library")
-    if typed(arguments, "trainer.max_steps") is not None:
-        source["max_kimg"] = None
+    if any(typed(arguments, key) is not None for key in BUDGETS):
+        source |= dict.fromkeys(BUDGETS[1:])
     for argument in arguments:
         key = argument.partition("=")[0].lstrip("+")
         if key in ("experiment", "sweep", "tuned"):

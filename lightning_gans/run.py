@@ -169,15 +169,20 @@ def build(cfg: DictConfig, folder: str | os.PathLike[str] = "outputs/notebook") 
     checks.check_keys(cfg)
     cfg = copy.deepcopy(cfg)
     cfg.trainer.precision = decide_precision(cfg.trainer)
+    world = world_size(cfg.trainer)
+    if OmegaConf.select(cfg, "model.batch_size", default=0) is None:
+        cfg.model.batch_size = world * cfg.model.get("accumulate", 1)
     for logger in filter(None, (cfg.logger or {}).values()):
         if "group" in logger and logger.group is None:
             logger.group = sweep.name()
     checks.check(cfg)
     if cfg.seed < 0 or cfg.seed >= 2**32:
         raise ValueError(f"seed={cfg.seed}: must be from 0 to 2^32 - 1")
-    if cfg.max_kimg is not None and not 0 < cfg.max_kimg < float("inf"):
-        raise ValueError(f"max_kimg={cfg.max_kimg}: must be > 0 and finite, or null")
-    world = world_size(cfg.trainer)
+    for key in ("max_kimg", "max_epochs"):
+        if cfg[key] is not None and not 0 < cfg[key] < float("inf"):
+            raise ValueError(f"{key}={cfg[key]}: must be > 0 and finite, or null")
+    if cfg.max_kimg is not None and cfg.max_epochs is not None:
+        raise ValueError(f"max_kimg={cfg.max_kimg}, max_epochs={cfg.max_epochs}: one of the two must be null")
     seed_everything(cfg.seed, workers=True, verbose=False)
     data: ImageData = instantiate(cfg.data, "data", ImageData)
     model: GenerativeModule = instantiate(cfg.model, "model", GenerativeModule)

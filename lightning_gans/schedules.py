@@ -85,8 +85,8 @@ class EpochDecay(LinearDecay):
 
     Args:
         optimizer: Whose rate to set.
-        images: Images of a pass.
         batch_size: Images of an update, ``model.batch_size``.
+        images: Images of a pass; ``None``: those of the training set, which says it when the training starts.
         constant: Passes at the base rate.
         decay: Passes of the descent to 0.
         floor: Smallest rate.
@@ -96,15 +96,27 @@ class EpochDecay(LinearDecay):
         self,
         optimizer: Optimizer,
         *,
-        images: int,
         batch_size: int,
+        images: int | None = None,
         constant: int = 100,
         decay: int = 100,
         floor: float = 0.0,
     ) -> None:
-        at_least_one("", images=images, batch_size=batch_size, decay=decay)
-        updates = {"updates": decay * images // batch_size, "constant": constant * images // batch_size}
-        super().__init__(optimizer, floor=floor, **updates)
+        at_least_one("", images=1 if images is None else images, batch_size=batch_size, decay=decay)
+        self.batch_size, self.images, self.passes = batch_size, images, (constant, decay)
+        super().__init__(optimizer, floor=floor, updates=1)
+        self.learn(images)
+
+    def learn(self, images: int | None) -> None:
+        """Take the number of images of a pass from the training set, unless it was given."""
+        images = self.images or images
+        if images is not None:
+            constant, decay = (passes * images // self.batch_size for passes in self.passes)
+            self.constant, self.updates = constant, max(1, decay)
+
+    def factor(self, updates: int) -> float:
+        """As ``LinearDecay``; 1 while the number of images is not known."""
+        return super().factor(updates) if updates else 1.0
 
 
 class CosineDecay(Schedule):

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lightning_gans import checkpoint
 from lightning_gans.callbacks.checkpoint import Checkpoint
+from lightning_gans.callbacks.epochs import Epochs, steps_for
 from lightning_gans.callbacks.progress import Clock
 from lightning_gans.callbacks.stability import StabilityGuard
 from lightning_gans.models.base import GenerativeModule
@@ -56,7 +57,10 @@ def make_trainer(cfg: DictConfig, model: GenerativeModule, world: int, folder: P
         _refuse_multirun(world)
         options["strategy"] = AlternatingDDP()
     if cfg.max_kimg is not None:
-        options["max_steps"] = _steps_for(model, cfg.max_kimg * 1000)
+        options["max_steps"] = steps_for(model, cfg.max_kimg * 1000)
+    if cfg.max_epochs is not None:
+        options["max_steps"] = -1  # until it is known how many images there are
+        callbacks.append(Epochs(cfg.max_epochs))
     if not cfg.trainer.enable_progress_bar:
         callbacks = [callback for callback in callbacks if not isinstance(callback, ProgressBar)]
     return instantiate(  # type: ignore[no-any-return]
@@ -126,12 +130,3 @@ def _refuse_multirun(world: int) -> None:
             "whole sweep; use trainer.devices=1, or a launcher that gives each job its own processes (submitit, "
             "or torchrun for one job at a time)"
         )
-
-
-def _steps_for(model: GenerativeModule, images: float) -> int:
-    """The generator updates that show at least so many real images."""
-    step, seen = 0, 0
-    while seen < images:
-        seen += model.plan(step).images
-        step += 1
-    return step

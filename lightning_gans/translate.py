@@ -21,10 +21,12 @@ def translate(cfg: DictConfig) -> None:
     _check(cfg)
 
     from lightning_gans import checkpoint, folders
-    from lightning_gans.data.files import printable
+    from lightning_gans.data.files import PILLOW_MAX_PIXELS, printable
     from lightning_gans.images import make_folder
     from lightning_gans.run import pick_device
 
+    if cfg.max_pixels > PILLOW_MAX_PIXELS:
+        raise ValueError(f"max_pixels={cfg.max_pixels}: must be <= {PILLOW_MAX_PIXELS}, Pillow's own bound")
     source, names = folders.find(cfg.input)
     ending = cfg.format or "png"
     folder = Path(cfg.out).expanduser()
@@ -48,7 +50,7 @@ def translate(cfg: DictConfig) -> None:
     if outcome.problems:
         print(f"error: {len(outcome.problems):,} files have no translation:", file=sys.stderr)
         for name, reason in outcome.problems:
-            print(f"  {printable(name)}: {printable(reason)}", file=sys.stderr)
+            print(f"  {printable(name)}: {printable(reason).replace('data.max_pixels', 'max_pixels')}", file=sys.stderr)
         raise SystemExit(1)
 
 

@@ -97,7 +97,7 @@ def needs(choice):
 def sgd(rate, model="dcgan"):
     """Every player by plain gradient descent."""
     overrides = []
-    config = compose(f"model={model}", *needs(f"model={model}")).model
+    config = compose(f"model={model}", "tuned=none", *needs(f"model={model}")).model
     for player in [key for key in config if key.endswith("_optimizer")]:
         others = [key for key in config[player] if key not in ("_target_", "_partial_", "lr")]
         overrides += [f"model.{player}._target_=torch.optim.SGD", f"model.{player}.lr={rate}"]
@@ -115,7 +115,7 @@ def exact(model):
     """
     off = {"norm": ("batch", "instance"), "dropout": None, "input_dropout": None}
     overrides = sgd(0.05, model)
-    for name, network in compose(f"model={model}", *needs(f"model={model}")).model.items():
+    for name, network in compose(f"model={model}", "tuned=none", *needs(f"model={model}")).model.items():
         for key, value in off.items():
             is_network = name in ("generator", "discriminator", "encoder") and network is not None
             if is_network and key in network and (value is None or network[key] in value):

@@ -205,12 +205,19 @@ def test_refusals(tmp_path, options, words):
     assert words in refusal(tmp_path, *tiny("cyclegan"), *options)
 
 
-def test_the_published_set_by_model_and_data_alone():
-    """Nine blocks at 256 pixels out of 286; 200 passes over 1,334 images at any number of devices."""
-    for devices in (1, 4):
-        cfg = compose("model=cyclegan", "data=horse2zebra", f"trainer.devices={devices}")
-        assert (cfg.data.image_size, cfg.data.load_size, cfg.data.flip) == (256, 286, True)
-        assert cfg.model.batch_size == cfg.model.d_scheduler.batch_size == devices
-        assert cfg.model.g_scheduler.images * 200 == cfg.max_kimg * 1000
-        assert cfg.model.pool.size == cfg.model.pool_back.size == 50
-        assert cfg.model.generator.blocks is None
+@pytest.mark.parametrize(
+    ("model", "data"), [("cyclegan", "horse2zebra"), ("cyclegan", "monet2photo"), ("pix2pix", "maps")]
+)
+def test_published_sets_by_model_and_data_alone(model, data, tmp_path):
+    """One pair a process, 200 passes, the rate linear to 0 over the second half of them."""
+    for devices, pairs in (("1", 1), ("4", 4), ("[0,1]", 2)):
+        options = [f"model={model}", f"data={data}", f"data.root={tmp_path}", f"trainer.devices={devices}"]
+        made = build(compose(*options, "trainer.accelerator=cpu"), tmp_path)
+        assert made.model.batch_size == pairs
+        assert made.cfg.max_epochs == 200
+        schedule = made.model.scheduler_factories["g"](torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1))
+        schedule.learn(1000)
+        assert (schedule.constant, schedule.updates) == (100000 // pairs, 100000 // pairs)
+    cfg = compose("model=cyclegan", "data=horse2zebra")
+    assert (cfg.data.image_size, cfg.data.load_size, cfg.data.flip) == (256, 286, True)
+    assert cfg.model.pool.size == cfg.model.pool_back.size == 50

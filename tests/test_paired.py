@@ -21,6 +21,7 @@ from lightning_gans.data.digit_edges import DigitEdges
 from lightning_gans.data.digits import Digits as DigitImages
 from lightning_gans.data.photo_patches import PhotoPatches
 from lightning_gans.data.translation import TranslationData
+from lightning_gans.evaluate import _at_hand
 from lightning_gans.images import to_uint8
 from lightning_gans.losses import LeastSquares
 from lightning_gans.metrics.evaluation import Evaluator, suited
@@ -339,3 +340,23 @@ def test_without_lpips_weights_the_other_scores_go_on(tmp_path, monkeypatch):
         run(tmp_path, *small(evaluation(metrics="[l1, lpips]"), "data.image_size=32"), model="pix2pix")
     card = json.loads((tmp_path / "scores" / "step-000002.json").read_text())
     assert set(card["scores"]) == {"l1"}
+
+
+def test_evaluate_goes_on_without_what_was_not_asked_for(monkeypatch, capsys):
+    """LPIPS always, an extractor unless its scores were named."""
+
+    def offline(*arguments, **options):
+        raise OSError("no network")
+
+    monkeypatch.setattr(torchvision.models, "alexnet", offline)
+    assert _at_hand(offline, ["l1", "frechet", "lpips"], was_asked=False) == (None, ["l1"])
+    told = capsys.readouterr().err
+    assert "without frechet: no network" in told
+    assert "without lpips: metrics=lpips: AlexNet's weights could not be downloaded (no network)" in told
+    assert _at_hand(offline, ["l1", "lpips"], was_asked=True) == (None, ["l1"])
+    for metrics, asked in ((["l1", "frechet"], True), (["frechet"], False), (["lpips"], True)):
+        with pytest.raises(OSError, match="no network"):
+            _at_hand(offline, metrics, was_asked=asked)
+    made = _at_hand(Digits, ["frechet", "l1"], was_asked=True)
+    assert isinstance(made[0], Digits)
+    assert made[1] == ["frechet", "l1"]

@@ -176,3 +176,15 @@ def test_auto_downloads_at_the_start_of_the_training_alone(tmp_path, offline):
     with pytest.warns(UserWarning, match="perceptual loss is off"):
         run(tmp_path, "model.perceptual_weights=auto", "data.image_size=32", "trainer.max_steps=1", model="pix2pix_hd")
     assert "no network" in newest(tmp_path)["state_dict"]["perceptual._extra_state"]["decision"]
+
+
+def test_nothing_is_downloaded_for_the_first_phase_alone(tmp_path, offline):
+    """SRResNet needs no VGG19; what follows it decides anew."""
+    options = ["model.perceptual_weights=auto", "model.mse_updates=2"]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*perceptual")
+        run(tmp_path, *options, "trainer.max_steps=2", model="srgan")
+    assert newest(tmp_path)["state_dict"]["perceptual._extra_state"] == {"decision": None}
+    with pytest.warns(UserWarning, match="mean squared error of pixels"):
+        made = run(tmp_path, *options, "trainer.max_steps=3", model="srgan", resume=str(tmp_path))
+    assert made.model.perceptual.decision.startswith("off: its weights")

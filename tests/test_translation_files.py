@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from conftest import refusal
+from conftest import assert_same_training, newest, refusal, run
 from lightning_gans import compose
 from lightning_gans.cli import explain
 from lightning_gans.data.base import EndlessBatches, ImageData
@@ -501,3 +501,32 @@ def test_data_check_looks_at_both_sides(tmp_path):
     report = look(data("paired", tmp_path, "data.layout=folders"))
     assert (report.unreadable, report.grid) == (1, None)
     assert "trainB/3.png" in report.text
+
+
+# ---------------------------------------------------------------------------------- in a training
+
+
+def test_a_training_with_cuts_flips_and_holes_resumes_bit_for_bit(tmp_path, pictures):
+    options = [
+        *("data=inpainting", f"data.root={pictures}", "data.within=train", "data.memory_gb=0", "data.num_workers=2"),
+        *("data.load_size=20", "data.on_error=stop", "callbacks.checkpoint.every_n_train_steps=1"),
+        *("callbacks.checkpoint.keep=null", "trainer.max_steps=5", "model.batch_size=4"),
+    ]
+    run(tmp_path / "whole", *options, model="pix2pix")
+    (tmp_path / "resumed" / "checkpoints").mkdir(parents=True)
+    shutil.copy(tmp_path / "whole" / "checkpoints" / "step-000002.ckpt", tmp_path / "resumed" / "checkpoints")
+    run(tmp_path / "resumed", *options, model="pix2pix", resume=str(tmp_path / "resumed"))
+    assert_same_training(newest(tmp_path / "whole"), newest(tmp_path / "resumed"))
+
+
+@pytest.mark.parametrize(
+    ("model", "choice", "options"),
+    [
+        ("cyclegan", "unpaired", ["data.val_fraction=0.34", "data.test_source=null", "data.test_target=null"]),
+        ("srgan", "super_resolution", ["data.within=trainB", "data.factor=2"]),
+        ("pix2pix", "colorization", ["data.within=trainB", "data.test_within=testA"]),
+    ],
+)
+def test_families_train_on_files(tmp_path, domains, model, choice, options):
+    made = run(tmp_path / "run", f"data={choice}", f"data.root={domains}", "data.load_size=20", *options, model=model)
+    assert made.model.iteration == 4

@@ -68,6 +68,8 @@ class Evaluation(Callback):
             raise ValueError(f"callbacks.evaluation.time_budget_s={time_budget_s}: must be > 0, or null")
         if patience is not None and patience < 1:
             raise ValueError(f"callbacks.evaluation.patience={patience}: must be >= 1, or null")
+        if patience is not None and metrics is not None and "frechet" not in metrics:
+            raise ValueError(f"callbacks.evaluation.patience={patience}: needs frechet among the metrics")
         if direction not in ("a2b", "b2a"):
             raise ValueError(f"callbacks.evaluation.direction={direction}: must be a2b or b2a")
         some = DEFAULT if metrics is None else metrics

@@ -142,7 +142,10 @@ def unpack(archive: Path, folder: Path, *, key: str) -> Path:
         shutil.rmtree(making, ignore_errors=True)
         if isinstance(error, OSError) and error.errno is not None:
             raise  # no space, say
-        raise ValueError(f"{key}: {archive} cannot be unpacked ({_reason(error)})") from error
+        raise ValueError(
+            f"{key}: {archive} cannot be unpacked ({_reason(error)}); delete it and {archive.name}.sha256, then it is "
+            "downloaded again"
+        ) from error
     return folder
 
 

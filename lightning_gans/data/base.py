@@ -347,6 +347,11 @@ class ImageData(LightningDataModule, ABC):
         """Images of a second set that is drawn independently beside this one."""
         return None
 
+    @property
+    def images_per_epoch(self) -> int:
+        """Images of a pass: of the larger set, where there are two."""
+        return max(len(self.train_images), self.n_partners or 0)
+
     def setup(self, stage: str) -> None:
         """Load the images before training starts."""
         if len(self.train_images) == 0:

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from lightning_gans.checks import at_least_one
 from lightning_gans.models.ema import EMA, evaluating, measure_batch_norm
 from lightning_gans.networks.layers import SPECTRAL_NORM
-from lightning_gans.schedules import Constant
+from lightning_gans.schedules import Constant, EpochDecay
 from lightning_gans.seeding import mix, seed_step
 
 Batch = dict[str, Tensor]
@@ -340,6 +340,9 @@ class GenerativeModule(LightningModule):
         """Every player's optimiser and schedule, the generator's first."""
         optimizers = {player: self.optimizer_factories[player](weights) for player, weights in self._trainable.items()}
         schedules = [(self.scheduler_factories[player] or Constant)(o) for player, o in optimizers.items()]
+        for schedule in schedules:
+            if isinstance(schedule, EpochDecay):
+                schedule.learn(self.trainer.datamodule.images_per_epoch)  # type: ignore[attr-defined]
         return list(optimizers.values()), schedules
 
     def on_fit_start(self) -> None:

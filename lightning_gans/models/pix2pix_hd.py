@@ -55,7 +55,7 @@ class Pix2PixHD(TranslationModule):
         perceptual_weight: Of the distance in VGG19's features.
         perceptual_weights: ``auto``, the path of torchvision's VGG19, or ``None``; see ``perceptual.Perceptual``.
         clusters: Of an encoder's features by label.
-        cluster_images: Training images whose features are clustered.
+        cluster_images: Most training images whose features are clustered.
         **options: See ``TranslationModule``.
 
     Raises:
@@ -253,7 +253,7 @@ class Pix2PixHD(TranslationModule):
 
     @torch.no_grad()
     def measure_clusters(self, data: Any) -> None:
-        """Cluster the encoder's features of the first ``cluster_images`` training images into the buffers.
+        """Cluster the encoder's features of ``cluster_images`` training images, evenly spread, into the buffers.
 
         Args:
             data: The images; batches of one, since sides are large.
@@ -261,7 +261,8 @@ class Pix2PixHD(TranslationModule):
         from sklearn.cluster import KMeans
 
         found: list[list[Tensor]] = [[] for _ in self.clusters]
-        for index in range(min(self.cluster_images, len(data.train_images))):
+        n = len(data.train_images)
+        for index in range(0, n, -(-n // self.cluster_images)):
             batch = {key: value.to(self.device) for key, value in data.training_examples([index]).items()}
             with evaluating(self.encoder) as encoder:  # type: ignore[arg-type]
                 means, rows = instance_means(encoder(batch["target"]), self.instances(batch))

@@ -114,6 +114,7 @@ class SRGAN(TranslationModule):
         self.perceptual.check(shapes["target"])
 
     def on_fit_start(self) -> None:
-        """As the base, and have VGG19 ready."""
+        """As the base, and have VGG19 ready, unless the training ends with the first phase."""
         super().on_fit_start()
-        self.perceptual.settle(self.trainer)
+        if not 0 <= self.trainer.max_steps <= self.mse_updates:
+            self.perceptual.settle(self.trainer)

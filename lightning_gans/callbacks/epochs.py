@@ -1,0 +1,35 @@
+"""Budgets in images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning.pytorch import Callback, Trainer
+
+from lightning_gans.models.base import GenerativeModule
+
+
+class Epochs(Callback):
+    """Ends the training after so many passes over the training images, whose number is known once they are read.
+
+    Args:
+        epochs: Passes.
+    """
+
+    def __init__(self, epochs: float) -> None:
+        self.epochs = epochs
+
+    def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Say it in generator updates, which Lightning counts."""
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            images = trainer.datamodule.images_per_epoch  # type: ignore[attr-defined]
+            trainer.fit_loop.epoch_loop.max_steps = steps_for(pl_module, self.epochs * images)
+
+
+def steps_for(model: GenerativeModule, images: float) -> int:
+    """The generator updates that show at least so many real images."""
+    step, seen = 0, 0
+    while seen < images:
+        seen += model.plan(step).images
+        step += 1
+    return step
