@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import lightning_gans
-from conftest import command, differences, newest, refusal, run, tiny
+from conftest import TORCHRUN, command, differences, newest, refusal, run, tiny
 from lightning_gans import build, compose
 
 POOL = "model.pool.size=5"
@@ -182,7 +182,7 @@ assert made.model.pool.kept == 5
 
 def test_two_processes_keep_one_pool(tmp_path):
     (tmp_path / "processes.py").write_text(PROCESSES)
-    launcher = ["torch.distributed.run", "--nproc_per_node=2", "--master_port=29641", str(tmp_path / "processes.py")]
+    launcher = [*TORCHRUN, str(tmp_path / "processes.py")]
     made = command(*launcher, str(tmp_path / "run"), env={"PYTHONPATH": os.pathsep.join(sys.path)})
     assert made.returncode == 0, made.stdout + made.stderr
 
