@@ -162,8 +162,8 @@ class Perceptual(nn.Module):
                 try:
                     found = VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=first, check_hash=True)
                     self._network = (VGG19(found, self.layers),)
-                except (OSError, RuntimeError) as error:
-                    problem = f"its weights could not be downloaded ({error})"
+                except Exception as error:  # a damaged file can fail anywhere; the other processes wait
+                    problem = _why(error)
             trainer.strategy.barrier()
         if trainer.world_size > 1:  # all or none
             problems: list[str | None] = [None] * trainer.world_size
@@ -197,3 +197,13 @@ class Perceptual(nn.Module):
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Keep to what was decided, unless the config says otherwise."""
         self.decision = state["decision"]
+
+
+def _why(error: Exception) -> str:
+    """Why torchvision gave no weights, in one line, with the file in its cache, which it does not look at again."""
+    from torchvision.models import VGG19_Weights
+
+    cached = Path(torch.hub.get_dir(), "checkpoints", Path(VGG19_Weights.IMAGENET1K_V1.url).name)
+    reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+    hint = f"; if {cached} is damaged, remove it" if cached.is_file() else ""
+    return f"its weights could not be had ({reason}{hint})"

@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 
 import lightning_gans
-from conftest import MODELS, assert_same_training, command_here, newest, run, tiny
+from conftest import MODELS, TINY_FAMILY, assert_same_training, command_here, newest, run, tiny
 from lightning_gans import build, compose
 from lightning_gans.images import save, to_uint8
-from lightning_gans.losses import Wasserstein
+from lightning_gans.losses import Hinge, LeastSquares, NonSaturating, Relativistic, Saturating, Wasserstein
 from lightning_gans.metrics.evaluation import suited
 from lightning_gans.models.translation import TranslationModule
 
@@ -47,6 +47,24 @@ def test_samples_have_the_declared_shape_and_range(family, tmp_path):
     images = images_of(made.model, made.data, 3)
     assert images.shape == (3, *made.data.shape)
     assert images.abs().max() <= 1
+
+
+TRANSLATING = [model for model in MODELS if any(option.startswith("data=") for option in TINY_FAMILY.get(model, []))]
+OBJECTIVES = [Saturating, NonSaturating, LeastSquares, Wasserstein, Hinge, Relativistic]
+
+
+@pytest.mark.parametrize("model", TRANSLATING)
+def test_every_objective_suits_a_translation_familys_last_phase(model, tmp_path):
+    """The first phases can do without."""
+    made = build(compose(*tiny(model)), tmp_path)
+    made.model.trainer, made.model.iteration = made.trainer, 100
+    batch = made.data.examples(range(2))
+    for objective in OBJECTIVES:
+        made.model.objective = objective()
+        for player, network in (("g", made.model.generator), ("d", made.model.discriminator)):
+            terms = made.model.loss(player, batch)
+            gradients = torch.autograd.grad(sum(terms.values()), list(network.parameters()), allow_unused=True)
+            assert any(gradient is not None and gradient.any() for gradient in gradients), (objective, player)
 
 
 def test_every_parameter_gets_a_gradient_and_moves(family, tmp_path):

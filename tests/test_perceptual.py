@@ -122,6 +122,22 @@ def test_auto_without_weights_is_off_with_one_warning_that_is_kept(offline):
     assert "no network" in kept["_extra_state"]["decision"]
 
 
+@pytest.mark.parametrize("content", [b"", b"junk", {"layer": torch.zeros(1)}], ids=["empty", "text", "other"])
+def test_a_damaged_file_in_the_cache_is_named_and_nobody_is_left_waiting(tmp_path, monkeypatch, content):
+    """Both barriers are reached, so that the other processes of the machine go on."""
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    path = tmp_path / "checkpoints" / "vgg19-dcbb9e9d.pth"
+    path.parent.mkdir()
+    path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
+    reached = []
+    strategy = SimpleNamespace(barrier=lambda: reached.append(1))
+    loss = Perceptual("auto", ["relu1_1"], instead="pixels instead")
+    with pytest.warns(UserWarning, match=rf"could not be had .*if {path} is damaged, remove it.*pixels instead"):
+        loss.settle(SimpleNamespace(local_rank=0, world_size=1, strategy=strategy))
+    assert not loss.on
+    assert len(reached) == 2
+
+
 def test_a_resumed_run_keeps_to_what_was_decided(online, monkeypatch, weights):
     off = Perceptual("auto", ["relu1_1"], instead="")
     off.load_state_dict({"_extra_state": {"decision": "off: no network"}})

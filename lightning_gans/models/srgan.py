@@ -93,7 +93,8 @@ class SRGAN(TranslationModule):
         if self.pretraining:
             return {"mse": F.mse_loss(fake.float(), real)}
         self.keep(fake=fake)
-        terms = self.objective.generator(self.judge(fake), None)
+        real_logits = self.judge(real) if self.objective.needs_real else None
+        terms = self.objective.generator(self.judge(fake), real_logits)
         adversarial = {name: self.adversarial_weight * term for name, term in terms.items()}
         return {"content": self.content_weight * self.content(fake, real), **adversarial}
 
