@@ -96,7 +96,12 @@ def load(
 
 def rebuild(content: dict[str, Any], *, trust: Sequence[str] = ()) -> GenerativeModule:
     """The module that a checkpoint's content describes, with its weights."""
-    module: GenerativeModule = instantiate(content["config"]["resolved"]["model"], trust=trust)
+    try:
+        module: GenerativeModule = instantiate(content["config"]["resolved"]["model"], trust=trust)
+    except hydra.errors.InstantiationException as error:
+        if isinstance(error.__cause__, TypeError):
+            raise ValueError(f"the checkpoint is of another version of this package: {error.__cause__}") from error
+        raise
     try:
         module.load_state_dict(content["state_dict"])
     except RuntimeError as error:

@@ -42,6 +42,17 @@ REPLACED = {
 }
 
 
+# Some sets of each kind that a family may take.
+SETS = {
+    "image": ("folder", "celeba", "lsun"),
+    "labelled": ("digits", "mnist", "cifar10"),
+    "points": ("toy2d",),
+    "paired": ("digit_edges", "facades", "paired", "colorization"),
+    "unpaired": ("digit_domains", "horse2zebra", "unpaired"),
+    "super_resolution": ("photo_patches", "super_resolution"),
+}
+
+
 def check_keys(cfg: DictConfig, schema: type = TrainSchema) -> None:
     """Check every key that can be checked without importing torch.
 
@@ -75,12 +86,23 @@ def _check_what_data_lacks(cfg: DictConfig) -> None:
         lacking = re.search(r"'data\.(\w+)'", str(error))
         if lacking is None:
             raise
-        names = [str(cfg[group].get("_target_", group)).rpartition(".")[2] for group in ("model", "data")]
+        family = hydra.utils.get_object(cfg.model._target_)
         raise ValueError(
-            f"{error.full_key}: {names[0]} needs data.{lacking[1]}, which {names[1]} has not. A family for translation "
-            "takes sets of two sides: data=digit_edges (pairs), digit_domains (two domains), photo_patches "
-            "(super-resolution), or your own folders by data=paired, unpaired, super_resolution, ..."
+            f"{chosen(cfg, 'data')}: has no {lacking[1]}, which {error.full_key} needs; {fitting(family)}"
         ) from error
+
+
+def chosen(cfg: DictConfig, group: str) -> str:
+    """What was chosen of a group, as it is typed where Hydra knows it."""
+    if HydraConfig.initialized() and group in HydraConfig.get().runtime.choices:
+        return f"{group}={HydraConfig.get().runtime.choices[group]}"
+    return f"{group}={str(cfg[group].get('_target_')).rpartition('.')[2]}"
+
+
+def fitting(family: Any) -> str:
+    """What kinds of data a family takes, with some sets of each."""
+    sets = "; ".join(f"{kind}: data={', '.join(SETS[kind])}" for kind in family.accepts)
+    return f"{family.__name__ if inspect.isclass(family) else type(family).__name__} takes {sets}"
 
 
 def check_root(cfg: DictConfig, schema: type) -> None:

@@ -170,7 +170,14 @@ def assemble(
     shape = {"channels": forwards["channels"], "source_channels": forwards["source_channels"]}
     family, data = ("cyclegan", "unpaired") if two_ways else ("pix2pix", "paired")
     sizes = {"image_size": image_size, **shape}
-    options = [f"model={family}", f"data={data}", "data.root=.", *(f"data.{key}={size}" for key, size in sizes.items())]
+    training = ["model.batch_size=1", "model.g_scheduler=null", "model.d_scheduler=null", "max_epochs=null"]
+    options = [
+        f"model={family}",
+        f"data={data}",
+        "data.root=.",
+        *training,
+        *(f"data.{key}={size}" for key, size in sizes.items()),
+    ]
     cfg = compose(*options, *(["model.identity_weight=0"] if len(set(shape.values())) == 2 and two_ways else []))
     nodes: dict[str, dict[str, Any]] = {}
     for name, published in found.items():

@@ -94,6 +94,8 @@ class Run:
         if resume is not None and self._resumed is None:
             self.prepare(resume)
         path, self._resumed = self._resumed, None
+        if self.trainer.world_size > 1 and "LOCAL_RANK" not in os.environ:
+            self.data.prepare_data()  # what cannot be downloaded is told before there are other processes to wait
         self._write_config()
         started = time.perf_counter()
         failed = True
@@ -187,10 +189,7 @@ def build(cfg: DictConfig, folder: str | os.PathLike[str] = "outputs/notebook") 
     data: ImageData = instantiate(cfg.data, "data", ImageData)
     model: GenerativeModule = instantiate(cfg.model, "model", GenerativeModule)
     if data.kind not in model.accepts:
-        raise ValueError(
-            f"data={type(data).__name__.lower()} is of kind {data.kind}; {type(model).__name__} takes "
-            f"{', '.join(model.accepts)}"
-        )
+        raise ValueError(f"{checks.chosen(cfg, 'data')} is of kind {data.kind}; {checks.fitting(model)}")
     model.check_data(data.shapes)
     _check_optimizers(model)
     model.config = {"resolved": OmegaConf.to_container(cfg, resolve=True), "source": _portable(cfg)}

@@ -163,6 +163,7 @@ def command_here(module, *arguments, cwd, monkeypatch):
     return 0
 
 
+TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc_per_node=2"]  # on a port of its own
 ENDLESS = "trainer.max_steps=1000000"  # for a run that is stopped: no machine is fast enough to end it first
 
 

@@ -6,6 +6,7 @@ import socket
 import tarfile
 import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 
 from lightning_gans import compose
 from lightning_gans.config import CONF_DIR
+from lightning_gans.data import archives
 from lightning_gans.data import published as published_sets
 from lightning_gans.data.archives import Archive, obtain, unpack
 from lightning_gans.data.base import ImageData
@@ -256,6 +258,31 @@ def test_a_damaged_tar_is_named_and_nothing_stays(tmp_path):
         with pytest.raises(ValueError, match=r"x: .*maps.tar.gz cannot be unpacked"):
             unpack(tmp_path / "maps.tar.gz", tmp_path / "maps", key="x")
         assert not (tmp_path / "maps").exists()
+
+
+@pytest.mark.parametrize("locks", [True, False])
+def test_several_processes_unpack_at_once(tmp_path, monkeypatch, locks):
+    """One does the work where files can be locked; where they cannot, each does, and the first one's is used."""
+    if not locks:
+        monkeypatch.setattr(archives, "fcntl", None)
+    n, barrier, extracted = 3, threading.Barrier(3), []
+    path = tar(tmp_path / "maps.tar.gz", [(f"maps/train/{i}.png", png()) for i in range(200)])
+    extract = archives._extract
+
+    def slowly(*arguments):
+        extracted.append(1)
+        if not locks:
+            barrier.wait(60)  # all of them began before any has ended
+        extract(*arguments)
+
+    monkeypatch.setattr(archives, "_extract", slowly)
+    with ThreadPoolExecutor(n) as pool:
+        made = list(pool.map(lambda _: unpack(path, tmp_path / "maps", key="x"), range(n)))
+    assert made == [tmp_path / "maps"] * n
+    assert len(list((tmp_path / "maps" / "train").iterdir())) == 200
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["maps", "maps.tar.gz"]
+    assert len(extracted) == (1 if locks else n)
+    assert (tmp_path / "maps").stat().st_mode == (tmp_path / "maps" / "train").stat().st_mode  # not a private one
 
 
 # ---------------------------------------------------------------------------------- published sets

@@ -253,3 +253,11 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     with pytest.raises(DivergedError, match=r"is not finite after generator update 4; nothing was saved"):
         made.fit()
     assert not list((tmp_path / "checkpoints").glob("*.ckpt"))
+
+
+def test_a_checkpoint_of_another_version_says_so(tmp_path):
+    run(tmp_path)
+    content = newest(tmp_path)
+    content["config"]["resolved"]["model"]["no_longer_known"] = 1
+    with pytest.raises(ValueError, match="of another version of this package.*no_longer_known"):
+        checkpoint.rebuild(content)

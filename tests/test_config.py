@@ -171,7 +171,7 @@ def test_wrong_kind_of_data_is_refused_by_name(tmp_path, monkeypatch):
     from lightning_gans.models.dcgan import DCGAN
 
     monkeypatch.setattr(DCGAN, "accepts", ("paired",))
-    with pytest.raises(ValueError, match="data=digits is of kind labelled; DCGAN takes paired"):
+    with pytest.raises(ValueError, match="data=.igits is of kind labelled; DCGAN takes paired: data=digit_edges"):
         build(compose(*tiny()), tmp_path)
 
 
@@ -284,3 +284,24 @@ def test_check_is_part_of_building():
     cfg.model.n_critics = 3
     with pytest.raises(ValueError, match="n_critics"):
         check(cfg)
+
+
+@pytest.mark.parametrize(
+    ("model", "option", "words"),
+    [
+        (
+            "pix2pix",
+            "model.discriminator.channels=1",
+            "model.discriminator does not take what it is given, (6, 16, 16)",
+        ),
+        ("cyclegan", "model.discriminator_back.channels=1", "model.discriminator_back does not take"),
+        ("pix2pix_hd", "model.encoder.channels=1", "model.encoder does not take"),
+        ("srgan", "model.discriminator.image_size=32", "model.discriminator does not take"),
+        ("pix2pix", "data=digits", "has no source_channels"),
+        ("srgan", "data=digit_edges", "SRGAN takes super_resolution: data=photo_patches"),
+        ("cyclegan", "data=digit_edges", "is of kind paired; CycleGAN takes unpaired: data=digit_domains"),
+        ("dcgan", "data=digit_domains", "is of kind unpaired; DCGAN takes image"),
+    ],
+)
+def test_what_does_not_fit_together_is_told_before_training(tmp_path, model, option, words):
+    assert words in refusal(tmp_path, *tiny(model), option)

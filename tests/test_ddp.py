@@ -15,6 +15,7 @@ from conftest import (
     EXACT,
     MODELS,
     NO_BATCH_NORM,
+    TORCHRUN,
     assert_same_training,
     command,
     evaluation,
@@ -72,7 +73,7 @@ ADAPTIVE = ["model/augment=adaptive", "model.augment.p=0.3", "model.augment.inte
 def test_two_processes_equal_one_for_every_family(tmp_path):
     """All in one process group."""
     (tmp_path / "families.py").write_text(FAMILIES)
-    launcher = ["torch.distributed.run", "--nproc_per_node=2", "--standalone", str(tmp_path / "families.py")]
+    launcher = [*TORCHRUN, str(tmp_path / "families.py")]
     made = command(*launcher, str(tmp_path / "two"), *ADAPTIVE, env={"PYTHONPATH": os.pathsep.join(sys.path)})
     assert made.returncode == 0, made.stdout + made.stderr
     for model in [*MODELS, "adaptive"]:
@@ -162,7 +163,7 @@ def test_resume_on_two_processes_is_exact_under_torchrun_too(tmp_path):
     whole = train_two(tmp_path / "whole")
     half = train_two(tmp_path / "half", "trainer.max_steps=5")
     assert half["global_step"] == 5
-    launcher = ["torch.distributed.run", "--nproc_per_node=2", "--standalone", "-m", "lightning_gans.train"]
+    launcher = [*TORCHRUN, "-m", "lightning_gans.train"]
     made = command(*launcher, f"resume={tmp_path / 'half'}", "trainer.max_steps=10")
     assert made.returncode == 0, made.stdout + made.stderr
     assert_same_training(whole, newest(tmp_path / "half"))

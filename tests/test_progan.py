@@ -13,6 +13,7 @@ from torch import nn
 
 import lightning_gans
 from conftest import (
+    TORCHRUN,
     assert_same_training,
     command,
     differences,
@@ -528,7 +529,7 @@ def test_two_processes_equal_one_across_changes_of_resolution(tmp_path):
     options = [*exact("progan"), *GROWING, "model.batch_size=8", "model.growth.batch_sizes={16: 16}"]
     options += ["trainer.max_steps=9", "logger=none"]
     (tmp_path / "train.py").write_text(TRAIN)
-    launcher = ["torch.distributed.run", "--nproc_per_node=2", "--master_port=29641", str(tmp_path / "train.py")]
+    launcher = [*TORCHRUN, str(tmp_path / "train.py")]
     made = command(*launcher, str(tmp_path / "two"), *options, env={"PYTHONPATH": os.pathsep.join(sys.path)})
     assert made.returncode == 0, made.stdout + made.stderr
     run(tmp_path / "one", *options, model="progan")

@@ -132,7 +132,7 @@ def test_one_half_of_the_tests_is_a_mistake(domains):
     shutil.rmtree(domains / "testB")
     made = data("unpaired", domains)
     with pytest.raises(ValueError, match=r"data.test_target=testB: .* no images under such a folder; there are testA"):
-        made.examples([0])
+        made.setup("fit")
 
 
 # ---------------------------------------------------------------------------------- pairs
@@ -236,6 +236,32 @@ def test_an_unreadable_half_leaves_out_its_pair(tmp_path, memory):
         assert set(source[:, 1, 0, 0].tolist()) <= {0, 2, 3}
 
 
+@pytest.mark.parametrize("memory", [0.0, 4.0])
+def test_pairs_of_different_aspects_are_not_cut_apart(tmp_path, memory):
+    """One camera turns; sides that differ by rounding alone fit."""
+    two_folders(tmp_path)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    sizes = {0: ((40, 60), (20, 30)), 1: ((60, 40), (29, 20)), 2: ((60, 40), (20, 30)), 3: ((60, 40), (24, 24))}
+    for i, (a, b) in sizes.items():
+        Image.new("RGB", a).save(tmp_path / "trainA" / f"{i}.png")
+        Image.new("RGB", b).save(tmp_path / "trainB" / f"{i}.png", **({"exif": exif} if i == 2 else {}))
+    options = ["data.layout=folders", f"data.memory_gb={memory}"]
+    named = r"trainB/3.png \(24x24 pixels, its source 60x40: of another aspect; .* data.resize=stretch\)"
+    for resize in ("cover", "contain"):
+        with pytest.raises(ValueError, match="cannot read " + named):
+            batches(data("paired", tmp_path, *options, f"data.resize={resize}"))
+    batches(data("paired", tmp_path, *options, "data.resize=stretch"))
+    skipping = data("paired", tmp_path, *options, "data.on_error=skip")
+    with pytest.warns(UserWarning, match=named):
+        batches(skipping)
+    report = look(data("paired", tmp_path, *options))
+    assert report.unreadable == 1
+    assert "trainB/3.png: 24x24 pixels, its source 60x40" in report.text
+    Image.new("RGB", (30, 20)).save(tmp_path / "trainB" / "3.png")
+    assert look(data("paired", tmp_path, *options)).unreadable == 0
+
+
 def test_sixteen_bits_and_alpha_of_pairs(tmp_path):
     deep = (np.arange(24 * 24).reshape(24, 24) * 100).astype(np.uint16)
     (tmp_path / "trainA").mkdir()
@@ -308,6 +334,45 @@ def test_wrong_label_maps_are_named(tmp_path):
     made = data("label_maps", tmp_path, "data.num_labels=4", "data.instance=train_inst", "data.on_error=skip")
     with pytest.warns(UserWarning, match="train_label/1.png"):
         assert len(made.train_images) == 2
+
+
+def test_the_recipe_takes_the_official_layout(tmp_path):
+    """Objects by ``data.instance`` alone; test labels without pictures, as published, are no test part, told once."""
+    label_set(tmp_path)
+    label_set(tmp_path, "test", 2)
+    cfg = compose("experiment=pix2pix_hd_cityscapes", f"data.root={tmp_path}", "data.image_size=16")
+
+    def made(*others):
+        found = instantiate(cfg.data, "data", ImageData) if not others else data("label_maps", tmp_path, *others)
+        found.setup("fit")
+        return found
+
+    whole = made()
+    assert (whole.examples_of, whole.n_examples) == ("test", 2)
+    assert whole.examples([1])["instance"].max() == 33000
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert made("data.num_labels=4", "data.instance=null", "data.test_instance=null").examples_of == "test"
+        assert made("data.num_labels=4", "data.test_source=null").examples_of == "train"
+    shutil.rmtree(tmp_path / "test_img")
+    with pytest.warns(UserWarning, match=r"the test part is left out.*\(data.test_target=test_img\)") as told:
+        without = made()
+    assert without.examples([0])["source"].shape == (1, 35, 16, 16)
+    assert len(told) == 1
+    assert (without.examples_of, without.n_examples) == ("train", 3)
+    shutil.rmtree(tmp_path / "test_label")
+    shutil.rmtree(tmp_path / "test_inst")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert made().examples_of == "train"
+
+
+def test_mistakes_in_the_test_part_are_found_before_training(tmp_path):
+    label_set(tmp_path)
+    label_set(tmp_path, "test", 1)
+    (tmp_path / "test_img" / "0.jpg").write_bytes(b"\xff\xd8\xff broken")
+    with pytest.raises(ValueError, match="cannot read test_img/0.jpg"):
+        data("label_maps", tmp_path, "data.num_labels=4").setup("fit")
 
 
 # ---------------------------------------------------------------------------------- made of any images

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import tarfile
+import tempfile
 import zlib
 from collections.abc import Iterator
 from http.client import HTTPException
@@ -100,6 +101,8 @@ def obtain(archive: Archive, place: Path, *, key: str, download: bool = True) ->
 def unpack(archive: Path, folder: Path, *, key: str) -> Path:
     """The pictures of a ``tar.gz`` as files under ``folder``, which appears when all of them are there.
 
+    Processes that unpack at once do not disturb each other; the folder of the first of them is used.
+
     Args:
         archive: The ``tar.gz``.
         folder: What is made; its name is that of the archive's top folder.
@@ -111,42 +114,53 @@ def unpack(archive: Path, folder: Path, *, key: str) -> Path:
     Raises:
         ValueError: It is damaged, or holds a link, or a path that leads out of it.
     """
-    making = folder.with_name(folder.name + ".part")
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir(parents=True)
-    size = archive.stat().st_size
-    try:
-        with (
-            open(archive, "rb") as file,
-            gzip.open(file) as stream,
-            tarfile.open(fileobj=stream, mode="r|") as tar,
-            tqdm(desc=f"unpacking {archive.name}", total=size, unit="B", unit_scale=True, leave=False) as bar,
-        ):
-            for member in tar:
-                if leads_out(member.name):
-                    raise ValueError(f"{printable(member.name)}: its path leads out of the archive")
-                if not (member.isreg() or member.isdir()):
-                    raise ValueError(f"{printable(member.name)}: neither a file nor a folder")
-                parts = [part for part in PurePosixPath(member.name).parts if part != "."]
-                content = tar.extractfile(member) if member.isreg() and is_image(member.name) else None
-                if content is not None:
-                    target = making.joinpath(*(parts[1:] if parts[0] == folder.name else parts))
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    with open(target, "wb") as copy:
-                        shutil.copyfileobj(content, copy)
-                bar.update(file.tell() - bar.n)
-            while stream.read(_PIECE):  # to the checksum: tarfile takes a tar that ends early for whole
-                pass
-        os.replace(making, folder)
-    except (tarfile.TarError, EOFError, zlib.error, ValueError, OSError) as error:
-        shutil.rmtree(making, ignore_errors=True)
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # no space, say
-        raise ValueError(
-            f"{key}: {archive} cannot be unpacked ({_reason(error)}); delete it and {archive.name}.sha256, then it is "
-            "downloaded again"
-        ) from error
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(archive, "rb") as file, _alone(file):
+        if folder.is_dir():  # another process was faster
+            return folder
+        with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", suffix=".part", dir=folder.parent) as own:
+            try:
+                making = Path(own, folder.name)
+                making.mkdir()
+                _extract(file, making, archive.name)
+            except (tarfile.TarError, EOFError, zlib.error, ValueError, OSError) as error:
+                if isinstance(error, OSError) and error.errno is not None:
+                    raise  # no space, say
+                raise ValueError(
+                    f"{key}: {archive} cannot be unpacked ({_reason(error)}); delete it and {archive.name}.sha256, "
+                    "then it is downloaded again"
+                ) from error
+            try:
+                os.replace(making, folder)
+            except OSError:
+                if not folder.is_dir():  # made by another process, where files cannot be locked
+                    raise
     return folder
+
+
+def _extract(archive: BinaryIO, folder: Path, title: str) -> None:
+    """The pictures of a ``tar.gz``, its top folder being ``folder``."""
+    size = os.fstat(archive.fileno()).st_size
+    with (
+        gzip.open(archive) as stream,
+        tarfile.open(fileobj=stream, mode="r|") as tar,
+        tqdm(desc=f"unpacking {title}", total=size, unit="B", unit_scale=True, leave=False) as bar,
+    ):
+        for member in tar:
+            if leads_out(member.name):
+                raise ValueError(f"{printable(member.name)}: its path leads out of the archive")
+            if not (member.isreg() or member.isdir()):
+                raise ValueError(f"{printable(member.name)}: neither a file nor a folder")
+            parts = [part for part in PurePosixPath(member.name).parts if part != "."]
+            content = tar.extractfile(member) if member.isreg() and is_image(member.name) else None
+            if content is not None:
+                target = folder.joinpath(*(parts[1:] if parts[0] == folder.name else parts))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with open(target, "wb") as copy:
+                    shutil.copyfileobj(content, copy)
+            bar.update(archive.tell() - bar.n)
+        while stream.read(_PIECE):  # to the checksum: tarfile takes a tar that ends early for whole
+            pass
 
 
 class _Damaged(ValueError):

@@ -233,8 +233,15 @@ class ImageFiles(ImageSet):
 
     def decode(self, i: int) -> Tensor | Problem:
         """Image number i as training sees it, (C, H, W) uint8, or what is wrong with it."""
+        found = self.decode_sized(i)
+        return found if isinstance(found, Problem) else found[0]
+
+    def decode_sized(self, i: int) -> tuple[Tensor, tuple[int, int]] | Problem:
+        """As ``decode``, with width and height of the picture in its file, upright."""
         try:
-            return self._tensor(self._open(i)[0])
+            image = self._open(i)[0]
+            size = _upright_size(image)
+            return self._tensor(image), size
         except Exception as error:  # a damaged file can fail anywhere in Pillow
             return Problem(self.names[i], _reason(error))
 
@@ -243,11 +250,10 @@ class ImageFiles(ImageSet):
         try:
             image, data = self._open(i)
             bits = {"1": 1, "F": 32}.get(image.mode, 16 if has_16_bits(image) else 8)
-            mode, stored = image.mode, image.size
-            orientation = image.getexif().get(0x0112, 1)
-            width, height = stored[::-1] if orientation in range(5, 9) else stored
+            mode, size = image.mode, _upright_size(image)
+            rotated = image.getexif().get(0x0112, 1) in range(2, 9)
             self._tensor(image)
-            return Facts(width, height, mode, bits, orientation in range(2, 9), (len(data), zlib.crc32(data)))
+            return Facts(*size, mode, bits, rotated, (len(data), zlib.crc32(data)))
         except Exception as error:
             return Problem(self.names[i], _reason(error))
 
@@ -270,9 +276,9 @@ class ImageFiles(ImageSet):
         """Let a JPEG be decoded no larger than needed; returns the sides that it would have had, as the camera says."""
         if image.format != "JPEG" or self.resolution == self.image_size:
             return None
-        whole = image.size
+        whole = _upright_size(image)
         image.draft(image.mode, (self._drafted_side, self._drafted_side))  # no side will be below this one
-        return whole[::-1] if image.getexif().get(0x0112, 1) in range(5, 9) else whole
+        return whole
 
     def _upright(self, image: Image.Image) -> Image.Image:
         """The picture as the camera says, in 8 bits."""
@@ -398,6 +404,11 @@ def has_16_bits(image: Image.Image) -> bool:
     """Pillow keeps 16 bits of grey only, in mode I for some formats; of colours it gives the upper eight."""
     stored = any(";16" in str(tile[3]) for tile in getattr(image, "tile", []))
     return stored or image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height as the camera says."""
+    return image.size[::-1] if image.getexif().get(0x0112, 1) in range(5, 9) else image.size
 
 
 def _reason(error: Exception) -> str:

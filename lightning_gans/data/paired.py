@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from lightning_gans.data.base import Batch
-from lightning_gans.data.files import MODES, ImageFiles
+from lightning_gans.data.files import MODES, ImageFiles, printable
 from lightning_gans.data.folder import check_exists
 from lightning_gans.data.translation import Stacked
 from lightning_gans.data.translation_files import (
@@ -41,9 +42,10 @@ class Paired(TranslationFiles):
         target: Sub-folder of the targets.
         instance: Sub-folder of maps that give each object of a picture a number (up to 16 bits); batches have them as
             ``instance`` (N, 1, H, W) int64. ``None``: there are none.
-        test_source: Sub-folder of the test sources; tests are left out where it is not there.
+        test_source: Sub-folder of the test sources; tests are left out where a side of them is not there, ``None``:
+            in any case.
         test_target: Sub-folder of the test targets.
-        test_instance: Sub-folder of the test pictures' instance maps.
+        test_instance: Sub-folder of the test pictures' instance maps, if there is ``instance``.
         source_suffix: What the sources' names end with, before the extension, and the others' do not.
         target_suffix: The same of the targets.
         instance_suffix: The same of the instance maps.
@@ -146,14 +148,17 @@ class Paired(TranslationFiles):
         if self.layout == "side_by_side":
             found = {} if self.test_folder is None else place.under(self.test_folder)
             return self._stacked(self._halves(list(found.values()))) if found else None
-        source = self.test_folders["source"]
-        if source is None or not place.under(source):
+        folders = {side: self.test_folders[side] for side, folder in self.folders.items() if folder is not None}
+        if folders["source"] is None:
             return None
-        sides = [side for side, folder in self.folders.items() if folder is not None]
-        for side in sides:
-            if self.test_folders[side] is None:
-                raise ValueError(f"data.test_{side}=null: must name a folder, since data.test_source={source} is there")
-        return self._stacked(self._joined({side: (place, self.test_folders[side], f"test_{side}") for side in sides}))
+        missing = [side for side, folder in folders.items() if folder is None or not place.under(folder)]
+        if missing:
+            if len(missing) < len(folders):
+                none = ", ".join(f"data.test_{side}={folders[side] or 'null'}" for side in missing)
+                there = f"data.root={printable(self.root)}: the test part is left out, since a side of it is not there"
+                rank_zero_warn(f"{there} ({none})")
+            return None
+        return self._stacked(self._joined({side: (place, one, f"test_{side}") for side, one in folders.items()}))
 
     def finish(self, batch: Batch, draws: Tensor | None) -> Batch:
         """Floats in [-1, 1]; label maps one-hot, numbers of objects as they are."""

@@ -18,7 +18,7 @@ from lightning_gans.data.base import ImageData
 from lightning_gans.data.files import MODES, Facts, FileData, ImageFiles, Problem, printable
 from lightning_gans.data.folder import class_folders
 from lightning_gans.data.translation import TranslationData
-from lightning_gans.data.translation_files import HalfFiles, NumberFiles, TranslationFiles
+from lightning_gans.data.translation_files import HalfFiles, JoinedFiles, NumberFiles, TranslationFiles
 from lightning_gans.images import grid, overview, panels, visible
 
 SHOWN = 64  # pictures in the grid
@@ -66,14 +66,18 @@ def _look_at_sides(data: TranslationData, examples: int) -> Report:
     if isinstance(data, TranslationFiles):
         data = copy.copy(data)
         data.memory_gb, data.on_error = 0.0, "stop"  # only what is shown is decoded below
-        for side, files in data.parts().items():
-            known, problems = _inspect(files)
+        found = data.parts()
+        inspected = {side: _inspect(files) for side, files in found.items()}
+        for side, files in found.items():
+            known, problems = inspected[side]
             unreadable += len(problems)
             rows += [("", ""), (side, _count(files, known, problems)), *_unreadable(problems)]
             if known:
                 rows += _contents(files, known, examples, labelled=False)
                 rows += [(f"as {_size(files)}", _how(files)), *_changes(files, known, examples)]
-        rows.append(("", ""))
+        misfits = _misfits(data.files(), {side: dict(known) for side, (known, _) in inspected.items()})
+        unreadable += len(misfits)
+        rows += [("", ""), *_unreadable(misfits)]
     if unreadable:
         return Report(_table([*rows, ("batches", "none are made before every file can be read")]), unreadable, None)
     data.setup("check")
@@ -83,6 +87,19 @@ def _look_at_sides(data: TranslationData, examples: int) -> Report:
     batch = data.training_examples(_spread(len(data.train_images), SHOWN // 2).tolist())
     sides = [visible(batch[key]) for key in ("source", "target")]
     return Report(_table(rows), 0, panels(list(zip(*sides, strict=True))))
+
+
+def _misfits(files: ImageFiles, known: dict[str, dict[str, Facts]]) -> list[Problem]:
+    """Files that belong together and are of different aspects, of those that can be read."""
+    if not isinstance(files, JoinedFiles):
+        return []
+    found = []
+    for i in range(len(files)):
+        facts = {side: known[side].get(one.names[i]) for side, one in files.sides.items()}
+        sizes = {side: (one.width, one.height) for side, one in facts.items() if one is not None}
+        problem = files.misfit(i, sizes) if len(sizes) == len(facts) else None
+        found += [] if problem is None else [problem]
+    return found
 
 
 def _look_at_tensors(data: ImageData) -> Report:

@@ -198,6 +198,11 @@ class TranslationData(ImageData):
 
     # ------------------------------------------------------------------------------ examples
 
+    def setup(self, stage: str) -> None:
+        """Load the images, and the examples, before training starts."""
+        super().setup(stage)
+        self._choose_examples()
+
     def _choose_examples(self) -> tuple[ImageSet, str]:
         if self._examples is None:
             test = self.load_test()

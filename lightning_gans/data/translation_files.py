@@ -193,14 +193,33 @@ class JoinedFiles(ImageFiles):
         self.sides = dict(sides)
 
     def decode(self, i: int) -> Tensor | Problem:
-        """Group number i as one image (C, H, W), or the first file of it that cannot be read."""
-        images = []
-        for files in self.sides.values():
-            image = files.decode(i)
-            if isinstance(image, Problem):
-                return image
-            images.append(image)
-        return torch.cat(images)
+        """Group number i as one image (C, H, W), or the first file of it that cannot be read or fits no other."""
+        images, sizes = [], {}
+        for side, files in self.sides.items():
+            found = files.decode_sized(i)
+            if isinstance(found, Problem):
+                return found
+            images.append(found[0])
+            sizes[side] = found[1]
+        return self.misfit(i, sizes) or torch.cat(images)
+
+    def misfit(self, i: int, sizes: Mapping[str, tuple[int, int]]) -> Problem | None:
+        """What is wrong with the shapes of a group: of other aspects, each would be cut out of another place.
+
+        Args:
+            i: Number of the group.
+            sizes: Width and height of each side's picture, upright.
+        """
+        (first, (width, height)), *others = sizes.items()
+        for side, (other_width, other_height) in others:
+            by = abs(width * other_height - height * other_width)  # at most one pixel's worth if only rounding differs
+            if self.resize != "stretch" and by > max(width, height, other_width, other_height):
+                reason = (
+                    f"{other_width}x{other_height} pixels, its {first} {width}x{height}: of another aspect; "
+                    "must be the same unless data.resize=stretch"
+                )
+                return Problem(self.sides[side].names[i], reason)
+        return None
 
     def fingerprint(self) -> str:
         """Of all sides."""

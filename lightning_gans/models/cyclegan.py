@@ -89,6 +89,10 @@ class CycleGAN(TranslationModule):
         self.add_player("d", discriminator_back)
         self.joins_calls = not any(map(has_batch_norm, (self.generator, discriminator, discriminator_back)))
 
+    def shown(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        """Each discriminator sees one domain."""
+        return {"discriminator": shapes["target"], "discriminator_back": shapes["source"]}
+
     # ------------------------------------------------------------------------------ the losses
 
     def generator_loss(self, batch: Batch) -> Terms:

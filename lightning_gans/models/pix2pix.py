@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch.nn.functional as F
@@ -41,6 +42,11 @@ class Pix2Pix(TranslationModule):
         if l1_weight < 0:
             raise ValueError(f"model.l1_weight={l1_weight}: must be >= 0")
         self.l1_weight = l1_weight
+
+    def shown(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        """Source and target side by side."""
+        source, target = shapes["source"], shapes["target"]
+        return {"discriminator": (source[0] + target[0], *target[1:])}
 
     def generator_loss(self, batch: Batch) -> Terms:
         """The objective's terms and the weighted mean absolute error."""

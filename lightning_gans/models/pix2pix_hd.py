@@ -284,6 +284,14 @@ class Pix2PixHD(TranslationModule):
 
     # ------------------------------------------------------------------------------ hooks
 
+    def shown(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        """Condition and target side by side; the encoder sees the target."""
+        source, target = shapes["source"], shapes["target"]
+        batch = {"source": torch.zeros(1, *source, device=self.device)}
+        batch["instance"] = torch.zeros(1, 1, *source[1:], dtype=torch.int64, device=self.device)
+        found = {"discriminator": (self.condition(batch).shape[1] + target[0], *target[1:])}
+        return found | ({} if self.encoder is None else {"encoder": target})
+
     def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """As the base, and whether there are instances and VGG19 can be asked."""
         if self.generator.instance_edges and self.num_labels is None and "instance" not in shapes:

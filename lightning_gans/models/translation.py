@@ -191,6 +191,21 @@ class TranslationModule(GenerativeModule):
             raise ValueError(
                 f"model.generator makes images {made}; data has targets {target} (channels, height, width)"
             )
+        for name, shape in self.shown(shapes).items():
+            network: nn.Module = getattr(self, name)
+            try:
+                with evaluating(network):
+                    network(torch.zeros(2, *shape, device=self.device))
+            except (RuntimeError, ValueError) as error:
+                raise ValueError(f"model.{name} does not take what it is given, {shape}: {error}") from error
+
+    def shown(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        """Shape of one sample that each network beside the generator is given, by the network's name.
+
+        Args:
+            shapes: Of one ``source`` and one ``target``.
+        """
+        return {"discriminator": shapes["target"]}
 
     def sampling_inputs(self, indices: Sequence[int], seed: int) -> tuple[Tensor, ...]:
         """There are no samples without sources.
