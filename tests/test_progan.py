@@ -348,6 +348,7 @@ GROWING = [
     "callbacks.checkpoint.every_n_train_steps=1",
     "callbacks.checkpoint.keep=null",
 ]
+LINEAR = "{_target_: torch.optim.lr_scheduler.LinearLR, _partial_: true, end_factor: 0.1, total_iters: 9}"
 
 
 def test_a_step_at_every_phase(tmp_path):
@@ -411,6 +412,24 @@ def test_resume_in_every_phase_is_bit_identical(tmp_path, growing, stop):
     (tmp_path / "checkpoints" / "last.ckpt").write_bytes(content)
     run(tmp_path, "trainer.max_steps=15", *GROWING, model="progan", resume=str(tmp_path))
     assert_same_training(newest(growing), newest(tmp_path))
+
+
+@pytest.mark.parametrize("scheduler", ["null", LINEAR], ids=["constant", "schedule"])
+def test_a_rate_typed_on_resume_holds(tmp_path, scheduler):
+    """The first resumed step, a later one and the next resolution have the rate of a run that always had it."""
+
+    def rates(folder, steps, *options, resume=None):
+        options = [f"model.g_scheduler={scheduler}", "model.growth.lr_factors={8: 2.0, 16: 3.0}", *options]
+        made = build(compose(*tiny("progan"), *GROWING, *options, f"trainer.max_steps={steps}"), folder)
+        seen, turns = [], made.model.turns
+        group = lambda: made.model.player_optimizers()["g"].param_groups[0]  # noqa: E731
+        made.model.turns = lambda *arguments: seen.append(group()["lr"]) or turns(*arguments)
+        made.fit(resume)
+        return seen
+
+    rates(tmp_path / "part", 5)
+    resumed = rates(tmp_path / "part", 12, "model.g_optimizer.lr=4e-3", resume=str(tmp_path / "part"))
+    assert resumed == pytest.approx(rates(tmp_path / "whole", 12, "model.g_optimizer.lr=4e-3")[5:])
 
 
 @pytest.fixture(scope="module")
