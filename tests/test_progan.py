@@ -414,6 +414,39 @@ def test_resume_in_every_phase_is_bit_identical(tmp_path, growing, stop):
     assert_same_training(newest(growing), newest(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("stop", "options", "named"),
+    [
+        (5, ["model.batch_size=8"], ["model.batch_size=8:", "update 5", "8x8, alpha 0.625", "16x16, alpha 0.25"]),
+        (14, ["model.batch_size=2"], ["model.batch_size=2:", "16x16, alpha 1", "8x8, alpha 1"]),
+        (8, ["model.n_critic=2"], ["model.n_critic=2:", "8x8, alpha 1,", "16x16, alpha 1;"]),
+        (4, ["model.growth.fade_kimg=0.032"], ["model.growth=", "alpha 0.375", "alpha 0.1875"]),
+        (4, ["model.growth=null"], ["model.growth=None:", "16x16, alpha 1;"]),
+    ],
+    ids=lambda value: str(value),
+)
+def test_a_schedule_that_would_jump_is_refused_on_resume(tmp_path, growing, stop, options, named):
+    checkpoint = growing / "checkpoints" / f"step-{stop:06d}.ckpt"
+    with pytest.raises(ValueError, match="keeps its schedule") as error:
+        run(tmp_path, *GROWING, *options, "trainer.max_steps=20", model="progan", resume=str(checkpoint))
+    for words in named:
+        assert words in str(error.value)
+    assert not (tmp_path / "config.yaml").exists()
+
+
+def test_what_is_still_to_come_may_change_on_resume(tmp_path, growing):
+    """A longer stay at 8x8, and a larger batch where the schedule has ended."""
+    longer = ["model.growth.stabilise_kimg={4: 0.012, 8: 0.1}", "trainer.max_steps=14"]
+    checkpoint = str(growing / "checkpoints" / "step-000008.ckpt")
+    made = run(tmp_path / "a", *GROWING, *longer, model="progan", resume=checkpoint)
+    assert made.model.generator.resolution == 8
+    checkpoint = str(growing / "checkpoints" / "step-000015.ckpt")
+    made = run(
+        tmp_path / "b", *GROWING, "model.batch_size=8", "trainer.max_steps=16", model="progan", resume=checkpoint
+    )
+    assert made.model.images_seen == 15 * 4 + 8
+
+
 @pytest.mark.parametrize("scheduler", ["null", LINEAR], ids=["constant", "schedule"])
 def test_a_rate_typed_on_resume_holds(tmp_path, scheduler):
     """The first resumed step, a later one and the next resolution have the rate of a run that always had it."""
