@@ -473,7 +473,7 @@ def growing(tmp_path_factory):
     return folder
 
 
-def test_moments_are_forgotten_where_the_resolution_changes(growing, tmp_path):
+def test_moments_are_forgotten_where_a_fade_begins_and_ends(growing, tmp_path):
     """Adam's step count of a weight that is always active starts anew; what is not active has no state."""
 
     def counts(content, player=0):
@@ -486,6 +486,8 @@ def test_moments_are_forgotten_where_the_resolution_changes(growing, tmp_path):
     for player in (0, 1):
         whole = len(at(growing, 15)["optimizer_states"][player]["param_groups"][0]["params"])
         before, after, later = (counts(at(growing, step), player) for step in (3, 4, 7))
+        ends = [set(counts(at(growing, step), player).values()) for step in (8, 9, 10, 13, 14)]
+        assert ends == [{1}, {2}, {1}, {4}, {1}]
         assert set(before.values()) == {3}
         assert set(after.values()) == {1}
         assert set(later.values()) == {4}

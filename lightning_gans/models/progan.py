@@ -126,11 +126,11 @@ class ProGAN(AdversarialModule):
         self._scale_rates()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Grow, and forget the optimisers' moments where the resolution changes."""
+        """Grow, and forget the optimisers' moments where a fade begins or ends, as the authors' code does."""
         super().on_train_batch_start(batch, batch_idx)
         self.grow()
         step = self.iteration
-        changes = step > 0 and self.phase(step).resolution != self.phase(step - 1).resolution
+        changes = step > 0 and self.phase(step) is not self.phase(step - 1)
         if changes and self.growth is not None and self.growth.reset_optimizers:
             for optimizer in self.player_optimizers().values():
                 optimizer.optimizer.state.clear()
