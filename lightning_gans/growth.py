@@ -48,7 +48,7 @@ class Growth:
         batch_sizes: Real images per discriminator update by resolution, over all processes; ``model.batch_size`` holds
             below the first one given, and everywhere if ``None``.
         lr_factors: What the learning rates of both players are multiplied by, by resolution; 1 below the first.
-        reset_optimizers: Forget the optimisers' moments where the resolution changes.
+        reset_optimizers: Forget the optimisers' moments where a fade begins and where it ends.
 
     Raises:
         ValueError: A value out of range.

@@ -75,6 +75,7 @@ class Run:
         if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             raise ValueError("trainer.fast_dev_run=true: not with resume")
         _refuse_other_networks(self.model, content, path)
+        self.model.check_resumed(content["global_step"], content["config"]["resolved"]["model"])
         if 0 <= self.trainer.max_steps <= content["global_step"]:
             print(
                 f"nothing to do: {path} stands at generator update {content['global_step']} of "

@@ -348,6 +348,7 @@ GROWING = [
     "callbacks.checkpoint.every_n_train_steps=1",
     "callbacks.checkpoint.keep=null",
 ]
+LINEAR = "{_target_: torch.optim.lr_scheduler.LinearLR, _partial_: true, end_factor: 0.1, total_iters: 9}"
 
 
 def test_a_step_at_every_phase(tmp_path):
@@ -413,6 +414,57 @@ def test_resume_in_every_phase_is_bit_identical(tmp_path, growing, stop):
     assert_same_training(newest(growing), newest(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("stop", "options", "named"),
+    [
+        (5, ["model.batch_size=8"], ["model.batch_size=8:", "update 5", "8x8, alpha 0.625", "16x16, alpha 0.25"]),
+        (14, ["model.batch_size=2"], ["model.batch_size=2:", "16x16, alpha 1", "8x8, alpha 1"]),
+        (8, ["model.n_critic=2"], ["model.n_critic=2:", "8x8, alpha 1,", "16x16, alpha 1;"]),
+        (4, ["model.growth.fade_kimg=0.032"], ["model.growth=", "alpha 0.375", "alpha 0.1875"]),
+        (4, ["model.growth=null"], ["model.growth=None:", "16x16, alpha 1;"]),
+    ],
+    ids=lambda value: str(value),
+)
+def test_a_schedule_that_would_jump_is_refused_on_resume(tmp_path, growing, stop, options, named):
+    checkpoint = growing / "checkpoints" / f"step-{stop:06d}.ckpt"
+    with pytest.raises(ValueError, match="keeps its schedule") as error:
+        run(tmp_path, *GROWING, *options, "trainer.max_steps=20", model="progan", resume=str(checkpoint))
+    for words in named:
+        assert words in str(error.value)
+    assert not (tmp_path / "config.yaml").exists()
+
+
+def test_what_is_still_to_come_may_change_on_resume(tmp_path, growing):
+    """A longer stay at 8x8, and a larger batch where the schedule has ended."""
+    longer = ["model.growth.stabilise_kimg={4: 0.012, 8: 0.1}", "trainer.max_steps=14"]
+    checkpoint = str(growing / "checkpoints" / "step-000008.ckpt")
+    made = run(tmp_path / "a", *GROWING, *longer, model="progan", resume=checkpoint)
+    assert made.model.generator.resolution == 8
+    checkpoint = str(growing / "checkpoints" / "step-000015.ckpt")
+    made = run(
+        tmp_path / "b", *GROWING, "model.batch_size=8", "trainer.max_steps=16", model="progan", resume=checkpoint
+    )
+    assert made.model.images_seen == 15 * 4 + 8
+
+
+@pytest.mark.parametrize("scheduler", ["null", LINEAR], ids=["constant", "schedule"])
+def test_a_rate_typed_on_resume_holds(tmp_path, scheduler):
+    """The first resumed step, a later one and the next resolution have the rate of a run that always had it."""
+
+    def rates(folder, steps, *options, resume=None):
+        options = [f"model.g_scheduler={scheduler}", "model.growth.lr_factors={8: 2.0, 16: 3.0}", *options]
+        made = build(compose(*tiny("progan"), *GROWING, *options, f"trainer.max_steps={steps}"), folder)
+        seen, turns = [], made.model.turns
+        group = lambda: made.model.player_optimizers()["g"].param_groups[0]  # noqa: E731
+        made.model.turns = lambda *arguments: seen.append(group()["lr"]) or turns(*arguments)
+        made.fit(resume)
+        return seen
+
+    rates(tmp_path / "part", 5)
+    resumed = rates(tmp_path / "part", 12, "model.g_optimizer.lr=4e-3", resume=str(tmp_path / "part"))
+    assert resumed == pytest.approx(rates(tmp_path / "whole", 12, "model.g_optimizer.lr=4e-3")[5:])
+
+
 @pytest.fixture(scope="module")
 def growing(tmp_path_factory):
     """A training through all phases with a checkpoint after every step."""
@@ -421,7 +473,7 @@ def growing(tmp_path_factory):
     return folder
 
 
-def test_moments_are_forgotten_where_the_resolution_changes(growing, tmp_path):
+def test_moments_are_forgotten_where_a_fade_begins_and_ends(growing, tmp_path):
     """Adam's step count of a weight that is always active starts anew; what is not active has no state."""
 
     def counts(content, player=0):
@@ -434,6 +486,8 @@ def test_moments_are_forgotten_where_the_resolution_changes(growing, tmp_path):
     for player in (0, 1):
         whole = len(at(growing, 15)["optimizer_states"][player]["param_groups"][0]["params"])
         before, after, later = (counts(at(growing, step), player) for step in (3, 4, 7))
+        ends = [set(counts(at(growing, step), player).values()) for step in (8, 9, 10, 13, 14)]
+        assert ends == [{1}, {2}, {1}, {4}, {1}]
         assert set(before.values()) == {3}
         assert set(after.values()) == {1}
         assert set(later.values()) == {4}

@@ -27,7 +27,7 @@ class TypedOptions(Callback):
                         _change(group, key, old.get(key), new[key])
                     for scheduler in trainer.strategy.lr_scheduler_configs:
                         if key == "lr" and scheduler.scheduler.optimizer is optimizer.optimizer:
-                            scheduler.scheduler.base_lrs = [new[key]] * len(optimizer.param_groups)
+                            _change_schedule(scheduler.scheduler, old.get(key), new[key])
 
 
 def _change(group: dict[str, Any], key: str, old: Any, new: Any) -> None:
@@ -35,3 +35,8 @@ def _change(group: dict[str, Any], key: str, old: Any, new: Any) -> None:
         group["lr"], group["initial_lr"] = group["lr"] * new / old, new
     else:
         group[key] = tuple(new) if isinstance(new, list) else new
+
+
+def _change_schedule(schedule: Any, old: Any, new: Any) -> None:
+    schedule.base_lrs = [new] * len(schedule.base_lrs)
+    schedule._last_lr = [rate * new / old if old else new for rate in schedule.get_last_lr()]

@@ -133,6 +133,17 @@ class GenerativeModule(LightningModule):
     def adapt(self, plan: Plan) -> None:
         """Move whatever follows the training beside the weights; called at the end of every step, before the logs."""
 
+    def check_resumed(self, iteration: int, before: dict[str, Any]) -> None:
+        """Refuse to go on from a checkpoint in another state than this module's options lead to.
+
+        Args:
+            iteration: Generator updates that the checkpoint has done.
+            before: Its resolved options of the model.
+
+        Raises:
+            ValueError: With the options that differ.
+        """
+
     @property
     def milestones(self) -> tuple[int, ...]:
         """Generator updates after which a phase of the training ends; their checkpoints are kept."""

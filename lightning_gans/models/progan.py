@@ -59,18 +59,19 @@ class ProGAN(AdversarialModule):
                 "model.compile=true: not with model.growth, under which networks change; set compile to false"
             )
         self.growth = growth
-        self.phases = [Phase(generator.image_size, False, 0, None, self.batch_size)]
-        if growth is not None:
-            self.phases = growth.phases(generator.image_size, self.batch_size, self.n_critic)
-        self._starts = [phase.first for phase in self.phases]
+        self.phases = self._phases(growth, self.batch_size, self.n_critic)
         self._logits: list[Tensor] = []  # means of the logits of reals in this step
         self.grow()
 
     # ------------------------------------------------------------------------------ the schedule
 
+    def _phases(self, growth: Growth | None, batch_size: int, n_critic: int) -> list[Phase]:
+        size = self.generator.image_size
+        return growth.phases(size, batch_size, n_critic) if growth else [Phase(size, False, 0, None, batch_size)]
+
     def phase(self, step: int) -> Phase:
         """The phase that step number ``step`` lies in."""
-        return self.phases[bisect_right(self._starts, step) - 1]
+        return phase_of(self.phases, step)
 
     def plan(self, step: int) -> Plan:
         """``n_critic`` chunks of the phase's batch size at its resolution."""
@@ -99,6 +100,25 @@ class ProGAN(AdversarialModule):
         phases = [phase for phase in self.phases if phase.resolution == resolution]
         return (self.iteration - phases[0].first) * self.n_critic * phases[0].batch_size
 
+    def check_resumed(self, iteration: int, before: dict[str, Any]) -> None:
+        """Refuse another resolution or alpha than the checkpoint goes on with: steps are counted in its batches."""
+        options = {key: value for key, value in (before.get("growth") or {}).items() if key != "_target_"}
+        growth = Growth(**options) if before.get("growth") else None
+        old = phase_of(self._phases(growth, before["batch_size"], before["n_critic"]), iteration)
+        new = self.phase(iteration)
+        if (old.resolution, old.alpha(iteration)) == (new.resolution, new.alpha(iteration)):
+            return
+        now = (self.config or {}).get("resolved", {}).get("model", {})
+        keys = [key for key in ("growth", "batch_size", "n_critic") if key in now and now[key] != before[key]]
+        given = ", ".join(f"model.{key}={now[key]}" for key in keys) or "model.growth"
+        stands, would = (
+            f"{phase.resolution}x{phase.resolution}, alpha {phase.alpha(iteration):g}" for phase in (old, new)
+        )
+        raise ValueError(
+            f"{given}: at generator update {iteration} the checkpoint goes on at {stands}, this schedule at {would}; "
+            "a resumed run keeps its schedule up to there"
+        )
+
     # ------------------------------------------------------------------------------ the step
 
     def on_train_start(self) -> None:
@@ -106,11 +126,11 @@ class ProGAN(AdversarialModule):
         self._scale_rates()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Grow, and forget the optimisers' moments where the resolution changes."""
+        """Grow, and forget the optimisers' moments where a fade begins or ends, as the authors' code does."""
         super().on_train_batch_start(batch, batch_idx)
         self.grow()
         step = self.iteration
-        changes = step > 0 and self.phase(step).resolution != self.phase(step - 1).resolution
+        changes = step > 0 and self.phase(step) is not self.phase(step - 1)
         if changes and self.growth is not None and self.growth.reset_optimizers:
             for optimizer in self.player_optimizers().values():
                 optimizer.optimizer.state.clear()
@@ -185,3 +205,8 @@ class ProGAN(AdversarialModule):
         """Restore the counters, and with them resolution and alpha."""
         super().set_extra_state(state)
         self.grow()
+
+
+def phase_of(phases: list[Phase], step: int) -> Phase:
+    """The phase of a schedule that step number ``step`` lies in."""
+    return phases[bisect_right(phases, step, key=lambda phase: phase.first) - 1]
