@@ -496,24 +496,47 @@ def test_moments_are_forgotten_where_a_fade_begins_and_ends(growing, tmp_path):
     assert set(counts(at(tmp_path, 4)).values()) == {1, 4}
 
 
+@pytest.mark.parametrize("steps", [2, 3, 4])
+def test_no_untrained_block_is_sampled(tmp_path, steps):
+    """Without a fade a block has its full weight at once: at a phase's end the step after it is not yet the matter."""
+    options = ["model.growth.fade_kimg=0", "model.growth.stabilise_kimg=0.012", f"trainer.max_steps={steps}"]
+    made = run(tmp_path, "model.batch_size=4", *options, model="progan")
+    resolution = 4 if steps <= 3 else 8
+    loaded = lightning_gans.load(tmp_path)
+    for model in (made.model, loaded):
+        assert {model.generator_ema.resolution, model.discriminator.resolution} == {resolution}
+    assert torch.equal(made.model.sample(2), loaded.sample(2))
+
+
 def test_checkpoint_knows_its_resolution(growing):
-    """Loaded alone, at a fade: the same alpha, the same samples."""
+    """Loaded alone, at a fade: the alpha of its last step, the same samples."""
     module = lightning_gans.load(growing / "checkpoints" / "step-000005.ckpt")
-    assert (module.generator_ema.resolution, module.generator_ema.alpha) == (8, 0.625)
+    assert (module.generator_ema.resolution, module.generator_ema.alpha) == (8, 0.375)
     assert module.images_seen == 20
     again = build(compose(*tiny("progan"), *GROWING), growing / "again").model
     again.load_state_dict(module.state_dict())
     assert torch.equal(again.sample(3), module.sample(3))
 
 
-def test_new_blocks_do_not_lag_in_the_average(tmp_path):
-    """The average looks back no further than to the change: half-lives of a twentieth of the images since then."""
+def test_the_average_is_the_published_one(tmp_path):
+    """0.999 per update of the last batch size in every phase: a new block does not make it forget the others."""
     made = build(compose(*tiny("progan"), *GROWING, "trainer.max_steps=11"), tmp_path)
-    model = made.model
-    looked = []
-    model.ema.update = lambda average, live, images, seen: looked.append((images, seen))
+    model, betas = made.model, []
+    update = model.ema.update
+    assert model.ema.ramp_up is None
+
+    def watched(average, live, images, seen):
+        before = average.blocks[0][0].weight.clone()
+        update(average, live, images, seen)
+        moved, way = average.blocks[0][0].weight - before, live.blocks[0][0].weight - before
+        betas.append(1 - ((moved * way).sum() / way.square().sum()).item())
+
+    model.ema.update = watched
     made.fit()
-    assert looked == [(4, 4 * n) for n in (1, 2, 3, *range(1, 7), 1, 2)]
+    assert betas == pytest.approx([0.5 ** (4 / 11_100)] * 11, abs=1e-5)
+    for experiment, batch in (("celebahq1024", 32), ("celebahq1024_1gpu", 4), ("lsun256", 8), ("cifar10", 16)):
+        chosen = compose(f"experiment=progan_{experiment}", "data.root=x").model
+        assert 0.5 ** (batch / 1000 / chosen.ema.half_life_kimg) == pytest.approx(0.999, abs=2e-5)
 
 
 def test_without_growth_everything_is_trained_at_once(tmp_path):
