@@ -4,6 +4,7 @@ import copy
 import math
 import os
 import sys
+import warnings
 
 import pytest
 import torch
@@ -309,7 +310,25 @@ def test_alpha_is_the_share_of_the_fade_at_the_middle_of_the_step():
     assert phases[0].alpha(1) == phases[2].alpha(6) == phases[3].alpha(100) == 1.0
 
 
+@pytest.mark.parametrize("which", ["fade_kimg", "stabilise_kimg"])
+def test_lengths_hold_below_the_smallest_resolution_given(which):
+    """No resolution is skipped in silence because only a later one was named."""
+    lengths = {"fade_kimg": 8.0, "stabilise_kimg": 8.0}
+    assert Growth(**{**lengths, which: {16: 8.0}}).phases(32, 16, 1) == Growth(**lengths).phases(32, 16, 1)
+
+
+def test_a_budget_that_ends_too_early_is_told(tmp_path):
+    """The default schedule to 16x16: 800 thousand at 4, 8 fading, 8 and 16 fading, then as many again at 16x16."""
+    with pytest.warns(UserWarning, match=r"max_steps=200000: ends before 16x16 .* 3200 .*max_kimg=4000,"):
+        build(compose("model=progan", "tuned=none", "data.image_size=16", "trainer.max_steps=200000"), tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        build(compose("model=progan", "tuned=none", "data.image_size=16", "max_kimg=4000"), tmp_path)
+        build(compose("model=progan", "tuned=none", "model/growth=none", "trainer.max_steps=5"), tmp_path)
+
+
 REFUSED = [
+    ("model.growth.fade_kimg={}", ["model.growth.fade_kimg={}", "numbers by resolution"]),
     ("model.growth.start=5", ["model.growth.start=5", "nearest is 4"]),
     ("model.growth.start=64", ["model.growth.start=64", "data.image_size=16"]),
     ("model.growth.fade_kimg=-1", ["model.growth.fade_kimg=-1", ">= 0"]),

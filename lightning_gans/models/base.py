@@ -133,6 +133,9 @@ class GenerativeModule(LightningModule):
     def adapt(self, plan: Plan) -> None:
         """Move whatever follows the training beside the weights; called at the end of every step, before the logs."""
 
+    def check_budget(self, updates: int) -> None:
+        """Warn of a training of so many generator updates that ends before its last phase has begun."""
+
     def check_resumed(self, iteration: int, before: dict[str, Any]) -> None:
         """Refuse to go on from a checkpoint in another state than this module's options lead to.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Any
@@ -90,6 +91,19 @@ class ProGAN(AdversarialModule):
         for network in (self.generator, self.generator_ema, self.discriminator):
             if network is not None:
                 network.grow(phase.resolution, phase.alpha(step))  # type: ignore[operator]
+
+    def check_budget(self, updates: int) -> None:
+        """Warn where the last resolution has not faded in by then, with the images that it takes."""
+        last = self.phases[-1]
+        if self.growth is None or updates > last.first:
+            return
+        kimg = sum((phase.steps or 0) * phase.batch_size * self.n_critic for phase in self.phases) / 1000
+        warnings.warn(
+            f"trainer.max_steps={updates}: ends before {last.resolution}x{last.resolution} has faded in, after "
+            f"{kimg:g} thousand images; the whole schedule is max_kimg={kimg + self.growth.stay(last.resolution):g}, "
+            "or say a shorter model.growth.fade_kimg and stabilise_kimg",
+            stacklevel=2,
+        )
 
     def check_resumed(self, iteration: int, before: dict[str, Any]) -> None:
         """Refuse another resolution or alpha than the checkpoint goes on with: steps are counted in its batches."""
