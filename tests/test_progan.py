@@ -251,16 +251,21 @@ def test_noise_follows_the_logits_of_reals():
     quiet = discriminator(images)
     assert torch.equal(quiet, discriminator(images))  # the average starts at 0
     for _ in range(3):
-        discriminator.follow(torch.tensor(2.0))
-    average = 2 * (1 - 0.9**3)
+        discriminator.follow(torch.tensor(2.0))  # within [0, 1]
+    average = 1 - 0.9**3
+    discriminator.follow(torch.tensor(-3.0))
+    average *= 0.9
+    assert discriminator.logit_average.item() == pytest.approx(average)
+    discriminator.logit_average.fill_(average := 0.9)
     assert discriminator.logit_average.item() == pytest.approx(average)
     assert not torch.equal(discriminator(images), quiet)
     assert discriminator.noise.strength.item() == pytest.approx(0.2 * (average - 0.5) ** 2)
     layers = [layer for block in discriminator.blocks for layer in block]
     places = [layers[i + 1].kernel_size[0] for i, layer in enumerate(layers) if layer is discriminator.noise]
     assert places == [3, 4, 3, 3]
-    ones = discriminator.noise(torch.ones(1000, 100, 1, 1))
-    assert ones.std().item() == pytest.approx(discriminator.noise.strength.item(), rel=0.02)
+    ones = discriminator.noise(torch.ones(1000, 100, 2, 1))
+    assert ones.std().item() == pytest.approx(discriminator.noise.strength.item() * 10, rel=0.02)
+    assert torch.equal(ones[:, :, 0], ones[:, :, 1])  # one number per sample and channel
     assert torch.equal(discriminator.eval()(images), quiet)
 
 
@@ -562,19 +567,30 @@ def test_without_growth_everything_is_trained_at_once(tmp_path):
     made = run(tmp_path, "model.growth=null", "trainer.max_steps=2", model="progan")
     assert [phase.resolution for phase in made.model.phases] == [16]
     assert made.model.plan(0).resolution == 16
-    still = [name for name, p in made.model.generator.to_rgb.named_parameters() if p.grad is not None]
-    assert still == []
+    used = [int(i) for i, state in newest(tmp_path)["optimizer_states"][0]["state"].items() if state["step"] == 2]
+    whole = dict(made.model.generator.named_parameters())
+    idle = {name for i, name in enumerate(whole) if i not in used}
+    assert idle == {name for name in whole if name.startswith(("to_rgb.0.", "to_rgb.1."))}  # colours of smaller images
+
+
+def fit(folder, *options):
+    """A tiny training whose noise, if there is any, is felt from the first step on."""
+    made = build(compose(*tiny("progan"), *options), folder)
+    if made.model.discriminator.noise is not None:
+        made.model.discriminator.logit_average.fill_(1.0)
+    made.fit()
+    return made
 
 
 def test_least_squares_with_noise(tmp_path):
     """The average follows the logits of reals, is saved and resumed."""
     options = ["model/objective=least_squares", "model/penalty=none", "model.discriminator.noise=true", *GROWING]
-    whole = run(tmp_path / "whole", *options, "trainer.max_steps=6", model="progan")
-    assert whole.model.discriminator.logit_average != 0
-    run(tmp_path / "part", *options, "trainer.max_steps=4", model="progan")
+    average = fit(tmp_path / "whole", *options, "trainer.max_steps=6").model.discriminator.logit_average
+    assert 0.5 < average < 1
+    fit(tmp_path / "part", *options, "trainer.max_steps=4")
     run(tmp_path / "part", *options, "trainer.max_steps=6", model="progan", resume=str(tmp_path / "part"))
     assert_same_training(newest(tmp_path / "whole"), newest(tmp_path / "part"))
-    assert "discriminator.logit_average" in newest(tmp_path / "part")["state_dict"]
+    assert newest(tmp_path / "part")["state_dict"]["discriminator.logit_average"] == average
 
 
 def test_logistic_loss_with_r1(tmp_path):
@@ -615,20 +631,22 @@ def test_growing_with_other_parts(tmp_path, options):
 
 TRAIN = """
 import sys
-from conftest import run
-run(sys.argv[1], *sys.argv[2:], "trainer.devices=2", model="progan")
+from test_progan import fit
+fit(sys.argv[1], *sys.argv[2:], "trainer.devices=2")
 """
+NOISY = ["model/objective=least_squares", "model/penalty=none", "model.discriminator.noise=true"]
 
 
-def test_two_processes_equal_one_across_changes_of_resolution(tmp_path):
+@pytest.mark.parametrize("others", [[], NOISY], ids=["wasserstein", "noise"])
+def test_two_processes_equal_one_across_changes_of_resolution(tmp_path, others):
     """Through all phases, with other batches at 16x16; groups of the minibatch deviation are those of one process."""
-    options = [*exact("progan"), *GROWING, "model.batch_size=8", "model.growth.batch_sizes={16: 16}"]
+    options = [*exact("progan"), *GROWING, *others, "model.batch_size=8", "model.growth.batch_sizes={16: 16}"]
     options += ["trainer.max_steps=9", "logger=none"]
     (tmp_path / "train.py").write_text(TRAIN)
     launcher = [*TORCHRUN, str(tmp_path / "train.py")]
     made = command(*launcher, str(tmp_path / "two"), *options, env={"PYTHONPATH": os.pathsep.join(sys.path)})
     assert made.returncode == 0, made.stdout + made.stderr
-    run(tmp_path / "one", *options, model="progan")
+    fit(tmp_path / "one", *options)
     one, two = newest(tmp_path / "one"), newest(tmp_path / "two")
     assert lightning_gans.load(tmp_path / "two").phase(8).resolution == 16
     start = copy.deepcopy(build(compose(*tiny("progan"), *options), tmp_path / "new").model.state_dict())

@@ -126,6 +126,12 @@ class ProGAN(AdversarialModule):
 
     # ------------------------------------------------------------------------------ the step
 
+    def on_fit_start(self) -> None:
+        """As the base; the discriminator's noise is drawn for the global batch."""
+        super().on_fit_start()
+        if self.discriminator.noise is not None:
+            self.discriminator.noise.draw = self.normal
+
     def on_train_start(self) -> None:
         """Set the learning rates of the phase that the training starts in."""
         self._scale_rates()
