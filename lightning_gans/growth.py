@@ -39,7 +39,8 @@ class Growth:
 
     The first resolution is trained for ``stabilise_kimg``; then each next one is faded in for ``fade_kimg`` and trained
     for ``stabilise_kimg``, the last one to the end of the training. Both count thousands of real images shown to the
-    discriminator and are rounded up to whole steps. Values by resolution hold from there up to the next one given.
+    discriminator and are rounded up to whole steps. Values by resolution hold from there up to the next one given; the
+    lengths given for the smallest one hold below it too.
 
     Args:
         start: Resolution to start with, a power of two from 4.
@@ -71,6 +72,8 @@ class Growth:
             ("batch_sizes", 1, batch_sizes or {}),
             ("lr_factors", 0, lr_factors or {}),
         ):
+            if given == {} and key.endswith("_kimg"):
+                raise ValueError(f"model.growth.{key}={{}}: must be a number, or numbers by resolution")
             for resolution, value in given.items() if isinstance(given, dict) else [(None, given)]:
                 if resolution is not None:
                     check_image_size(resolution, 4, 1024, f"model.growth.{key}, resolution")
@@ -81,6 +84,10 @@ class Growth:
         self.start, self.reset_optimizers = start, reset_optimizers
         self.fade_kimg, self.stabilise_kimg = fade_kimg, stabilise_kimg
         self.batch_sizes, self.lr_factors = batch_sizes or {}, lr_factors or {}
+
+    def stay(self, resolution: int) -> float:
+        """Thousands of images that ``resolution`` is trained on once it has faded in."""
+        return _at(self.stabilise_kimg, resolution, _first(self.stabilise_kimg))
 
     def phases(self, image_size: int, batch_size: int, n_critic: int) -> list[Phase]:
         """The whole schedule, in order; the last phase has no end.
@@ -101,7 +108,7 @@ class Growth:
             batch = int(_at(self.batch_sizes, resolution, batch_size))
             factor = _at(self.lr_factors, resolution, 1.0)
             for fading, kimg in ((True, self.fade_kimg), (False, self.stabilise_kimg)):
-                steps: int | None = math.ceil(_at(kimg, resolution, 0.0) * 1000 / (batch * n_critic) - 1e-9)
+                steps: int | None = math.ceil(_at(kimg, resolution, _first(kimg)) * 1000 / (batch * n_critic) - 1e-9)
                 if resolution == image_size and not fading:
                     steps = None
                 if steps != 0 and not (fading and resolution == self.start):
@@ -118,3 +125,8 @@ def _at(values: float | ByResolution | dict[int, int], resolution: int, default:
         return values
     below = [given for given in values if given <= resolution]
     return values[max(below)] if below else default
+
+
+def _first(values: float | ByResolution) -> float:
+    """The value of the smallest resolution given."""
+    return values[min(values)] if isinstance(values, dict) else values

@@ -194,7 +194,10 @@ def build(cfg: DictConfig, folder: str | os.PathLike[str] = "outputs/notebook") 
     model.check_data(data.shapes)
     _check_optimizers(model)
     model.config = {"resolved": OmegaConf.to_container(cfg, resolve=True), "source": _portable(cfg)}
-    return Run(data, model, make_trainer(cfg, model, world, Path(folder)), Path(folder), cfg)
+    trainer = make_trainer(cfg, model, world, Path(folder))
+    if trainer.max_steps > 0 and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        model.check_budget(trainer.max_steps)
+    return Run(data, model, trainer, Path(folder), cfg)
 
 
 def _portable(cfg: DictConfig) -> Any:

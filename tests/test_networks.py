@@ -188,6 +188,10 @@ def test_minibatch_stddev_by_hand():
     torch.testing.assert_close(out[:, :3], x)
     assert out[:, 3, 0, 0].tolist() == pytest.approx([1, 3, 1, 3], abs=1e-4)
     assert MinibatchStddev(4)(torch.randn(6, 2)).shape == (6, 3)  # 4 does not divide 6: groups of 3
+    for n, groups in ((5, 1), (7, 1), (14, 7), (3, 1)):  # the whole batch, not each sample on its own
+        made = MinibatchStddev(4)(torch.randn(n, 2))[:, 2]
+        assert len(made.unique()) == groups, n
+        assert made.min() > 1e-3
 
 
 def test_minibatch_stddev_of_every_second_sample_is_that_of_all():

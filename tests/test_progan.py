@@ -4,6 +4,7 @@ import copy
 import math
 import os
 import sys
+import warnings
 
 import pytest
 import torch
@@ -250,16 +251,21 @@ def test_noise_follows_the_logits_of_reals():
     quiet = discriminator(images)
     assert torch.equal(quiet, discriminator(images))  # the average starts at 0
     for _ in range(3):
-        discriminator.follow(torch.tensor(2.0))
-    average = 2 * (1 - 0.9**3)
+        discriminator.follow(torch.tensor(2.0))  # within [0, 1]
+    average = 1 - 0.9**3
+    discriminator.follow(torch.tensor(-3.0))
+    average *= 0.9
+    assert discriminator.logit_average.item() == pytest.approx(average)
+    discriminator.logit_average.fill_(average := 0.9)
     assert discriminator.logit_average.item() == pytest.approx(average)
     assert not torch.equal(discriminator(images), quiet)
     assert discriminator.noise.strength.item() == pytest.approx(0.2 * (average - 0.5) ** 2)
     layers = [layer for block in discriminator.blocks for layer in block]
     places = [layers[i + 1].kernel_size[0] for i, layer in enumerate(layers) if layer is discriminator.noise]
     assert places == [3, 4, 3, 3]
-    ones = discriminator.noise(torch.ones(1000, 100, 1, 1))
-    assert ones.std().item() == pytest.approx(discriminator.noise.strength.item(), rel=0.02)
+    ones = discriminator.noise(torch.ones(1000, 100, 2, 1))
+    assert ones.std().item() == pytest.approx(discriminator.noise.strength.item() * 10, rel=0.02)
+    assert torch.equal(ones[:, :, 0], ones[:, :, 1])  # one number per sample and channel
     assert torch.equal(discriminator.eval()(images), quiet)
 
 
@@ -309,7 +315,25 @@ def test_alpha_is_the_share_of_the_fade_at_the_middle_of_the_step():
     assert phases[0].alpha(1) == phases[2].alpha(6) == phases[3].alpha(100) == 1.0
 
 
+@pytest.mark.parametrize("which", ["fade_kimg", "stabilise_kimg"])
+def test_lengths_hold_below_the_smallest_resolution_given(which):
+    """No resolution is skipped in silence because only a later one was named."""
+    lengths = {"fade_kimg": 8.0, "stabilise_kimg": 8.0}
+    assert Growth(**{**lengths, which: {16: 8.0}}).phases(32, 16, 1) == Growth(**lengths).phases(32, 16, 1)
+
+
+def test_a_budget_that_ends_too_early_is_told(tmp_path):
+    """The default schedule to 16x16: 800 thousand at 4, 8 fading, 8 and 16 fading, then as many again at 16x16."""
+    with pytest.warns(UserWarning, match=r"max_steps=200000: ends before 16x16 .* 3200 .*max_kimg=4000,"):
+        build(compose("model=progan", "tuned=none", "data.image_size=16", "trainer.max_steps=200000"), tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        build(compose("model=progan", "tuned=none", "data.image_size=16", "max_kimg=4000"), tmp_path)
+        build(compose("model=progan", "tuned=none", "model/growth=none", "trainer.max_steps=5"), tmp_path)
+
+
 REFUSED = [
+    ("model.growth.fade_kimg={}", ["model.growth.fade_kimg={}", "numbers by resolution"]),
     ("model.growth.start=5", ["model.growth.start=5", "nearest is 4"]),
     ("model.growth.start=64", ["model.growth.start=64", "data.image_size=16"]),
     ("model.growth.fade_kimg=-1", ["model.growth.fade_kimg=-1", ">= 0"]),
@@ -496,43 +520,77 @@ def test_moments_are_forgotten_where_a_fade_begins_and_ends(growing, tmp_path):
     assert set(counts(at(tmp_path, 4)).values()) == {1, 4}
 
 
+@pytest.mark.parametrize("steps", [2, 3, 4])
+def test_no_untrained_block_is_sampled(tmp_path, steps):
+    """Without a fade a block has its full weight at once: at a phase's end the step after it is not yet the matter."""
+    options = ["model.growth.fade_kimg=0", "model.growth.stabilise_kimg=0.012", f"trainer.max_steps={steps}"]
+    made = run(tmp_path, "model.batch_size=4", *options, model="progan")
+    resolution = 4 if steps <= 3 else 8
+    loaded = lightning_gans.load(tmp_path)
+    for model in (made.model, loaded):
+        assert {model.generator_ema.resolution, model.discriminator.resolution} == {resolution}
+    assert torch.equal(made.model.sample(2), loaded.sample(2))
+
+
 def test_checkpoint_knows_its_resolution(growing):
-    """Loaded alone, at a fade: the same alpha, the same samples."""
+    """Loaded alone, at a fade: the alpha of its last step, the same samples."""
     module = lightning_gans.load(growing / "checkpoints" / "step-000005.ckpt")
-    assert (module.generator_ema.resolution, module.generator_ema.alpha) == (8, 0.625)
+    assert (module.generator_ema.resolution, module.generator_ema.alpha) == (8, 0.375)
     assert module.images_seen == 20
     again = build(compose(*tiny("progan"), *GROWING), growing / "again").model
     again.load_state_dict(module.state_dict())
     assert torch.equal(again.sample(3), module.sample(3))
 
 
-def test_new_blocks_do_not_lag_in_the_average(tmp_path):
-    """The average looks back no further than to the change: half-lives of a twentieth of the images since then."""
+def test_the_average_is_the_published_one(tmp_path):
+    """0.999 per update of the last batch size in every phase: a new block does not make it forget the others."""
     made = build(compose(*tiny("progan"), *GROWING, "trainer.max_steps=11"), tmp_path)
-    model = made.model
-    looked = []
-    model.ema.update = lambda average, live, images, seen: looked.append((images, seen))
+    model, betas = made.model, []
+    update = model.ema.update
+    assert model.ema.ramp_up is None
+
+    def watched(average, live, images, seen):
+        before = average.blocks[0][0].weight.clone()
+        update(average, live, images, seen)
+        moved, way = average.blocks[0][0].weight - before, live.blocks[0][0].weight - before
+        betas.append(1 - ((moved * way).sum() / way.square().sum()).item())
+
+    model.ema.update = watched
     made.fit()
-    assert looked == [(4, 4 * n) for n in (1, 2, 3, *range(1, 7), 1, 2)]
+    assert betas == pytest.approx([0.5 ** (4 / 11_100)] * 11, abs=1e-5)
+    for experiment, batch in (("celebahq1024", 32), ("celebahq1024_1gpu", 4), ("lsun256", 8), ("cifar10", 16)):
+        chosen = compose(f"experiment=progan_{experiment}", "data.root=x").model
+        assert 0.5 ** (batch / 1000 / chosen.ema.half_life_kimg) == pytest.approx(0.999, abs=2e-5)
 
 
 def test_without_growth_everything_is_trained_at_once(tmp_path):
     made = run(tmp_path, "model.growth=null", "trainer.max_steps=2", model="progan")
     assert [phase.resolution for phase in made.model.phases] == [16]
     assert made.model.plan(0).resolution == 16
-    still = [name for name, p in made.model.generator.to_rgb.named_parameters() if p.grad is not None]
-    assert still == []
+    used = [int(i) for i, state in newest(tmp_path)["optimizer_states"][0]["state"].items() if state["step"] == 2]
+    whole = dict(made.model.generator.named_parameters())
+    idle = {name for i, name in enumerate(whole) if i not in used}
+    assert idle == {name for name in whole if name.startswith(("to_rgb.0.", "to_rgb.1."))}  # colours of smaller images
+
+
+def fit(folder, *options):
+    """A tiny training whose noise, if there is any, is felt from the first step on."""
+    made = build(compose(*tiny("progan"), *options), folder)
+    if made.model.discriminator.noise is not None:
+        made.model.discriminator.logit_average.fill_(1.0)
+    made.fit()
+    return made
 
 
 def test_least_squares_with_noise(tmp_path):
     """The average follows the logits of reals, is saved and resumed."""
     options = ["model/objective=least_squares", "model/penalty=none", "model.discriminator.noise=true", *GROWING]
-    whole = run(tmp_path / "whole", *options, "trainer.max_steps=6", model="progan")
-    assert whole.model.discriminator.logit_average != 0
-    run(tmp_path / "part", *options, "trainer.max_steps=4", model="progan")
+    average = fit(tmp_path / "whole", *options, "trainer.max_steps=6").model.discriminator.logit_average
+    assert 0.5 < average < 1
+    fit(tmp_path / "part", *options, "trainer.max_steps=4")
     run(tmp_path / "part", *options, "trainer.max_steps=6", model="progan", resume=str(tmp_path / "part"))
     assert_same_training(newest(tmp_path / "whole"), newest(tmp_path / "part"))
-    assert "discriminator.logit_average" in newest(tmp_path / "part")["state_dict"]
+    assert newest(tmp_path / "part")["state_dict"]["discriminator.logit_average"] == average
 
 
 def test_logistic_loss_with_r1(tmp_path):
@@ -573,20 +631,22 @@ def test_growing_with_other_parts(tmp_path, options):
 
 TRAIN = """
 import sys
-from conftest import run
-run(sys.argv[1], *sys.argv[2:], "trainer.devices=2", model="progan")
+from test_progan import fit
+fit(sys.argv[1], *sys.argv[2:], "trainer.devices=2")
 """
+NOISY = ["model/objective=least_squares", "model/penalty=none", "model.discriminator.noise=true"]
 
 
-def test_two_processes_equal_one_across_changes_of_resolution(tmp_path):
+@pytest.mark.parametrize("others", [[], NOISY], ids=["wasserstein", "noise"])
+def test_two_processes_equal_one_across_changes_of_resolution(tmp_path, others):
     """Through all phases, with other batches at 16x16; groups of the minibatch deviation are those of one process."""
-    options = [*exact("progan"), *GROWING, "model.batch_size=8", "model.growth.batch_sizes={16: 16}"]
+    options = [*exact("progan"), *GROWING, *others, "model.batch_size=8", "model.growth.batch_sizes={16: 16}"]
     options += ["trainer.max_steps=9", "logger=none"]
     (tmp_path / "train.py").write_text(TRAIN)
     launcher = [*TORCHRUN, str(tmp_path / "train.py")]
     made = command(*launcher, str(tmp_path / "two"), *options, env={"PYTHONPATH": os.pathsep.join(sys.path)})
     assert made.returncode == 0, made.stdout + made.stderr
-    run(tmp_path / "one", *options, model="progan")
+    fit(tmp_path / "one", *options)
     one, two = newest(tmp_path / "one"), newest(tmp_path / "two")
     assert lightning_gans.load(tmp_path / "two").phase(8).resolution == 16
     start = copy.deepcopy(build(compose(*tiny("progan"), *options), tmp_path / "new").model.state_dict())

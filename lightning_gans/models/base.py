@@ -133,6 +133,9 @@ class GenerativeModule(LightningModule):
     def adapt(self, plan: Plan) -> None:
         """Move whatever follows the training beside the weights; called at the end of every step, before the logs."""
 
+    def check_budget(self, updates: int) -> None:
+        """Warn of a training of so many generator updates that ends before its last phase has begun."""
+
     def check_resumed(self, iteration: int, before: dict[str, Any]) -> None:
         """Refuse to go on from a checkpoint in another state than this module's options lead to.
 
@@ -181,11 +184,6 @@ class GenerativeModule(LightningModule):
         """Every batch that processes and micro-batches share, by its option."""
         return {"batch_size": self.batch_size}
 
-    @property
-    def images_averaged(self) -> int:
-        """Real images that the averaged generator may look back on: all that were shown."""
-        return self.images_seen
-
     def finish(self, images: Tensor) -> Tensor:
         """What the sampling network made, (N, C, H, W), as it is handed out: in [-1, 1] and of the data's size."""
         return images
@@ -221,7 +219,7 @@ class GenerativeModule(LightningModule):
         self.iteration += 1
         self.images_seen += plan.images
         if self.ema is not None:
-            self.ema.update(self.generator_ema, self.generator, plan.images, self.images_averaged)  # type: ignore[arg-type]
+            self.ema.update(self.generator_ema, self.generator, plan.images, self.images_seen)  # type: ignore[arg-type]
         self.adapt(plan)
         self.step_schedulers()
         self.log_terms()

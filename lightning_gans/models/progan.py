@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Any
@@ -29,7 +30,7 @@ class ProGAN(AdversarialModule):
 
     Samples are enlarged to the last resolution by repeating pixels, so that scores compare images of one size
     throughout, and clamped to [-1, 1], since the generator's colours are linear; the discriminator sees them as they
-    are. Where a block is added the averaged generator looks back no further than to there (``ema.ramp_up``).
+    are.
 
     Args:
         generator: Player, of ``lightning_gans.networks.progan`` or growing like it.
@@ -61,7 +62,7 @@ class ProGAN(AdversarialModule):
         self.growth = growth
         self.phases = self._phases(growth, self.batch_size, self.n_critic)
         self._logits: list[Tensor] = []  # means of the logits of reals in this step
-        self.grow()
+        self.grow(0)
 
     # ------------------------------------------------------------------------------ the schedule
 
@@ -84,21 +85,25 @@ class ProGAN(AdversarialModule):
         by_phase = {f"growth.batch_sizes, at {phase.resolution}": phase.batch_size for phase in self.phases}
         return by_phase if self.growth is not None and self.growth.batch_sizes else super().batch_sizes
 
-    def grow(self) -> None:
-        """Bring the networks to where the next step needs them."""
-        phase = self.phase(self.iteration)
+    def grow(self, step: int) -> None:
+        """Bring the networks to where step number ``step`` needs them; there they stay until the next one begins."""
+        phase = self.phase(step)
         for network in (self.generator, self.generator_ema, self.discriminator):
             if network is not None:
-                network.grow(phase.resolution, phase.alpha(self.iteration))  # type: ignore[operator]
+                network.grow(phase.resolution, phase.alpha(step))  # type: ignore[operator]
 
-    @property
-    def images_averaged(self) -> int:
-        """Real images shown since the newest block was added."""
-        resolution = self.phase(self.iteration - 1).resolution
-        if resolution == self.phases[0].resolution:
-            return self.images_seen
-        phases = [phase for phase in self.phases if phase.resolution == resolution]
-        return (self.iteration - phases[0].first) * self.n_critic * phases[0].batch_size
+    def check_budget(self, updates: int) -> None:
+        """Warn where the last resolution has not faded in by then, with the images that it takes."""
+        last = self.phases[-1]
+        if self.growth is None or updates > last.first:
+            return
+        kimg = sum((phase.steps or 0) * phase.batch_size * self.n_critic for phase in self.phases) / 1000
+        warnings.warn(
+            f"trainer.max_steps={updates}: ends before {last.resolution}x{last.resolution} has faded in, after "
+            f"{kimg:g} thousand images; the whole schedule is max_kimg={kimg + self.growth.stay(last.resolution):g}, "
+            "or say a shorter model.growth.fade_kimg and stabilise_kimg",
+            stacklevel=2,
+        )
 
     def check_resumed(self, iteration: int, before: dict[str, Any]) -> None:
         """Refuse another resolution or alpha than the checkpoint goes on with: steps are counted in its batches."""
@@ -121,6 +126,12 @@ class ProGAN(AdversarialModule):
 
     # ------------------------------------------------------------------------------ the step
 
+    def on_fit_start(self) -> None:
+        """As the base; the discriminator's noise is drawn for the global batch."""
+        super().on_fit_start()
+        if self.discriminator.noise is not None:
+            self.discriminator.noise.draw = self.normal
+
     def on_train_start(self) -> None:
         """Set the learning rates of the phase that the training starts in."""
         self._scale_rates()
@@ -128,7 +139,7 @@ class ProGAN(AdversarialModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Grow, and forget the optimisers' moments where a fade begins or ends, as the authors' code does."""
         super().on_train_batch_start(batch, batch_idx)
-        self.grow()
+        self.grow(self.iteration)
         step = self.iteration
         changes = step > 0 and self.phase(step) is not self.phase(step - 1)
         if changes and self.growth is not None and self.growth.reset_optimizers:
@@ -153,13 +164,12 @@ class ProGAN(AdversarialModule):
             self._logits.append(real_logits.mean())
 
     def adapt(self, plan: Plan) -> None:
-        """Move the average that the discriminator's noise follows, by all processes' logits; grow."""
+        """Move the average that the discriminator's noise follows, by all processes' logits."""
         super().adapt(plan)
         if self._logits:
             mean = self.trainer.strategy.reduce(torch.stack(self._logits).mean(), reduce_op="mean")
             self.discriminator.follow(mean)
             self._logits = []
-        self.grow()
 
     def step_schedulers(self) -> None:
         """As the base, and the next phase's factor on every rate."""
@@ -199,12 +209,12 @@ class ProGAN(AdversarialModule):
         for network in (self.generator, self.discriminator):
             network.grow(network.image_size)
         super().check_data(shapes)
-        self.grow()
+        self.grow(max(self.iteration - 1, 0))
 
     def set_extra_state(self, state: dict[str, int]) -> None:
-        """Restore the counters, and with them resolution and alpha."""
+        """Restore the counters, and with them resolution and alpha of the last step."""
         super().set_extra_state(state)
-        self.grow()
+        self.grow(max(self.iteration - 1, 0))
 
 
 def phase_of(phases: list[Phase], step: int) -> Phase:

@@ -75,11 +75,13 @@ class MinibatchStddev(nn.Module):
     """One more feature map: how much the samples of a group differ. Karras et al. 2018, arXiv:1710.10196, section 3.
 
     Groups are strided (sample i with i + N/size, i + 2N/size, ...), so processes that hold every W-th sample form the
-    same groups as one process, as long as their share divides by ``size``. The deviation is the population's, with
-    1e-8 under the root, averaged over all features.
+    same groups as one process as long as their share divides by ``size``; otherwise groups are those of each process's
+    share, as they are those of each micro-batch. The deviation is the population's, with 1e-8 under the root, averaged
+    over all features.
 
     Args:
-        size: Samples in a group; smaller where the batch does not divide by it.
+        size: Samples in a group; where the batch does not divide by it the largest size from 2 that does divide it,
+            and the whole batch where none does.
     """
 
     extra = 1
@@ -91,7 +93,7 @@ class MinibatchStddev(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, ...) -> (N, C + 1, ...)."""
         n = len(features)
-        size = next(k for k in range(min(self.size, n), 0, -1) if n % k == 0)
+        size = next((k for k in range(min(self.size, n), 1, -1) if n % k == 0), n)
         groups = features.float().reshape(size, n // size, -1)
         deviation = groups.var(0, correction=0).add(1e-8).sqrt().mean(1)  # (N / size,)
         shape = (n, 1, *features.shape[2:])
@@ -127,12 +129,14 @@ class MinibatchDiscrimination(nn.Module):
         return torch.cat([features, extra.to(features.dtype)], 1)
 
 
-def minibatch_layer(minibatch: Minibatch | None, shape: tuple[int, ...]) -> tuple[list[nn.Module], int]:
+def minibatch_layer(
+    minibatch: Minibatch | None, shape: tuple[int, ...], group_size: int = 4
+) -> tuple[list[nn.Module], int]:
     """The layer that compares samples of ``shape`` (C, ...), as a list, and the channels that it adds."""
     if minibatch is None:
         return [], 0
     values = int(torch.Size(shape).numel())
-    layer = MinibatchStddev() if minibatch == "stddev" else MinibatchDiscrimination(values)
+    layer = MinibatchStddev(group_size) if minibatch == "stddev" else MinibatchDiscrimination(values)
     return [layer], layer.extra
 
 

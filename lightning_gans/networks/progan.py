@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -79,15 +80,22 @@ class PixelNorm(nn.Module):
 
 
 class MultiplicativeNoise(nn.Module):
-    """x (1 + strength n) with one n ~ N(0, 1) per value; in training only."""
+    """x (1 + strength sqrt(C) n) with one n ~ N(0, 1) per sample and channel; in training only.
+
+    The form of the authors' released code. ``draw`` makes n of shape (N, C); whoever trains the network may put one
+    there that does not depend on the number of processes.
+    """
 
     strength: Tensor | None = None  # set by the network that owns the layer
+    draw: Callable[..., Tensor] = staticmethod(torch.randn)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
         if self.strength is None or not self.training:
             return x
-        return x * (1 + self.strength * torch.randn_like(x))
+        n, channels = x.shape[:2]
+        factor = 1 + self.strength * math.sqrt(channels) * self.draw(n, channels).to(x.device)
+        return x * factor[:, :, None, None].to(x.dtype)
 
 
 class Growing(nn.Module):
@@ -211,8 +219,8 @@ class Discriminator(Growing):
     at half the size: (1 - alpha) old + alpha new.
 
     ``noise`` is the paper's help for least squares (appendix B): the input of every 3x3 and 4x4 convolution is
-    multiplied by 1 + s n, n ~ N(0, 1), where s = 0.2 max(0, d - 0.5)^2 and d is a moving average of the logits of
-    reals, which ``follow`` moves.
+    multiplied by 1 + s sqrt(channels) n, n ~ N(0, 1) per sample and channel, where s = 0.2 max(0, d - 0.5)^2 and d is
+    a moving average of the mean logit of reals, within [0, 1], which ``follow`` moves.
 
     Args:
         image_size: Largest resolution, a power of two from 8 to 1024.
@@ -223,6 +231,7 @@ class Discriminator(Growing):
         norm: ``layer`` or ``None``.
         equalised_lr: Scale weights at run time.
         minibatch: ``stddev``, ``discrimination`` or ``None``: how samples are compared.
+        group_size: Samples that ``stddev`` compares; see ``MinibatchStddev``.
         noise: Multiply the inputs of convolutions by noise where the logits of reals are high.
     """
 
@@ -239,10 +248,11 @@ class Discriminator(Growing):
         norm: Literal["layer"] | None = None,
         equalised_lr: bool = True,
         minibatch: Minibatch | None = "stddev",
+        group_size: int = 4,
         noise: bool = False,
     ) -> None:
         super().__init__(image_size)
-        at_least_one("", channels=channels, fmap_base=fmap_base, fmap_max=fmap_max)
+        at_least_one("", channels=channels, group_size=group_size, fmap_base=fmap_base, fmap_max=fmap_max)
         maps = feature_maps(image_size, fmap_base, fmap_decay, fmap_max)
         self.noise = MultiplicativeNoise() if noise else None
         if noise:
@@ -254,7 +264,7 @@ class Discriminator(Growing):
             return [*noisy, layer, *_ordered(norm, outputs, nn.LeakyReLU(SLOPE))]
 
         self.from_rgb = nn.ModuleList(nn.Sequential(*convolution(channels, width, 1)) for width in maps)
-        compare, extra = minibatch_layer(minibatch, (maps[0], 4, 4))
+        compare, extra = minibatch_layer(minibatch, (maps[0], 4, 4), group_size)
         last = [*compare, *convolution(maps[0] + extra, maps[0], 3), *convolution(maps[0], maps[0], 4), nn.Flatten()]
         last.append(EqualisedLinear(maps[0], 1, gain=1.0, equalised=equalised_lr))
         blocks = [nn.Sequential(*last)]
@@ -275,8 +285,8 @@ class Discriminator(Growing):
         return torch.flatten(x)
 
     def follow(self, logits: Tensor) -> None:
-        """Move the average that ``noise`` depends on a tenth of the way to this mean of the logits of reals."""
-        self.logit_average.lerp_(logits, 0.1)
+        """Move the average that ``noise`` depends on a tenth of the way to this mean logit of reals, within [0, 1]."""
+        self.logit_average.lerp_(logits.clamp(0, 1), 0.1)
 
 
 class FirstLayer(nn.Module):
