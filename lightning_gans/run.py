@@ -149,7 +149,8 @@ class Run:
         card = getattr(evaluation, "card", None)
         if card:
             rows += [(key, f"{value:.4g}") for key, value in card["scores"].items()]
-            rows.append(("scored on", f"{card['n']:,} samples, {card['n_real']:,} real images"))
+            real = f", {card['n_real']:,} real images" if card["n_real"] else ", against their targets"
+            rows.append(("scored on", f"{card['n']:,} samples{real}"))
         folder = self.folder / checkpoint.FOLDER
         rows += [(name, str(folder / name)) for name in (checkpoint.LAST, checkpoint.BEST) if (folder / name).is_file()]
         if getattr(grids, "newest", None):
@@ -172,13 +173,16 @@ def build(cfg: DictConfig, folder: str | os.PathLike[str] = "outputs/notebook") 
     checks.check_keys(cfg)
     cfg = copy.deepcopy(cfg)
     cfg.trainer.precision = decide_precision(cfg.trainer)
-    world = world_size(cfg.trainer)
-    if OmegaConf.select(cfg, "model.batch_size", default=0) is None:
-        cfg.model.batch_size = world * cfg.model.get("accumulate", 1)
+    one_each = OmegaConf.select(cfg, "model.batch_size", default=0) is None
+    if one_each:
+        cfg.model.batch_size = 1  # until the processes are counted
     for logger in filter(None, (cfg.logger or {}).values()):
         if "group" in logger and logger.group is None:
             logger.group = sweep.name()
     checks.check(cfg)
+    world = world_size(cfg.trainer)
+    if one_each:
+        cfg.model.batch_size = world * cfg.model.get("accumulate", 1)
     if cfg.seed < 0 or cfg.seed >= 2**32:
         raise ValueError(f"seed={cfg.seed}: must be from 0 to 2^32 - 1")
     for key in ("max_kimg", "max_epochs"):

@@ -63,7 +63,7 @@ FAST = [
     (["data=folder", "data.root="], ["data.root=", "empty"]),
     (["logger=null"], ["logger=null", "logger=none"]),
     (["model.g_optimizer.weight_decay=0.1"], ["model.g_optimizer.weight_decay", "+model.g_optimizer.weight_decay=..."]),
-    (["max_kimg=1", "trainer.max_steps=2"], ["max_kimg=1", "trainer.max_steps=2", "one of the two"]),
+    (["max_kimg=1", "trainer.max_steps=2"], ["max_kimg=1", "trainer.max_steps=2", "one of them"]),
     (["-m", "resume=x"], ["-m", "cannot be combined with resume"]),
 ]
 
