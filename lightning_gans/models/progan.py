@@ -80,6 +80,12 @@ class ProGAN(AdversarialModule):
         return Plan(self.n_critic, phase.batch_size, phase.resolution)
 
     @property
+    def resolutions(self) -> list[int | None]:
+        """From the next step's on."""
+        now = self.phase(self.iteration).resolution
+        return [resolution for resolution in sorted({p.resolution for p in self.phases}) if resolution >= now]
+
+    @property
     def batch_sizes(self) -> dict[str, int]:
         """Those of all phases."""
         by_phase = {f"growth.batch_sizes, at {phase.resolution}": phase.batch_size for phase in self.phases}
