@@ -56,6 +56,8 @@ def test_published_size_at_1024():
     assert sum(p.numel() for p in discriminator.parameters()) == 23_087_249
     assert feature_maps(1024, 8192, 1.0, 512) == [512, 512, 512, 512, 256, 128, 64, 32, 16]
     assert feature_maps(16, 64, 2.0, 100) == [16, 4, 1]
+    dense = Discriminator(image_size=8, channels=3, fmap_base=64, fmap_max=48).blocks[0][-1]
+    assert dense.in_features == 48  # the released rule, one resolution below 4x4
 
 
 @pytest.mark.parametrize("size", [8, 16, 32, 64, 128])
