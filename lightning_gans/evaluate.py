@@ -39,11 +39,12 @@ def evaluate(cfg: DictConfig) -> None:
     evaluator = Evaluator(extractor, **options)
     card = evaluator(candidate, reference, examples=examples, progress=True, device=device)
     card |= {"checkpoint": str(path)} if path else {"candidate_root": cfg.candidate}
-    card |= {"reference_root": cfg.reference} if cfg.reference else {}
+    card |= {"reference_root": cfg.reference} if cfg.reference and card["n_real"] else {}
     for name, value in card["scores"].items():
         print(f"{name:<16} {value:.5g}")
     kind = "images" if not path else "samples" if examples is None else f"translations ({card['translated']})"
-    line = f"{card['n']:,} {kind} against {card['n_real']:,} real images"
+    against = f"{card['n_real']:,} real images" if card["n_real"] else "their targets"
+    line = f"{card['n']:,} {kind} against {against}"
     if out:
         line += f"; card: {write_card(card, out / f'{path.stem if path else _FOLDERS}.scores.json')}"
     print(line)

@@ -35,6 +35,7 @@ FORMATS: dict[str, tuple[str, tuple[int, ...]]] = {  # by the ending: Pillow's n
 QUALITY = 95  # of JPEG and WebP
 SHOWN_AT = 256  # pixels of the longer side in the sheet
 WAITING = 4  # batches of pictures that may wait for others of their size
+HOLE = 128  # what inpainting's holes are filled with: the middle between black and white
 _GREY = ("1", "L", "LA", "La", "I", "F")
 
 
@@ -47,6 +48,7 @@ class Originals(ImageFiles):
         root: What messages call the place.
         channels: Of the model's sources, 1 to 4; ignored for label maps.
         num_labels: The pictures are label maps, whose values are below this; ``None``: they are not.
+        holes: What is wholly transparent is a hole to be filled, as inpainting has learnt it: middle grey.
         max_pixels: Larger pictures are not decoded.
 
     Attributes:
@@ -61,10 +63,11 @@ class Originals(ImageFiles):
         root: str,
         channels: int,
         num_labels: int | None = None,
+        holes: bool = False,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         super().__init__(source, names, root=root, image_size=0, channels=channels, max_pixels=max_pixels)
-        self.num_labels = num_labels
+        self.num_labels, self.holes = num_labels, holes
         self.converted: Counter[str] = Counter()
         self._lock = threading.Lock()  # pictures are decoded by threads
 
@@ -78,10 +81,21 @@ class Originals(ImageFiles):
             wanted = MODES[self.channels]
             notes += ["16 bits to 8"] if wide else []
             notes += _changes(mode, wanted)
-            pixels = np.array(eight_bit(ImageOps.exif_transpose(image), wide).convert(wanted))
+            upright = eight_bit(ImageOps.exif_transpose(image), wide)
+            pixels = np.array(upright.convert(wanted))
+            if self.holes and ("A" in upright.getbands() or "transparency" in upright.info):
+                notes = [note for note in notes if note != "alpha left out"]
+                pixels = _with_holes(pixels, np.array(upright.convert("RGBA"))[..., 3], "A" in wanted)
         with self._lock:
             self.converted.update(notes)
         return torch.from_numpy(pixels).view(*pixels.shape[:2], -1).permute(2, 0, 1)
+
+
+def _with_holes(pixels: np.ndarray[Any, Any], alpha: np.ndarray[Any, Any], has_alpha: bool) -> np.ndarray[Any, Any]:
+    """Pixels with middle grey in the place of what is transparent; the colours there are whatever a program left."""
+    layers = pixels.reshape(*alpha.shape, -1)
+    layers[..., : layers.shape[2] - has_alpha][alpha == 0] = HOLE
+    return layers
 
 
 class Outcome(NamedTuple):
@@ -187,6 +201,7 @@ class Translator:
         channels: C, 1 to 4.
         made_channels: C'.
         num_labels: Sources are label maps of so many labels; ``None``: they are pictures.
+        holes: It fills holes, which pictures have where they are transparent.
         device: Where the network lies.
     """
 
@@ -198,10 +213,11 @@ class Translator:
         channels: int,
         made_channels: int,
         num_labels: int | None = None,
+        holes: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
         self.network, self.geometry = network, geometry
-        self.channels, self.made_channels, self.num_labels = channels, made_channels, num_labels
+        self.channels, self.made_channels, self.num_labels, self.holes = channels, made_channels, num_labels, holes
         self.device = device
 
     @classmethod
@@ -240,8 +256,14 @@ class Translator:
             channels=channels,
             made_channels=made_channels,
             num_labels=num_labels,
+            holes=forwards and "hole_min" in data,
             device=module.device,
         )
+
+    def originals(self, source: Source, names: Sequence[str], *, root: str, max_pixels: int = MAX_PIXELS) -> Originals:
+        """Pictures as the network takes them; see ``Originals``."""
+        how: dict[str, Any] = {"channels": self.channels, "num_labels": self.num_labels, "holes": self.holes}
+        return Originals(source, names, root=root, max_pixels=max_pixels, **how)
 
     def check_format(self, ending: str) -> None:
         """Refuse a format that does not hold what is made.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from torch.optim import Optimizer
@@ -67,17 +68,31 @@ class LinearDecay(Schedule):
         return min(1.0, max(0.0, 1 - (updates - self.constant) / self.updates))
 
 
-class RepeatedLinearDecay(LinearDecay):
-    """``LinearDecay`` that starts anew whenever it ends, as where each phase of a training has its own.
+class RepeatedLinearDecay(Schedule):
+    """One schedule for each of several trainings in a row: constant for its first half, then linear to 0.
+
+    After the last training the rate stays at 0.
 
     Args:
         optimizer: Whose rate to set.
-        **options: See ``LinearDecay``.
+        trainings: Generator updates of each training, by its phases, e.g. [[200], [20, 180]]; 0: no such phase.
+        floor: Smallest rate.
     """
 
+    def __init__(self, optimizer: Optimizer, *, trainings: Sequence[Sequence[int]], floor: float = 0.0) -> None:
+        self.lengths = [sum(phases) for phases in trainings]
+        if min((updates for phases in trainings for updates in phases), default=0) < 0 or not sum(self.lengths):
+            raise ValueError(f"trainings={list(map(list, trainings))}: must be >= 0, and not all 0")
+        super().__init__(optimizer, floor=floor)
+
     def factor(self, updates: int) -> float:
-        """As ``LinearDecay`` for the updates since the last end."""
-        return super().factor(updates % (self.constant + self.updates))
+        """From 1 to 0 in the second half of the training that has begun last."""
+        for length in self.lengths:
+            if updates < length:
+                constant = length // 2
+                return min(1.0, 1 - (updates - constant) / (length - constant))
+            updates -= length
+        return 0.0
 
 
 class EpochDecay(LinearDecay):
@@ -141,12 +156,13 @@ class CosineDecay(Schedule):
 
 
 class ExponentialDecay(Schedule):
-    """Multiplied by ``gamma`` every ``every`` updates.
+    """Multiplied by ``gamma`` every ``every`` updates, from update ``after`` on.
 
     Args:
         optimizer: Whose rate to set.
         gamma: Factor, above 0 to 1.
         every: Generator updates between two multiplications; 1: a smooth decay.
+        after: Generator updates that do not count, an earlier phase's say.
         floor: Smallest rate.
         momentum: Last momentum of SGD, reached linearly over ``momentum_updates``; ``None``: it stays.
         momentum_updates: Generator updates until then.
@@ -158,22 +174,25 @@ class ExponentialDecay(Schedule):
         *,
         gamma: float,
         every: int = 1,
+        after: int = 0,
         floor: float = 0.0,
         momentum: float | None = None,
         momentum_updates: int = 1,
     ) -> None:
         at_least_one("", every=every, momentum_updates=momentum_updates)
+        if after < 0:
+            raise ValueError(f"after={after}: must be >= 0")
         if not 0 < gamma <= 1:
             raise ValueError(f"gamma={gamma}: must be above 0, to 1")
         if momentum is not None and "momentum" not in optimizer.defaults:
             raise ValueError(f"momentum={momentum}: {type(optimizer).__name__} has none; set it to null")
-        self.gamma, self.every = gamma, every
+        self.gamma, self.every, self.after = gamma, every, after
         self.momentum, self.momentum_updates = momentum, momentum_updates
         super().__init__(optimizer, floor=floor)
 
     def factor(self, updates: int) -> float:
-        """gamma^floor(t / every)."""
-        return float(self.gamma ** (updates // self.every))
+        """gamma^floor((t - after) / every), at most 1."""
+        return float(self.gamma ** (max(0, updates - self.after) // self.every))
 
     def get_lr(self) -> list[Any]:
         """The rate of every parameter group; sets the momentum beside it."""

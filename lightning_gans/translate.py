@@ -36,8 +36,7 @@ def translate(cfg: DictConfig) -> None:
     module = checkpoint.load(cfg.checkpoint, trust=cfg.trust, device=pick_device(cfg.device))
     translator = folders.Translator.of(module, direction=cfg.direction, tile=cfg.tile, seed=cfg.seed)
     translator.check_format(ending)
-    how = {"channels": translator.channels, "num_labels": translator.num_labels, "max_pixels": cfg.max_pixels}
-    files = folders.Originals(source, names, root=cfg.input, **how)
+    files = translator.originals(source, names, root=cfg.input, max_pixels=cfg.max_pixels)
     make_folder(folder)
     options = {"batch_size": cfg.batch_size, "threads": cfg.num_workers, "shown": cfg.sheet, "sheet": sheet}
     outcome = translator(files, paths, **options)

@@ -26,8 +26,9 @@ from conftest import (
     started,
     tiny,
 )
-from lightning_gans import build, compose
+from lightning_gans import build, compose, load
 from lightning_gans.cli import explain
+from lightning_gans.networks.layers import settle_statistics
 
 TWO = ["trainer.devices=2", "trainer.max_steps=10"]
 PENALTY = "model.penalty={_target_: lightning_gans.penalties.GradientPenalty}"
@@ -128,6 +129,32 @@ def test_ranks_agree_bit_for_bit_and_share_the_global_noise(tmp_path):
     )
     assert made.returncode == 0, made.stdout + made.stderr
     assert made.stdout.count("agrees") == 6
+
+
+def test_two_processes_that_train_one_by_one_translate_so(tmp_path):
+    """Batch norm uses each image's own statistics, and the checkpoint says so wherever it is loaded."""
+    two = ["trainer.devices=2", "trainer.max_steps=1", "model.batch_size=2"]
+    made = command("lightning_gans.train", *tiny("pix2pix"), *two, f"hydra.run.dir={tmp_path / 'two'}")
+    assert made.returncode == 0, made.stdout + made.stderr
+    run(tmp_path / "one", "trainer.max_steps=1", "model.batch_size=2", model="pix2pix")
+    one, two = load(tmp_path / "one"), load(tmp_path / "two")
+    assert (one.test_statistics, two.test_statistics) == ("running", "image")
+    source = torch.rand(2, 3, 16, 16) * 2 - 1
+    for model in (one, two):
+        left = model.translate(source)
+        settle_statistics(model, "image")
+        assert torch.equal(left, model.translate(source)) == (model is two)
+
+
+def test_shared_batch_norm_counts_the_images_of_all_processes(tmp_path):
+    made = build(compose(*tiny("pix2pix"), "trainer.devices=2", "model.batch_size=2"), tmp_path)
+    made.model.trainer = made.trainer
+    found = []
+    for sync in (None, object()):
+        made.trainer.strategy._layer_sync = sync
+        made.model.on_fit_start()
+        found.append(made.model.test_statistics)
+    assert found == ["image", "running"]
 
 
 @pytest.mark.slow

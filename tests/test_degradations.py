@@ -99,6 +99,6 @@ def test_holes_are_rectangles_within_bounds_anywhere():
 def test_a_hole_may_be_told_in_a_channel_of_its_own_and_fill_the_image():
     made = Holes(0.5, 0.5, mask=True)(torch.full((5, 1, 8, 8), 0.7), DRAWS[:5])
     assert made.shape == (5, 2, 8, 8)
-    assert torch.equal(made[:, :1] == 0, made[:, 1:] == 1)
-    assert made[:, 1].sum((1, 2)).tolist() == [16.0 - 48] * 5
+    assert torch.equal(made[:, :1] == 0, made[:, 1:] == -1)
+    assert made[:, 1].sum((1, 2)).tolist() == [48.0 - 16] * 5
     assert (Holes(1.0, 1.0)(torch.ones(2, 3, 8, 8), DRAWS[:2]) == 0).all()

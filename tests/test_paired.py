@@ -14,7 +14,7 @@ import torchvision
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import nn
 
-from conftest import evaluation, run
+from conftest import command_here, evaluation, run
 from lightning_gans.callbacks.evaluation import Evaluation
 from lightning_gans.data.digit_domains import DigitDomains
 from lightning_gans.data.digit_edges import DigitEdges
@@ -25,7 +25,7 @@ from lightning_gans.evaluate import _at_hand
 from lightning_gans.images import to_uint8
 from lightning_gans.losses import LeastSquares
 from lightning_gans.metrics.evaluation import Evaluator, suited
-from lightning_gans.metrics.extractors import Digits
+from lightning_gans.metrics.extractors import Digits, Inception
 from lightning_gans.metrics.ms_ssim import ssim
 from lightning_gans.metrics.names import best_by, is_bound, is_higher_better, metrics_for
 from lightning_gans.metrics.paired import PairMean, l1, paired_metric, psnr
@@ -150,6 +150,50 @@ def test_translations_of_the_examples_are_compared_with_their_targets(edges):
     assert card["scores"]["ssim"] == pytest.approx(np.mean(similarity), abs=1e-4)
     assert card["scores"]["l1"] == pytest.approx((made.double() - target.double()).abs().mean().item() / 255)
     assert {"n": 297, "n_real": 1500, "translated": "test", "direction": "a2b"}.items() <= card.items()
+
+
+def test_scores_of_pairs_alone_read_no_training_images_and_name_none():
+    class Untouched(DigitEdges):
+        def load(self):
+            pytest.fail("the training images were read")
+
+    sizes = {"image_size": 32, "channels": 3, "source_channels": 3}
+    data = Untouched(**sizes)
+    evaluator = Evaluator(None, n=20, metrics=["l1", "psnr"], cache=None)
+    cards = [evaluator(Fading(), data) for _ in range(2)]
+    assert cards[0]["scores"] == cards[1]["scores"]
+    assert {"n": 20, "n_real": 0, "data": "Untouched", "image_size": 32, "translated": "test"}.items() <= cards[
+        0
+    ].items()
+    assert not {"split", "content"} & cards[0].keys()
+    with pytest.raises(ValueError, match="evaluation: 1 samples; must be >= 2"):
+        Evaluator(None, n=2, metrics=["l1"])(
+            Fading(), DigitEdges(image_size=32, channels=3, source_channels=3, limit=1)
+        )
+
+
+def test_embedded_photographs_ask_for_no_extractor(tmp_path, monkeypatch):
+    """A first training on them downloads nothing."""
+    monkeypatch.setattr(Inception, "__init__", lambda *_, **__: pytest.fail("weights were asked for"))
+    for choice, model, scores in (
+        ("photo_patches", "srgan", {"psnr_y", "psnr_y_bicubic", "ssim_y", "ssim_y_bicubic", "psnr"}),
+        ("photo_colors", "pix2pix", {"l1", "psnr", "ssim"}),
+    ):
+        options = [f"data={choice}", "data.image_size=16", "data.limit=20", "trainer.max_steps=1", evaluation()]
+        run(tmp_path / model, *options, model=model)
+        card = json.loads((tmp_path / model / "scores" / "step-000001.json").read_text())
+        assert set(card["scores"]) == scores
+
+
+def test_evaluate_says_what_was_compared(tmp_path, monkeypatch, capsys):
+    run(tmp_path / "run", *small("trainer.max_steps=1"), model="pix2pix")
+    for metrics, words in (
+        ("[l1,ssim]", "20 translations (test) against their targets"),
+        ("[frechet]", "20 real images"),
+    ):
+        arguments = ["checkpoint=run", "n=100", f"metrics={metrics}", "out=scores", "device=cpu"]
+        assert command_here("lightning_gans.evaluate", *arguments, cwd=tmp_path, monkeypatch=monkeypatch) == 0
+        assert words in capsys.readouterr().out
 
 
 def test_the_output_domain_is_that_of_the_targets(edges):

@@ -1,5 +1,6 @@
 """pix2pixHD: networks, losses in closed form, phases, instances, clusters."""
 
+import hydra
 import numpy as np
 import pytest
 import torch
@@ -20,7 +21,6 @@ from lightning_gans.networks.pix2pix_hd import (
     halved,
     instance_means,
 )
-from lightning_gans.schedules import RepeatedLinearDecay
 
 MODEL = "pix2pix_hd"
 
@@ -260,10 +260,27 @@ def test_translations_come_from_the_phase_of_the_last_update():
         model.translate(source, direction="b2a")
 
 
-def test_the_schedule_starts_anew_with_each_training():
-    weight = nn.Parameter(torch.zeros(1))
-    schedule = RepeatedLinearDecay(torch.optim.SGD([weight], 1.0), updates=4, constant=2)
-    assert [schedule.factor(t) for t in range(9)] == [1, 1, 1, 0.75, 0.5, 0.25, 1, 1, 1]
+@pytest.mark.parametrize("player", ["g", "d"])
+def test_the_schedule_starts_anew_with_each_training(player):
+    """At the border of the phases, wherever it lies."""
+
+    def rates(steps, *options):
+        config = compose("model=pix2pix_hd", "data=digit_edges", "tuned=none", *options).model
+        schedule = hydra.utils.instantiate(config[f"{player}_scheduler"])(
+            torch.optim.SGD([nn.Parameter(torch.zeros(1))])
+        )
+        return [round(schedule.factor(step), 4) for step in steps]
+
+    papers = rates([0, 297_499, 446_250, 594_999, 595_000, 892_500, 1_041_250, 1_190_000])
+    assert papers == [1, 1, 0.5, 0, 1, 1, 0.5, 0]
+    shorter = rates([500, 750, 999, 1000, 1000 + 300_000], "model.coarse_updates=1000", "model.enhancer_updates=34750")
+    assert shorter == [1, 0.5, 0.002, 1, 1]
+    assert rates([0, 595_000 // 2], "model.coarse_updates=0") == [1, 1]
+
+
+def test_the_papers_budget_is_that_of_its_schedule():
+    config = compose("experiment=pix2pix_hd_cityscapes", "data.root=x")
+    assert config.trainer.max_steps == sum(map(sum, config.model.g_scheduler.trainings))
 
 
 # ------------------------------------------------------------------------------ labels, instances, features

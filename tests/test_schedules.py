@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from conftest import run
-from lightning_gans.schedules import CosineDecay, EpochDecay, ExponentialDecay, LinearDecay
+from lightning_gans.schedules import CosineDecay, EpochDecay, ExponentialDecay, LinearDecay, RepeatedLinearDecay
 
 
 def rates(make, steps, lr=1.0, **options):
@@ -49,6 +49,16 @@ def test_halving_with_a_floor_and_rising_momentum():
     assert [momentum for _, momentum in found] == pytest.approx([0.5, 0.55, 0.6, 0.65, 0.7, 0.7, 0.7])
 
 
+def test_decay_after_an_earlier_phase():
+    found = [rate for rate, _ in rates(ExponentialDecay, 8, gamma=0.5, every=2, after=3)]
+    assert found == pytest.approx([1, 1, 1, 1, 1, 0.5, 0.5, 0.25])
+
+
+def test_each_training_has_a_schedule_of_its_own():
+    found = [rate for rate, _ in rates(RepeatedLinearDecay, 12, trainings=[[4], [0], [1, 3], [2]])]
+    assert found == pytest.approx([1, 1, 1, 0.5, 1, 1, 1, 0.5, 1, 1, 0, 0])
+
+
 def test_state_is_where_it_stands_and_not_what_it_does():
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     first = LinearDecay(optimizer, updates=10)
@@ -69,6 +79,9 @@ def test_state_is_where_it_stands_and_not_what_it_does():
     [
         (LinearDecay, {"updates": 0}, "updates=0"),
         (CosineDecay, {"updates": 5, "floor": -1}, "floor=-1"),
+        (RepeatedLinearDecay, {"trainings": [[0], [0, 0]]}, r"trainings=\[\[0\], \[0, 0\]\]"),
+        (RepeatedLinearDecay, {"trainings": [[5], [-1, 2]]}, "trainings="),
+        (ExponentialDecay, {"gamma": 0.5, "after": -1}, "after=-1"),
         (ExponentialDecay, {"gamma": 1.5}, r"gamma=1\.5"),
     ],
 )

@@ -10,6 +10,7 @@ from torch import nn
 
 from conftest import command, tiny
 from lightning_gans import build, compose, folders
+from lightning_gans.data.degradations import Holes
 from lightning_gans.folders import Geometry, Originals, Translator, check_out, find, sheet_path, targets
 from lightning_gans.losses import LeastSquares
 from lightning_gans.models.translation import TranslationModule
@@ -50,7 +51,7 @@ def translate(root, out, made=None, *, ending="png", shown=16, **options):
     made = made or translator()
     source, names = find(str(root))
     paths = targets(names, out, ending)
-    files = Originals(source, names, root=str(root), channels=made.channels, num_labels=made.num_labels)
+    files = made.originals(source, names, root=str(root))
     return made(files, paths, shown=shown, sheet=sheet_path(out, paths), **options)
 
 
@@ -120,6 +121,34 @@ def test_everything_is_converted_to_the_models_channels_and_said_once(tmp_path):
     outcome = translate(tmp_path / "in", tmp_path / "grey", translator(channels=1, made_channels=1))
     assert outcome.converted["colour to grey"] == 3
     assert Image.open(tmp_path / "grey" / "plain.png").mode == "L"
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_transparent_pixels_are_the_holes_that_inpainting_fills(tmp_path, channels):
+    """Its mask is an alpha channel: a picture without one has no hole; a source of training goes in as it was."""
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    photo = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 127.5 - 1
+    trained = Holes(0.5, 0.5, mask=channels == 4)(photo, torch.full((1, 4), 0.5))
+    alpha = np.full((8, 8, 1), 255, np.uint8)
+    alpha[2:6, 2:6] = 0
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.concatenate([pixels, alpha], 2)).save(
+        tmp_path / "in" / "hole.png"
+    )  # its colours lie there still
+    Image.fromarray(pixels).save(tmp_path / "in" / "whole.png")
+    seen = []
+
+    def network(images):
+        seen.append(images)
+        return images[:, :3]
+
+    outcome = translate(tmp_path / "in", tmp_path / "out", translator(network, channels=channels, holes=True))
+    assert outcome.converted == {}
+    torch.testing.assert_close(seen[0][:1], trained, rtol=0, atol=0.005)
+    assert torch.equal(seen[0][1:, :3], photo)
+    assert (seen[0][1:, 3:] == 1).all()
+    translate(tmp_path / "in", tmp_path / "plain", translator(network, channels=channels))
+    assert torch.equal(seen[1][:1, :3], photo)
 
 
 def test_files_that_cannot_be_read_are_listed_and_the_rest_is_done(tmp_path):
@@ -310,7 +339,9 @@ def test_a_module_says_what_it_translates(tmp_path):
     module.config = {"resolved": {"data": {"image_size": 16, "channels": 3, "source_channels": 1}}}
     made = Translator.of(module, seed=7)
     assert made.network(torch.ones(1, 1, 2, 2)).unique().tolist() == [7]
-    assert (made.channels, made.made_channels, made.num_labels) == (1, 3, None)
+    assert (made.channels, made.made_channels, made.num_labels, made.holes) == (1, 3, None, False)
+    module.config["resolved"]["data"]["hole_min"] = 0.25
+    assert Translator.of(module).holes
     with pytest.raises(ValueError, match="direction=b2a: Quiet translates a2b only"):
         Translator.of(module, direction="b2a")
     with pytest.raises(ValueError, match="format=jpg: does not hold 4 channels; use png, webp, tiff"):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from sklearn.datasets import load_sample_images
 
 from lightning_gans.data.base import EndlessBatches, Request, TensorImages
@@ -11,6 +12,7 @@ from lightning_gans.data.digit_edges import DigitEdges, outlines
 from lightning_gans.data.digits import read_digits
 from lightning_gans.data.photo_patches import PhotoColors, PhotoPatches
 from lightning_gans.data.translation import Pairs, TranslationData, as_floats, cut
+from lightning_gans.metrics.sources import Pictures
 from lightning_gans.models.base import Plan
 
 
@@ -48,13 +50,27 @@ def test_every_place_can_be_cut_out():
     assert torch.equal(pieces[:, 0, 3, 3] - pieces[:, 0, 0, 0], torch.full((100,), 21))
 
 
-def test_examples_are_the_middle_and_never_mirrored():
-    data = made(load_size=6, flip=True)
-    examples = data.examples([1])
-    assert ((examples["source"] + 1) * 127.5).round()[0, 0, 0].tolist() == [8, 9, 10, 11]
+def test_examples_are_whole_images_and_never_mirrored():
+    data = made(load_size=8, flip=True)
+    whole = data.train_images.source.images[1:2]
+    reduced = F.interpolate(whole.float(), (4, 4), mode="bicubic", antialias=True, align_corners=False).round()
+    assert torch.equal(((data.examples([1])["source"] + 1) * 127.5).round(), reduced)
+    assert torch.equal(next(data.real_images(range(5), 5)), Pictures(data).images.fetch(torch.arange(5))["image"])
+    assert torch.equal(next(data.real_images(range(5), 5))[1:2], reduced + 100)
     assert data.examples_of == "train"
     assert data.n_examples == 5
-    assert made(val_fraction=0.4).n_examples == 2
+    assert made(load_size=8, val_fraction=0.4).n_examples == 2
+
+
+def test_test_images_are_held_at_their_size_whatever_training_cuts():
+    """As the papers' codes test, but for super-resolution, which is tested at the scale that it was trained at."""
+    plain, cutting = (DigitEdges(image_size=32, channels=1, source_channels=1, load_size=side) for side in (None, 40))
+    for key in ("source", "target"):
+        assert torch.equal(plain.examples(range(9))[key], cutting.examples(range(9))[key])
+    assert cutting.train_images.target.images.shape[-1] == 40
+    sizes = {"channels": 3, "source_channels": 3, "factor": 2, "limit": 8}
+    large, middles = PhotoPatches(image_size=48, **sizes), PhotoPatches(image_size=32, load_size=48, **sizes)
+    assert torch.equal(middles.examples(range(8))["target"], large.examples(range(8))["target"][..., 8:40, 8:40])
 
 
 def test_pairs_need_equal_numbers():

@@ -178,7 +178,9 @@ def test_pairs_stay_together_through_cut_and_flip(tmp_path, layout, memory):
     assert starts == {10 * i for i in range(9)}
     assert 20 < mirrored < 60
     examples = made.examples([2])
-    assert grey_levels(examples["source"])[0, 0, 0].tolist() == (COLUMNS[4:20]).tolist()  # the middle, never mirrored
+    assert torch.equal(grey_levels(examples["target"]), 255 - grey_levels(examples["source"]))
+    reduced = grey_levels(examples["source"])[0, 0, 0]  # the whole picture, never mirrored
+    assert (reduced - torch.linspace(2.5, 227.5, 16)).abs().max() < 4
 
 
 def test_direction_and_channels_of_halves(tmp_path):
@@ -317,7 +319,10 @@ def test_label_maps_become_one_hot_and_objects_keep_their_numbers(tmp_path, memo
 def test_labels_and_objects_are_cut_and_mirrored_with_their_pictures(tmp_path):
     label_set(tmp_path)
     made = data("label_maps", tmp_path, "data.num_labels=4", "data.instance=train_inst", "data.load_size=24")
-    for batch in batches(made, 3, 10):
+    reduced = made.examples(range(3))  # of 24x24
+    quarters = torch.tensor([[0, 1], [2, 3]]).repeat_interleave(8, 0).repeat_interleave(8, 1)
+    assert torch.equal(reduced["source"].argmax(1), quarters.expand(3, 16, 16))
+    for batch in (*batches(made, 3, 10), reduced):
         classes = batch["source"].argmax(1, keepdim=True)
         assert torch.equal(batch["instance"], classes * 11000)
         middle = (grey_levels(batch["target"])[:, :1] - classes * 60).abs()

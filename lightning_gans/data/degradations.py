@@ -125,7 +125,7 @@ class Holes:
     Args:
         smallest: Least height and width of a hole, as a share of the image's.
         largest: Largest height and width.
-        mask: Add a channel of 1 in the hole and -1 beside it.
+        mask: Add a channel of -1 in the hole and 1 beside it, as an alpha channel has it.
     """
 
     def __init__(self, smallest: float = 0.25, largest: float = 0.5, *, mask: bool = False) -> None:
@@ -143,7 +143,7 @@ class Holes:
             inside.append((at >= start) & (at < start + size[:, axis, None]))
         hole = inside[0][:, None, :, None] & inside[1][:, None, None, :]  # (N, 1, H, W)
         masked = images.masked_fill(hole, 0.0)
-        return torch.cat([masked, 2 * hole.to(images.dtype) - 1], 1) if self.mask else masked
+        return torch.cat([masked, 1 - 2 * hole.to(images.dtype)], 1) if self.mask else masked
 
 
 def check_factor(factor: int, side: int) -> int:

@@ -90,6 +90,7 @@ class Paired(TranslationFiles):
         self.test_folders = {"source": test_source, "target": test_target, "instance": test_instance}
         self.suffixes = {"source": source_suffix, "target": target_suffix, "instance": instance_suffix}
         self.num_labels = num_labels
+        self.numbers = frozenset({"instance"} if num_labels is None else {"source", "instance"})
         self.part = (part or "train") if self.layout == "side_by_side" else source if target_root is None else "train"
         self._check_options()
         self.check_places()

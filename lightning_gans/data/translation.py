@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_gans.data.base import REQUESTED, Batch, ImageData, ImageSet, Request
 from lightning_gans.data.degradations import Degradation
+from lightning_gans.data.resize import resize
 from lightning_gans.seeding import mix
 
 
@@ -106,10 +109,12 @@ class TranslationData(ImageData):
     Args:
         source_channels: Channels of what is translated.
         load_size: Side that images are held at; pieces of ``image_size`` are cut out at random places. ``None``:
-            ``image_size``, nothing is cut.
+            ``image_size``, nothing is cut. Test images are held at ``image_size`` whatever it is, but those of
+            super-resolution, whose scale would be another one.
         **options: See ``ImageData``; ``image_size`` and ``channels`` are those of the target.
 
     Attributes:
+        numbers: Keys of a batch whose values are numbers of classes or objects, which must not be mixed.
         examples_of: Which part ``examples`` are, in words for score cards.
         examples_match: Whether source i of the examples belongs to target i, so that one can be scored by the other.
 
@@ -118,6 +123,7 @@ class TranslationData(ImageData):
     """
 
     aligned: ClassVar[bool] = True  # source i belongs to target i
+    numbers: frozenset[str] = frozenset()
     degradation: Degradation | None = None  # makes the sources, where they are made of the targets
 
     def __init__(self, *, source_channels: int, load_size: int | None = None, **options: Any) -> None:
@@ -127,7 +133,7 @@ class TranslationData(ImageData):
         if load_size is not None and load_size < self.side:
             raise ValueError(f"data.load_size={load_size}: must be >= data.image_size={self.side}, or null")
         self.source_channels, self.load_size = source_channels, load_size
-        self._examples: tuple[ImageSet, str] | None = None
+        self._examples: tuple[ImageSet, str, TranslationData] | None = None
 
     @property
     def kind(self) -> str:
@@ -203,15 +209,20 @@ class TranslationData(ImageData):
         super().setup(stage)
         self._choose_examples()
 
-    def _choose_examples(self) -> tuple[ImageSet, str]:
+    def _choose_examples(self) -> tuple[ImageSet, str, TranslationData]:
+        """The examples, which part they are, and the set that says at which size they are held."""
         if self._examples is None:
-            test = self.load_test()
+            tests = self
+            if self.load_size is not None and self.kind != "super_resolution":
+                tests = copy.copy(self)
+                tests.load_size = tests._parts = None
+            test = tests.load_test()
             if test is not None:
-                self._examples = test, "test"
+                self._examples = test, "test", tests
             elif self.val_fraction:
-                self._examples = self.held_out_images, "held-out"
+                self._examples = self.held_out_images, "held-out", self
             else:
-                self._examples = self.train_images, "train"
+                self._examples = self.train_images, "train", self
         return self._examples
 
     def held_out(self) -> ImageData:
@@ -240,8 +251,12 @@ class TranslationData(ImageData):
         return len(self.example_images)
 
     def examples(self, indices: Sequence[int]) -> Batch:
-        """Examples number ``indices``: the middle of each, not mirrored, as a batch reaches the module."""
-        return self._whole(self.example_images, indices)
+        """Examples number ``indices``: whole images of ``image_size``, not mirrored, as a batch reaches the module.
+
+        Of super-resolution it is the middle of each, which has the scale of what is trained on.
+        """
+        images, _, held = self._choose_examples()
+        return held._whole(images, indices)
 
     def training_examples(self, indices: Sequence[int]) -> Batch:
         """Training images number ``indices``, likewise."""
@@ -250,7 +265,7 @@ class TranslationData(ImageData):
     def _whole(self, images: ImageSet, indices: Sequence[int]) -> Batch:
         batch = images.fetch(torch.tensor(indices, dtype=torch.int64))
         draws = [torch.rand(4, generator=torch.Generator().manual_seed(mix("example", i))) for i in indices]
-        return self.finish({key: self._middle(images) for key, images in batch.items()}, torch.stack(draws))
+        return self.finish({key: self.fitted(key, images) for key, images in batch.items()}, torch.stack(draws))
 
     def real_images(self, indices: range, batch_size: int) -> Iterator[Tensor]:
         """The targets number ``indices`` of the training images, by batch.
@@ -260,12 +275,26 @@ class TranslationData(ImageData):
         """
         for start in range(0, len(indices), batch_size):
             index = torch.tensor(indices[start : start + batch_size])
-            yield self._middle(self.train_images.fetch(index)["target"])
+            yield self.fitted("target", self.train_images.fetch(index)["target"])
 
-    def _middle(self, images: Tensor) -> Tensor:
-        if images.ndim < 4:
+    def fitted(self, key: str, images: Tensor) -> Tensor:
+        """Images as they are held, at the size that examples have.
+
+        Args:
+            key: What a batch calls them.
+            images: (N, C, H, W) uint8.
+
+        Returns:
+            The same, reduced; of super-resolution their middle.
+        """
+        side = self.side * images.shape[-1] // self.held_side
+        if images.ndim < 4 or side == images.shape[-1]:
             return images
-        return cut(images, self.side * images.shape[-1] // self.held_side, torch.full((len(images), 2), 0.5))
+        if self.kind == "super_resolution":
+            return cut(images, side, torch.full((len(images), 2), 0.5))
+        if key in self.numbers:
+            return F.interpolate(images, (side, side), mode="nearest-exact")
+        return resize(images, side)
 
 
 def cut(images: Tensor, side: int, corners: Tensor) -> Tensor:

@@ -26,7 +26,14 @@ from lightning_gans.metrics.extractors import Extractor, Features
 from lightning_gans.metrics.interval import DistanceSpread
 from lightning_gans.metrics.modes import ModeCoverage
 from lightning_gans.metrics.ms_ssim import PairedSimilarity
-from lightning_gans.metrics.names import DEFAULT, METRICS, SCORES, metrics_for, needs_extractor
+from lightning_gans.metrics.names import (
+    DEFAULT,
+    METRICS,
+    SCORES,
+    compares_with_reals,
+    metrics_for,
+    needs_extractor,
+)
 from lightning_gans.metrics.paired import SMALLEST_FOR_LPIPS, paired_metric
 from lightning_gans.metrics.path_length import EPSILON, PathLength, path_for
 from lightning_gans.metrics.prdc import PRDC
@@ -118,15 +125,19 @@ class Evaluator:
             device: Where to score an image set; a module is scored where it lies.
 
         Returns:
-            ``scores`` by honest name, and everything that they depend on.
+            ``scores`` by honest name, and everything that they depend on; ``n_real`` is 0 where pairs alone are
+            compared and no other real images.
         """
         started = time.monotonic()
         rank, world = _rank_and_world()
         progress = progress and rank == 0
-        source, place = self._source(candidate, examples or reference, torch.device(device))
-        real = Pictures(reference, self.n_real, self.direction)
-        if min(source.n, real.n) < 2 * world:
-            raise ValueError(f"evaluation: {source.n} samples and {real.n} real images; both must be >= {2 * world}")
+        data = examples or reference
+        source, place = self._source(candidate, data, torch.device(device))
+        real = Pictures(reference, self.n_real, self.direction) if compares_with_reals(self.metrics) else None
+        counts = {"samples": source.n} | ({} if real is None else {"real images": real.n})
+        if min(counts.values()) < 2 * world:
+            named = " and ".join(f"{count} {what}" for what, count in counts.items())
+            raise ValueError(f"evaluation: {named}; must be >= {2 * world}")
         if self.extractor is not None:
             self.extractor.to(place)
         self._meet(real, place, progress)
@@ -146,7 +157,7 @@ class Evaluator:
             "n": n,
             "n_real": self._n_real,
             **({} if self.extractor is None else self.extractor.about()),
-            **real.about(),
+            **({"data": type(data).__name__, "image_size": data.image_size} if real is None else real.about()),
             **({"candidate": source.about()} if isinstance(source, Pictures) else source.about()),
             **self._settings(n),
             "seconds": round(time.monotonic() - started, 2),
@@ -202,15 +213,18 @@ class Evaluator:
 
     # ------------------------------------------------------------------------------ the real side
 
-    def _meet(self, real: Pictures, device: torch.device, progress: bool) -> None:
-        """Let the metrics know the real images; once, unless these are others."""
-        if self._met is real.data:
+    def _meet(self, real: Pictures | None, device: torch.device, progress: bool) -> None:
+        """Let the metrics know the real images, if any look at them; once, unless these are others."""
+        if self._metrics and (real is None or self._met is real.data):
             for metric in self._metrics.values():
                 metric.to(device).reset()
             return
+        self._metrics = self._new_metrics(device)
+        if real is None:
+            return
+        self._met = real.data
         rank, world = _rank_and_world()
         mine = share(real.n, rank, world)
-        self._metrics, self._met = self._new_metrics(device), real.data
         extractor = self.extractor if any(METRICS[name] in ("features", "logits") for name in self.metrics) else None
         key = {**real.about(), "n_real": real.n, **({} if extractor is None else extractor.about())}
         kept = self.cache.load(key) if extractor else None

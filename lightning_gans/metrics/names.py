@@ -58,6 +58,11 @@ def needs_extractor(metrics: tuple[str, ...] | list[str]) -> bool:
     return any(METRICS[metric] not in ("images", "pairs") for metric in metrics)
 
 
+def compares_with_reals(metrics: Sequence[str]) -> bool:
+    """Whether any of the metrics looks at real images beside what is scored, and not at pairs alone."""
+    return any(METRICS[metric] != "pairs" for metric in metrics)
+
+
 def best_by(scores: Iterable[str]) -> str | None:
     """The score that picks the best checkpoint unless another is asked for.
 

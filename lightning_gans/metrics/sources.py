@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lightning_gans.data.base import Batch, ImageData, ImageSet
 from lightning_gans.data.folder import EXTENSIONS, Folder
-from lightning_gans.data.translation import TranslationData, cut
+from lightning_gans.data.translation import TranslationData
 from lightning_gans.images import to_uint8
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.translation import TranslationModule
@@ -114,7 +114,7 @@ def shuffled(total: int) -> Tensor:
 
 
 class Domain(ImageSet):
-    """One side of a set for translation, cut as its examples are.
+    """One side of a set for translation, at the size of its examples.
 
     Args:
         data: The set.
@@ -134,13 +134,12 @@ class Domain(ImageSet):
         """``image`` (N, C, H, W) uint8."""
         both = self.data.train_images
         images = both.fetch(index)[self.side] if self.alone is None else self.alone.fetch(index)["image"]
-        side = images.shape[-1] * self.data.side // self.data.held_side
-        return {"image": cut(images, side, torch.full((len(images), 2), 0.5))}
+        return {"image": self.data.fitted(self.side, images)}
 
     def fingerprint(self) -> str:
-        """Of this side and of how it is cut."""
+        """Of this side and of how it is fitted."""
         content = self.data.train_images if self.alone is None else self.alone
-        text = f"{self.side} {self.data.side} {content.fingerprint()}"
+        text = f"{self.side} fitted to {self.data.side} {content.fingerprint()}"
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

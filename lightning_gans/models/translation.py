@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from lightning_gans.losses import Objective
 from lightning_gans.models.base import Batch, GenerativeModule, Plan, Terms
 from lightning_gans.models.ema import evaluating
-from lightning_gans.networks.layers import seed_noise, settle_statistics
+from lightning_gans.networks.layers import TestStatistics, seed_noise, settle_statistics
 
 
 class TranslationModule(GenerativeModule):
@@ -54,11 +54,16 @@ class TranslationModule(GenerativeModule):
         **options: Any,
     ) -> None:
         super().__init__(generator, latent="normal", **options)
-        settle_statistics(self, self.batch_size // self.accumulate)
+        self.settle_statistics(self.batch_size // self.accumulate)  # until the training starts
         self.discriminator, self.objective = discriminator, objective
         self.optimizer_factories["d"], self.scheduler_factories["d"] = d_optimizer, d_scheduler
         self._kept: deque[Batch] = deque()  # one entry per micro-batch of the generator's update
         self.add_player("d", discriminator)
+
+    def settle_statistics(self, images: int) -> None:
+        """What batch norm that was left to it uses at test time: each image's own statistics if trained so."""
+        self.test_statistics: TestStatistics = "image" if images == 1 else "running"
+        settle_statistics(self, self.test_statistics)
 
     # ------------------------------------------------------------------------------ what a family may change
 
@@ -217,3 +222,22 @@ class TranslationModule(GenerativeModule):
     def readers(self) -> dict[str, nn.Module]:
         """The discriminator."""
         return {"discriminator": self.discriminator}
+
+    # ------------------------------------------------------------------------------ Lightning's hooks
+
+    def on_fit_start(self) -> None:
+        """As the base, and count the images that batch norm sees at once."""
+        super().on_fit_start()
+        together = self.batch_size // self.accumulate
+        shared = getattr(self.trainer.strategy, "_layer_sync", None) is not None  # trainer.sync_batchnorm
+        self.settle_statistics(together if shared else together // self.trainer.world_size)
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """As the base, and what batch norm uses at test time, which the number of processes decides."""
+        return {**super().get_extra_state(), "test_statistics": self.test_statistics}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore both."""
+        super().set_extra_state(state)
+        self.test_statistics = state.get("test_statistics", self.test_statistics)
+        settle_statistics(self, self.test_statistics)

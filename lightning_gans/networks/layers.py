@@ -162,8 +162,11 @@ class ImageBatchNorm(nn.BatchNorm2d):
 
     Args:
         width: Feature maps.
-        test_statistics: ``image``: its own; ``running``: as batch norm usually does; ``None``: left to ``settle``.
+        test_statistics: ``image``: its own; ``running``: as batch norm usually does; ``None``: left to
+            ``settle_statistics``.
     """
+
+    settled: TestStatistics = "running"
 
     def __init__(self, width: int, test_statistics: TestStatistics | None) -> None:
         super().__init__(width)
@@ -171,16 +174,16 @@ class ImageBatchNorm(nn.BatchNorm2d):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         """(N, C, H, W) -> the same."""
-        if self.training or self.test_statistics != "image":
+        if self.training or (self.test_statistics or self.settled) == "running":
             return super().forward(input)
         return nn.functional.instance_norm(input, weight=self.weight, bias=self.bias, eps=self.eps)
 
 
-def settle_statistics(network: nn.Module, batch_size: int) -> None:
-    """Let layers that were left to it use each image's own statistics if they are trained on one image at a time."""
+def settle_statistics(network: nn.Module, statistics: TestStatistics) -> None:
+    """Say what layers that were left to it use at test time."""
     for layer in network.modules():
-        if isinstance(layer, ImageBatchNorm) and layer.test_statistics is None:
-            layer.test_statistics = "image" if batch_size == 1 else "running"
+        if isinstance(layer, ImageBatchNorm):
+            layer.settled = statistics
 
 
 def translation_norm(
