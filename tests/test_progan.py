@@ -56,6 +56,8 @@ def test_published_size_at_1024():
     assert sum(p.numel() for p in discriminator.parameters()) == 23_087_249
     assert feature_maps(1024, 8192, 1.0, 512) == [512, 512, 512, 512, 256, 128, 64, 32, 16]
     assert feature_maps(16, 64, 2.0, 100) == [16, 4, 1]
+    dense = Discriminator(image_size=8, channels=3, fmap_base=64, fmap_max=48).blocks[0][-1]
+    assert dense.in_features == 48  # the released rule, one resolution below 4x4
 
 
 @pytest.mark.parametrize("size", [8, 16, 32, 64, 128])
@@ -362,6 +364,12 @@ def test_batches_of_every_phase_divide_by_the_processes(tmp_path):
     assert "batch_sizes, at 16=7: must divide by 2 processes" in said
 
 
+def test_batches_of_the_generator_divide_by_the_processes_too(tmp_path):
+    """The size of its own that a schedule of batches does not hide."""
+    options = ["model.growth.batch_sizes={16: 8}", "model.g_batch_size=9", "trainer.devices=2"]
+    assert "model.g_batch_size=9: must divide by 2 processes" in refusal(tmp_path, *tiny("progan"), *options)
+
+
 # ---------------------------------------------------------------------------------- the module
 
 # Batches of 4: three updates at 4x4, four that fade 8x8 in, two at 8x8, four that fade 16x16 in, then 16x16.
@@ -518,6 +526,38 @@ def test_moments_are_forgotten_where_a_fade_begins_and_ends(growing, tmp_path):
         assert len(before) < len(after) < whole
     run(tmp_path, "trainer.max_steps=4", *GROWING, "model.growth.reset_optimizers=false", model="progan")
     assert set(counts(at(tmp_path, 4)).values()) == {1, 4}
+
+
+def test_the_ends_of_phases_are_kept(tmp_path):
+    """Beside the newest checkpoint."""
+    run(tmp_path, *GROWING, "callbacks.checkpoint.keep=1", "trainer.max_steps=15", model="progan")
+    kept = sorted(path.name for path in (tmp_path / "checkpoints").glob("step-*.ckpt"))
+    assert kept == [f"step-{step:06d}.ckpt" for step in (3, 7, 9, 13, 15)]
+
+
+MIX = [
+    *GROWING,
+    *("model.growth.lr_factors={8: 2.0, 16: 0.5}", "model.growth.batch_sizes={8: 8, 16: 4}"),
+    *("model.n_critic=2", "model.accumulate=2", f"model.g_scheduler={LINEAR}", "trainer.max_steps=10"),
+]
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3, 5, 8])
+def test_resume_with_everything_that_changes_by_phase(tmp_path, mixed, stop):
+    """Batches, rates under a schedule, several critic updates and micro-batches: bit for bit in every phase."""
+    checkpoint = mixed / "checkpoints" / f"step-{stop:06d}.ckpt"
+    run(tmp_path, *MIX, model="progan", resume=str(checkpoint))
+    assert_same_training(newest(mixed), newest(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """Such a training through all phases."""
+    folder = tmp_path_factory.mktemp("mixed")
+    made = run(folder, *MIX, model="progan")
+    assert [phase.batch_size for phase in made.model.phases] == [4, 8, 8, 4, 4]
+    assert made.model.phases[-1].first < 10
+    return folder
 
 
 @pytest.mark.parametrize("steps", [2, 3, 4])

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from conftest import newest, run
+from lightning_gans.data import resize as data_resize
 from lightning_gans.data.base import Part, TensorImages
 from lightning_gans.data.files import ImageFiles
 from lightning_gans.data.folder import Folder
@@ -81,6 +82,33 @@ def test_jpegs_are_not_decoded_whole_for_a_small_phase(tmp_path, monkeypatch):
     assert [width for width, _ in sizes] == [128, 128, 256, 512, 1024]
 
 
+def test_files_are_decoded_once_where_they_fit_at_a_smaller_side(tmp_path, monkeypatch):
+    """PNGs, which cannot be decoded in part: kept at 32x32, whose averages all smaller phases get."""
+    root = photographs(tmp_path / "photos")
+    whole = folder(root).train_images.fetch(torch.arange(4))["image"]
+    decoded = []
+    convert = Image.Image.convert
+    monkeypatch.setattr(Image.Image, "convert", lambda self, *a, **k: decoded.append(1) or convert(self, *a, **k))
+    files = folder(root, memory_gb=4 * 3 * 32**2 / 2**30).train_images
+    assert isinstance(files, ImageFiles)
+    for resolution in (4, 8, 16, 32):
+        made = files.at(resolution).fetch(torch.arange(4))["image"]
+        assert (made.double() - means(whole, resolution)).abs().max() <= 1
+        assert len(decoded) == 4
+    assert torch.equal(files.at(64).fetch(torch.arange(4))["image"], whole)
+    assert len(decoded) == 8
+
+
+def test_averages_are_made_in_pieces_of_bounded_size(monkeypatch):
+    """By their pixels, not by their number: a thousand pictures of 1024x1024 would be 13 GB of floats."""
+    images = torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    expected, sizes, pool = data_resize.average(images, 4), [], F.avg_pool2d
+    monkeypatch.setattr(data_resize, "_AT_ONCE", 2 * 3 * 16 * 16)
+    monkeypatch.setattr(F, "avg_pool2d", lambda x, factor: sizes.append(len(x)) or pool(x, factor))
+    assert torch.equal(data_resize.average(images, 4), expected)
+    assert sizes == [2, 2, 1]
+
+
 @pytest.mark.parametrize("resize", ["cover", "contain", "stretch"])
 def test_pictures_of_other_sides_keep_their_frame(tmp_path, resize):
     """What is cut out or added is the same at every side."""
@@ -131,13 +159,18 @@ def test_damaged_files_are_left_out_at_every_side(tmp_path):
     assert torch.equal(batch[0], files.at(8).fetch(torch.tensor([2]))["image"][0])
 
 
-@pytest.mark.parametrize("memory", [4.0, 0.0])
+@pytest.mark.parametrize("memory", [4.0, 0.0, 9 * 3 * 8**2 / 2**30])
 def test_growing_on_files_does_not_depend_on_workers(tmp_path, memory):
     """Images read by workers and images in memory: the same training whoever fetches them."""
     root = photographs(tmp_path / "photos", side=16, n=9)
     options = ["data=folder", f"data.root={root}", "data.image_size=16", "data.channels=3", f"data.memory_gb={memory}"]
     whole = run(tmp_path / "alone", *options, "data.flip=true", model="progan")
-    run(tmp_path / "workers", *options, "data.flip=true", "data.num_workers=2", model="progan")
+    made = run(tmp_path / "workers", *options, "data.flip=true", "data.num_workers=2", model="progan")
+    images = made.data.train_images
+    if memory == 4.0:
+        assert set(images._smaller) == {4, 8}  # made before there were workers
+    elif memory:
+        assert images._kept.there.all()  # what a worker decodes the others have
     assert whole.model.phase(whole.model.iteration).resolution == 16
     one, two = newest(tmp_path / "alone"), newest(tmp_path / "workers")
     for name, value in one["state_dict"].items():

@@ -360,6 +360,9 @@ class ImageData(LightningDataModule, ABC):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Endless batches that start where the module's counters stand."""
         module: Any = self.trainer.lightning_module  # type: ignore[union-attr]
+        if self.num_workers:
+            for resolution in module.resolutions:
+                self.train_images.at(resolution)  # here, so that workers share what is kept of it
         batches = EndlessBatches(
             len(self.train_images),
             module.plan,

@@ -10,6 +10,7 @@ import copy
 import hashlib
 import io
 import math
+import mmap
 import os
 import warnings
 import zlib
@@ -64,6 +65,14 @@ class Facts(NamedTuple):
     digest: tuple[int, int]  # size and CRC-32 of the file
 
 
+class Kept(NamedTuple):
+    """Images that were decoded once, at a side between the phases' and the whole; processes forked later share it."""
+
+    side: int
+    images: Tensor  # (N, C, side, side) uint8
+    there: Tensor  # (N,) uint8, which of them have been decoded
+
+
 class Source(ABC):
     """Where encoded images lie.
 
@@ -114,6 +123,7 @@ class ImageFiles(ImageSet):
         resize: How pictures of other sides become squares.
         on_error: ``stop``: a file that cannot be read is an error; ``skip``: it is left out.
         max_pixels: Larger pictures are not decoded.
+        memory_gb: Of smaller images (``at``) so much is kept.
         labels: (N,) int64, or ``None``.
         classes: Names of the classes.
     """
@@ -129,15 +139,17 @@ class ImageFiles(ImageSet):
         resize: Policy = "cover",
         on_error: OnError = "stop",
         max_pixels: int = MAX_PIXELS,
+        memory_gb: float = 0.0,
         labels: Tensor | None = None,
         classes: list[str] | None = None,
     ) -> None:
         self.source, self.names, self.root = source, names, root
         self.image_size, self.channels, self.resize = image_size, channels, resize
-        self.on_error, self.max_pixels = on_error, max_pixels
+        self.on_error, self.max_pixels, self.memory_gb = on_error, max_pixels, memory_gb
         self.labels, self.classes = labels, classes
         self.resolution = image_size  # of the images handed out
         self._unreadable: set[int] = set()  # told once
+        self._kept: Kept | None = None
 
     def __len__(self) -> int:
         """Number of images."""
@@ -163,16 +175,34 @@ class ImageFiles(ImageSet):
     def at(self, resolution: int | None) -> ImageFiles:
         """This set with smaller images, averaged from those of ``image_size``.
 
-        JPEGs are decoded at up to an eighth of their size to begin with, which is nearly the same average, and only
-        the rest is averaged; other formats are decoded whole.
+        Where all images fit ``memory_gb`` at a side from this one to below the whole, each is decoded once and kept at
+        the largest such side. JPEGs are decoded at up to an eighth of their size to begin with, which is nearly the
+        same average, and only the rest is averaged; other formats are decoded whole.
         """
         if resolution is None or resolution == self.image_size:
             return self
         if self.image_size % resolution:
             raise ValueError(f"data.image_size={self.image_size}: cannot be divided into images of {resolution}")
+        self._kept = self._kept or self._room()
+        return self._sized(resolution)
+
+    def _sized(self, resolution: int) -> ImageFiles:
         other = copy.copy(self)
         other.resolution = resolution
         return other
+
+    def _room(self) -> Kept | None:
+        """Room for all images at the largest side that fits; only what is filled takes memory."""
+        side = self.image_size
+        while side % 2 == 0 and len(self):
+            side //= 2
+            shape = (len(self), self.channels, side, side)
+            if math.prod(shape) <= self.memory_gb * 2**30:
+                images, there = (
+                    torch.frombuffer(mmap.mmap(-1, size), dtype=torch.uint8) for size in (math.prod(shape), len(self))
+                )
+                return Kept(side, images.view(shape), there)
+        return None
 
     def _next_readable(self, i: int) -> int:
         for step in range(1, len(self)):
@@ -233,8 +263,16 @@ class ImageFiles(ImageSet):
 
     def decode(self, i: int) -> Tensor | Problem:
         """Image number i as training sees it, (C, H, W) uint8, or what is wrong with it."""
-        found = self.decode_sized(i)
-        return found if isinstance(found, Problem) else found[0]
+        kept = self._kept
+        if kept is None or self.resolution > kept.side:
+            found = self.decode_sized(i)
+            return found if isinstance(found, Problem) else found[0]
+        if not kept.there[i]:
+            found = self._sized(kept.side).decode_sized(i)
+            if isinstance(found, Problem):
+                return found
+            kept.images[i], kept.there[i] = found[0], 1
+        return average(kept.images[i : i + 1], kept.side // self.resolution)[0]
 
     def decode_sized(self, i: int) -> tuple[Tensor, tuple[int, int]] | Problem:
         """As ``decode``, with width and height of the picture in its file, upright."""
@@ -309,7 +347,7 @@ class FileData(ImageData):
             warning, and where images are read batch by batch the next one stands in for it.
         max_pixels: Pictures of more pixels are not decoded and count as files that cannot be read.
         memory_gb: Decoded sets up to this size are held in memory; larger ones are read batch by batch by
-            ``num_workers`` processes.
+            ``num_workers`` processes, and where networks grow kept in memory at sides at which they fit.
         **options: See ``ImageData``.
     """
 
@@ -364,6 +402,7 @@ class FileData(ImageData):
             resize=self.resize,
             on_error=self.on_error,
             max_pixels=self.max_pixels,
+            memory_gb=self.memory_gb,
             labels=labels if labels is None else labels[: self.limit],
             classes=classes,
         )

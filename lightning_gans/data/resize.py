@@ -11,7 +11,7 @@ from torch import Tensor
 
 Policy = Literal["cover", "contain", "stretch"]
 BICUBIC = Image.Resampling.BICUBIC
-_AT_ONCE = 1024  # images whose float copies are held at a time
+_AT_ONCE = 2**24  # values whose float copies are held at a time
 
 
 def resize(images: Tensor, size: int) -> Tensor:
@@ -19,10 +19,9 @@ def resize(images: Tensor, size: int) -> Tensor:
     if images.shape[-1] == size:
         return images
     resized = torch.empty(*images.shape[:2], size, size, dtype=torch.uint8)
-    for start in range(0, len(images), _AT_ONCE):
-        piece = images[start : start + _AT_ONCE].float()
-        floats = F.interpolate(piece, (size, size), mode="bicubic", antialias=True, align_corners=False)
-        resized[start : start + _AT_ONCE] = floats.round_().clamp_(0, 255)
+    for piece in _pieces(images):
+        floats = F.interpolate(images[piece].float(), (size, size), mode="bicubic", antialias=True, align_corners=False)
+        resized[piece] = floats.round_().clamp_(0, 255)
     return resized
 
 
@@ -30,9 +29,15 @@ def average(images: Tensor, factor: int) -> Tensor:
     """uint8 images (N, C, H, W) to (N, C, H / factor, W / factor): means of squares of pixels, rounded."""
     height, width = (side // factor for side in images.shape[-2:])
     small = torch.empty(*images.shape[:2], height, width, dtype=torch.uint8)
-    for start in range(0, len(images), _AT_ONCE):
-        small[start : start + _AT_ONCE] = F.avg_pool2d(images[start : start + _AT_ONCE].float(), factor).round_()
+    for piece in _pieces(images):
+        small[piece] = F.avg_pool2d(images[piece].float(), factor).round_()
     return small
+
+
+def _pieces(images: Tensor) -> list[slice]:
+    """Cuts along the first axis, each of as many images as may be held as floats."""
+    size = max(1, _AT_ONCE // max(1, images.shape[1:].numel()))
+    return [slice(start, start + size) for start in range(0, len(images), size)]
 
 
 def fit(

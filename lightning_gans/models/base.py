@@ -118,6 +118,11 @@ class GenerativeModule(LightningModule):
         """What step number ``step`` needs; asked by the sampler and by the step."""
         return Plan(1, self.batch_size)
 
+    @property
+    def resolutions(self) -> list[int | None]:
+        """Sides of the images that the steps still to come take."""
+        return [self.plan(self.iteration).resolution]
+
     def turns(self, batch: Batch, plan: Plan) -> list[tuple[str, Batch]]:
         """Who moves in a step, in order, and on which part of the batch."""
         return [("g", batch)]

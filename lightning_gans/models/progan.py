@@ -80,10 +80,24 @@ class ProGAN(AdversarialModule):
         return Plan(self.n_critic, phase.batch_size, phase.resolution)
 
     @property
+    def resolutions(self) -> list[int | None]:
+        """From the next step's on."""
+        now = self.phase(self.iteration).resolution
+        return [resolution for resolution in sorted({p.resolution for p in self.phases}) if resolution >= now]
+
+    @property
     def batch_sizes(self) -> dict[str, int]:
-        """Those of all phases."""
-        by_phase = {f"growth.batch_sizes, at {phase.resolution}": phase.batch_size for phase in self.phases}
-        return by_phase if self.growth is not None and self.growth.batch_sizes else super().batch_sizes
+        """As the base, its one of reals replaced by those of all phases where they differ."""
+        sizes = super().batch_sizes
+        if self.growth is not None and self.growth.batch_sizes:
+            del sizes["batch_size"]
+            sizes |= {f"growth.batch_sizes, at {phase.resolution}": phase.batch_size for phase in self.phases}
+        return sizes
+
+    @property
+    def milestones(self) -> tuple[int, ...]:
+        """The ends of fades and of the stays between them."""
+        return tuple(phase.first for phase in self.phases[1:])
 
     def grow(self, step: int) -> None:
         """Bring the networks to where step number ``step`` needs them; there they stay until the next one begins."""

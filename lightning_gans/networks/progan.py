@@ -265,8 +265,9 @@ class Discriminator(Growing):
 
         self.from_rgb = nn.ModuleList(nn.Sequential(*convolution(channels, width, 1)) for width in maps)
         compare, extra = minibatch_layer(minibatch, (maps[0], 4, 4), group_size)
-        last = [*compare, *convolution(maps[0] + extra, maps[0], 3), *convolution(maps[0], maps[0], 4), nn.Flatten()]
-        last.append(EqualisedLinear(maps[0], 1, gain=1.0, equalised=equalised_lr))
+        dense = min(fmap_base, fmap_max)  # the maps that a resolution of 2 would have
+        last = [*compare, *convolution(maps[0] + extra, maps[0], 3), *convolution(maps[0], dense, 4), nn.Flatten()]
+        last.append(EqualisedLinear(dense, 1, gain=1.0, equalised=equalised_lr))
         blocks = [nn.Sequential(*last)]
         for outputs, inputs in zip(maps, maps[1:], strict=False):
             down = nn.AvgPool2d(2)
