@@ -123,7 +123,8 @@ def test_parts_of_the_model_can_be_changed_by_name(tmp_path):
     made = command(*resume, "model/objective=least_squares", "model/penalty=none")
     assert made.returncode == 0, made.stderr
     config = newest(tmp_path / "run")["config"]["resolved"]["model"]
-    assert config["objective"] == {"_target_": "lightning_gans.losses.LeastSquares", "a": 0.0, "b": 1.0, "c": 1.0}
+    values = {"a": 0.0, "b": 1.0, "c": 1.0, "scale": 0.5}
+    assert config["objective"] == {"_target_": "lightning_gans.losses.LeastSquares", **values}
     assert config["penalty"] is None
     assert config["discriminator"]["norm"] is None
     other = compose_resumed(tmp_path / "run", "model=wgan_gp", "model/penalty=dragan").model
