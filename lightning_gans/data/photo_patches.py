@@ -18,49 +18,11 @@ N_PATCHES = 2000
 PLAIN = 10.0  # standard deviation of grey levels (0 to 255) below which a patch has nothing to show: sky, say
 
 
-class PhotoPatches(TranslationData):
-    """Small pictures to large ones: patches of the temple and the flower that scikit-learn embeds (427x640, RGB).
+class Patches(TranslationData):
+    """Patches of the temple and the flower that scikit-learn embeds (427x640, RGB), and what is made of them.
 
     2,000 patches to train on, at random places left and right of a strip of 160 columns; test patches lie in the strip,
     half a patch apart. Patches of sky and dark are left out.
-
-    Args:
-        factor: Side of a target divided by that of its source: 2, 4 or 8.
-        **options: See ``TranslationData``.
-
-    Raises:
-        ValueError: A value out of range.
-    """
-
-    def __init__(self, *, factor: int = 4, **options: Any) -> None:
-        super().__init__(**options)
-        self.factor = check_factor(factor, self.side)
-        check_channels(self.source_channels, self.channels)
-        _check_patches(self)
-        self.degradation = Smaller(factor)
-
-    @property
-    def kind(self) -> str:
-        """Super-resolution."""
-        return "super_resolution"
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Of a small source and its target."""
-        side = self.side // self.factor
-        return {"source": (self.source_channels, side, side), "target": self.shape}
-
-    def load(self) -> Targets:
-        """Patches beside the strip."""
-        return Targets(TensorImages(_training_patches(self)))
-
-    def load_test(self) -> Targets:
-        """Patches of the strip."""
-        return Targets(TensorImages(_test_patches(self)))
-
-
-class PhotoColors(TranslationData):
-    """Brightness to colour: the patches of ``PhotoPatches``.
 
     Args:
         **options: See ``TranslationData``.
@@ -71,9 +33,13 @@ class PhotoColors(TranslationData):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        check_channels(self.source_channels, 1, 3)
-        _check_patches(self)
-        self.degradation = Grey()
+        largest = FOR_TESTS[1] - FOR_TESTS[0]
+        if self.held_side > largest:
+            key = "image_size" if self.load_size is None else "load_size"
+            raise ValueError(f"data.{key}={self.held_side}: must be <= {largest}, the width that is kept for tests")
+        if self.channels not in (1, 3):
+            raise ValueError(f"data.channels={self.channels}: must be 1 or 3")
+        self.part = f"photographs without columns {FOR_TESTS[0]} to {FOR_TESTS[1]}"
 
     def load(self) -> Targets:
         """Patches beside the strip."""
@@ -84,14 +50,38 @@ class PhotoColors(TranslationData):
         return Targets(TensorImages(_test_patches(self)))
 
 
-def _check_patches(data: TranslationData) -> None:
-    largest = FOR_TESTS[1] - FOR_TESTS[0]
-    if data.held_side > largest:
-        key = "image_size" if data.load_size is None else "load_size"
-        raise ValueError(f"data.{key}={data.held_side}: must be <= {largest}, the width that is kept for tests")
-    if data.channels not in (1, 3):
-        raise ValueError(f"data.channels={data.channels}: must be 1 or 3")
-    data.part = f"photographs without columns {FOR_TESTS[0]} to {FOR_TESTS[1]}"
+class PhotoPatches(Patches):
+    """Small pictures to large ones: patches of two photographs.
+
+    Args:
+        factor: Side of a target divided by that of its source: 2, 4 or 8.
+        **options: See ``Patches``.
+
+    Raises:
+        ValueError: A value out of range.
+    """
+
+    def __init__(self, *, factor: int = 4, **options: Any) -> None:
+        super().__init__(**options)
+        check_channels(self.source_channels, self.channels)
+        self.factor = check_factor(factor, self.side)
+        self.degradation = Smaller(factor)
+
+
+class PhotoColors(Patches):
+    """Brightness to colour: patches of two photographs.
+
+    Args:
+        **options: See ``Patches``; ``source_channels`` is 1, or 3 for the same in each.
+
+    Raises:
+        ValueError: A value out of range.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        check_channels(self.source_channels, 1, 3)
+        self.degradation = Grey()
 
 
 def _photographs(channels: int) -> list[Tensor]:

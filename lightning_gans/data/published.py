@@ -7,11 +7,8 @@ from typing import Any, ClassVar, NamedTuple
 
 from lightning_gans.data.archives import Archive, obtain, unpack
 from lightning_gans.data.paired import Paired
-from lightning_gans.data.translation_files import Place
+from lightning_gans.data.translation_files import Place, TranslationFiles
 from lightning_gans.data.unpaired import Unpaired
-
-UNPAIRED_AT = "https://people.eecs.berkeley.edu/~taesung_park/CycleGAN/datasets"
-PAIRED_AT = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets"
 
 
 class Known(NamedTuple):
@@ -44,29 +41,32 @@ PAIRED = {
 }
 
 
-class PublishedUnpaired(Unpaired):
-    """A set of CycleGAN's authors (Zhu et al. 2017, arXiv:1703.10593), read in place from its zip.
+class Published(TranslationFiles):
+    """A published set that lies in ``root``, or is downloaded there.
 
     Args:
         name: Of the set.
-        root: Folder of all sets: ``NAME.zip`` lies in it, or the folder ``NAME`` of those who unpacked it.
+        root: Folder of all sets.
         download: Download it if it is not there; what was broken off goes on.
         mirror: Address of a folder to download from instead; what comes is checked all the same.
-        **options: See ``Unpaired``.
+        **options: See the set's other base.
 
     Raises:
         ValueError: A value out of range.
     """
 
-    known: ClassVar[dict[str, Known]] = UNPAIRED
+    known: ClassVar[dict[str, Known]]
+    published_at: ClassVar[str]
+    ending: ClassVar[str]  # of the archive's name
 
     def __init__(
         self, *, name: str, root: str = "data", download: bool = True, mirror: str | None = None, **options: Any
     ) -> None:
-        _check_name(name, self.known)
+        if name not in self.known:
+            raise ValueError(f"data.name={name}: must be one of {', '.join(self.known)}")
         self.choice, self.download, self.mirror = name, download, mirror
         super().__init__(root=root, **options)
-        self.part = f"{name} train"
+        self.part = f"{name} {self.part}"
 
     def check_places(self) -> None:
         """What is not there is downloaded later."""
@@ -76,58 +76,45 @@ class PublishedUnpaired(Unpaired):
         self.setup("prepare")
 
     def place(self, root: str | None = None, key: str = "data.root") -> Place:
-        """The zip, downloaded if need be."""
-        folder = Path(self.root).expanduser()
-        if root is None and not (folder / self.choice).is_dir():
-            archive = Archive(f"{self.mirror or UNPAIRED_AT}/{self.choice}.zip", *self.known[self.choice])
-            root = str(folder / f"{self.choice}.zip")
-            if root not in self._places:
-                obtain(archive, Path(root), key=f"data.root={self.root}", download=self.download)
-        return super().place(str(folder / self.choice) if root is None else root, key)
-
-
-class PublishedPaired(Paired):
-    """A set of pix2pix's authors (Isola et al. 2017, arXiv:1611.07004): pictures of two halves, unpacked to a folder.
-
-    Args:
-        name: Of the set.
-        root: Folder of all sets: ``NAME`` lies in it, made from ``NAME.tar.gz``.
-        download: Download it if it is not there; what was broken off goes on.
-        mirror: Address of a folder to download from instead.
-        **options: See ``Paired``.
-
-    Raises:
-        ValueError: A value out of range.
-    """
-
-    known: ClassVar[dict[str, Known]] = PAIRED
-
-    def __init__(
-        self, *, name: str, root: str = "data", download: bool = True, mirror: str | None = None, **options: Any
-    ) -> None:
-        _check_name(name, self.known)
-        self.choice, self.download, self.mirror = name, download, mirror
-        super().__init__(root=root, **options)
-        self.part = f"{name} {self.folder or 'all'}"
-
-    def check_places(self) -> None:
-        """What is not there is downloaded later."""
-
-    def prepare_data(self) -> None:
-        """Download and unpack on one process of each machine, before the others read."""
-        self.setup("prepare")
-
-    def place(self, root: str | None = None, key: str = "data.root") -> Place:
-        """The folder, downloaded and unpacked if need be."""
+        """The set, downloaded if need be, or what an option names."""
         folder = Path(self.root).expanduser() / self.choice
         if root is None and not folder.is_dir():
-            archive = Archive(f"{self.mirror or PAIRED_AT}/{self.choice}.tar.gz", *self.known[self.choice])
-            packed = folder.with_name(f"{self.choice}.tar.gz")
-            told = f"data.root={self.root}"
-            unpack(obtain(archive, packed, key=told, download=self.download), folder, key=told)
+            root = self.fetch(folder)
         return super().place(str(folder) if root is None else root, key)
 
+    def fetch(self, folder: Path) -> str:
+        """Download the archive where it is not there; where the set lies then."""
+        packed = folder.with_name(f"{self.choice}{self.ending}")
+        if str(packed) not in self._places:
+            archive = Archive(f"{self.mirror or self.published_at}/{packed.name}", *self.known[self.choice])
+            obtain(archive, packed, key=f"data.root={self.root}", download=self.download)
+        return str(packed)
 
-def _check_name(name: str, known: dict[str, Known]) -> None:
-    if name not in known:
-        raise ValueError(f"data.name={name}: must be one of {', '.join(known)}")
+
+class PublishedUnpaired(Published, Unpaired):
+    """A set of CycleGAN's authors (Zhu et al. 2017, arXiv:1703.10593).
+
+    ``NAME.zip`` in ``root`` is read in place; so is the folder ``NAME`` of those who unpacked it. Arguments and errors
+    are those of ``Published`` and ``Unpaired``.
+    """
+
+    known = UNPAIRED
+    published_at = "https://people.eecs.berkeley.edu/~taesung_park/CycleGAN/datasets"
+    ending = ".zip"
+
+
+class PublishedPaired(Published, Paired):
+    """A set of pix2pix's authors (Isola et al. 2017, arXiv:1611.07004): pictures of two halves.
+
+    ``NAME.tar.gz`` is unpacked to the folder ``NAME`` in ``root``. Arguments and errors are those of ``Published`` and
+    ``Paired``.
+    """
+
+    known = PAIRED
+    published_at = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets"
+    ending = ".tar.gz"
+
+    def fetch(self, folder: Path) -> str:
+        """As the base, unpacked."""
+        unpack(Path(super().fetch(folder)), folder, key=f"data.root={self.root}")
+        return str(folder)

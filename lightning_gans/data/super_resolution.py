@@ -24,14 +24,3 @@ class SuperResolution(FromTargets):
         self.factor = check_factor(factor, self.side)
         check_channels(self.source_channels, self.channels)
         self.degradation = Smaller(factor)
-
-    @property
-    def kind(self) -> str:
-        """Super-resolution."""
-        return "super_resolution"
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Of a small source and its target."""
-        side = self.side // self.factor
-        return {"source": (self.source_channels, side, side), "target": self.shape}

@@ -125,6 +125,7 @@ class TranslationData(ImageData):
     aligned: ClassVar[bool] = True  # source i belongs to target i
     numbers: frozenset[str] = frozenset()
     degradation: Degradation | None = None  # makes the sources, where they are made of the targets
+    factor: int = 1  # side of a target divided by that of its source
 
     def __init__(self, *, source_channels: int, load_size: int | None = None, **options: Any) -> None:
         super().__init__(**options)
@@ -138,6 +139,8 @@ class TranslationData(ImageData):
     @property
     def kind(self) -> str:
         """What a family must accept to train on this set."""
+        if self.factor > 1:
+            return "super_resolution"
         return "paired" if self.aligned else "unpaired"
 
     @property
@@ -148,7 +151,8 @@ class TranslationData(ImageData):
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of one source and of one target."""
-        return {"source": (self.source_channels, self.side, self.side), "target": self.shape}
+        side = self.side // self.factor
+        return {"source": (self.source_channels, side, side), "target": self.shape}
 
     @property
     def n_partners(self) -> int | None:
