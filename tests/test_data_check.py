@@ -69,6 +69,9 @@ def test_other_options_make_other_changes(pictures):
     assert "cropped" not in found
     _, found = checked(pictures, resize="stretch")
     assert found["stretched"].startswith("2, e.g. cats/wide.png")
+    _, found = checked(pictures, resize="native")
+    assert found["cropped"].startswith("3, up to 86% of a picture, e.g. dogs/turned.jpg (30x60), cats/wide.png")
+    assert "reduced" not in found
 
 
 def test_files_that_cannot_be_read_are_listed_and_the_exit_code_says_so(pictures, tmp_path):

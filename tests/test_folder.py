@@ -153,6 +153,17 @@ def test_policies_reach_the_images(tmp_path):
     assert means["contain"] < 100
 
 
+def test_native_pixels_are_never_resized_unless_there_are_too_few(tmp_path):
+    """The middle of a large picture is cut out; the shorter side of a small one becomes the side."""
+    noise = np.random.default_rng(0).integers(0, 256, (50, 71), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    Image.fromarray(noise[:20, :40]).save(tmp_path / "b.png")
+    large, small = folder(tmp_path, 32, 1, resize="native").load().images[:, 0]
+    assert torch.equal(large, torch.from_numpy(noise[9:41, 19:51]))
+    covered = fit(Image.fromarray(noise[:20, :40]), 32, "cover")
+    assert torch.equal(small, torch.from_numpy(np.array(covered)))
+
+
 def test_sixteen_bits_become_eight_and_floats_are_refused(tmp_path):
     ramp = np.linspace(0, 65535, 256).round().astype(np.uint16).reshape(16, 16)
     for name in ("ramp.png", "ramp.pgm", "ramp.tif"):
@@ -251,7 +262,7 @@ def test_what_cannot_be_read_is_named(tmp_path, make, options, message):
     ("options", "message"),
     [
         ({"channels": 5}, r"data\.channels=5: must be 1"),
-        ({"resize": "crop"}, r"data\.resize=crop: must be cover, contain or stretch"),
+        ({"resize": "crop"}, r"data\.resize=crop: must be cover, contain, stretch or native"),
         ({"on_error": "ignore"}, r"data\.on_error=ignore: must be stop or skip"),
         ({"max_pixels": 0}, r"data\.max_pixels=0: must be from 1"),
         ({"memory_gb": -1.0}, r"data\.memory_gb=-1"),

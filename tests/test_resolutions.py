@@ -109,7 +109,7 @@ def test_averages_are_made_in_pieces_of_bounded_size(monkeypatch):
     assert sizes == [2, 2, 1]
 
 
-@pytest.mark.parametrize("resize", ["cover", "contain", "stretch"])
+@pytest.mark.parametrize("resize", ["cover", "contain", "stretch", "native"])
 def test_pictures_of_other_sides_keep_their_frame(tmp_path, resize):
     """What is cut out or added is the same at every side."""
     (tmp_path / "wide").mkdir()

@@ -254,6 +254,9 @@ def test_pairs_of_different_aspects_are_not_cut_apart(tmp_path, memory):
         with pytest.raises(ValueError, match="cannot read " + named):
             batches(data("paired", tmp_path, *options, f"data.resize={resize}"))
     batches(data("paired", tmp_path, *options, "data.resize=stretch"))
+    other = r"trainB/0.png \(20x30 pixels, its source 40x60: must be the same with data.resize=native\)"
+    with pytest.raises(ValueError, match="cannot read .*" + other):
+        batches(data("paired", tmp_path, *options, "data.resize=native"))
     skipping = data("paired", tmp_path, *options, "data.on_error=skip")
     with pytest.warns(UserWarning, match=named):
         batches(skipping)
@@ -421,6 +424,26 @@ def test_sources_are_made_of_the_targets_as_they_were_cut(pictures, choice, memo
         rest = first[0]["source"] != 0
         assert torch.equal(first[0]["source"][rest], first[0]["target"][rest])
     assert made.examples_of == "test"
+
+
+@pytest.mark.parametrize("memory", [0.0, 4.0])
+def test_native_pieces_have_the_pixels_of_the_files(tmp_path, memory):
+    """In training they are cut anywhere out of the middle of ``load_size``, examples are the very middle."""
+    noise = np.random.default_rng(0).integers(0, 256, (60, 70, 3), np.uint8)
+    (tmp_path / "test").mkdir()
+    for name in ("0.png", "test/0.png"):
+        Image.fromarray(noise).save(tmp_path / name)
+    options = ["data.resize=native", "data.image_size=16", "data.flip=false", f"data.memory_gb={memory}"]
+    made = data("super_resolution", tmp_path, "data.load_size=48", "data.test_within=test", *options)
+    whole = torch.from_numpy(noise).permute(2, 0, 1)
+    middle = whole[:, 22:38, 27:43]
+    for examples in (made.examples([0]), made.training_examples([0])):
+        assert torch.equal(grey_levels(examples["target"])[0].round().to(torch.uint8), middle)
+    pieces = grey_levels(batches(made, 8)[0]["target"]).round().to(torch.uint8)
+    held = whole[:, 6:54, 11:59].unfold(1, 16, 1).unfold(2, 16, 1).permute(1, 2, 0, 3, 4)  # (33, 33, 3, 16, 16)
+    places = [(held == piece).flatten(2).all(2).nonzero().tolist() for piece in pieces]
+    assert all(len(place) == 1 for place in places)
+    assert len({tuple(place[0]) for place in places}) > 4
 
 
 def test_holes_move_from_pass_to_pass(pictures):

@@ -17,7 +17,7 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, BinaryIO, Literal, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -312,7 +312,7 @@ class ImageFiles(ImageSet):
 
     def _draft(self, image: Image.Image) -> tuple[int, int] | None:
         """Let a JPEG be decoded no larger than needed; returns the sides that it would have had, as the camera says."""
-        if image.format != "JPEG" or self.resolution == self.image_size:
+        if image.format != "JPEG" or self.resolution == self.image_size or self.resize == "native":
             return None
         whole = _upright_size(image)
         image.draft(image.mode, (self._drafted_side, self._drafted_side))  # no side will be below this one
@@ -342,7 +342,8 @@ class FileData(ImageData):
         root: Where it lies.
         resize: How a picture of other sides becomes a square of ``image_size``, by antialiased bicubic interpolation.
             ``cover``: its shorter side fits and the middle is cut out; ``contain``: its longer side fits, black beside
-            it; ``stretch``: both sides fit, whatever its aspect.
+            it; ``stretch``: both sides fit, whatever its aspect; ``native``: the middle is cut out and its pixels stay
+            as they are, a smaller picture as by ``cover``.
         on_error: ``stop``: a file that cannot be read ends the training, by name; ``skip``: it is left out with a
             warning, and where images are read batch by batch the next one stands in for it.
         max_pixels: Pictures of more pixels are not decoded and count as files that cannot be read.
@@ -364,8 +365,8 @@ class FileData(ImageData):
         super().__init__(**options)
         if self.channels not in MODES:
             raise ValueError(f"data.channels={self.channels}: must be 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA)")
-        if resize not in ("cover", "contain", "stretch"):
-            raise ValueError(f"data.resize={resize}: must be cover, contain or stretch")
+        if resize not in get_args(Policy):
+            raise ValueError(f"data.resize={resize}: must be cover, contain, stretch or native")
         if on_error not in ("stop", "skip"):
             raise ValueError(f"data.on_error={on_error}: must be stop or skip")
         if not 1 <= max_pixels <= PILLOW_MAX_PIXELS:

@@ -198,15 +198,21 @@ def _changes(files: ImageFiles, known: Sequence[Named], examples: int) -> list[t
         "cover": lambda facts: min(facts.width, facts.height),
         "contain": lambda facts: max(facts.width, facts.height),
         "stretch": lambda facts: max(facts.width, facts.height),
+        "native": lambda facts: min(facts.width, facts.height, size),
     }[files.resize]
-    aspect: Callable[[Facts], float] = lambda facts: max(facts.width, facts.height) / min(facts.width, facts.height)  # noqa: E731
-    odd = {"cover": "cropped", "contain": "put on black", "stretch": "stretched"}[files.resize]
+
+    def strange(facts: Facts) -> float:
+        """The share of a picture that is left out, or would be to make it square."""
+        kept = min(side(facts), facts.width, facts.height)
+        return 1 - kept**2 / (facts.width * facts.height)
+
+    odd = {"cover": "cropped", "contain": "put on black", "stretch": "stretched", "native": "cropped"}[files.resize]
     grey = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")
     remarks: dict[str, tuple[Callable[[Facts], bool], Callable[[Facts], float]]] = {
         "as they are": (lambda facts: facts.width == facts.height == size, lambda facts: 0),
         "reduced": (lambda facts: side(facts) > size, lambda facts: -side(facts)),
         "enlarged": (lambda facts: side(facts) < size, side),
-        odd: (lambda facts: facts.width != facts.height, lambda facts: -aspect(facts)),
+        odd: (lambda facts: strange(facts) > 0, lambda facts: -strange(facts)),
         "grey to colour": (lambda facts: facts.mode in grey and mode in ("RGB", "RGBA"), lambda facts: 0),
         "colour to grey": (lambda facts: facts.mode not in grey and mode in ("L", "LA"), lambda facts: 0),
         "alpha left out": (lambda facts: facts.mode in ("LA", "PA", "RGBA") and "A" not in mode, lambda facts: 0),
@@ -218,7 +224,7 @@ def _changes(files: ImageFiles, known: Sequence[Named], examples: int) -> list[t
         affected = sorted((one for one in known if applies(one[1])), key=lambda one: order(one[1]))
         if affected:
             named = ", ".join(f"{name} ({facts.width}x{facts.height})" for name, facts in affected[:examples])
-            most = f", up to {1 - 1 / aspect(affected[0][1]):.0%} of a picture" if remark == "cropped" else ""
+            most = f", up to {strange(affected[0][1]):.0%} of a picture" if remark == "cropped" else ""
             rows.append((f"  {remark}", f"{len(affected):,}{most}, e.g. {named}"))
     return rows
 

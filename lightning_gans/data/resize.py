@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-Policy = Literal["cover", "contain", "stretch"]
+Policy = Literal["cover", "contain", "stretch", "native"]
 BICUBIC = Image.Resampling.BICUBIC
 _AT_ONCE = 2**24  # values whose float copies are held at a time
 
@@ -54,7 +54,8 @@ def fit(
         image: Of an 8-bit mode.
         size: Sides of what is returned.
         policy: ``cover``: the middle square, as large as the shorter side; ``contain``: the whole picture, black
-            (and transparent) beside it; ``stretch``: the whole picture, its aspect given up.
+            (and transparent) beside it; ``stretch``: the whole picture, its aspect given up; ``native``: the middle
+            square of ``size``, its pixels as they are, or ``cover`` of a picture that is smaller.
         resampling: Pillow's; labels take the nearest.
         whole: Width and height of the picture if ``image`` was decoded at an integer part of them, rounded up.
     """
@@ -75,6 +76,8 @@ def fit(
         sheet = Image.new(image.mode, (size, size))
         sheet.paste(cut(0, 0, width, height, small), ((size - small[0]) // 2, (size - small[1]) // 2))
         return sheet
-    side = min(width, height)  # only the square is computed: a very long picture costs no more than another
+    side = (
+        min(width, height, size) if policy == "native" else min(width, height)
+    )  # only the square is computed: a very long picture costs no more than another
     left, top = (width - side) // 2, (height - side) // 2
     return cut(left, top, left + side, top + side, (size, size))

@@ -144,6 +144,11 @@ class TranslationData(ImageData):
         return "paired" if self.aligned else "unpaired"
 
     @property
+    def keeps_scale(self) -> bool:
+        """Whether examples are cut out of what is held, and not reduced: of super-resolution, whose scale it is."""
+        return self.factor > 1
+
+    @property
     def held_side(self) -> int:
         """Side of the images that ``load`` gives."""
         return self.load_size or self.side
@@ -217,7 +222,7 @@ class TranslationData(ImageData):
         """The examples, which part they are, and the set that says at which size they are held."""
         if self._examples is None:
             tests = self
-            if self.load_size is not None and self.kind != "super_resolution":
+            if self.load_size is not None and not self.keeps_scale:
                 tests = copy.copy(self)
                 tests.load_size = tests._parts = None
             test = tests.load_test()
@@ -289,12 +294,12 @@ class TranslationData(ImageData):
             images: (N, C, H, W) uint8.
 
         Returns:
-            The same, reduced; of super-resolution their middle.
+            The same, reduced; their middle where the scale is kept.
         """
         side = self.side * images.shape[-1] // self.held_side
         if images.ndim < 4 or side == images.shape[-1]:
             return images
-        if self.kind == "super_resolution":
+        if self.keeps_scale:
             return cut(images, side, torch.full((len(images), 2), 0.5))
         if key in self.numbers:
             return F.interpolate(images, (side, side), mode="nearest-exact")

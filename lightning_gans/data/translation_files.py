@@ -94,6 +94,11 @@ class TranslationFiles(TranslationData, FileData):
             raise ValueError(f"data.num_classes={self.num_classes}: sets for translation have none; must be null")
         self._places: dict[str, Place] = {}
 
+    @property
+    def keeps_scale(self) -> bool:
+        """As the base, and where pixels stay as they are in the files."""
+        return super().keeps_scale or self.resize == "native"
+
     def place(self, root: str | None = None, key: str = "data.root") -> Place:
         """What lies at ``root``, or at another folder or zip that an option names."""
         root = self.root if root is None else root
@@ -213,11 +218,12 @@ class JoinedFiles(ImageFiles):
         (first, (width, height)), *others = sizes.items()
         for side, (other_width, other_height) in others:
             by = abs(width * other_height - height * other_width)  # at most one pixel's worth if only rounding differs
-            if self.resize != "stretch" and by > max(width, height, other_width, other_height):
-                reason = (
-                    f"{other_width}x{other_height} pixels, its {first} {width}x{height}: of another aspect; "
-                    "must be the same unless data.resize=stretch"
-                )
+            wrong = "of another aspect; must be the same unless data.resize=stretch"
+            fits = self.resize == "stretch" or by <= max(width, height, other_width, other_height)
+            if self.resize == "native":
+                wrong, fits = "must be the same with data.resize=native", (width, height) == (other_width, other_height)
+            if not fits:
+                reason = f"{other_width}x{other_height} pixels, its {first} {width}x{height}: {wrong}"
                 return Problem(self.sides[side].names[i], reason)
         return None
 
