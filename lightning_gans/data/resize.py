@@ -76,8 +76,8 @@ def fit(
         sheet = Image.new(image.mode, (size, size))
         sheet.paste(cut(0, 0, width, height, small), ((size - small[0]) // 2, (size - small[1]) // 2))
         return sheet
-    side = (
-        min(width, height, size) if policy == "native" else min(width, height)
-    )  # only the square is computed: a very long picture costs no more than another
+    side = min(width, height)  # only the square is computed: a very long picture costs no more than another
+    if policy == "native":
+        side = min(side, size)
     left, top = (width - side) // 2, (height - side) // 2
     return cut(left, top, left + side, top + side, (size, size))
