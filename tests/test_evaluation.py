@@ -2,6 +2,7 @@
 
 import json
 import math
+import zipfile
 
 import numpy as np
 import pytest
@@ -594,6 +595,24 @@ def test_folders_of_other_sizes_are_told(folders, digits):
     (folders / "empty").mkdir()
     with pytest.raises(ValueError, match="candidate=.*no images"):
         folder(str(folders / "empty"), "candidate", image_size=None, channels=3)
+
+
+def test_sizes_are_those_of_the_images_that_are_read(tmp_path, digits):
+    """Under links too; neither of what is hidden nor of what a Mac's zip has beside its pictures."""
+    size = {"image_size": None, "channels": 1}
+    save(digits.train_images.images[0], tmp_path / "elsewhere" / "0.png")
+    save(digits.train_images.images[0, :, :16, :16], tmp_path / "linked" / ".thumbs" / "0.png")
+    (tmp_path / "linked" / "more").symlink_to(tmp_path / "elsewhere")
+    data = folder(str(tmp_path / "linked"), "reference", **size)
+    assert (data.image_size, len(data.train_images)) == (32, 1)
+    with zipfile.ZipFile(tmp_path / "mac.zip", "w") as archive:
+        archive.write(tmp_path / "elsewhere" / "0.png", "0.png")
+        archive.write(tmp_path / "linked" / ".thumbs" / "0.png", "__MACOSX/0.png")
+    assert folder(str(tmp_path / "mac.zip"), "reference", **size).image_size == 32
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "a.png").write_text("no picture")
+    with pytest.raises(ValueError, match="candidate=.*none of its 1 files can be read, such as a.png"):
+        folder(str(tmp_path / "damaged"), "candidate", **size)
 
 
 @pytest.mark.parametrize(
