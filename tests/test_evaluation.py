@@ -621,6 +621,7 @@ def test_sizes_are_those_of_the_images_that_are_read(tmp_path, digits):
         ([], "checkpoint: missing"),
         (["candidate=a"], "needs reference=DIR"),
         (["candidate=a", "reference=b", "checkpoint=c"], "say one of the two"),
+        (["checkpoint=c", "reference=a", "data.held_out=true"], "reference=a: not with data.held_out=true"),
         (["checkpoint=c", "image_size=32"], "image_size=32: not with a checkpoint"),
         (["checkpoint=c", "extractor=classifier"], "extractor.weights: missing"),
         (["checkpoint=c", "extractor=digitz"], "Did you mean 'digits'"),
@@ -660,7 +661,7 @@ def test_without_weights_the_scores_that_need_none_go_on(tmp_path, monkeypatch):
         raise ConnectionError("no network")
 
     monkeypatch.setattr(extractors.Digits, "__init__", fail)
-    with pytest.warns(UserWarning, match="goes on with ms_ssim alone: no network"):
+    with pytest.warns(UserWarning, match="goes on without frechet: no network"):
         run(tmp_path, evaluation(every_n_train_steps=2, metrics="[frechet, ms_ssim]"))
     card = json.loads((tmp_path / "scores" / "step-000004.json").read_text())
     assert set(card["scores"]) == {"ms_ssim", "ms_ssim_real"}
