@@ -269,3 +269,4 @@ def announce(run: Run) -> None:
     """Print the resolved config, unless it is one of many; process 0 only."""
     if run.trainer.is_global_zero and not sweep.is_multirun():
         print(OmegaConf.to_yaml(run.cfg, resolve=True), file=sys.stderr)
+        print(run.model.outline, file=sys.stderr)
