@@ -252,7 +252,7 @@ def test_ctrl_c_that_ends_at_once_is_told(tmp_path, capsys, steps, told):
     """While the data are read, or a second one in a step; the signal works as before afterwards."""
     made = build(compose(*tiny(), "callbacks.checkpoint.every_n_train_steps=1"), tmp_path)
 
-    def stop(*_):
+    def stop(*_, **__):
         raise KeyboardInterrupt
 
     if steps:
