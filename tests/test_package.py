@@ -12,6 +12,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lightning_gans import compose
 from lightning_gans.checks import check_keys
@@ -148,3 +149,14 @@ def test_ci_runs_the_readmes_command():
     assert "README.md" in script
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
     assert ".ci/run" in (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+
+
+def test_ci_tests_the_oldest_versions_and_every_job_ends():
+    """Of the packages whose versions matter most to each other, as they are declared."""
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
+    assert all("timeout-minutes" in job for job in jobs.values())
+    pinned = jobs["test"]["strategy"]["matrix"]["include"][0]["constraints"].split()
+    declared = (ROOT / "pyproject.toml").read_text()
+    for name in ("torch", "torchvision", "torchmetrics", "lightning"):
+        lowest = re.search(rf'"{name}>=([\d.]+)"', declared)[1]
+        assert f"{name}=={lowest}.*" in pinned

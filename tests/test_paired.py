@@ -195,6 +195,24 @@ def test_evaluate_says_what_was_compared(tmp_path, monkeypatch, capsys):
         assert words in capsys.readouterr().out
 
 
+def test_evaluate_ends_without_an_extractor_that_was_asked_for(tmp_path, monkeypatch, capsys):
+    """Without one that the data names the other scores go on."""
+
+    def offline(self, *arguments, **options):
+        raise OSError("no network")
+
+    run(tmp_path / "run", *small("trainer.max_steps=1"), model="pix2pix")
+    monkeypatch.setattr(Digits, "__init__", offline)
+    arguments = ["checkpoint=run", "n=10", "out=scores", "device=cpu"]
+    assert command_here("lightning_gans.evaluate", *arguments, cwd=tmp_path, monkeypatch=monkeypatch) == 0
+    told = capsys.readouterr()
+    assert "without frechet: no network" in told.err
+    assert "ssim" in told.out
+    arguments.append("extractor=digits")
+    assert command_here("lightning_gans.evaluate", *arguments, cwd=tmp_path, monkeypatch=monkeypatch) == 1
+    assert capsys.readouterr().err.strip() == "error: no network"
+
+
 def test_the_output_domain_is_that_of_the_targets(edges):
     """Targets against targets are at no distance, sources are."""
 
