@@ -18,7 +18,7 @@ def data_check(cfg: DictConfig) -> None:
 
     from lightning_gans import images
     from lightning_gans.data.base import ImageData
-    from lightning_gans.data.report import look
+    from lightning_gans.data.inspection import look
 
     checks.check(cfg, config.DataCheckSchema)
     data: ImageData = hydra.utils.instantiate(cfg.data, _convert_="all")

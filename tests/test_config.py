@@ -10,8 +10,9 @@ from omegaconf import OmegaConf
 
 from conftest import MODELS, command, needs, refusal, tiny
 from lightning_gans import build, compose
+from lightning_gans.arguments import quote_paths, resume_arguments, typed
 from lightning_gans.checks import _read_signature, _targets, check
-from lightning_gans.config import CONF_DIR, quote_paths, resume_arguments, typed
+from lightning_gans.config import CONF_DIR
 
 CHOICES = [
     f"{group.name}={path.stem}"

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from conftest import command
-from lightning_gans.config import gather
+from lightning_gans.arguments import gather
 from lightning_gans.curves import compare, draw, find_runs
 
 

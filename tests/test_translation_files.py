@@ -15,8 +15,8 @@ from conftest import assert_same_training, newest, refusal, run
 from lightning_gans import compose
 from lightning_gans.cli import explain
 from lightning_gans.data.base import EndlessBatches, ImageData
+from lightning_gans.data.inspection import look
 from lightning_gans.data.next_frame import natural, runs
-from lightning_gans.data.report import look
 from lightning_gans.models.base import Plan
 from lightning_gans.trainer import instantiate
 
