@@ -67,14 +67,6 @@ def test_each_update_moves_its_player_alone(tmp_path, n_critic, reuse):
             assert moved == name.startswith("generator" if player == "g" else "discriminator"), (player, name)
 
 
-def test_generator_first_is_a_class_attribute(tmp_path, monkeypatch):
-    from lightning_gans.models.dcgan import DCGAN
-
-    monkeypatch.setattr(DCGAN, "generator_first", True)
-    _, watch = watched(tmp_path, "model.reuse_fakes=false", "trainer.max_steps=2")
-    assert [player for player, _ in watch.changes] == ["g", "d"] * 2
-
-
 def test_one_step_is_one_generator_update_everywhere(tmp_path):
     """n_critic=5 over max_steps, checkpoint interval, schedule, logger axis, grids and scores."""
     made, watch = watched(
