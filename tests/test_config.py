@@ -1,14 +1,16 @@
 """Mistakes end in one clear message before any data is touched; what is right is shown whole."""
 
 import inspect
-import time
+import json
+import re
 
 import hydra
 import pytest
 import yaml
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from conftest import MODELS, command, needs, refusal, tiny
+from conftest import MODELS, command, command_here, evaluation, needs, refusal, samples, tiny
 from lightning_gans import build, compose
 from lightning_gans.arguments import quote_paths, resume_arguments, typed
 from lightning_gans.checks import _read_signature, _targets, check
@@ -74,9 +76,7 @@ def test_wrong_choices_and_keys_answer_before_torch(tmp_path, arguments, named):
     poison = tmp_path / "torch"  # importing torch would end in another message
     poison.mkdir()
     (poison / "__init__.py").write_text("raise RuntimeError('torch was imported')")
-    started = time.monotonic()
     made = command("lightning_gans.train", *arguments, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
-    assert time.monotonic() - started < 20  # about one second; generous on a busy machine
     check_message(made, named)
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.parent != poison]
 
@@ -201,11 +201,24 @@ def test_what_is_tuned_for_a_pair_applies_to_that_pair_alone(pair, tmp_path):
     build(tuned, tmp_path)
 
 
+RATE = "tag(log, interval(5e-5, 1e-3))"
+VARIED = {
+    "learning_rates": {"model.g_optimizer.lr": "1e-4,2e-4,4e-4", "model.d_optimizer.lr": "1e-4,2e-4,4e-4"},
+    "optuna": {"model.g_optimizer.lr": RATE, "model.d_optimizer.lr": RATE},
+    "seeds": {"seed": "0,1,2,3,4"},
+}
+
+
 @pytest.mark.parametrize("sweep", SWEEPS)
-def test_every_sweep_composes(sweep):
+def test_every_sweep_varies_what_the_config_has(sweep):
     if sweep == "optuna":
         pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
-    assert compose(f"sweep={sweep}").seed == 0
+    with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        cfg = hydra.compose("train", overrides=[f"sweep={sweep}"], return_hydra_config=True)
+    assert cfg.hydra.mode == RunMode.MULTIRUN
+    assert cfg.hydra.sweeper.params == VARIED[sweep]
+    for key in cfg.hydra.sweeper.params:
+        assert isinstance(OmegaConf.select(cfg, key), int | float), key
 
 
 @pytest.mark.parametrize("choice", [*(f"model={model}" for model in MODELS), *DATA])
@@ -238,10 +251,16 @@ def test_own_configs(own_configs):
     assert yaml.safe_load(made.stdout)["model"]["batch_size"] == 16
 
 
-def test_fast_dev_run(tmp_path):
-    """One update, with scores and a grid, in a few seconds; no checkpoint stays."""
-    made = command("lightning_gans.train", *tiny(), "trainer.fast_dev_run=true", f"hydra.run.dir={tmp_path / 'run'}")
-    assert made.returncode == 0, made.stderr
+def test_fast_dev_run(tmp_path, monkeypatch, capsys):
+    """One update, with scores and a grid; no checkpoint stays."""
+    options = [*tiny(), evaluation(n=5000), samples(), "trainer.fast_dev_run=true", "hydra.run.dir=run"]
+    assert command_here("lightning_gans.train", *options, cwd=tmp_path, monkeypatch=monkeypatch) == 0
+    summary = capsys.readouterr().out
+    assert re.search(r"generator updates +1$", summary, re.MULTILINE), summary
+    card = json.loads((tmp_path / "run" / "scores" / "step-000001.json").read_text())
+    assert (card["n"], card["n_real"]) == (16, 16)
+    assert "fd_digits" in summary
+    assert (tmp_path / "run" / "samples" / "step-000001.png").stat().st_size > 100
     assert not list(tmp_path.rglob("*.ckpt"))
 
 

@@ -13,6 +13,7 @@ import torch
 from conftest import (
     ENDLESS,
     EXACT,
+    LIMIT,
     MODELS,
     NO_BATCH_NORM,
     TORCHRUN,
@@ -70,11 +71,16 @@ run(f"{sys.argv[1]}/adaptive", *exact("dcgan"), *sys.argv[2:], "trainer.devices=
 ADAPTIVE = ["model/augment=adaptive", "model.augment.p=0.3", "model.augment.interval=3", "model.augment.kimg=0.1"]
 
 
+FOR_ALL = LIMIT * len(MODELS)
+
+
+@pytest.mark.timeout(2 * FOR_ALL)
 def test_two_processes_equal_one_for_every_family(tmp_path):
     """All in one process group."""
     (tmp_path / "families.py").write_text(FAMILIES)
     launcher = [*TORCHRUN, str(tmp_path / "families.py")]
-    made = command(*launcher, str(tmp_path / "two"), *ADAPTIVE, env={"PYTHONPATH": os.pathsep.join(sys.path)})
+    paths = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    made = command(*launcher, str(tmp_path / "two"), *ADAPTIVE, env=paths, timeout=FOR_ALL)
     assert made.returncode == 0, made.stdout + made.stderr
     for model in [*MODELS, "adaptive"]:
         family, options = (model, exact(model)) if model in MODELS else ("dcgan", [*exact("dcgan"), *ADAPTIVE])
@@ -125,7 +131,7 @@ def test_ranks_agree_bit_for_bit_and_share_the_global_noise(tmp_path):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=LIMIT,
     )
     assert made.returncode == 0, made.stdout + made.stderr
     assert made.stdout.count("agrees") == 6
@@ -198,7 +204,7 @@ def test_sigterm_to_one_process_stops_both_at_the_same_step(tmp_path):
     options = ["callbacks.checkpoint.every_n_train_steps=7", "logger=none"]
     process = started(tmp_path / "run", *options, *TWO, ENDLESS)
     process.send_signal(signal.SIGTERM)  # process 0 alone
-    output = process.communicate(timeout=90)[0]
+    output = process.communicate(timeout=LIMIT)[0]
     assert process.returncode == 143, output
     stopped = newest(tmp_path / "run")["global_step"]
     assert stopped % 8 == 0
