@@ -332,6 +332,17 @@ def test_labels_and_objects_are_cut_and_mirrored_with_their_pictures(tmp_path):
         assert middle.float().median() <= 3  # JPEG, but for the borders
 
 
+def test_objects_are_found_by_what_is_left_of_their_names(tmp_path):
+    label_set(tmp_path, n=2)
+    for path in (tmp_path / "train_inst").iterdir():
+        path.rename(path.with_name(f"{path.stem}_objects.png"))
+    options = ["data.num_labels=4", "data.instance=train_inst", "data.memory_gb=0.0"]
+    made = data("label_maps", tmp_path, *options, "data.instance_suffix=_objects").examples(range(2))
+    assert torch.equal(made["instance"], made["source"].argmax(1, keepdim=True) * 11000)
+    with pytest.raises(ValueError, match="_objects"):
+        data("label_maps", tmp_path, *options).setup("fit")
+
+
 def test_wrong_label_maps_are_named(tmp_path):
     label_set(tmp_path)
     with pytest.raises(ValueError, match=r"train_label/0.png \(value 3: must be from 0 to 2 \(data.num_labels\)\)"):
