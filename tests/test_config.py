@@ -12,7 +12,6 @@ from omegaconf import OmegaConf
 
 from conftest import MODELS, command, command_here, evaluation, needs, refusal, samples, tiny
 from lightning_gans import build, compose
-from lightning_gans.arguments import quote_paths, resume_arguments, typed
 from lightning_gans.checks import _read_signature, _targets, check
 from lightning_gans.config import CONF_DIR
 
@@ -271,31 +270,12 @@ def test_callbacks_can_be_switched_off(tmp_path):
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
-@pytest.mark.parametrize(
-    "value", ["my run (1)/a=b.ckpt", 'with "quotes", and commas', "plain.ckpt", "a$b{c}", r"back\sl\"ash\\", "ü/ñ"]
-)
-def test_paths_reach_us_as_typed(value):
-    arguments = quote_paths([f"checkpoint={value}", f"out={value}", "n=3"])
-    assert quote_paths(arguments) == arguments
-    assert typed(arguments, "checkpoint") == value
-    cfg = compose(f"checkpoint={value}", f"out={value}", config="sample")
-    assert cfg.checkpoint == cfg.out == value
-
-
 def test_a_typed_number_of_steps_takes_the_place_of_a_budget_in_images(own_configs):
     (own_configs / "experiment" / "kimg.yaml").write_text("# @package _global_\nmax_kimg: 3.0\n")
     for typed_too, budget in ([], 3.0), (["trainer.max_steps=5"], None), (["max_kimg=2"], 2.0):
         options = [f"--config-dir={own_configs}", "experiment=kimg", *typed_too, "--cfg", "job"]
         made = command("lightning_gans.train", *options, cwd=own_configs)
         assert yaml.safe_load(made.stdout)["max_kimg"] == budget, made.stderr
-
-
-def test_resume_arguments_are_stable():
-    """Processes that are started again with what we made of the arguments see the same config."""
-    source = {"model": {"a": 1}, "logger": {"csv": {}}, "seed": 1}
-    once = resume_arguments(["resume=x", "logger=wandb", "seed=2"], source, None)
-    assert once == ["--config-name=resumed", "resume=x", "+logger=wandb", "seed=2"]
-    assert resume_arguments(once, source, None) == once
 
 
 def test_check_is_part_of_building():
