@@ -99,6 +99,8 @@ def peak(size: int, resolution: int, widths: tuple[int, int], batch: int) -> int
             run.fit()
             weights = sum(t.numel() * t.element_size() for t in [*run.model.parameters(), *run.model.buffers()])
             return torch.cuda.max_memory_allocated() - weights
+        run.data.train_images.at(resolution)  # made before, and not by the step
+        Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here on
         before = _status("VmRSS")
         run.fit()
         return max(0, _status("VmHWM") - before)

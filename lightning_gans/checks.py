@@ -278,8 +278,8 @@ def _check_type(path: str, value: Any, hint: Any) -> None:
     except pydantic.ValidationError as error:
         reasons = dict.fromkeys(problem["msg"] for problem in error.errors())
         raise ValueError(f"{path}={value}: {'; or '.join(reasons)}") from error
-    if isinstance(accepted, int) and type(accepted) is not type(value):  # 8.0 and true are no integers
-        kind = "boolean" if isinstance(accepted, bool) else "integer"
+    if type(accepted) is not type(value) and (isinstance(accepted, int) or isinstance(value, bool)):
+        kind = {bool: "boolean", int: "integer"}.get(type(accepted), "number")  # 8.0 is no integer, true no number
         raise ValueError(f"{path}={value}: Input should be a valid {kind}")
 
 

@@ -29,6 +29,11 @@ class Phase(NamedTuple):
     batch_size: int
     lr_factor: float = 1.0
 
+    @property
+    def name(self) -> str:
+        """In words: 8x8, or 8x8 fading in."""
+        return f"{self.resolution}x{self.resolution}{' fading in' * self.fading}"
+
     def alpha(self, step: int) -> float:
         """Weight of the newest block in step number ``step``: the share of the fade that is over at its middle."""
         return (step - self.first + 0.5) / self.steps if self.fading and self.steps else 1.0
@@ -75,12 +80,14 @@ class Growth:
             if given == {} and key.endswith("_kimg"):
                 raise ValueError(f"model.growth.{key}={{}}: must be a number, or numbers by resolution")
             for resolution, value in given.items() if isinstance(given, dict) else [(None, given)]:
+                said = value if resolution is None else f"{{{resolution}: {value}}}"
+                if isinstance(resolution, str):
+                    raise ValueError(f"model.growth.{key}.{resolution}={value}: say model.growth.{key}={said}")
                 if resolution is not None:
                     check_image_size(resolution, 4, 1024, f"model.growth.{key}, resolution")
                 if not smallest <= value < math.inf or (key == "lr_factors" and value == 0):
-                    where = key if resolution is None else f"{key}.{resolution}"
                     bound = "> 0" if key == "lr_factors" else f">= {smallest}"
-                    raise ValueError(f"model.growth.{where}={value}: must be {bound} and finite")
+                    raise ValueError(f"model.growth.{key}={said}: must be {bound} and finite")
         self.start, self.reset_optimizers = start, reset_optimizers
         self.fade_kimg, self.stabilise_kimg = fade_kimg, stabilise_kimg
         self.batch_sizes, self.lr_factors = batch_sizes or {}, lr_factors or {}

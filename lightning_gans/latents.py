@@ -76,7 +76,13 @@ class Walker:
         """Samples whose latents are multiplied by each factor: (N, factors, C, H, W).
 
         For Gaussian latents: less variety, and often better images (Brock et al. 2019, arXiv:1809.11096).
+
+        Raises:
+            ValueError: The generator divides latents by their length, which undoes it.
         """
+        if self.module.ignores_length:
+            name = type(self.module).__name__
+            raise ValueError(f"mode=truncation: {name} divides latents by their length; choose another mode")
         latents, *others = self.inputs(indices)
         return self._rows(torch.stack([latents * factor for factor in factors], 1), others)
 

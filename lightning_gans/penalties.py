@@ -76,6 +76,8 @@ class GradientPenalty(Penalty):
 
     def __init__(self, weight: float = 10.0, one_sided: bool = False, target: float = 1.0) -> None:
         super().__init__(weight)
+        if target < 0:
+            raise ValueError(f"penalty.target={target}: must be >= 0")
         self.one_sided, self.target = one_sided, target
 
     def per_sample(self, critic: Critic, real: Tensor, fake: Tensor, uniform: Uniform) -> Tensor:

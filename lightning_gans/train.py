@@ -20,15 +20,14 @@ def train(cfg: DictConfig) -> float | None:
     checks.check_budget()
 
     from lightning_gans.checkpoint import refuse_untrusted
-    from lightning_gans.run import announce, build
+    from lightning_gans.run import build
 
     if cfg.resume:
         refuse_untrusted(OmegaConf.to_container(cfg, resolve=True), trust=cfg.trust, whole_run=True)
     run = build(cfg, HydraConfig.get().runtime.output_dir)
     if cfg.resume:
         run.prepare(cfg.resume)
-    announce(run)
-    run.fit(cfg.resume)
+    run.fit(cfg.resume, show=True)
     if not run.trainer.is_global_zero:
         return run.score
     print(run.summary())

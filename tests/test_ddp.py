@@ -6,9 +6,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.distributed as dist
+from torch import nn
 
 from conftest import (
     ENDLESS,
@@ -30,6 +33,7 @@ from conftest import (
 from lightning_gans import build, compose, load
 from lightning_gans.cli import explain
 from lightning_gans.networks.layers import settle_statistics
+from lightning_gans.strategy import AlternatingDDP, rank_and_world, sum_over_processes
 
 TWO = ["trainer.devices=2", "trainer.max_steps=10"]
 PENALTY = "model.penalty={_target_: lightning_gans.penalties.GradientPenalty}"
@@ -193,6 +197,38 @@ def test_multirun_with_several_processes_is_refused(tmp_path):
     assert made.returncode == 1
     assert "a multirun cannot start 2 processes a job" in made.stderr
     assert "Traceback" not in made.stderr
+
+
+@pytest.mark.parametrize("other", [{"seed": 1}, {"seed": 2}])
+def test_processes_of_different_configurations_are_refused(other, monkeypatch):
+    """As jobs of a multirun that share a launcher would be."""
+    given = {}
+
+    def gathered(digests, mine):
+        given.setdefault("first", mine)
+        digests[:] = [given["first"], mine]
+
+    sent = []
+    monkeypatch.setattr(dist, "all_gather_object", gathered)
+    monkeypatch.setattr(dist, "broadcast", lambda tensor, source: sent.append(tensor))
+    module = nn.Linear(2, 2)
+    processes = SimpleNamespace(lightning_module=module, world_size=2)
+    module.config = {"seed": 1}
+    AlternatingDDP.configure_ddp(processes)
+    assert len(sent) == 2
+    module.config = other
+    if other != {"seed": 1}:
+        with pytest.raises(ValueError, match="different configurations; in a multirun give every job its own"):
+            AlternatingDDP.configure_ddp(processes)
+    else:
+        AlternatingDDP.configure_ddp(processes)
+
+
+def test_alone_there_is_one_process_and_nothing_to_add():
+    assert rank_and_world() == (0, 1)
+    values = torch.tensor([1.0, 2.0])
+    assert sum_over_processes(values) is values
+    assert values.tolist() == [1.0, 2.0]
 
 
 def test_explain_is_one_line():

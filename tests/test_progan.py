@@ -3,6 +3,7 @@
 import copy
 import math
 import os
+import shutil
 import sys
 import warnings
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from omegaconf import OmegaConf
+from PIL import Image
 from torch import nn
 
 import lightning_gans
@@ -22,6 +24,7 @@ from conftest import (
     newest,
     refusal,
     run,
+    samples,
     tiny,
 )
 from lightning_gans import build, compose
@@ -182,10 +185,18 @@ def test_only_active_blocks_are_computed():
 @pytest.mark.parametrize(
     ("minibatch", "kind"), [("stddev", MinibatchStddev), ("discrimination", MinibatchDiscrimination)]
 )
-def test_samples_are_compared_before_the_last_block(minibatch, kind):
+def test_samples_are_compared_in_the_last_block(minibatch, kind):
+    """By their deviation at its start, by discrimination before the last dense layer, as in the authors' code."""
     discriminator = Discriminator(image_size=8, minibatch=minibatch, **SMALL)
-    assert isinstance(discriminator.blocks[0][0], kind)
-    assert discriminator.blocks[0][1].in_channels == 8 + discriminator.blocks[0][0].extra
+    last = discriminator.blocks[0]
+    at = next(i for i, layer in enumerate(last) if isinstance(layer, kind))
+    if minibatch == "stddev":
+        assert at == 0
+        assert last[1].in_channels == 8 + 1
+    else:
+        assert at == len(last) - 2
+        assert last[-1].in_features == 8 + last[at].extra
+    assert discriminator(torch.randn(4, 2, 8, 8)).shape == (4,)
     alone = Discriminator(image_size=8, minibatch=None, **SMALL)
     assert not any(isinstance(layer, MinibatchStddev | MinibatchDiscrimination) for layer in alone.modules())
     images = torch.randn(4, 2, 8, 8)
@@ -196,7 +207,8 @@ def test_norms_of_the_baseline():
     generator = Generator(image_size=8, norm="batch", **SMALL)
     discriminator = Discriminator(image_size=8, norm="layer", **SMALL)
     assert sum(isinstance(layer, nn.BatchNorm2d) for layer in generator.modules()) == 4
-    assert sum(isinstance(layer, nn.GroupNorm) for layer in discriminator.modules()) == 6
+    assert sum(isinstance(layer, nn.GroupNorm) for layer in discriminator.blocks.modules()) == 4
+    assert not any(isinstance(layer, nn.GroupNorm) for layer in discriminator.from_rgb.modules())
     assert not any(isinstance(layer, PixelNorm) for block in generator.blocks for layer in block)
     assert discriminator(generator(torch.randn(3, 512))).shape == (3,)
 
@@ -205,7 +217,11 @@ def test_baseline_has_rectifiers_and_a_tanh():
     generator = networks(slope=0.0, tanh=True, norm=None)[0]
     generator.to_rgb[1].bias.data.fill_(9.0)
     generator.grow(8, 0.5)
-    assert generator(torch.randn(2, 6)).abs().max() <= 1
+    latents = torch.randn(2, 6)
+    images = generator(latents)
+    assert images.abs().max() <= 1
+    generator.bound = nn.Identity()
+    assert torch.equal(images, generator(latents).tanh())  # of what is mixed
     x = generator.blocks[0](torch.randn(2, 6))
     assert x.min() == 0
     with pytest.raises(ValueError, match=r"slope=1"):
@@ -340,8 +356,15 @@ REFUSED = [
     ("model.growth.start=64", ["model.growth.start=64", "data.image_size=16"]),
     ("model.growth.fade_kimg=-1", ["model.growth.fade_kimg=-1", ">= 0"]),
     ("model.growth.fade_kimg={4: 1.0, 9: 1.0}", ["fade_kimg, resolution=9", "nearest is 8"]),
-    ("model.growth.batch_sizes={8: 0}", ["model.growth.batch_sizes.8=0", ">= 1"]),
-    ("model.growth.lr_factors={8: 0.0}", ["model.growth.lr_factors.8=0.0", "> 0"]),
+    ("model.growth.batch_sizes={8: 0}", ["model.growth.batch_sizes={8: 0}", ">= 1"]),
+    ("model.growth.lr_factors={8: 0.0}", ["model.growth.lr_factors={8: 0.0}", "> 0"]),
+    ("+model.growth.batch_sizes.8=4", ["model.growth.batch_sizes.8=4", "say model.growth.batch_sizes={8: 4}"]),
+    ("model.growth.fade_kimg=true", ["model.growth.fade_kimg=True", "valid number"]),
+    ("model.ema.half_life_kimg=5", ["half_life_kimg=5", "decay=0.999", "must be null"]),
+    ("model.ema.decay=1", ["model.ema.decay=1", "below 1"]),
+    ("model.discriminator.group_size=1", ["discriminator.group_size=1", ">= 2"]),
+    ("model.generator.fmap_decay=1000", ["fmap_decay=1000", "from 0 to 16"]),
+    ("model.penalty.target=-1", ["penalty.target=-1", ">= 0"]),
     ("model.growth.batch_sizes={8: many}", ["model.growth.batch_sizes", "valid integer"]),
     ("model.compile=true", ["model.compile=true", "model.growth"]),
     ("model/network=dcgan_critic", ["model.generator=Generator", "model/network=progan"]),
@@ -357,6 +380,14 @@ def test_refusals_name_the_key(tmp_path, override, named):
     said = refusal(tmp_path, *options, override)
     for words in named:
         assert words in said, said
+
+
+def test_passes_are_counted_by_one_batch_size(tmp_path):
+    decay = "model.g_scheduler={_target_: lightning_gans.schedules.EpochDecay, _partial_: true, batch_size: 8}"
+    assert refusal(tmp_path, *tiny("progan"), decay) == "built"
+    said = refusal(tmp_path, *tiny("progan"), decay, "model.growth.batch_sizes={8: 16}")
+    assert "model.g_scheduler=EpochDecay" in said
+    assert "model.growth.batch_sizes" in said
 
 
 def test_batches_of_every_phase_divide_by_the_processes(tmp_path):
@@ -380,6 +411,7 @@ GROWING = [
     "callbacks.checkpoint.every_n_train_steps=1",
     "callbacks.checkpoint.keep=null",
 ]
+STAYS = "model.growth.stabilise_kimg"
 LINEAR = "{_target_: torch.optim.lr_scheduler.LinearLR, _partial_: true, end_factor: 0.1, total_iters: 9}"
 
 
@@ -449,11 +481,18 @@ def test_resume_in_every_phase_is_bit_identical(tmp_path, growing, stop):
 @pytest.mark.parametrize(
     ("stop", "options", "named"),
     [
-        (5, ["model.batch_size=8"], ["model.batch_size=8:", "update 5", "8x8, alpha 0.625", "16x16, alpha 0.25"]),
-        (14, ["model.batch_size=2"], ["model.batch_size=2:", "16x16, alpha 1", "8x8, alpha 1"]),
-        (8, ["model.n_critic=2"], ["model.n_critic=2:", "8x8, alpha 1,", "16x16, alpha 1;"]),
-        (4, ["model.growth.fade_kimg=0.032"], ["model.growth=", "alpha 0.375", "alpha 0.1875"]),
-        (4, ["model.growth=null"], ["model.growth=None:", "16x16, alpha 1;"]),
+        (5, ["model.batch_size=8"], ["model.batch_size=8:", "update 5", "4x4 from update 0, 4 images", "0, 8 images"]),
+        (2, ["model.batch_size=5"], ["model.batch_size=5:", "0, 4 images each", "0, 5 images each", "accumulate"]),
+        (8, ["model.growth.batch_sizes={8: 5}"], ["model.growth=", "8x8 fading in from update 3 for 4 updates, 4"]),
+        (14, ["model.batch_size=2"], ["model.batch_size=2:", "4x4 from update 0, 4 images", "0, 2 images"]),
+        (8, ["model.n_critic=2"], ["model.n_critic=2:", "4x4 from update 0, 4 images each", "0, 8 images each"]),
+        (4, ["model.growth.fade_kimg=0.032"], ["model.growth=", "from update 3 for 4 updates", "for 8 updates"]),
+        (
+            9,
+            [f"{STAYS}={{4: 0.012, 8: 0.004}}"],
+            ["model.growth=", "had nothing more", "16x16 fading in from update 8"],
+        ),
+        (4, ["model.growth=null"], ["model.growth=None:", "4x4 from update 0", "16x16 from update 0"]),
     ],
     ids=lambda value: str(value),
 )
@@ -467,7 +506,7 @@ def test_a_schedule_that_would_jump_is_refused_on_resume(tmp_path, growing, stop
 
 
 def test_what_is_still_to_come_may_change_on_resume(tmp_path, growing):
-    """A longer stay at 8x8, and a larger batch where the schedule has ended."""
+    """A longer stay, a larger batch where the schedule has ended, and the next phase where one has just ended."""
     longer = ["model.growth.stabilise_kimg={4: 0.012, 8: 0.1}", "trainer.max_steps=14"]
     checkpoint = str(growing / "checkpoints" / "step-000008.ckpt")
     made = run(tmp_path / "a", *GROWING, *longer, model="progan", resume=checkpoint)
@@ -477,6 +516,11 @@ def test_what_is_still_to_come_may_change_on_resume(tmp_path, growing):
         tmp_path / "b", *GROWING, "model.batch_size=8", "trainer.max_steps=16", model="progan", resume=checkpoint
     )
     assert made.model.images_seen == 15 * 4 + 8
+    checkpoint = str(growing / "checkpoints" / "step-000009.ckpt")
+    changed = ["model.growth.batch_sizes={16: 2}", "model.growth.fade_kimg={8: 0.016, 16: 0.008}"]
+    made = run(tmp_path / "c", *GROWING, *changed, "trainer.max_steps=11", model="progan", resume=checkpoint)
+    assert made.model.images_seen == 9 * 4 + 2 * 2
+    assert made.model.generator.alpha == 1.5 / 4
 
 
 @pytest.mark.parametrize("scheduler", ["null", LINEAR], ids=["constant", "schedule"])
@@ -560,6 +604,53 @@ def mixed(tmp_path_factory):
     return folder
 
 
+def test_a_batch_of_the_generators_own_is_the_same_in_every_phase(tmp_path):
+    """Also where the discriminator's is smaller than a share of it would be."""
+    options = ["model.growth.batch_sizes={8: 2}", "model.g_batch_size=6", "trainer.max_steps=7"]
+    made = build(compose(*tiny("progan"), *GROWING, *options, "model.accumulate=2"), tmp_path)
+    seen, draw = [], made.model.draw_inputs
+    made.model.draw_inputs = lambda n: seen.append((made.model.generator.resolution, n)) or draw(n)
+    made.fit()
+    assert seen == [(4, n) for n in (2, 2, 3, 3)] * 3 + [(8, n) for n in (1, 1, 3, 3)] * 4
+
+
+def test_logged_rates_are_those_of_their_step(tmp_path):
+    run(tmp_path, *GROWING, "model.growth.lr_factors={8: 2.0}", "trainer.max_steps=5", model="progan")
+    lines = (tmp_path / "metrics.csv").read_text().splitlines()
+    rows = [dict(zip(lines[0].split(","), line.split(","), strict=True)) for line in lines[1:]]
+    rates = {int(float(r["train/resolution"])): float(r["train/g_lr"]) for r in rows if r["train/g_lr"]}
+    assert rates == {4: pytest.approx(1e-3), 8: pytest.approx(2e-3)}
+
+
+def test_the_schedule_is_shown_as_a_table(tmp_path):
+    model = build(compose(*tiny("progan"), *GROWING, "model.growth.batch_sizes={16: 8}"), tmp_path).model
+    rows = [line.split() for line in model.outline.splitlines()[1:]]
+    assert rows[0] == ["4x4", "0", "4", "0.012"]
+    assert rows[3] == ["16x16", "fading", "in", "9", "8", "0.016"]
+    assert rows[4] == ["16x16", "11", "8", "to", "the", "end"]
+    assert build(compose(*tiny("progan"), "model.growth=null"), tmp_path).model.outline == ""
+
+
+@pytest.mark.parametrize(("image_size", "side"), [(16, 16), (128, 64)])
+def test_grids_are_of_the_current_resolution_or_as_large_as_can_be_seen(tmp_path, image_size, side):
+    options = [f"data.image_size={image_size}", samples(n=1), "trainer.max_steps=1", "data.limit=8"]
+    run(tmp_path, *options, model="progan")
+    with Image.open(tmp_path / "samples" / "step-000001.png") as grid:
+        assert grid.size == (side + 4, side + 4)
+
+
+def test_the_disk_has_room_for_the_ends_of_phases(tmp_path, monkeypatch):
+    """Whose checkpoints stay, beside the newest ones."""
+    made = build(compose(*tiny("progan"), *GROWING, "callbacks.checkpoint.keep=1", "trainer.max_steps=15"), tmp_path)
+    weights = sum(tensor.numel() * 4 for tensor in [*made.model.parameters(), *made.model.buffers()])
+    free = type("Usage", (), {"free": 3 * weights * 7 - 1})
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
+    with pytest.raises(ValueError, match="of disk are free"):
+        made.fit()
+    free.free += 1
+    made.fit()
+
+
 @pytest.mark.parametrize("steps", [2, 3, 4])
 def test_no_untrained_block_is_sampled(tmp_path, steps):
     """Without a fade a block has its full weight at once: at a phase's end the step after it is not yet the matter."""
@@ -583,8 +674,9 @@ def test_checkpoint_knows_its_resolution(growing):
 
 
 def test_the_average_is_the_published_one(tmp_path):
-    """0.999 per update of the last batch size in every phase: a new block does not make it forget the others."""
-    made = build(compose(*tiny("progan"), *GROWING, "trainer.max_steps=11"), tmp_path)
+    """0.999 per update in every phase, whatever its batch: a new block does not make it forget the others."""
+    batches = "model.growth.batch_sizes={4: 8, 8: 4}"
+    made = build(compose(*tiny("progan"), *GROWING, batches, "trainer.max_steps=11"), tmp_path)
     model, betas = made.model, []
     update = model.ema.update
     assert model.ema.ramp_up is None
@@ -597,10 +689,9 @@ def test_the_average_is_the_published_one(tmp_path):
 
     model.ema.update = watched
     made.fit()
-    assert betas == pytest.approx([0.5 ** (4 / 11_100)] * 11, abs=1e-5)
-    for experiment, batch in (("celebahq1024", 32), ("celebahq1024_1gpu", 4), ("lsun256", 8), ("cifar10", 16)):
-        chosen = compose(f"experiment=progan_{experiment}", "data.root=x").model
-        assert 0.5 ** (batch / 1000 / chosen.ema.half_life_kimg) == pytest.approx(0.999, abs=2e-5)
+    assert betas == pytest.approx([0.999] * 11, abs=1e-5)
+    for experiment in ("celebahq1024", "celebahq1024_1gpu", "lsun256", "cifar10"):
+        assert compose(f"experiment=progan_{experiment}", "data.root=x").model.ema.decay == 0.999
 
 
 def test_without_growth_everything_is_trained_at_once(tmp_path):

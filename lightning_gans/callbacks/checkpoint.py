@@ -169,11 +169,13 @@ class Checkpoint(Callback):
         rank_zero_warn(message + "; training goes on and tries again at the next interval")
         return False
 
-    def _check_disk(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _check_disk(self, trainer: Trainer, pl_module: Any) -> None:
         folder = self.folder(trainer)
         folder.mkdir(parents=True, exist_ok=True)
         weights = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(pl_module))
-        needed = 3 * weights * ((self.keep or 2) + 2)  # Adam keeps two values a weight; one more step, and the best
+        last = trainer.max_steps if trainer.max_steps > 0 else float("inf")
+        ends = sum(trainer.global_step < step <= last for step in pl_module.milestones)  # whose files stay
+        needed = 3 * weights * ((self.keep or 2) + 2 + ends)  # Adam keeps two values a weight; one more, and the best
         free = shutil.disk_usage(folder).free
         problem = (
             f"{folder}: {free / 2**20:.0f} MB of disk are free, checkpoints need about {needed / 2**20:.0f} MB; "

@@ -19,8 +19,10 @@ from lightning_gans.models.translation import TranslationModule
 class SampleGrid(Callback):
     """Grids of samples at fixed latents, to ``samples/step-000300.png`` and every logger, at intervals and at the end.
 
-    Of points a scatter plot, with a thousand real ones in grey. A translation family shows examples of its data, spread
-    evenly over the test part (see ``TranslationData.examples``), each beside its translation and what it should become.
+    Samples of a network that has still to grow are of its resolution, enlarged to 64 pixels where they are smaller. Of
+    points it is a scatter plot, with a thousand real ones in grey. A translation family shows examples of its data,
+    spread evenly over the test part (see ``TranslationData.examples``), each beside its translation and what it should
+    become.
 
     Args:
         every_n_train_steps: Generator updates between grids.
@@ -64,6 +66,9 @@ class SampleGrid(Callback):
 
     def _samples(self, module: Any, data: Any) -> Tensor:
         samples = torch.cat([images.to_uint8(s) for s in module.samples(range(self.n or 64), seed=self.seed)])
+        if module.repeats > 1:
+            step = min(module.repeats, max(1, samples.shape[-1] // VISIBLE))
+            samples = samples[..., ::step, ::step]
         behind = next(data.real_images(range(min(1000, len(data.train_images))), 1000)) if samples.ndim == 2 else None
         return images.overview(samples, behind)
 
@@ -77,4 +82,5 @@ class SampleGrid(Callback):
         return images.panels(rows)
 
 
+VISIBLE = 64  # pixels of a sample's side in a grid, of those that are enlarged
 AT_ONCE = 4  # examples, whose images may be large

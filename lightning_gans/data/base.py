@@ -76,9 +76,7 @@ class ImageSet(Dataset[Batch], ABC):
         Raises:
             ValueError: The set has none of this side.
         """
-        if resolution is None:
-            return self
-        raise ValueError(f"{type(self).__name__}: has no images of side {resolution}")
+        return self if resolution is None else Smaller(self, resolution)
 
     def serve(self, request: Request) -> Batch:
         """The images of a request."""
@@ -88,6 +86,36 @@ class ImageSet(Dataset[Batch], ABC):
         """The images of a request, with what the device does to them."""
         draws = {} if request.draws is None else {"draws": request.draws}
         return {**self.serve(request), "mirror": request.mirror, "corners": request.corners, **draws}
+
+
+class Smaller(ImageSet):
+    """A set with smaller images, averaged from whole ones whenever they are fetched.
+
+    Args:
+        whole: The set.
+        resolution: Side of the images handed out.
+    """
+
+    def __init__(self, whole: ImageSet, resolution: int) -> None:
+        self.whole, self.resolution, self.classes = whole, resolution, whole.classes
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.whole)
+
+    def fetch(self, index: Tensor) -> Batch:
+        """As the whole set fetches them, reduced.
+
+        Raises:
+            ValueError: Their side is no multiple of ``resolution``.
+        """
+        batch = self.whole.fetch(index)
+        image = batch["image"]
+        if image.dim() != 4 or image.shape[-1] != image.shape[-2] or image.shape[-1] % self.resolution:
+            shape = tuple(image.shape[1:])
+            raise ValueError(f"{type(self.whole).__name__}: has images {shape}, none of side {self.resolution}")
+        factor = image.shape[-1] // self.resolution
+        return batch if factor == 1 else {**batch, "image": average(image, factor)}
 
 
 class TensorImages(ImageSet):

@@ -115,7 +115,9 @@ class AdversarialModule(GenerativeModule):
     def generator_loss(self, batch: Batch) -> Terms:
         """Weighted terms of the generator's loss on one chunk of the batch."""
         if not self.reuse_fakes:
-            n = len(batch["image"]) * (self.g_batch_size or self.batch_size) // self.batch_size
+            n = len(batch["image"])
+            if self.g_batch_size is not None:
+                n = self.g_batch_size // (self.trainer.world_size * self.accumulate)
             self._fake = self.generator(*self.draw_inputs(n))
         real_logits = self.judge(self.seen(batch["image"])) if self.objective.needs_real else None
         return self.objective.generator(self.judge(self.seen(self._fake)), real_logits)

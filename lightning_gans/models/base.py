@@ -153,6 +153,11 @@ class GenerativeModule(LightningModule):
         """
 
     @property
+    def outline(self) -> str:
+        """What the training will be, for whoever starts it to see; "" where the options say it all."""
+        return ""
+
+    @property
     def milestones(self) -> tuple[int, ...]:
         """Generator updates after which a phase of the training ends; their checkpoints are kept."""
         return ()
@@ -193,6 +198,16 @@ class GenerativeModule(LightningModule):
         """What the sampling network made, (N, C, H, W), as it is handed out: in [-1, 1] and of the data's size."""
         return images
 
+    @property
+    def repeats(self) -> int:
+        """How often ``finish`` repeats every pixel in each direction: above 1 while a network has still to grow."""
+        return 1
+
+    @property
+    def ignores_length(self) -> bool:
+        """Whether the generator divides latents by their length, so that only their direction counts."""
+        return False
+
     def draw_inputs(self, n: int) -> tuple[Tensor, ...]:
         """Random inputs of the generator for this process's share of a training batch."""
         if self.latent == "uniform":
@@ -226,8 +241,8 @@ class GenerativeModule(LightningModule):
         if self.ema is not None:
             self.ema.update(self.generator_ema, self.generator, plan.images, self.images_seen)  # type: ignore[arg-type]
         self.adapt(plan)
-        self.step_schedulers()
         self.log_terms()
+        self.step_schedulers()
 
     def update(self, player: str, batch: Batch) -> None:
         """One update of ``player`` while the others stand still."""

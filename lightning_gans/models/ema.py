@@ -18,20 +18,37 @@ class EMA:
     loses half of its say within h images whatever the batch. Early on h is at most ``ramp_up`` times the images seen,
     so that the initial weights are soon forgotten (Karras et al. 2020, arXiv:2006.06676, and its released code).
 
+    With ``decay`` it is a constant beta whatever the batch, as older papers have it; the other two are ``None`` then.
+
     Args:
         half_life_kimg: h in thousands of real images, > 0.
         ramp_up: Largest h as a fraction of the images seen; ``None``: no ramp.
+        decay: beta of every update, from 0 to below 1.
+
+    Raises:
+        ValueError: A value out of range, or not exactly one of ``half_life_kimg`` and ``decay``.
     """
 
-    def __init__(self, half_life_kimg: float = 10.0, ramp_up: float | None = 0.05) -> None:
-        if half_life_kimg <= 0:
-            raise ValueError(f"model.ema.half_life_kimg={half_life_kimg}: must be > 0")
+    def __init__(
+        self, half_life_kimg: float | None = 10.0, ramp_up: float | None = 0.05, decay: float | None = None
+    ) -> None:
+        if half_life_kimg is not None and half_life_kimg <= 0:
+            raise ValueError(f"model.ema.half_life_kimg={half_life_kimg}: must be > 0, or null with model.ema.decay")
         if ramp_up is not None and ramp_up <= 0:
             raise ValueError(f"model.ema.ramp_up={ramp_up}: must be > 0, or null")
-        self.half_life_kimg, self.ramp_up = half_life_kimg, ramp_up
+        if decay is not None and not 0 <= decay < 1:
+            raise ValueError(f"model.ema.decay={decay}: must be from 0 to below 1, or null")
+        if (decay is None) is (half_life_kimg is None) or (decay is not None and ramp_up is not None):
+            raise ValueError(
+                f"model.ema.half_life_kimg={_said(half_life_kimg)}, decay={_said(decay)}, ramp_up={_said(ramp_up)}: "
+                "one of the first two must be null, and ramp_up with half_life_kimg"
+            )
+        self.half_life_kimg, self.ramp_up, self.decay = half_life_kimg, ramp_up, decay
 
     def beta(self, images: int, images_seen: int) -> float:
         """Weight of the old average after an update of ``images``, the run having shown ``images_seen``."""
+        if self.half_life_kimg is None:
+            return self.decay or 0.0
         half_life = self.half_life_kimg * 1000
         if self.ramp_up is not None:
             half_life = min(half_life, self.ramp_up * images_seen)
@@ -44,6 +61,10 @@ class EMA:
         torch._foreach_lerp_(list(average.parameters()), list(live.parameters()), 1 - beta)
         for mine, theirs in zip(average.buffers(), live.buffers(), strict=True):
             mine.copy_(theirs)
+
+
+def _said(value: float | None) -> object:
+    return "null" if value is None else value
 
 
 @contextmanager

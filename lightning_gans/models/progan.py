@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from bisect import bisect_right
 from collections.abc import Mapping
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from lightning_gans.growth import Growth, Phase
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Batch, Plan
 from lightning_gans.networks import progan
+from lightning_gans.schedules import EpochDecay
 
 
 class ProGAN(AdversarialModule):
@@ -59,6 +61,13 @@ class ProGAN(AdversarialModule):
             raise ValueError(
                 "model.compile=true: not with model.growth, under which networks change; set compile to false"
             )
+        if growth is not None and growth.batch_sizes:
+            for player, factory in self.scheduler_factories.items():
+                if getattr(factory, "func", None) is EpochDecay:
+                    raise ValueError(
+                        f"model.{player}_scheduler=EpochDecay: counts passes by one batch size, not with "
+                        "model.growth.batch_sizes; use LinearDecay"
+                    )
         self.growth = growth
         self.phases = self._phases(growth, self.batch_size, self.n_critic)
         self._logits: list[Tensor] = []  # means of the logits of reals in this step
@@ -99,6 +108,16 @@ class ProGAN(AdversarialModule):
         """The ends of fades and of the stays between them."""
         return tuple(phase.first for phase in self.phases[1:])
 
+    @property
+    def outline(self) -> str:
+        """The schedule as a table."""
+        rows = ["growth                 from update  real images an update  thousand images"]
+        for phase in self.phases if self.growth else []:
+            images = phase.batch_size * self.n_critic
+            kimg = "to the end" if phase.steps is None else f"{phase.steps * images / 1000:,g}"
+            rows.append(f"{phase.name:<21}  {phase.first:>11,}  {images:>21,}  {kimg:>15}")
+        return "\n".join(rows) if self.growth else ""
+
     def grow(self, step: int) -> None:
         """Bring the networks to where step number ``step`` needs them; there they stay until the next one begins."""
         phase = self.phase(step)
@@ -120,22 +139,24 @@ class ProGAN(AdversarialModule):
         )
 
     def check_resumed(self, iteration: int, before: dict[str, Any]) -> None:
-        """Refuse another resolution or alpha than the checkpoint goes on with: steps are counted in its batches."""
+        """Refuse another history than the checkpoint has: where phases began, and how many images their steps take."""
         options = {key: value for key, value in (before.get("growth") or {}).items() if key != "_target_"}
         growth = Growth(**options) if before.get("growth") else None
-        old = phase_of(self._phases(growth, before["batch_size"], before["n_critic"]), iteration)
-        new = self.phase(iteration)
-        if (old.resolution, old.alpha(iteration)) == (new.resolution, new.alpha(iteration)):
+        phases = self._phases(growth, before["batch_size"], before["n_critic"])
+        stands, would = phase_of(phases, iteration), self.phase(iteration)
+        if stands.steps is would.steps is None and stands.resolution == would.resolution:
+            return  # the schedule has ended
+        old, new = _begun(phases, before["n_critic"], iteration), _begun(self.phases, self.n_critic, iteration)
+        if old == new:
             return
         now = (self.config or {}).get("resolved", {}).get("model", {})
         keys = [key for key in ("growth", "batch_size", "n_critic") if key in now and now[key] != before[key]]
         given = ", ".join(f"model.{key}={now[key]}" for key in keys) or "model.growth"
-        stands, would = (
-            f"{phase.resolution}x{phase.resolution}, alpha {phase.alpha(iteration):g}" for phase in (old, new)
-        )
+        differ = next(i for i, (one, other) in enumerate(zip_longest(old, new)) if one != other)
+        was, is_now = (history[differ] if differ < len(history) else "nothing more" for history in (old, new))
         raise ValueError(
-            f"{given}: at generator update {iteration} the checkpoint goes on at {stands}, this schedule at {would}; "
-            "a resumed run keeps its schedule up to there"
+            f"{given}: up to generator update {iteration} the checkpoint had {was}; this schedule has {is_now}; a "
+            "resumed run keeps its schedule up to there (model.accumulate saves memory)"
         )
 
     # ------------------------------------------------------------------------------ the step
@@ -218,6 +239,16 @@ class ProGAN(AdversarialModule):
         factor = self.generator.image_size // images.shape[-1]
         return images.repeat_interleave(factor, 2).repeat_interleave(factor, 3).clamp(-1, 1)
 
+    @property
+    def repeats(self) -> int:
+        """The last resolution divided by the one that the networks stand at."""
+        return int(self.generator.image_size // self.sampler.resolution)  # type: ignore[operator]
+
+    @property
+    def ignores_length(self) -> bool:
+        """Where latents are normalised."""
+        return isinstance(self.generator.normalise, progan.PixelNorm)
+
     def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """As the base, at the last resolution."""
         for network in (self.generator, self.discriminator):
@@ -229,6 +260,17 @@ class ProGAN(AdversarialModule):
         """Restore the counters, and with them resolution and alpha of the last step."""
         super().set_extra_state(state)
         self.grow(max(self.iteration - 1, 0))
+
+
+def _begun(phases: list[Phase], n_critic: int, iteration: int) -> list[str]:
+    """In words, what the first ``iteration`` updates of a schedule were; alpha needs the length of a fade."""
+    found = []
+    for phase in phases:
+        if phase.first < iteration:
+            length = f" for {phase.steps} updates" if phase.fading else ""
+            images = f"{phase.batch_size * n_critic} images each"
+            found.append(f"{phase.name} from update {phase.first}{length}, {images}")
+    return found
 
 
 def phase_of(phases: list[Phase], step: int) -> Phase:

@@ -82,12 +82,17 @@ class MinibatchStddev(nn.Module):
     Args:
         size: Samples in a group; where the batch does not divide by it the largest size from 2 that does divide it,
             and the whole batch where none does.
+
+    Raises:
+        ValueError: A size below 2.
     """
 
     extra = 1
 
     def __init__(self, size: int = 4) -> None:
         super().__init__()
+        if size < 2:
+            raise ValueError(f"discriminator.group_size={size}: must be >= 2, samples to compare")
         self.size = size
 
     def forward(self, features: Tensor) -> Tensor:

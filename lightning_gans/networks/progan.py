@@ -15,6 +15,7 @@ from lightning_gans.networks.layers import Minibatch, check_image_size, minibatc
 
 SIZES = (8, 1024)
 SLOPE = 0.2
+MOST_DECAY = 16.0  # by then every resolution but the smallest has one map
 HE = math.sqrt(2.0)  # gain of a layer before a rectifier
 
 
@@ -133,8 +134,9 @@ class Growing(nn.Module):
         return self.alpha < 1
 
     def fade(self, old: Tensor, new: Tensor) -> Tensor:
-        """(1 - alpha) old + alpha new."""
-        return old + (new - old) * self.alpha
+        """(1 - alpha) old + alpha new, in full precision: bf16 would lose a new block of little weight."""
+        wide = torch.promote_types(old.dtype, torch.float32)
+        return old.to(wide).lerp(new.to(wide), self.alpha)
 
 
 class Generator(Growing):
@@ -156,7 +158,7 @@ class Generator(Growing):
         equalised_lr: Scale weights at run time.
         position_bias: Let the first layer have a bias per value of its 4x4 maps, not one per map.
         slope: Of the rectifiers' negative side; 0: ReLU.
-        tanh: End in a tanh, which bounds the colours.
+        tanh: End in a tanh, which bounds the colours once they are mixed.
     """
 
     def __init__(
@@ -204,19 +206,21 @@ class Generator(Growing):
         before = x = self.normalise(latents)
         for block in self.blocks[: self.level + 1]:
             before, x = x, block(x)
-        images: Tensor = self.bound(self.to_rgb[self.level](x))
+        images: Tensor = self.to_rgb[self.level](x)
         if self.fading:
-            old = F.interpolate(self.bound(self.to_rgb[self.level - 1](before)), scale_factor=2, mode="nearest")
+            old = F.interpolate(self.to_rgb[self.level - 1](before), scale_factor=2, mode="nearest")
             images = self.fade(old, images)
-        return images
+        bounded: Tensor = self.bound(images)
+        return bounded
 
 
 class Discriminator(Growing):
     """The generator mirrored: a 1x1 from colours, blocks of two 3x3 convolutions and a 2x2 mean, down to 4x4.
 
-    At 4x4 samples are compared, then one convolution and two dense layers give the logit. Only the blocks from the
-    current resolution down are computed; while the newest fades in its output is mixed with the colours of the images
-    at half the size: (1 - alpha) old + alpha new.
+    At 4x4 samples are compared by their deviation, then one convolution and two dense layers give the logit; minibatch
+    discrimination comes before the last of them. Only the blocks from the current resolution down are computed; while
+    the newest fades in its output is mixed with the colours of the images at half the size: (1 - alpha) old + alpha
+    new.
 
     ``noise`` is the paper's help for least squares (appendix B): the input of every 3x3 and 4x4 convolution is
     multiplied by 1 + s sqrt(channels) n, n ~ N(0, 1) per sample and channel, where s = 0.2 max(0, d - 0.5)^2 and d is
@@ -228,7 +232,7 @@ class Discriminator(Growing):
         fmap_base: Feature maps at resolution R are min(fmap_base / (R / 2)^fmap_decay, fmap_max).
         fmap_decay: See ``fmap_base``.
         fmap_max: Most feature maps.
-        norm: ``layer`` or ``None``.
+        norm: ``layer`` or ``None``, of 3x3 and 4x4 convolutions.
         equalised_lr: Scale weights at run time.
         minibatch: ``stddev``, ``discrimination`` or ``None``: how samples are compared.
         group_size: Samples that ``stddev`` compares; see ``MinibatchStddev``.
@@ -260,14 +264,19 @@ class Discriminator(Growing):
 
         def convolution(inputs: int, outputs: int, kernel: int) -> list[nn.Module]:
             layer = EqualisedConv2d(inputs, outputs, kernel, equalised=equalised_lr)
-            noisy = [self.noise] if self.noise is not None and kernel > 1 else []
+            noisy = [self.noise] if self.noise is not None else []
             return [*noisy, layer, *_ordered(norm, outputs, nn.LeakyReLU(SLOPE))]
 
-        self.from_rgb = nn.ModuleList(nn.Sequential(*convolution(channels, width, 1)) for width in maps)
-        compare, extra = minibatch_layer(minibatch, (maps[0], 4, 4), group_size)
+        self.from_rgb = nn.ModuleList(
+            nn.Sequential(EqualisedConv2d(channels, width, 1, equalised=equalised_lr), nn.LeakyReLU(SLOPE))
+            for width in maps
+        )
         dense = min(fmap_base, fmap_max)  # the maps that a resolution of 2 would have
-        last = [*compare, *convolution(maps[0] + extra, maps[0], 3), *convolution(maps[0], dense, 4), nn.Flatten()]
-        last.append(EqualisedLinear(dense, 1, gain=1.0, equalised=equalised_lr))
+        is_stddev = minibatch == "stddev"
+        early, more_maps = minibatch_layer(minibatch if is_stddev else None, (maps[0], 4, 4), group_size)
+        late, more_features = minibatch_layer(None if is_stddev else minibatch, (dense,))
+        last = [*early, *convolution(maps[0] + more_maps, maps[0], 3), *convolution(maps[0], dense, 4), nn.Flatten()]
+        last += [*late, EqualisedLinear(dense + more_features, 1, gain=1.0, equalised=equalised_lr)]
         blocks = [nn.Sequential(*last)]
         for outputs, inputs in zip(maps, maps[1:], strict=False):
             down = nn.AvgPool2d(2)
@@ -318,6 +327,8 @@ class FirstLayer(nn.Module):
 
 def feature_maps(image_size: int, base: int, decay: float, largest: int) -> list[int]:
     """Feature maps at 4, 8, ..., ``image_size``: min(base / (R / 2)^decay, largest), at least 1."""
+    if not 0 <= decay <= MOST_DECAY:
+        raise ValueError(f"fmap_decay={decay}: must be from 0 to {MOST_DECAY:g}")
     return [max(1, min(int(base / 2 ** (decay * (level + 1))), largest)) for level in range(level_of(image_size) + 1)]
 
 
