@@ -28,12 +28,11 @@ def train(cfg: DictConfig) -> float | None:
     if cfg.resume:
         run.prepare(cfg.resume)
     run.fit(cfg.resume, show=True)
-    if not run.trainer.is_global_zero:
-        return run.score
-    print(run.summary())
-    if run.interrupted_by:
-        print(f"stopped by signal {run.interrupted_by}; go on with: resume={run.folder}")
-        raise SystemExit(128 + run.interrupted_by)
+    if run.trainer.is_global_zero:
+        print(run.summary())
+        if run.interrupted_by:
+            print(f"stopped by signal {run.interrupted_by}; go on with: resume={run.folder}")
+            raise SystemExit(128 + run.interrupted_by)
     return run.score
 
 
@@ -47,8 +46,7 @@ def start() -> None:
 
         path = checkpoint.find(str(resume)).resolve()
         folder = path.parent.parent if path.parent.name == checkpoint.FOLDER else None
-        source = checkpoint.read(path)["config"]["source"]
-        sys.argv[1:] = config.resume_arguments(sys.argv[1:], source, folder)
+        sys.argv[1:] = config.resume_arguments(sys.argv[1:], checkpoint.read(path)["config"]["source"], folder)
     train()
 
 

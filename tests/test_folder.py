@@ -487,7 +487,7 @@ def test_wrong_options_are_told_before_anything_is_read(tmp_path):
     (tmp_path / "a.png").write_bytes(b"")
     message = refusal(tmp_path, *tiny(), "data=folder", f"data.root={tmp_path}", "data.resize=crop", "data.limit=null")
     assert "data.resize=crop" in message
-    assert "'cover', 'contain' or 'stretch'" in message
+    assert "'cover', 'contain', 'stretch' or 'native'" in message
 
 
 def test_training_on_a_folder_scores_are_optional(pictures, tmp_path, monkeypatch):
@@ -507,7 +507,7 @@ def test_training_on_a_folder_scores_are_optional(pictures, tmp_path, monkeypatc
         "data.limit=null",
         evaluation(every_n_train_steps=2, n=4),
     ]
-    with pytest.warns(UserWarning, match=r"goes on without scores.*extractor\.weights=FILE"):
+    with pytest.warns(UserWarning, match=r"without frechet, inception_score, kernel: .*extractor\.weights=FILE"):
         made = run(tmp_path / "run", *options)
     assert made.model.iteration == 4
     wanted = build(
