@@ -9,14 +9,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lightning_gans.arguments import compose
     from lightning_gans.checkpoint import load
-    from lightning_gans.config import compose
     from lightning_gans.run import build
 
 __all__ = ["build", "compose", "load"]
 __version__ = "0.1.0"
 
-_OWNERS = {"load": "checkpoint", "compose": "config", "build": "run"}
+_OWNERS = {"load": "checkpoint", "compose": "arguments", "build": "run"}
 
 
 def __getattr__(name: str) -> Any:

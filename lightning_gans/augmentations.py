@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightning_gans.strategy import sum_over_processes
+
 
 class Draws(Protocol):
     """Where an augmentation gets its random numbers: this process's slice of those of the global batch."""
@@ -187,9 +189,7 @@ class AdaptiveAugment(Augmentation):
 
     def adapt(self, iteration: int, images: int) -> None:
         """Move p every ``interval`` steps, by all processes' signs."""
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.all_reduce(self.mine)
-        self.signs[:2] += self.mine
+        self.signs[:2] += sum_over_processes(self.mine)
         self.signs[2] += images
         self.mine.zero_()
         if iteration % self.interval:

@@ -21,6 +21,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
+from lightning_gans.atomic import written_whole
 from lightning_gans.growth import Growth
 from lightning_gans.losses import Objective
 from lightning_gans.models.base import GenerativeModule
@@ -50,6 +51,12 @@ def find(path: str | os.PathLike[str]) -> Path:
         if found:
             return found[-1]
     raise FileNotFoundError(f"{path}: no checkpoint there; give a .ckpt file or the folder of a run")
+
+
+def last_good(folder: Path) -> str:
+    """What a message says of the newest checkpoint in ``folder``, the run's ``checkpoints``."""
+    last = folder / LAST
+    return f"the last good checkpoint is {last}" if last.is_file() else "there is no earlier checkpoint"
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -242,17 +249,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write ``checkpoint`` to ``path``."""
         self.failure = None
-        target = Path(path)
-        temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
+            with written_whole(Path(path), flushed=True) as temporary, temporary.open("wb") as file:
                 torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
             self.failure = error
-            temporary.unlink(missing_ok=True)
             if not self.deferring:
                 raise

@@ -20,7 +20,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError
 
-from lightning_gans.config import BUDGETS, TrainSchema, typed
+from lightning_gans.arguments import BUDGETS, typed
+from lightning_gans.config import TrainSchema
 
 _PACKAGE = Path(__file__).resolve().parent
 

@@ -13,8 +13,9 @@ from hydra.errors import ConfigCompositionException, HydraException, Instantiati
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
+from lightning_gans.arguments import GROUPS, MODEL_PARTS, leave_out_tuned, one_budget, options_first, quote_paths
 from lightning_gans.checks import REPLACED, unknown
-from lightning_gans.config import CONF_DIR, GROUPS, MODEL_PARTS, leave_out_tuned, one_budget, options_first, quote_paths
+from lightning_gans.config import CONF_DIR
 
 
 def run(application: Callable[[], Any]) -> None:

@@ -1,33 +1,19 @@
-"""Configs: where they lie, what their roots hold, and how what was typed meets a checkpoint's config.
+"""Configs: where they lie and what their roots hold.
 
 Nothing here imports torch, so that a wrong key or choice answers at once.
 """
 
 from __future__ import annotations
 
-import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-import hydra
-import yaml
 from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
-from omegaconf import MISSING, DictConfig
+from omegaconf import MISSING
 
 _PACKAGE = Path(__file__).resolve().parent
 CONF_DIR = next(path for path in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if (path / "train.yaml").is_file())
-
-# Values that people type as paths; quoted before Hydra's grammar reads them.
-PATH_KEYS = (
-    *("resume", "checkpoint", "out", "input", "root", "reference", "candidate", "run", "cache", "hydra.run.dir"),
-    *("generator", "generator_back", "discriminator", "discriminator_back"),
-    *("data.root", "data.within", "extractor.weights", "extractor.base.weights", "callbacks.evaluation.cache"),
-    *("data.target_root", "data.test_within", "model.perceptual_weights"),
-)
-LIST_KEYS = ("run",)  # of these, those that take a list too
 
 
 # OmegaConf reads these at run time, hence `Optional` and not `|`.
@@ -204,154 +190,10 @@ def register() -> None:
 register()
 
 
-def compose(*overrides: str, config: str = "train") -> DictConfig:
-    """Compose a config as the command line does, for notebooks and tests.
+def __getattr__(name: str) -> Any:
+    """``typed`` and ``resume_arguments`` as ``train.py`` still calls them."""
+    from lightning_gans import arguments
 
-    Args:
-        *overrides: What would be typed, e.g. ``"model=dcgan"``, ``"trainer.max_steps=10"``.
-        config: A command's name: ``train``, ``sample``, ``evaluate``, ...
-    """
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        return hydra.compose(config, overrides=one_budget(leave_out_tuned(quote_paths(list(overrides)))))
-
-
-def quote_paths(arguments: list[str]) -> list[str]:
-    """Quote the paths among ``key=value`` arguments, so that ``my run (1)/a=b.ckpt`` reaches us as typed."""
-    quoted = []
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        is_path = bool(equals) and key.lstrip("+") in PATH_KEYS
-        if is_path and not value:
-            raise ValueError(f"{argument}: empty; say a path")
-        is_list = key in LIST_KEYS and value[:1] == "["
-        if is_path and value != "null" and value[0] not in "\"'" and not is_list:
-            value = os.path.expanduser(value)
-            argument = f"{key}={_quoted(value)}"
-        quoted.append(argument)
-    return quoted
-
-
-def gather(arguments: list[str], key: str) -> list[str]:
-    """Make a list of ``key=FOLDER`` and the bare words after it, as a shell expands ``key=a b c``."""
-    place = next((i for i, argument in enumerate(arguments) if argument.startswith(f"{key}=")), None)
-    if place is None:
-        return arguments
-    end = place + 1
-    while end < len(arguments) and "=" not in arguments[end] and not arguments[end].startswith("-"):
-        end += 1
-    first = arguments[place].partition("=")[2]
-    if end == place + 1 or not first:
-        return arguments
-    words = ",".join(_quoted(word) for word in (first, *arguments[place + 1 : end]))
-    return [*arguments[:place], f"{key}=[{words}]", *arguments[end:]]
-
-
-def _quoted(value: str) -> str:
-    """In double quotes as Hydra's grammar has them: backslashes count only before a quote."""
-    value = re.sub(r'(\\*)"', lambda found: found[1] * 2 + '\\"', value)
-    return '"' + re.sub(r"(\\+)$", lambda found: found[1] * 2, value) + '"'
-
-
-def _unquoted(value: str) -> str:
-    return re.sub(r'(\\+)("|$)', lambda found: found[1][: len(found[1]) // 2] + found[2], value[1:-1])
-
-
-def leave_out_tuned(arguments: list[str]) -> list[str]:
-    """Add ``tuned=none`` where a part of the model was typed that the tuned file is not made for.
-
-    That is another network, or a part that the file itself puts in place and would lay over what was typed.
-    """
-    parts = [part for part in ("model/network", *MODEL_PARTS) if typed(arguments, part) is not None]
-    if not parts or typed(arguments, "tuned") is not None or typed(arguments, "resume") is not None:
-        return arguments
-    entries = yaml.safe_load((CONF_DIR / "train.yaml").read_text())["defaults"]
-    defaults = {key: value for entry in entries if isinstance(entry, dict) for key, value in entry.items()}
-    model, data = (typed(arguments, key) or defaults[key] for key in ("model", "data"))
-    file = CONF_DIR / "tuned" / f"{model}_{data}.yaml"
-    node = yaml.safe_load(file.read_text())["model"] if file.is_file() else {}
-    if file.is_file() and any(part == "model/network" or part.partition("/")[2] in node for part in parts):
-        return [*arguments, "tuned=none"]
-    return arguments
-
-
-def one_budget(arguments: list[str]) -> list[str]:
-    """Let a typed budget take the place of those that an experiment, a family or a tuned file has."""
-    said = [key for key in BUDGETS if typed(arguments, key) is not None]
-    return [*arguments, *(f"{key}=null" for key in BUDGETS[1:] if key not in said)] if said else arguments
-
-
-def options_first(arguments: list[str]) -> list[str]:
-    """Put ``--config-dir DIR`` and the like before the overrides, where Hydra understands them.
-
-    Hydra takes overrides in one piece only, and Lightning appends some of its own for further processes.
-    """
-    options: list[str] = []
-    overrides: list[str] = []
-    takes_value = False
-    for argument in arguments:
-        is_option = argument.startswith("-")
-        (options if is_option or takes_value else overrides).append(argument)
-        takes_value = is_option and argument in _WITH_VALUE
-    return options + overrides
-
-
-_WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p", "--cfg", "-c")
-
-
-BUDGETS = ("trainer.max_steps", "max_kimg", "max_epochs")
-GROUPS = ("model", "data", "trainer", "callbacks", "logger", "extractor")
-MODEL_PARTS = ("model/objective", "model/penalty", "model/augment", "model/growth")
-
-
-def typed(arguments: list[str], key: str) -> str | None:
-    """The value of ``key=value`` among the arguments, without its quotes."""
-    for argument in reversed(arguments):
-        if argument.lstrip("+").startswith(f"{key}="):
-            value = argument.partition("=")[2]
-            return _unquoted(value) if value[:1] == '"' else value
-    return None
-
-
-def resume_arguments(arguments: list[str], source: dict[str, Any], folder: Path | None) -> list[str]:
-    """Make a checkpoint's config the one that Hydra composes from, so that only what is typed changes.
-
-    Args:
-        arguments: What was typed.
-        source: The config of the checkpoint, with its interpolations.
-        folder: The folder of the run that is resumed, if it is known.
-
-    Returns:
-        Arguments for Hydra; given these again it returns them unchanged.
-
-    Raises:
-        ValueError: ``experiment``, ``sweep``, ``tuned`` or ``model/network`` was typed.
-    """
-    changed = []
-    known = set(TrainSchema.__dataclass_fields__) - {"trust"}  # trust is the user's to give
-    source = {key: value for key, value in source.items() if key in known}
-    if re.search(r"\$\{[^}]*:", repr(source)):
-        raise ValueError("the checkpoint's config calls a resolver; it was not written by this library")
-    if any(typed(arguments, key) is not None for key in BUDGETS):
-        source |= dict.fromkeys(BUDGETS[1:])
-    for argument in arguments:
-        key = argument.partition("=")[0].lstrip("+")
-        if key in ("experiment", "sweep", "tuned"):
-            raise ValueError(f"{argument}: cannot be combined with resume; say what is to change, key by key")
-        if key == "model/network":
-            raise ValueError(f"{argument}: a resumed run keeps its networks")
-        if "=" in argument and key in (*GROUPS, *MODEL_PARTS):  # a new choice takes the place of the old one whole
-            group, _, part = key.partition("/")
-            source[group] = {k: v for k, v in (source.get(group) or {}).items() if part and k != part} or None
-            if source[group] is None:
-                del source[group]
-            brought = key in MODEL_PARTS and typed(arguments, "model") is not None  # by the new family
-            argument = argument.lstrip("+") if brought else "+" + argument.lstrip("+")
-        changed.append(argument)
-    where = str(folder) if folder else "outputs/resumed/${now:%Y-%m-%d_%H-%M-%S}"
-    own = {"run": {"dir": where}, "sweep": {"dir": where}, "output_subdir": None, "job": {"chdir": False}}
-    quiet = [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
-    node = {"defaults": ["train_schema", *quiet, "_self_"], **source, "hydra": own}
-    ConfigStore.instance().store("resumed", node)
-    name = "--config-name=resumed"
-    return changed if name in changed else [name, *changed]
+    if name not in ("typed", "resume_arguments"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(arguments, name)

@@ -13,12 +13,11 @@ from lightning_gans import checks, cli, config
 def data_check(cfg: DictConfig) -> None:
     """Print what is there and what will be made of it; exit code 1 if a file cannot be read."""
     checks.check_keys(cfg, config.DataCheckSchema)
-    if cfg.examples < 1:
-        raise ValueError(f"examples={cfg.examples}: must be >= 1")
+    checks.at_least_one("", examples=cfg.examples)
 
     from lightning_gans import images
     from lightning_gans.data.base import ImageData
-    from lightning_gans.data.report import look
+    from lightning_gans.data.inspection import look
 
     checks.check(cfg, config.DataCheckSchema)
     data: ImageData = hydra.utils.instantiate(cfg.data, _convert_="all")

@@ -18,6 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lightning_gans import images
+from lightning_gans.atomic import written_whole
 from lightning_gans.data.files import MAX_PIXELS, MODES, ImageFiles, Problem, Source, eight_bit, has_16_bits, printable
 from lightning_gans.data.folder import OnDisk, no_images, source_at
 from lightning_gans.data.translation_files import numbers_in
@@ -404,14 +405,9 @@ def _visible(picture: Tensor, num_labels: int | None) -> Tensor:
 
 def write(image: Tensor, path: Path) -> Path:
     """Write an image (C, H, W) uint8 in the format that the path's ending names, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     options: dict[str, Any] = {"quality": QUALITY} if path.suffix in (".jpg", ".webp") else {}
-    try:
+    with written_whole(path) as temporary:
         images.to_pil(image).save(temporary, FORMATS[path.suffix[1:]][0], **options)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from lightning_gans import run as runs
+from lightning_gans.arguments import compose
 from lightning_gans.checkpoint import content_of
-from lightning_gans.config import compose
 from lightning_gans.networks.layers import MinibatchStddev
 from lightning_gans.networks.progan import (
     Discriminator,

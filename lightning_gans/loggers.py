@@ -16,6 +16,7 @@ from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from lightning_gans.atomic import written_whole
 from lightning_gans.callbacks.tolerance import unless_the_disk_fails
 
 
@@ -67,12 +68,10 @@ class _ContinuingWriter(ExperimentWriter):
             whole = [row for row in reader if None not in row.values()]  # a kill may have cut the last one short
             kept = [row for row in whole if float(row["step"]) < step]
             self.metrics_keys = list(reader.fieldnames or [])
-        temporary = path.with_suffix(".tmp")
-        with temporary.open("w", newline="") as file:
+        with written_whole(path) as temporary, temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=self.metrics_keys, extrasaction="ignore")
             writer.writeheader()
             writer.writerows(kept)
-        os.replace(temporary, path)
 
 
 class TensorBoard(TensorBoardLogger):

@@ -12,6 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from lightning_gans.strategy import sum_over_processes
+
 Critic = Callable[[Tensor], Tensor]
 Uniform = Callable[..., Tensor]
 
@@ -143,8 +145,6 @@ def _deviation(samples: Tensor) -> Tensor:
     """Population standard deviation of all values of the global batch, a scalar."""
     values = samples.detach().double()
     moments = torch.stack([values.new_tensor(values.numel()), values.sum(), values.square().sum()])
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.all_reduce(moments)
-    count, total, squares = moments
+    count, total, squares = sum_over_processes(moments)
     variance = squares / count - torch.square(total / count)
     return torch.sqrt(variance.clamp_min(0)).float()

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from lightning_gans import run as runs
+from lightning_gans.arguments import compose
 from lightning_gans.checkpoint import content_of
-from lightning_gans.config import compose
 from lightning_gans.networks.patchgan import STRIDED
 
 Layer = dict[str, Tensor]  # what is saved of one layer

@@ -7,7 +7,7 @@ import sys
 import hydra
 from omegaconf import DictConfig, ListConfig
 
-from lightning_gans import checks, cli, config
+from lightning_gans import arguments, checks, cli, config
 
 AXES = ("updates", "kimg", "seconds")
 
@@ -36,7 +36,7 @@ def report(cfg: DictConfig) -> None:
 
 def main() -> None:
     """The command line; further folders may follow ``run=FOLDER`` as a shell expands ``outputs/*``."""
-    sys.argv[1:] = config.gather(sys.argv[1:], "run")
+    sys.argv[1:] = arguments.gather(sys.argv[1:], "run")
     cli.run(report)
 
 

@@ -13,9 +13,7 @@ from lightning_gans import checks, cli, config
 def sample(cfg: DictConfig) -> None:
     """Write images and their grid."""
     checks.check_root(cfg, config.SampleSchema)
-    for key in ("n", "batch_size"):
-        if cfg[key] < 1:
-            raise ValueError(f"{key}={cfg[key]}: must be >= 1")
+    checks.at_least_one("", n=cfg.n, batch_size=cfg.batch_size)
     if cfg.format not in ("png", "npz"):
         raise ValueError(f"format={cfg.format}: must be png or npz")
     if not cfg.checkpoint or not cfg.out:

@@ -53,6 +53,20 @@ class AlternatingDDP(DDPStrategy):
         return super().optimizer_step(optimizer, lambda: result, model, **kwargs)
 
 
+def rank_and_world() -> tuple[int, int]:
+    """The number of this process and how many there are; (0, 1) where there is one."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+def sum_over_processes(values: Tensor) -> Tensor:
+    """Add up ``values`` over all processes, in place."""
+    if rank_and_world()[1] > 1:
+        dist.all_reduce(values)
+    return values
+
+
 def average_gradients(parameters: list[nn.Parameter]) -> None:
     """Replace every gradient by its mean over the processes.
 

@@ -15,9 +15,7 @@ from lightning_gans import checks, cli, config
 def train_extractor(cfg: DictConfig) -> None:
     """Write the classifier's file and say how good it is."""
     checks.check_keys(cfg, config.TrainExtractorSchema)
-    for key in ("epochs", "batch_size", "width"):
-        if cfg[key] < 1:
-            raise ValueError(f"{key}={cfg[key]}: must be >= 1")
+    checks.at_least_one("", epochs=cfg.epochs, batch_size=cfg.batch_size, width=cfg.width)
     if cfg.name is not None and not re.fullmatch(r"\w+", cfg.name, re.ASCII):
         raise ValueError(f"name={cfg.name}: must be of letters, digits and _, since scores are called by it")
     if not cfg.data.get("num_classes"):

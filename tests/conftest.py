@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch import Callback
 from omegaconf import OmegaConf
 
 from lightning_gans import build, compose
@@ -143,7 +144,10 @@ def refusal(folder, *overrides):
     return "built"
 
 
-def command(*arguments, cwd=None, env=None, timeout=120):
+LIMIT = 120  # seconds after which a process has hung, on the slowest machine
+
+
+def command(*arguments, cwd=None, env=None, timeout=LIMIT):
     """Run ``python -m lightning_gans.X ...`` in a process of its own."""
     own = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
     return subprocess.run(
@@ -172,7 +176,7 @@ def started(folder, *options):
     arguments = [sys.executable, "-m", "lightning_gans.train", *tiny(), *options, f"hydra.run.dir={folder}"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + LIMIT
     while len(list(Path(folder).glob("checkpoints/step-*.ckpt"))) < 3:
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline
@@ -204,6 +208,51 @@ def assert_same_training(one, two):
     """Weights, averages, optimisers and schedules of two checkpoints are bit-identical."""
     for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step"):
         assert differences(one[key], two[key], key) == []
+
+
+class Watch(Callback):
+    """Which weights every single optimiser step has changed: ``changes`` are pairs of player and set of names.
+
+    Of a module with one optimiser for each player, the generator's first. Gradients of players that stand still are
+    never computed.
+    """
+
+    def __init__(self):
+        self.changes, self.steps = [], 0
+        self._before = None
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+        self._note(pl_module)
+        players = {id(p): player for player, weights in pl_module._trainable.items() for p in weights}
+        self.owners = {name: players.get(id(p)) for name, p in pl_module.named_parameters()}
+        player = list(pl_module._trainable)[trainer.optimizers.index(optimizer)]
+        self._before = (player, self._weights(pl_module))
+        waiting = [name for name, p in pl_module.named_parameters() if p.grad is not None]
+        assert {self.owners[name] for name in waiting} == {player}
+
+    def on_train_batch_end(self, trainer, pl_module, *_):
+        self._note(pl_module)
+        self.steps += 1
+
+    def _note(self, module):
+        if self._before is not None:
+            player, weights = self._before
+            moved = {name for name, now in self._weights(module).items() if not torch.equal(weights[name], now)}
+            self.changes.append((player, moved))
+            self._before = None
+
+    @staticmethod
+    def _weights(module):
+        return {n: p.detach().clone() for n, p in module.named_parameters() if not n.startswith("generator_ema")}
+
+
+def watched(folder, *overrides, model="dcgan"):
+    """A training under such a watch: the run and the watch."""
+    made = build(compose(*tiny(model), *overrides), folder)
+    watch = Watch()
+    made.trainer.callbacks.append(watch)
+    made.fit()
+    return made, watch
 
 
 def evaluation(**options):

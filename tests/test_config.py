@@ -1,17 +1,19 @@
 """Mistakes end in one clear message before any data is touched; what is right is shown whole."""
 
 import inspect
-import time
+import json
+import re
 
 import hydra
 import pytest
 import yaml
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from conftest import MODELS, command, needs, refusal, tiny
+from conftest import MODELS, command, command_here, evaluation, needs, refusal, samples, tiny
 from lightning_gans import build, compose
 from lightning_gans.checks import _read_signature, _targets, check
-from lightning_gans.config import CONF_DIR, quote_paths, resume_arguments, typed
+from lightning_gans.config import CONF_DIR
 
 CHOICES = [
     f"{group.name}={path.stem}"
@@ -73,9 +75,7 @@ def test_wrong_choices_and_keys_answer_before_torch(tmp_path, arguments, named):
     poison = tmp_path / "torch"  # importing torch would end in another message
     poison.mkdir()
     (poison / "__init__.py").write_text("raise RuntimeError('torch was imported')")
-    started = time.monotonic()
     made = command("lightning_gans.train", *arguments, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
-    assert time.monotonic() - started < 20  # about one second; generous on a busy machine
     check_message(made, named)
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.parent != poison]
 
@@ -200,11 +200,24 @@ def test_what_is_tuned_for_a_pair_applies_to_that_pair_alone(pair, tmp_path):
     build(tuned, tmp_path)
 
 
+RATE = "tag(log, interval(5e-5, 1e-3))"
+VARIED = {
+    "learning_rates": {"model.g_optimizer.lr": "1e-4,2e-4,4e-4", "model.d_optimizer.lr": "1e-4,2e-4,4e-4"},
+    "optuna": {"model.g_optimizer.lr": RATE, "model.d_optimizer.lr": RATE},
+    "seeds": {"seed": "0,1,2,3,4"},
+}
+
+
 @pytest.mark.parametrize("sweep", SWEEPS)
-def test_every_sweep_composes(sweep):
+def test_every_sweep_varies_what_the_config_has(sweep):
     if sweep == "optuna":
         pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
-    assert compose(f"sweep={sweep}").seed == 0
+    with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        cfg = hydra.compose("train", overrides=[f"sweep={sweep}"], return_hydra_config=True)
+    assert cfg.hydra.mode == RunMode.MULTIRUN
+    assert cfg.hydra.sweeper.params == VARIED[sweep]
+    for key in cfg.hydra.sweeper.params:
+        assert isinstance(OmegaConf.select(cfg, key), int | float), key
 
 
 @pytest.mark.parametrize("choice", [*(f"model={model}" for model in MODELS), *DATA])
@@ -237,10 +250,16 @@ def test_own_configs(own_configs):
     assert yaml.safe_load(made.stdout)["model"]["batch_size"] == 16
 
 
-def test_fast_dev_run(tmp_path):
-    """One update, with scores and a grid, in a few seconds; no checkpoint stays."""
-    made = command("lightning_gans.train", *tiny(), "trainer.fast_dev_run=true", f"hydra.run.dir={tmp_path / 'run'}")
-    assert made.returncode == 0, made.stderr
+def test_fast_dev_run(tmp_path, monkeypatch, capsys):
+    """One update, with scores and a grid; no checkpoint stays."""
+    options = [*tiny(), evaluation(n=5000), samples(), "trainer.fast_dev_run=true", "hydra.run.dir=run"]
+    assert command_here("lightning_gans.train", *options, cwd=tmp_path, monkeypatch=monkeypatch) == 0
+    summary = capsys.readouterr().out
+    assert re.search(r"generator updates +1$", summary, re.MULTILINE), summary
+    card = json.loads((tmp_path / "run" / "scores" / "step-000001.json").read_text())
+    assert (card["n"], card["n_real"]) == (16, 16)
+    assert "fd_digits" in summary
+    assert (tmp_path / "run" / "samples" / "step-000001.png").stat().st_size > 100
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
@@ -251,31 +270,12 @@ def test_callbacks_can_be_switched_off(tmp_path):
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
-@pytest.mark.parametrize(
-    "value", ["my run (1)/a=b.ckpt", 'with "quotes", and commas', "plain.ckpt", "a$b{c}", r"back\sl\"ash\\", "ü/ñ"]
-)
-def test_paths_reach_us_as_typed(value):
-    arguments = quote_paths([f"checkpoint={value}", f"out={value}", "n=3"])
-    assert quote_paths(arguments) == arguments
-    assert typed(arguments, "checkpoint") == value
-    cfg = compose(f"checkpoint={value}", f"out={value}", config="sample")
-    assert cfg.checkpoint == cfg.out == value
-
-
 def test_a_typed_number_of_steps_takes_the_place_of_a_budget_in_images(own_configs):
     (own_configs / "experiment" / "kimg.yaml").write_text("# @package _global_\nmax_kimg: 3.0\n")
     for typed_too, budget in ([], 3.0), (["trainer.max_steps=5"], None), (["max_kimg=2"], 2.0):
         options = [f"--config-dir={own_configs}", "experiment=kimg", *typed_too, "--cfg", "job"]
         made = command("lightning_gans.train", *options, cwd=own_configs)
         assert yaml.safe_load(made.stdout)["max_kimg"] == budget, made.stderr
-
-
-def test_resume_arguments_are_stable():
-    """Processes that are started again with what we made of the arguments see the same config."""
-    source = {"model": {"a": 1}, "logger": {"csv": {}}, "seed": 1}
-    once = resume_arguments(["resume=x", "logger=wandb", "seed=2"], source, None)
-    assert once == ["--config-name=resumed", "resume=x", "+logger=wandb", "seed=2"]
-    assert resume_arguments(once, source, None) == once
 
 
 def test_check_is_part_of_building():

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 import lightning_gans
-from conftest import MODELS, TINY_FAMILY, assert_same_training, command_here, newest, run, tiny
+from conftest import MODELS, TINY_FAMILY, assert_same_training, command_here, newest, run, tiny, watched
 from lightning_gans import build, compose
 from lightning_gans.images import save, to_uint8
 from lightning_gans.losses import Hinge, LeastSquares, NonSaturating, Relativistic, Saturating, Wasserstein
@@ -76,6 +76,14 @@ def test_every_parameter_gets_a_gradient_and_moves(family, tmp_path):
     if isinstance(objective, Wasserstein) and not objective.drift:  # does not change with a constant in D
         still.remove([name for name in before if name.startswith("discriminator")][-1])
     assert still == []
+
+
+def test_each_update_leaves_the_other_players_bit_identical(family, tmp_path):
+    """In every phase of the training; gradients of those that stand still are not even computed."""
+    made, watch = watched(tmp_path, model=family)
+    assert {player for player, _ in watch.changes} == set(made.model._trainable)
+    for player, moved in watch.changes:
+        assert {watch.owners[name] for name in moved} == {player}
 
 
 def test_checkpoint_gives_the_same_samples(trained):

@@ -9,7 +9,7 @@ from lightning_gans import compose
 from lightning_gans.config import CONF_DIR
 from lightning_gans.data.digits import Digits
 from lightning_gans.data.folder import Folder
-from lightning_gans.data.report import look
+from lightning_gans.data.inspection import look
 
 ROOT = CONF_DIR.parent
 

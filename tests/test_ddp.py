@@ -6,13 +6,17 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.distributed as dist
+from torch import nn
 
 from conftest import (
     ENDLESS,
     EXACT,
+    LIMIT,
     MODELS,
     NO_BATCH_NORM,
     TORCHRUN,
@@ -29,6 +33,7 @@ from conftest import (
 from lightning_gans import build, compose, load
 from lightning_gans.cli import explain
 from lightning_gans.networks.layers import settle_statistics
+from lightning_gans.strategy import AlternatingDDP, rank_and_world, sum_over_processes
 
 TWO = ["trainer.devices=2", "trainer.max_steps=10"]
 PENALTY = "model.penalty={_target_: lightning_gans.penalties.GradientPenalty}"
@@ -70,11 +75,16 @@ run(f"{sys.argv[1]}/adaptive", *exact("dcgan"), *sys.argv[2:], "trainer.devices=
 ADAPTIVE = ["model/augment=adaptive", "model.augment.p=0.3", "model.augment.interval=3", "model.augment.kimg=0.1"]
 
 
+FOR_ALL = LIMIT * len(MODELS)
+
+
+@pytest.mark.timeout(2 * FOR_ALL)
 def test_two_processes_equal_one_for_every_family(tmp_path):
     """All in one process group."""
     (tmp_path / "families.py").write_text(FAMILIES)
     launcher = [*TORCHRUN, str(tmp_path / "families.py")]
-    made = command(*launcher, str(tmp_path / "two"), *ADAPTIVE, env={"PYTHONPATH": os.pathsep.join(sys.path)})
+    paths = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    made = command(*launcher, str(tmp_path / "two"), *ADAPTIVE, env=paths, timeout=FOR_ALL)
     assert made.returncode == 0, made.stdout + made.stderr
     for model in [*MODELS, "adaptive"]:
         family, options = (model, exact(model)) if model in MODELS else ("dcgan", [*exact("dcgan"), *ADAPTIVE])
@@ -125,7 +135,7 @@ def test_ranks_agree_bit_for_bit_and_share_the_global_noise(tmp_path):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=LIMIT,
     )
     assert made.returncode == 0, made.stdout + made.stderr
     assert made.stdout.count("agrees") == 6
@@ -189,6 +199,38 @@ def test_multirun_with_several_processes_is_refused(tmp_path):
     assert "Traceback" not in made.stderr
 
 
+@pytest.mark.parametrize("other", [{"seed": 1}, {"seed": 2}])
+def test_processes_of_different_configurations_are_refused(other, monkeypatch):
+    """As jobs of a multirun that share a launcher would be."""
+    given = {}
+
+    def gathered(digests, mine):
+        given.setdefault("first", mine)
+        digests[:] = [given["first"], mine]
+
+    sent = []
+    monkeypatch.setattr(dist, "all_gather_object", gathered)
+    monkeypatch.setattr(dist, "broadcast", lambda tensor, source: sent.append(tensor))
+    module = nn.Linear(2, 2)
+    processes = SimpleNamespace(lightning_module=module, world_size=2)
+    module.config = {"seed": 1}
+    AlternatingDDP.configure_ddp(processes)
+    assert len(sent) == 2
+    module.config = other
+    if other != {"seed": 1}:
+        with pytest.raises(ValueError, match="different configurations; in a multirun give every job its own"):
+            AlternatingDDP.configure_ddp(processes)
+    else:
+        AlternatingDDP.configure_ddp(processes)
+
+
+def test_alone_there_is_one_process_and_nothing_to_add():
+    assert rank_and_world() == (0, 1)
+    values = torch.tensor([1.0, 2.0])
+    assert sum_over_processes(values) is values
+    assert values.tolist() == [1.0, 2.0]
+
+
 def test_explain_is_one_line():
     assert "\n" not in explain(ValueError("two\nlines"))
 
@@ -198,7 +240,7 @@ def test_sigterm_to_one_process_stops_both_at_the_same_step(tmp_path):
     options = ["callbacks.checkpoint.every_n_train_steps=7", "logger=none"]
     process = started(tmp_path / "run", *options, *TWO, ENDLESS)
     process.send_signal(signal.SIGTERM)  # process 0 alone
-    output = process.communicate(timeout=90)[0]
+    output = process.communicate(timeout=LIMIT)[0]
     assert process.returncode == 143, output
     stopped = newest(tmp_path / "run")["global_step"]
     assert stopped % 8 == 0

@@ -17,7 +17,7 @@ from lightning_gans import build, compose
 from lightning_gans.data.base import TensorImages
 from lightning_gans.data.files import ImageFiles
 from lightning_gans.data.folder import Folder, OnDisk
-from lightning_gans.data.report import look
+from lightning_gans.data.inspection import look
 from lightning_gans.data.resize import fit
 
 

@@ -151,7 +151,7 @@ def content(**settings):
     [
         ({"lossCriterion": "DCGAN"}, "lossCriterion=DCGAN"),
         ({"alpha": 0.5}, "alpha=0.5"),
-        ({"leakyReluLeak": 0.1}, "0.2"),
+        ({"leakyReluLeak": 0.1}, "leakyReluLeak=0.1: must be 0.2"),
     ],
 )
 def test_settings_without_an_equal(settings, named):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import lightning_gans
-from conftest import command
+from conftest import command, command_here
 from lightning_gans import published
 from lightning_gans.cli import explain
 from lightning_gans.networks.layers import NoiseDropout
@@ -264,6 +264,19 @@ def test_dropout_that_leaves_no_trace_is_off_unless_asked_for(tmp_path):
         assert module.config["resolved"]["data"]["image_size"] == 128
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["out=."], "out=.: is a folder; give the file to write, e.g. imported.ckpt"),
+        (["out=a.ckpt", "test_statistics=mean"], "test_statistics=mean: must be image or running"),
+    ],
+)
+def test_what_cannot_be_written_is_told_before_anything_is_read(tmp_path, monkeypatch, capsys, options, words):
+    given = ["generator=nowhere.pth", *options]
+    assert command_here("lightning_gans.import_weights", *given, cwd=tmp_path, monkeypatch=monkeypatch) == 1
+    assert words in capsys.readouterr().err
+
+
 def replaced(state, old, new):
     return {name.replace(old, new): tensor for name, tensor in state.items()}
 
@@ -283,6 +296,8 @@ def replaced(state, old, new):
         ({"generator": "g", "generator_back": "g1"}, "maps 1 channels to 3; must be 3 to 3"),
         ({"generator": "zero_padding"}, "no reflection padding"),
         ({"generator": "half"}, "layers with weights"),
+        ({"generator": "narrow"}, "narrow: layer 1 has weights (8, 3, 3, 3)"),
+        ({"generator": "no_statistics"}, "a norm with weights and without statistics; only batch norm"),
         ({"generator": "g", "discriminator": "deep"}, "discriminator of 9 convolutions"),
     ],
 )
@@ -298,6 +313,9 @@ def test_refusals(tmp_path, files, words):
         "zero_padding": replaced(replaced(residual().state_dict(), "block.1", "block.0"), "block.5", "block.3"),
         "half": {name: t for name, t in residual().state_dict().items() if not name.startswith("model.22")},
     }
+    contents["narrow"] = {**contents["g"], "model.4.weight": contents["g"]["model.4.weight"][:, :3]}
+    batch = residual(norm="batch").state_dict()
+    contents["no_statistics"] = {name: t for name, t in batch.items() if "running" not in name}
     for name, content in contents.items():
         torch.save(content, tmp_path / name)
     (tmp_path / "text").write_text("no weights")

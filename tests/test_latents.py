@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from conftest import command, run
+from conftest import command, command_here, run
 from lightning_gans.data.digits import Digits as DigitImages
 from lightning_gans.images import to_uint8
 from lightning_gans.latents import Walker
@@ -142,6 +142,26 @@ def test_the_command_writes_pictures(folder, tmp_path, mode, options, frames):
     assert Image.open(out / f"{mode}.png").size == (columns * 34 + 2, 2 * 34 + 2)
     if frames:
         assert Image.open(out / f"{mode}.gif").n_frames == frames
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["mode=slerp", "rows=0"], "rows=0: must be >= 1"),
+        (["mode=slerp", "batch_size=0"], "batch_size=0: must be >= 1"),
+        (["mode=slerp", "milliseconds=19"], "milliseconds=19: must be >= 20"),
+        (["mode=nearest", "n_real=0"], "n_real=0: must be >= 1, or null"),
+        (["mode=slerp", "indices=[]"], "indices=[]: must be pairs"),
+        (["mode=loop", "indices=[]"], "indices=[]: must name samples, or be null"),
+        (["mode=arithmetic", "a=[]", "b=[]", "c=[]"], "must hold equally many"),
+        (["mode=arithmetic", "b=[1,-2,3]"], "-2: numbers of samples must be >= 0"),
+    ],
+)
+def test_values_out_of_range(tmp_path, options, message, monkeypatch, capsys):
+    given = ["checkpoint=x", "out=y", *options]
+    assert command_here("lightning_gans.interpolate", *given, cwd=tmp_path, monkeypatch=monkeypatch) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "y").exists()
 
 
 @pytest.mark.parametrize(

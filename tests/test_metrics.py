@@ -107,6 +107,15 @@ def test_prdc_agrees_with_scipy_and_does_not_depend_on_the_slabs(monkeypatch):
         assert {key: float(value) for key, value in found.items()} == pytest.approx(wanted, rel=1e-6)
 
 
+def test_prdc_needs_more_features_than_neighbours():
+    """Six on either side, for five neighbours; five do not do, on whichever side."""
+    assert fed(PRDC(), gaussian(6), gaussian(6, seed=1)).compute()["coverage"] >= 0
+    for real, fake in ((5, 6), (6, 5)):
+        metric = fed(PRDC(), gaussian(real), gaussian(fake, seed=1))
+        with pytest.raises(ValueError, match=f"prdc: {real} real images and {fake} samples; needs 6 of each"):
+            metric.compute()
+
+
 def test_prdc_tells_collapse_from_blur():
     """A generator of one real image is precise and forgets the rest; noise far away is neither."""
     real = gaussian(200, 8, seed=1)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_gans.networks import began, mlp, r3gan, resnet
+from lightning_gans.networks import began, mlp, progan, r3gan, resnet
 from lightning_gans.networks.dcgan import Discriminator, Encoder, Generator
 from lightning_gans.networks.layers import MinibatchDiscrimination, MinibatchStddev, has_batch_norm, normalised
 
@@ -152,6 +152,31 @@ def test_resnets_of_cifar():
     for module in critic.eval().modules():
         if hasattr(module, "parametrizations"):
             assert torch.linalg.matrix_norm(module.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.05)
+
+
+def test_pooling_by_mean_is_the_sum_over_the_places():
+    """64 of them at 8x8."""
+    summed = resnet.Discriminator(image_size=32, channels=1, base_channels=4, norm=None, pooling="sum")
+    mean = resnet.Discriminator(image_size=32, channels=1, base_channels=4, norm=None, pooling="mean")
+    mean.load_state_dict(summed.state_dict())
+    images = torch.randn(3, 1, 32, 32)
+    with torch.no_grad():
+        bias = summed.dense.bias.normal_().clone()
+        mean.dense.bias.copy_(bias)
+        assert summed(images).std() > 1e-3
+        torch.testing.assert_close((mean(images) - bias) * 64, summed(images) - bias, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("decay", "maps"), [(1.0, [64, 32, 16, 8]), (2.0, [32, 8, 2, 1]), (0.5, [64, 64, 45, 32]), (0.0, [64] * 4)]
+)
+def test_progan_feature_maps_follow_their_rule(decay, maps):
+    """min(base / (R / 2)^decay, largest) at R = 4, 8, 16, 32, and at least one, in both networks."""
+    options = {"image_size": 32, "channels": 1, "fmap_base": 128, "fmap_decay": decay, "fmap_max": 64}
+    made = progan.Generator(latent_dim=8, **options)
+    judged = progan.Discriminator(**options)
+    assert [layer.in_channels for layer in made.to_rgb] == maps
+    assert [layer[0].out_channels for layer in judged.from_rgb] == maps
 
 
 def test_residual_block_by_hand():

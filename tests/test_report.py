@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from conftest import command
-from lightning_gans.config import gather
 from lightning_gans.curves import compare, draw, find_runs
 
 
@@ -59,13 +58,6 @@ def test_runs_are_found_by_pattern_and_once(runs):
     (runs / "runs" / "one" / "scores" / "step-000100.json").write_text("{")
     with pytest.raises(ValueError, match=r"step-000100\.json: not a score card"):
         find_runs([str(runs / "runs" / "one")])
-
-
-def test_bare_words_after_run_are_further_folders():
-    words = ["run=a b", "c", 'd"e', "out=x"]
-    assert gather(words, "run") == [r'run=["a b","c","d\"e"]', "out=x"]
-    assert gather(["out=x", "run=a"], "run") == ["out=x", "run=a"]
-    assert gather(["--help"], "run") == ["--help"]
 
 
 def test_the_command_writes_table_and_picture(runs):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from conftest import ENDLESS, assert_same_training, command, evaluation, newest, run, samples, sgd, started, tiny
+from conftest import ENDLESS, LIMIT, assert_same_training, command, evaluation, newest, run, samples, sgd, started, tiny
 from lightning_gans import build, cli, compose
 from lightning_gans.checkpoint import find
 
@@ -161,7 +161,7 @@ def test_stopped_by_a_signal_and_resumed_from_the_command_line(tmp_path, number,
     folder = tmp_path / "my run (1)"  # as people name folders
     process = started(folder, *MANY, ENDLESS)
     process.send_signal(number)
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=LIMIT)[0]
     assert process.returncode == code, output
     budget = f"trainer.max_steps={newest(folder)['global_step'] + 10}"
     if number != signal.SIGKILL:

@@ -10,7 +10,7 @@ from PIL import Image
 
 import lightning_gans
 from conftest import command, evaluation, refusal, run, samples, tiny
-from lightning_gans.data.report import look
+from lightning_gans.data.inspection import look
 from lightning_gans.data.toy2d import DISTRIBUTIONS, Toy2D, mixture
 from lightning_gans.images import scatter, to_uint8, write_samples
 from lightning_gans.metrics.points import Points

@@ -393,10 +393,10 @@ def test_the_command_needs_the_checkpoint_alone(tmp_path):
     ],
 )
 def test_mistakes_are_told_before_the_checkpoint_is_read(options, message):
-    from lightning_gans import checks, config
+    from lightning_gans import checks, compose, config
     from lightning_gans import options as allowed
 
-    cfg = config.compose("checkpoint=x", "input=x", "out=x", *options, config="translate")
+    cfg = compose("checkpoint=x", "input=x", "out=x", *options, config="translate")
 
     def check():
         checks.check_keys(cfg, config.TranslateSchema)

@@ -15,8 +15,8 @@ from conftest import assert_same_training, newest, refusal, run
 from lightning_gans import compose
 from lightning_gans.cli import explain
 from lightning_gans.data.base import EndlessBatches, ImageData
+from lightning_gans.data.inspection import look
 from lightning_gans.data.next_frame import natural, runs
-from lightning_gans.data.report import look
 from lightning_gans.models.base import Plan
 from lightning_gans.trainer import instantiate
 
@@ -330,6 +330,17 @@ def test_labels_and_objects_are_cut_and_mirrored_with_their_pictures(tmp_path):
         assert torch.equal(batch["instance"], classes * 11000)
         middle = (grey_levels(batch["target"])[:, :1] - classes * 60).abs()
         assert middle.float().median() <= 3  # JPEG, but for the borders
+
+
+def test_objects_are_found_by_what_is_left_of_their_names(tmp_path):
+    label_set(tmp_path, n=2)
+    for path in (tmp_path / "train_inst").iterdir():
+        path.rename(path.with_name(f"{path.stem}_objects.png"))
+    options = ["data.num_labels=4", "data.instance=train_inst", "data.memory_gb=0.0"]
+    made = data("label_maps", tmp_path, *options, "data.instance_suffix=_objects").examples(range(2))
+    assert torch.equal(made["instance"], made["source"].argmax(1, keepdim=True) * 11000)
+    with pytest.raises(ValueError, match="_objects"):
+        data("label_maps", tmp_path, *options).setup("fit")
 
 
 def test_wrong_label_maps_are_named(tmp_path):

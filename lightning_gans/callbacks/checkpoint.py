@@ -17,9 +17,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
+from lightning_gans.atomic import written_whole
 from lightning_gans.callbacks.stability import DivergedError, StabilityGuard
 from lightning_gans.callbacks.tolerance import unless_the_disk_fails
-from lightning_gans.checkpoint import BEST, FOLDER, LAST, read
+from lightning_gans.checkpoint import BEST, FOLDER, LAST, last_good, read
 from lightning_gans.metrics.names import best_by, is_higher_better
 
 
@@ -224,23 +225,17 @@ def _tensors(module: LightningModule) -> list[Tensor]:
 
 def _alias(source: Path, target: Path) -> None:
     """Make ``target`` the same file as ``source``, atomically; a copy where the file system has no links."""
-    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(source, temporary)
-    except OSError:
-        shutil.copyfile(source, temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-    os.replace(temporary, target)
+    with written_whole(target, flushed=True) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
 
 
 def _not_finite(module: LightningModule, step: int, folder: Path) -> str | None:
     for name, tensor in module.state_dict().items():
         if isinstance(tensor, Tensor) and not torch.isfinite(tensor).all():
-            last = folder / LAST
-            good = f"the last good checkpoint is {last}" if last.is_file() else "there is no earlier checkpoint"
-            return f"{name} is not finite after generator update {step}; nothing was saved; {good}"
+            return f"{name} is not finite after generator update {step}; nothing was saved; {last_good(folder)}"
     return None
 
 

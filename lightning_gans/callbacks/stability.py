@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 
-from lightning_gans.checkpoint import FOLDER, LAST
+from lightning_gans.checkpoint import FOLDER, last_good
 
 
 class DivergedError(FloatingPointError):
@@ -59,8 +59,7 @@ class StabilityGuard(Callback):
         if steps:
             first = min(steps.values())
             terms = ", ".join(f"train/{name}" for name, step in steps.items() if step == first)
-            last = Path(trainer.default_root_dir, FOLDER, LAST)
-            good = f"the last good checkpoint is {last}" if last.is_file() else "there is no earlier checkpoint"
+            good = last_good(Path(trainer.default_root_dir, FOLDER))
             raise DivergedError(
                 f"{terms} not finite at generator update {first}; {good}. Lower the learning rates, set "
                 "model.clip_grad or train in 32-true"

@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightning_gans.atomic import written_whole
+
 VERSION = 1  # of what a file holds and of how images are ordered and read
 
 
@@ -55,11 +57,6 @@ class RealCache:
         path = self.path(key)
         if path is None:
             return
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.save({"key": key, "values": {name: value.cpu() for name, value in values.items()}}, temporary)
-            os.replace(temporary, path)
-        except (OSError, RuntimeError):  # torch reports a full disk as RuntimeError
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        content = {"key": key, "values": {name: value.cpu() for name, value in values.items()}}
+        with contextlib.suppress(OSError, RuntimeError), written_whole(path) as temporary:  # of torch, at a full disk
+            torch.save(content, temporary)

@@ -44,7 +44,7 @@ from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.ema import evaluating
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.seeding import mix
-from lightning_gans.strategy import make_on_all
+from lightning_gans.strategy import make_on_all, rank_and_world, sum_over_processes
 
 KERNEL_SUBSETS, KERNEL_SUBSET_SIZE, SPLITS = 50, 1000, 10
 LIMITS = {"prdc": 10000, "swd": 16384, "ms_ssim": 20000, "path_length": 10000, "interval": 2000}  # images looked at
@@ -131,7 +131,7 @@ class Evaluator:
             compared and no other real images.
         """
         started = time.monotonic()
-        rank, world = _rank_and_world()
+        rank, world = rank_and_world()
         progress = progress and rank == 0
         data = examples or reference
         source, place = self._source(candidate, data, torch.device(device))
@@ -225,7 +225,7 @@ class Evaluator:
         if real is None:
             return
         self._met = real.data
-        rank, world = _rank_and_world()
+        rank, world = rank_and_world()
         mine = share(real.n, rank, world)
         extractor = self.extractor if any(METRICS[name] in ("features", "logits") for name in self.metrics) else None
         key = {**real.about(), "n_real": real.n, **({} if extractor is None else extractor.about())}
@@ -463,19 +463,9 @@ def write_card(card: dict[str, Any], path: Path) -> Path:
     return path
 
 
-def _rank_and_world() -> tuple[int, int]:
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return 0, 1
-
-
 def _sum(number: int, device: torch.device) -> int:
     """Over all processes."""
-    if _rank_and_world()[1] == 1:
-        return number
-    total = torch.tensor([number], device=device)
-    torch.distributed.all_reduce(total)
-    return int(total)
+    return int(sum_over_processes(torch.tensor(number, device=device)))
 
 
 def _join_batches(metric: Metric) -> None:
@@ -491,4 +481,4 @@ def _join_batches(metric: Metric) -> None:
 
 def _gathered(values: Tensor) -> Tensor:
     """All processes' values, process by process."""
-    return values if _rank_and_world()[1] == 1 else torch.cat(gather_all_tensors(values.contiguous()))
+    return values if rank_and_world()[1] == 1 else torch.cat(gather_all_tensors(values.contiguous()))

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
+from lightning_gans.atomic import written_whole
 from lightning_gans.data.base import ImageData, ImageSet
 from lightning_gans.images import make_folder
 from lightning_gans.metrics.extractors import prepared
@@ -170,7 +171,6 @@ def write_classifier(
         progress=progress,
     )
     content = {"name": name, "network": network, "accuracy": accuracy, "state_dict": trained.state_dict()}
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    torch.save(content, temporary)
-    os.replace(temporary, path)
+    with written_whole(path) as temporary:
+        torch.save(content, temporary)
     return accuracy, len(images) - cut_at(len(images))

@@ -44,7 +44,6 @@ class AdversarialModule(GenerativeModule):
         ValueError: A value out of range, or a batch norm in a discriminator with a per-sample penalty.
     """
 
-    generator_first: ClassVar[bool] = False
     judges_by_logits: ClassVar[bool] = True  # and not by what the discriminator makes of an image
 
     def __init__(
@@ -69,8 +68,6 @@ class AdversarialModule(GenerativeModule):
             raise ValueError(
                 f"model.reuse_fakes=true: needs model.accumulate=1, not {self.accumulate}; set it to false"
             )
-        if reuse_fakes and self.generator_first:
-            raise ValueError("model.reuse_fakes=true: not where the generator moves first")
         if g_batch_size is not None and (g_batch_size < 1 or g_batch_size % self.accumulate):
             raise ValueError(f"model.g_batch_size={g_batch_size}: must be a multiple of model.accumulate, or null")
         if g_batch_size is not None and (reuse_fakes or objective.needs_real):
@@ -144,8 +141,7 @@ class AdversarialModule(GenerativeModule):
     def turns(self, batch: Batch, plan: Plan) -> list[tuple[str, Batch]]:
         """``n_critic`` discriminator updates on chunks of the batch and one generator update on the last of them."""
         chunks = split(batch, plan.n_critic)
-        critic_updates, generator_update = [("d", chunk) for chunk in chunks], [("g", chunks[-1])]
-        return [*generator_update, *critic_updates] if self.generator_first else [*critic_updates, *generator_update]
+        return [*(("d", chunk) for chunk in chunks), ("g", chunks[-1])]
 
     def loss(self, player: str, batch: Batch) -> Terms:
         """Weighted terms of a player's loss on its chunk."""
