@@ -188,12 +188,3 @@ def register() -> None:
 
 
 register()
-
-
-def __getattr__(name: str) -> Any:
-    """``typed`` and ``resume_arguments`` as ``train.py`` still calls them."""
-    from lightning_gans import arguments
-
-    if name not in ("typed", "resume_arguments"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(arguments, name)

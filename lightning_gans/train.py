@@ -8,7 +8,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_gans import checks, cli, config, sweep
+from lightning_gans import arguments, checks, cli, config, sweep
 
 
 @hydra.main(version_base="1.3", config_path=str(config.CONF_DIR), config_name="train")
@@ -38,7 +38,7 @@ def train(cfg: DictConfig) -> float | None:
 
 def start() -> None:
     """Lay what was typed over the config of a checkpoint, if one is resumed."""
-    resume = config.typed(sys.argv[1:], "resume")
+    resume = arguments.typed(sys.argv[1:], "resume")
     if resume not in (None, "", "null"):
         for flag in {"-m", "--multirun"}.intersection(sys.argv):
             raise ValueError(f"{flag}: cannot be combined with resume, since all jobs would share one folder")
@@ -46,7 +46,7 @@ def start() -> None:
 
         path = checkpoint.find(str(resume)).resolve()
         folder = path.parent.parent if path.parent.name == checkpoint.FOLDER else None
-        sys.argv[1:] = config.resume_arguments(sys.argv[1:], checkpoint.read(path)["config"]["source"], folder)
+        sys.argv[1:] = arguments.resume_arguments(sys.argv[1:], checkpoint.read(path)["config"]["source"], folder)
     train()
 
 
