@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from conftest import command_here, run
-from lightning_gans import images
+from conftest import command_here, run, tiny
+from lightning_gans import build, compose, images
 from lightning_gans.callbacks.samples import SampleGrid
 from lightning_gans.data.digit_edges import DigitEdges
 from lightning_gans.losses import LeastSquares
@@ -113,3 +113,13 @@ def test_a_folder_is_not_called_as_a_picture_is(tmp_path):
     (tmp_path / "there.png").mkdir()
     assert images.make_folder(tmp_path / "there.png").is_dir()
     assert images.make_folder(tmp_path / "v1.2").is_dir()
+
+
+def test_no_samples_are_a_mistake(tmp_path):
+    model = build(compose(*tiny()), tmp_path).model
+    assert model.sample(1).shape == (1, 1, 16, 16)
+    for options, said in (((0,), "n=0"), ((-1,), "n=-1")):
+        with pytest.raises(ValueError, match=f"^{said}: must be >= 1$"):
+            model.sample(*options)
+    with pytest.raises(ValueError, match="batch_size=0: must be >= 1"):
+        model.sample(1, batch_size=0)
