@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import re
 from pathlib import Path
@@ -35,6 +36,9 @@ STRATEGIES = ("auto", "ddp_find_unused_parameters_true")
 
 def instantiate(node: Any, key: str, kind: type, **extra: Any) -> Any:
     """Build a config node from plain containers; what comes out must be of this kind."""
+    target = hydra.utils.get_object(node["_target_"])
+    if inspect.isclass(target) and not node.get("_partial_") and not issubclass(target, kind):
+        raise ValueError(f"{key}: is a {target.__name__}; its _target_ must name a {kind.__module__}.{kind.__name__}")
     made = hydra.utils.instantiate(node, _convert_="all", **extra)
     if not isinstance(made, kind):
         raise ValueError(f"{key}: is a {type(made).__name__}; its _target_ must name a {kind.__name__}")
