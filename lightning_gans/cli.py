@@ -95,7 +95,7 @@ def refuse_dashes(arguments: Sequence[str]) -> None:
     Raises:
         ValueError: With what to type.
     """
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
         name, _, value = argument.partition("=")
         short = argument.startswith("-") and not argument.startswith("--")
         if name[:1] != "-" or any(option.startswith(name) or (short and option == name[:2]) for option in OPTIONS):

@@ -266,6 +266,7 @@ def test_a_training_without_an_end(tmp_path):
 
 
 def test_options_with_dashes_are_hydras_alone():
+    refuse_dashes([])
     refuse_dashes(["--cfg", "job", "-m", "--multi", "--config-dir=x", "-cd", "y", "seed=-1", "~model.clip_grad"])
     mistakes = {"--data=folder": "say data=folder", "-n": "say n=...", "--batch-size=3": "say batch_size=3"}
     for argument, said in mistakes.items():
