@@ -1,9 +1,9 @@
-"""Every family on one data set, as its config has it: score, time per generator update, images per second.
+"""Every family that takes one data set, as its config has it: score, time per generator update, images per second.
 
     python benchmarks/families.py [--data digits] [--models dcgan wgan_gp ...] [--out DIR] [key=value ...]
 
-Each is trained whole by the command that a user types, one after another; the table is Markdown. Times leave out
-scores, pictures and the first steps.
+Each is trained whole by the command that a user types, one after another; the table is Markdown. Families that take
+other kinds of data are named and left out. Times leave out scores, pictures and the first steps.
 """
 
 from __future__ import annotations
@@ -16,9 +16,19 @@ import sys
 import tempfile
 from pathlib import Path
 
+import hydra
+
+from lightning_gans import compose
 from lightning_gans.config import CONF_DIR
 
 MODELS = sorted(path.stem for path in (CONF_DIR / "model").glob("*.yaml"))
+
+
+def takes(model: str, data: str, options: list[str]) -> bool:
+    """Whether a family takes this kind of data."""
+    cfg = compose(f"model={model}", f"data={data}", *options)
+    family = hydra.utils.get_object(cfg.model._target_)
+    return hydra.utils.instantiate(cfg.data, _convert_="all").kind in family.accepts
 
 
 def train(model: str, data: str, folder: Path, options: list[str]) -> dict:
@@ -53,7 +63,11 @@ def main() -> None:
     arguments, options = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(arguments.out or temporary)
-        for number, model in enumerate(arguments.models):
+        fitting = [model for model in arguments.models if takes(model, arguments.data, options)]
+        if fitting != arguments.models:
+            others = ", ".join(model for model in arguments.models if model not in fitting)
+            print(f"left out, since they take other kinds of data: {others}", file=sys.stderr)
+        for number, model in enumerate(fitting):
             row = train(model, arguments.data, folder / model, options)
             if number == 0:
                 print("| " + " | ".join(row) + " |\n|" + "---|" * len(row))

@@ -75,8 +75,8 @@ def told(function: Callable[..., Any]) -> Callable[..., Any]:
     def guarded(*arguments: Any) -> Any:
         try:
             return function(*arguments)
-        except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
+        except KeyboardInterrupt as stop:
+            print(f"interrupted; {stop}" if str(stop) else "interrupted", file=sys.stderr)
             raise SystemExit(130) from None
         except Exception as error:
             message = explain(error)

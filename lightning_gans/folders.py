@@ -18,20 +18,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lightning_gans import images
-from lightning_gans.data.files import MAX_PIXELS, MODES, ImageFiles, Problem, Source, eight_bit, has_16_bits
+from lightning_gans.data.files import MAX_PIXELS, MODES, ImageFiles, Problem, Source, eight_bit, has_16_bits, printable
 from lightning_gans.data.folder import OnDisk, no_images, source_at
 from lightning_gans.data.translation_files import numbers_in
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.translation import TranslationModule
+from lightning_gans.options import FORMATS
 from lightning_gans.tiles import AT_ONCE, Geometry, fitted
 
-FORMATS: dict[str, tuple[str, tuple[int, ...]]] = {  # by the ending: Pillow's name, and the channels that it holds
-    "png": ("PNG", (1, 2, 3, 4)),
-    "jpg": ("JPEG", (1, 3)),
-    "webp": ("WEBP", (1, 3, 4)),
-    "tiff": ("TIFF", (1, 2, 3, 4)),
-    "bmp": ("BMP", (1, 3)),
-}
 QUALITY = 95  # of JPEG and WebP
 SHOWN_AT = 256  # pixels of the longer side in the sheet
 WAITING = 4  # batches of pictures that may wait for others of their size
@@ -114,6 +108,17 @@ class Outcome(NamedTuple):
     converted: dict[str, int]
     cut: int
     sheet: Path | None
+
+    def notes(self, n: int) -> list[str]:
+        """What was done to how many of ``n`` pictures beside translating them, line by line."""
+        cut = {"by tiles, since they are large": self.cut} if self.cut else {}
+        return [f"{note}: {count:,} of {n:,} pictures" for note, count in {**self.converted, **cut}.items()]
+
+    def errors(self) -> list[str]:
+        """Files without a translation, line by line, for a terminal."""
+        named = [(printable(name), printable(reason)) for name, reason in self.problems]
+        told = [f"  {name}: {reason.replace('data.max_pixels', 'max_pixels')}" for name, reason in named]
+        return [f"{len(told):,} files have no translation:", *told] if told else []
 
 
 def find(root: str) -> tuple[Source, list[str]]:

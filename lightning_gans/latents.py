@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from lightning_gans.data.base import ImageData
-from lightning_gans.images import to_uint8
+from lightning_gans.images import animate, grid, save, to_uint8
 from lightning_gans.metrics.extractors import Extractor
 from lightning_gans.metrics.path_length import path_for
 from lightning_gans.metrics.prdc import NearestNeighbours
 from lightning_gans.metrics.sources import Pictures
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.ema import evaluating
+from lightning_gans.options import MOVING
 from lightning_gans.seeding import mix
 
-Path = Callable[[Tensor, Tensor, float], Tensor]
+Between = Callable[[Tensor, Tensor, float], Tensor]
 
 
 class Walker:
@@ -51,7 +53,7 @@ class Walker:
                 made.append(to_uint8(self.module(latents[part], *(other[part] for other in others))))
         return torch.cat(made)
 
-    def paths(self, indices: Sequence[int], steps: int, path: Path) -> Tensor:
+    def paths(self, indices: Sequence[int], steps: int, path: Between) -> Tensor:
         """From every even one of the samples to the odd one after it: (N / 2, steps, C, H, W)."""
         latents, *others = self.inputs(indices)
         stops = [path(latents[0::2], latents[1::2], at) for at in torch.linspace(0, 1, steps).tolist()]
@@ -150,6 +152,15 @@ class Walker:
         spread = [other[:, None].expand(-1, latents.shape[1], *other.shape[1:]).flatten(0, 1) for other in others]
         made = self.images(latents.flatten(0, 1), spread)
         return made.view(*latents.shape[:2], *made.shape[1:])
+
+
+def write(rows: Tensor, mode: str, folder: Path, milliseconds: int) -> list[Path]:
+    """Write pictures (R, S, C, H, W) as ``MODE.png`` and, of what moves, ``MODE.gif``; returns their paths."""
+    written = [save(grid(rows.flatten(0, 1), columns=rows.shape[1]), folder / f"{mode}.png")]
+    if mode in MOVING:  # all paths side by side, a loop picture by picture
+        frames = rows.flatten(0, 1)[:, None] if mode == "loop" else rows.transpose(0, 1)
+        written.append(animate([grid(frame) for frame in frames], folder / f"{mode}.gif", milliseconds))
+    return written
 
 
 def _first_and_others(inputs: tuple[Tensor, ...]) -> tuple[Tensor, Sequence[Tensor]]:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
+
+from lightning_gans.strategy import make_on_all
 
 KEY = "model.perceptual_weights"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, RGB in [0, 1]
@@ -152,23 +153,19 @@ class Perceptual(nn.Module):
             self._network = ()
             rank_zero_warn(f"{KEY}=auto: the perceptual loss is {self.decision}; {self.instead}")
 
-    def _download(self, trainer: Trainer) -> str | None:
-        """Have torchvision fetch the weights, one process of a machine first; why there are none, if so."""
+    def _download(self, trainer: Trainer) -> str:
+        """Have torchvision fetch the weights; why there are none, if so."""
         from torchvision.models import VGG19_Weights
 
-        problem = None
-        for first in (True, False):
-            if (trainer.local_rank == 0) == first:
-                try:
-                    found = VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=first, check_hash=True)
-                    self._network = (VGG19(found, self.layers),)
-                except Exception as error:  # a damaged file can fail anywhere; the other processes wait
-                    problem = _why(error)
-            trainer.strategy.barrier()
-        if trainer.world_size > 1:  # all or none
-            problems: list[str | None] = [None] * trainer.world_size
-            dist.all_gather_object(problems, problem)
-            problem = next(filter(None, problems), None)
+        def make() -> VGG19:
+            try:
+                found = VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=trainer.local_rank == 0, check_hash=True)
+                return VGG19(found, self.layers)
+            except Exception as error:  # a damaged file can fail anywhere
+                raise ValueError(_why(error)) from error
+
+        network, problem = make_on_all(make, trainer)
+        self._network = () if network is None else (network,)
         return problem
 
     def _read(self, path: str) -> VGG19:

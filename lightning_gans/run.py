@@ -6,6 +6,7 @@ import copy
 import logging
 import os
 import re
+import signal
 import sys
 import time
 import warnings
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
@@ -76,28 +77,42 @@ class Run:
             raise ValueError("trainer.fast_dev_run=true: not with resume")
         _refuse_other_networks(self.model, content, path)
         self.model.check_resumed(content["global_step"], content["config"]["resolved"]["model"])
-        if 0 <= self.trainer.max_steps <= content["global_step"]:
+        if 0 <= self.trainer.max_steps < content["global_step"]:
+            raise ValueError(
+                f"trainer.max_steps={self.trainer.max_steps}: {path} stands at generator update "
+                f"{content['global_step']} already; say a larger one"
+            )
+        if self.trainer.max_steps == content["global_step"]:
             print(
-                f"nothing to do: {path} stands at generator update {content['global_step']} of "
-                f"{self.trainer.max_steps}; for more say trainer.max_steps=...",
+                f"nothing to do but a score or picture that is missing: {path} stands at generator update "
+                f"{content['global_step']} of {self.trainer.max_steps}; for more say trainer.max_steps=...",
                 file=sys.stderr,
             )
         typed = TypedOptions(content["config"]["resolved"]["model"])
         self.trainer.callbacks.append(typed)  # type: ignore[attr-defined]
         self._resumed = path
 
-    def fit(self, resume: str | None = None) -> None:
+    def fit(self, resume: str | None = None, *, show: bool = False) -> None:
         """Train, from the checkpoint ``resume`` on if given.
 
+        Args:
+            resume: A run's folder or a checkpoint; ``None``: what the config's ``resume`` says.
+            show: Print the resolved config once everything is ready.
+
         Raises:
-            ValueError: The checkpoint does not fit the config.
+            ValueError: The checkpoint does not fit the config, or the folder holds another training.
+            KeyboardInterrupt: Ctrl-C before the training began, or twice.
         """
+        resume = resume or self.cfg.resume
         if resume is not None and self._resumed is None:
             self.prepare(resume)
         path, self._resumed = self._resumed, None
+        self._refuse_another_training(path)
         if self.trainer.world_size > 1 and "LOCAL_RANK" not in os.environ:
             self.data.prepare_data()  # what cannot be downloaded is told before there are other processes to wait
-        self._write_config()
+        ready = _Ready(self, show)
+        self.trainer.callbacks.append(ready)  # type: ignore[attr-defined]
+        listening = signal.getsignal(signal.SIGINT)
         started = time.perf_counter()
         failed = True
         try:
@@ -106,14 +121,33 @@ class Run:
                     warnings.filterwarnings("ignore", message)
                 self.trainer.fit(self.model, datamodule=self.data, ckpt_path=path, weights_only=True)
             failed = False
+        except SystemExit as end:  # what Lightning makes of Ctrl-C
+            if not isinstance(end.__context__, KeyboardInterrupt):
+                raise
+            signal.signal(signal.SIGINT, listening)
+            saved = (self.folder / checkpoint.FOLDER / checkpoint.LAST).is_file()
+            raise KeyboardInterrupt(f"go on with: resume={self.folder}" if saved else "nothing was saved") from None
         finally:
+            self.trainer.callbacks.remove(ready)  # type: ignore[attr-defined]
             self.seconds = time.perf_counter() - started
             if any(isinstance(logger, WandbLogger) for logger in self.trainer.loggers):
                 import wandb
 
                 wandb.finish(exit_code=int(failed))  # or the next run of this process would go on with it
 
-    def _write_config(self) -> None:
+    def _refuse_another_training(self, resumed: Path | None) -> None:
+        """Nothing of an older run is replaced or taken for this one's."""
+        last = self.folder / checkpoint.FOLDER / checkpoint.LAST
+        own = resumed is not None and resumed.parent.resolve() == last.parent.resolve()
+        goes_on = own or self.model.iteration > 0
+        if goes_on or self.trainer.fast_dev_run or not last.is_file():  # type: ignore[attr-defined]
+            return
+        raise ValueError(
+            f"hydra.run.dir={self.folder}: holds a training already; choose another folder, or go on with it by "
+            f"resume={self.folder}"
+        )
+
+    def write_config(self) -> None:
         """The resolved config, into the run's folder and to the loggers; process 0 only."""
         if not self.trainer.is_global_zero:
             return
@@ -264,8 +298,15 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def announce(run: Run) -> None:
-    """Print the resolved config, unless it is one of many; process 0 only."""
-    if run.trainer.is_global_zero and not sweep.is_multirun():
-        print(OmegaConf.to_yaml(run.cfg, resolve=True), file=sys.stderr)
-        print(run.model.outline, file=sys.stderr)
+class _Ready(Callback):
+    """When all is read and checked: the config is written and, unless it is one of many, shown."""
+
+    def __init__(self, run: Run, show: bool) -> None:
+        self.run, self.show = run, show
+
+    def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """The last callback's turn."""
+        self.run.write_config()
+        if self.show and trainer.is_global_zero and not sweep.is_multirun():
+            print(OmegaConf.to_yaml(self.run.cfg, resolve=True), file=sys.stderr)
+            print(self.run.model.outline, file=sys.stderr)

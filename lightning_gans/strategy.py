@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -14,6 +15,8 @@ from torch.optim import Optimizer
 from lightning_gans.seeding import mix
 
 BUCKET = 32 * 2**20  # gradient values averaged at once
+
+Made = TypeVar("Made")
 
 
 class AlternatingDDP(DDPStrategy):
@@ -72,3 +75,31 @@ def _average(tensors: list[Tensor]) -> None:
     flat /= dist.get_world_size()
     pieces = torch.split(flat, [tensor.numel() for tensor in tensors])
     torch._foreach_copy_(tensors, [piece.view(t.shape) for piece, t in zip(pieces, tensors, strict=True)])
+
+
+def make_on_all(make: Callable[[], Made], trainer: Trainer | None = None) -> tuple[Made | None, str]:
+    """Make something that may need a download, on every process or on none.
+
+    The first process of each machine goes before its others, so that it alone downloads.
+
+    Args:
+        make: Makes it; may fail in any way, since files may be damaged.
+        trainer: Whose processes; ``None``: this one alone.
+
+    Returns:
+        What was made, and "" or why there is none.
+    """
+    made, problem = None, ""
+    for first in (True, False):
+        if (trainer is None or trainer.local_rank == 0) is first:
+            try:
+                made = make()
+            except Exception as error:  # told on all processes, so that none waits for another
+                problem = str(error) or type(error).__name__
+        if trainer is not None:
+            trainer.strategy.barrier()
+    if trainer is not None and trainer.world_size > 1:
+        problems = [problem] * trainer.world_size
+        dist.all_gather_object(problems, problem)
+        problem = next(filter(None, problems), "")
+    return (None if problem else made), problem

@@ -79,7 +79,11 @@ class Summary(Callback):
     """Hydra's callback that ends a multirun with a table; exit code 1 if a job failed."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Refuse a search that would never see a score."""
+        """Refuse a search that would never see a score, and a folder that holds another sweep."""
+        folder = Path(config.hydra.sweep.dir)
+        if next(folder.rglob(RECORD), None) is not None:
+            print(f"error: hydra.sweep.dir={folder}: holds a sweep already; choose another folder", file=sys.stderr)
+            raise SystemExit(1)
         callbacks = config.callbacks or {}
         if _is_search(config.hydra.sweeper._target_) and not (
             callbacks.get("evaluation") and callbacks.get("checkpoint")

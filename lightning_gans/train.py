@@ -20,21 +20,19 @@ def train(cfg: DictConfig) -> float | None:
     checks.check_budget()
 
     from lightning_gans.checkpoint import refuse_untrusted
-    from lightning_gans.run import announce, build
+    from lightning_gans.run import build
 
     if cfg.resume:
         refuse_untrusted(OmegaConf.to_container(cfg, resolve=True), trust=cfg.trust, whole_run=True)
     run = build(cfg, HydraConfig.get().runtime.output_dir)
     if cfg.resume:
         run.prepare(cfg.resume)
-    announce(run)
-    run.fit(cfg.resume)
-    if not run.trainer.is_global_zero:
-        return run.score
-    print(run.summary())
-    if run.interrupted_by:
-        print(f"stopped by signal {run.interrupted_by}; go on with: resume={run.folder}")
-        raise SystemExit(128 + run.interrupted_by)
+    run.fit(cfg.resume, show=True)
+    if run.trainer.is_global_zero:
+        print(run.summary())
+        if run.interrupted_by:
+            print(f"stopped by signal {run.interrupted_by}; go on with: resume={run.folder}")
+            raise SystemExit(128 + run.interrupted_by)
     return run.score
 
 
@@ -48,8 +46,7 @@ def start() -> None:
 
         path = checkpoint.find(str(resume)).resolve()
         folder = path.parent.parent if path.parent.name == checkpoint.FOLDER else None
-        source = checkpoint.read(path)["config"]["source"]
-        sys.argv[1:] = config.resume_arguments(sys.argv[1:], source, folder)
+        sys.argv[1:] = config.resume_arguments(sys.argv[1:], checkpoint.read(path)["config"]["source"], folder)
     train()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import zipfile
 
 import numpy as np
 import pytest
@@ -596,12 +597,31 @@ def test_folders_of_other_sizes_are_told(folders, digits):
         folder(str(folders / "empty"), "candidate", image_size=None, channels=3)
 
 
+def test_sizes_are_those_of_the_images_that_are_read(tmp_path, digits):
+    """Under links too; neither of what is hidden nor of what a Mac's zip has beside its pictures."""
+    size = {"image_size": None, "channels": 1}
+    save(digits.train_images.images[0], tmp_path / "elsewhere" / "0.png")
+    save(digits.train_images.images[0, :, :16, :16], tmp_path / "linked" / ".thumbs" / "0.png")
+    (tmp_path / "linked" / "more").symlink_to(tmp_path / "elsewhere")
+    data = folder(str(tmp_path / "linked"), "reference", **size)
+    assert (data.image_size, len(data.train_images)) == (32, 1)
+    with zipfile.ZipFile(tmp_path / "mac.zip", "w") as archive:
+        archive.write(tmp_path / "elsewhere" / "0.png", "0.png")
+        archive.write(tmp_path / "linked" / ".thumbs" / "0.png", "__MACOSX/0.png")
+    assert folder(str(tmp_path / "mac.zip"), "reference", **size).image_size == 32
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "a.png").write_text("no picture")
+    with pytest.raises(ValueError, match="candidate=.*none of its 1 files can be read, such as a.png"):
+        folder(str(tmp_path / "damaged"), "candidate", **size)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ([], "checkpoint: missing"),
         (["candidate=a"], "needs reference=DIR"),
         (["candidate=a", "reference=b", "checkpoint=c"], "say one of the two"),
+        (["checkpoint=c", "reference=a", "data.held_out=true"], "reference=a: not with data.held_out=true"),
         (["checkpoint=c", "image_size=32"], "image_size=32: not with a checkpoint"),
         (["checkpoint=c", "extractor=classifier"], "extractor.weights: missing"),
         (["checkpoint=c", "extractor=digitz"], "Did you mean 'digits'"),
@@ -641,7 +661,7 @@ def test_without_weights_the_scores_that_need_none_go_on(tmp_path, monkeypatch):
         raise ConnectionError("no network")
 
     monkeypatch.setattr(extractors.Digits, "__init__", fail)
-    with pytest.warns(UserWarning, match="goes on with ms_ssim alone: no network"):
+    with pytest.warns(UserWarning, match="goes on without frechet: no network"):
         run(tmp_path, evaluation(every_n_train_steps=2, metrics="[frechet, ms_ssim]"))
     card = json.loads((tmp_path / "scores" / "step-000004.json").read_text())
     assert set(card["scores"]) == {"ms_ssim", "ms_ssim_real"}

@@ -1,14 +1,18 @@
 """The package as strangers meet it: the wheel, the README's commands, CI's script."""
 
+import ast
 import os
 import re
 import shlex
 import subprocess
 import sys
+import tarfile
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+import yaml
 
 from conftest import command_here, newest, run, tiny
 from lightning_gans import build, compose
@@ -27,15 +31,20 @@ OWN = re.search(r"## Your own network, data and code\n(.*?)\n## ", README, re.DO
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
+def dist(tmp_path_factory):
     out = tmp_path_factory.mktemp("dist")
     subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)],
+        [sys.executable, "-m", "build", "--sdist", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)],
         check=True,
         capture_output=True,
         text=True,
     )
-    return next(out.glob("*.whl"))
+    return out
+
+
+@pytest.fixture(scope="module")
+def wheel(dist):
+    return next(dist.glob("*.whl"))
 
 
 def test_the_wheel_holds_every_config_and_the_weights(wheel):
@@ -45,6 +54,35 @@ def test_the_wheel_holds_every_config_and_the_weights(wheel):
     assert "lightning_gans/metrics/digits.pt" in names
     assert "lightning_gans/py.typed" in names
     assert not [name for name in names if name.startswith(("tests/", "conf/"))]
+
+
+def test_the_source_distribution_holds_what_its_tests_read(dist):
+    """And what the README shows; CI's script can be run there."""
+    with tarfile.open(next(dist.glob("*.tar.gz"))) as archive:
+        members = {member.name.partition("/")[2]: member for member in archive.getmembers()}
+    for pattern in ("tests/*.py", "benchmarks/*", "notebooks/*.ipynb", ".ci/*", ".github/*.png", ".github/workflows/*"):
+        paths = [path for path in ROOT.glob(pattern) if path.is_file()]
+        assert paths
+        assert {path.relative_to(ROOT).as_posix() for path in paths} <= members.keys(), pattern
+    assert {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "pyproject.toml"} <= members.keys()
+    assert members[".ci/run"].mode & 0o111
+
+
+def test_what_is_imported_is_declared():
+    """By its distribution's name, among the dependencies or those of an extra."""
+    text = (ROOT / "pyproject.toml").read_text()
+    plain = lambda name: re.sub("[-_.]+", "-", name).lower()  # noqa: E731
+    declared = {plain(name) for name in re.findall(r'"([\w-]+)[<>=][^"]*"', text)}
+    imported = set()
+    for path in (ROOT / "lightning_gans").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                imported.add(node.module.partition(".")[0])
+    owners = packages_distributions()
+    foreign = imported - sys.stdlib_module_names - {"lightning_gans"}
+    assert not {name for name in foreign if not {plain(owner) for owner in owners.get(name, [name])} & declared}
 
 
 def test_the_wheel_works_from_any_folder(wheel, tmp_path):
@@ -84,6 +122,15 @@ def test_the_readme_has_the_two_commands():
     assert "pip install -e . && python -m lightning_gans.train" in README.splitlines()
     assert 'pip install -e ".[test]" && pytest' in README.splitlines()
     assert COMMANDS
+
+
+def test_the_readme_names_every_choice():
+    """Of every group, in backticks; the rows of the ablation from a to h by the first and the last."""
+    named = set(re.findall(r"`([\w=/]+)`", README)) | {f"progan_ablation_{row}" for row in "bcdefgh"}
+    groups = [path for path in CONF_DIR.rglob("*") if path.is_dir() and path.name not in ("common", "tuned")]
+    for group in groups:
+        lacking = {path.stem for path in group.glob("*.yaml")} - {name.rpartition("=")[2] for name in named}
+        assert not lacking, group.name
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if "--config-dir" not in command])
@@ -153,3 +200,14 @@ def test_ci_runs_the_readmes_command():
     assert "README.md" in script
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
     assert ".ci/run" in (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+
+
+def test_ci_tests_the_oldest_versions_and_every_job_ends():
+    """Of the packages whose versions matter most to each other, as they are declared."""
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
+    assert all("timeout-minutes" in job for job in jobs.values())
+    pinned = jobs["test"]["strategy"]["matrix"]["include"][0]["constraints"].split()
+    declared = (ROOT / "pyproject.toml").read_text()
+    for name in ("torch", "torchvision", "torchmetrics", "lightning"):
+        lowest = re.search(rf'"{name}>=([\d.]+)"', declared)[1]
+        assert f"{name}=={lowest}.*" in pinned

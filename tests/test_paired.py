@@ -21,10 +21,9 @@ from lightning_gans.data.digit_edges import DigitEdges
 from lightning_gans.data.digits import Digits as DigitImages
 from lightning_gans.data.photo_patches import PhotoPatches
 from lightning_gans.data.translation import TranslationData
-from lightning_gans.evaluate import _at_hand
 from lightning_gans.images import to_uint8
 from lightning_gans.losses import LeastSquares
-from lightning_gans.metrics.evaluation import Evaluator, suited
+from lightning_gans.metrics.evaluation import Evaluator, at_hand, suited
 from lightning_gans.metrics.extractors import Digits, Inception
 from lightning_gans.metrics.ms_ssim import ssim
 from lightning_gans.metrics.names import best_by, is_bound, is_higher_better, metrics_for
@@ -194,6 +193,24 @@ def test_evaluate_says_what_was_compared(tmp_path, monkeypatch, capsys):
         arguments = ["checkpoint=run", "n=100", f"metrics={metrics}", "out=scores", "device=cpu"]
         assert command_here("lightning_gans.evaluate", *arguments, cwd=tmp_path, monkeypatch=monkeypatch) == 0
         assert words in capsys.readouterr().out
+
+
+def test_evaluate_ends_without_an_extractor_that_was_asked_for(tmp_path, monkeypatch, capsys):
+    """Without one that the data names the other scores go on."""
+
+    def offline(self, *arguments, **options):
+        raise OSError("no network")
+
+    run(tmp_path / "run", *small("trainer.max_steps=1"), model="pix2pix")
+    monkeypatch.setattr(Digits, "__init__", offline)
+    arguments = ["checkpoint=run", "n=10", "out=scores", "device=cpu"]
+    assert command_here("lightning_gans.evaluate", *arguments, cwd=tmp_path, monkeypatch=monkeypatch) == 0
+    told = capsys.readouterr()
+    assert "without frechet: no network" in told.err
+    assert "ssim" in told.out
+    arguments.append("extractor=digits")
+    assert command_here("lightning_gans.evaluate", *arguments, cwd=tmp_path, monkeypatch=monkeypatch) == 1
+    assert capsys.readouterr().err.strip() == "error: no network"
 
 
 def test_the_output_domain_is_that_of_the_targets(edges):
@@ -380,27 +397,27 @@ def test_without_lpips_weights_the_other_scores_go_on(tmp_path, monkeypatch):
         raise OSError("no network")
 
     monkeypatch.setattr(torchvision.models, "alexnet", offline)
-    with pytest.warns(UserWarning, match=r"without this score: metrics=lpips: .* \(no network\).*alexnet-owt"):
+    with pytest.warns(UserWarning, match=r"goes on without lpips: metrics=lpips: .* \(no network\).*alexnet-owt"):
         run(tmp_path, *small(evaluation(metrics="[l1, lpips]"), "data.image_size=32"), model="pix2pix")
     card = json.loads((tmp_path / "scores" / "step-000002.json").read_text())
     assert set(card["scores"]) == {"l1"}
 
 
-def test_evaluate_goes_on_without_what_was_not_asked_for(monkeypatch, capsys):
-    """LPIPS always, an extractor unless its scores were named."""
+def test_scores_go_on_without_weights_that_were_not_asked_for(monkeypatch):
+    """Without LPIPS always, without an extractor unless it was asked for."""
 
     def offline(*arguments, **options):
         raise OSError("no network")
 
     monkeypatch.setattr(torchvision.models, "alexnet", offline)
-    assert _at_hand(offline, ["l1", "frechet", "lpips"], was_asked=False) == (None, ["l1"])
-    told = capsys.readouterr().err
-    assert "without frechet: no network" in told
-    assert "without lpips: metrics=lpips: AlexNet's weights could not be downloaded (no network)" in told
-    assert _at_hand(offline, ["l1", "lpips"], was_asked=True) == (None, ["l1"])
-    for metrics, asked in ((["l1", "frechet"], True), (["frechet"], False), (["lpips"], True)):
-        with pytest.raises(OSError, match="no network"):
-            _at_hand(offline, metrics, was_asked=asked)
-    made = _at_hand(Digits, ["frechet", "l1"], was_asked=True)
+    extractor, left, lacking = at_hand(["l1", "frechet", "kernel", "lpips"], offline, was_asked=False)
+    assert (extractor, left) == (None, ["l1"])
+    assert lacking["frechet, kernel"] == "no network"
+    assert "AlexNet's weights could not be downloaded (no network)" in lacking["lpips"]
+    assert at_hand(["l1", "lpips"], offline, was_asked=True)[:2] == (None, ["l1"])
+    assert at_hand(["l1", "frechet"], None, was_asked=True) == (None, ["l1"], {})
+    with pytest.raises(ValueError, match="no network"):
+        at_hand(["l1", "frechet"], offline, was_asked=True)
+    made = at_hand(["frechet", "l1"], Digits, was_asked=True)
     assert isinstance(made[0], Digits)
-    assert made[1] == ["frechet", "l1"]
+    assert made[1:] == (["frechet", "l1"], {})

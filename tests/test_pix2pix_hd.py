@@ -1,5 +1,7 @@
 """pix2pixHD: networks, losses in closed form, phases, instances, clusters."""
 
+import warnings
+
 import hydra
 import numpy as np
 import pytest
@@ -241,8 +243,12 @@ def test_resumes_exactly_in_each_phase(tmp_path, stop):
 
 
 def test_a_budget_that_ends_early_is_told(tmp_path):
-    with pytest.warns(UserWarning, match="trainer.max_steps=2: ends in the enhancer phase"):
-        run(tmp_path, "trainer.max_steps=2", model=MODEL)
+    """Before any training is spent; nothing is said of one that reaches the last phase."""
+    with pytest.warns(UserWarning, match="trainer.max_steps=2: ends in the enhancer phase; .* from update 2 on"):
+        build(compose(*tiny(MODEL), "trainer.max_steps=2"), tmp_path)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="trainer.max_steps")
+        build(compose(*tiny(MODEL), "trainer.max_steps=3"), tmp_path)
 
 
 def test_translations_come_from_the_phase_of_the_last_update():

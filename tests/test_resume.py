@@ -9,6 +9,7 @@ import torch
 from omegaconf import OmegaConf
 
 from conftest import ENDLESS, assert_same_training, command, evaluation, newest, run, samples, sgd, started, tiny
+from lightning_gans import build, cli, compose
 from lightning_gans.checkpoint import find
 
 LINEAR = "{_target_: torch.optim.lr_scheduler.LinearLR, _partial_: true, end_factor: 0.1, total_iters: 9}"
@@ -206,3 +207,62 @@ def test_resume_takes_only_what_was_typed(tmp_path):
     missing = command("lightning_gans.train", f"resume={tmp_path / 'nothing here'}")
     assert missing.returncode == 1
     assert "no checkpoint there" in missing.stderr
+
+
+def files_of(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def test_an_older_training_is_never_replaced(tmp_path):
+    """Neither by a new one, nor by one that is resumed from elsewhere."""
+    scored = [evaluation(), samples(), "trainer.max_steps=2"]
+    run(tmp_path / "old", *scored)
+    run(tmp_path / "other", *scored)
+    before = files_of(tmp_path / "old")
+    for resume in (None, str(tmp_path / "other")):
+        with pytest.raises(ValueError, match=r"hydra\.run\.dir=.*old: holds a training already.*resume=.*old"):
+            run(tmp_path / "old", *scored, "seed=7", "trainer.max_steps=3", resume=resume)
+    assert files_of(tmp_path / "old") == before
+
+
+def test_what_fails_before_the_training_writes_no_config(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="no images"):
+        run(tmp_path / "run", "data=folder", "data.num_workers=0", f"data.root={tmp_path / 'empty'}", "data.limit=null")
+    assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+def test_the_config_says_what_to_resume(tmp_path):
+    run(tmp_path / "one", "trainer.max_steps=2")
+    made = build(compose(*tiny(), "trainer.max_steps=4", f"resume={tmp_path / 'one'}"), tmp_path / "two")
+    made.fit()
+    run(tmp_path / "unbroken", "trainer.max_steps=4")
+    assert_same_training(newest(tmp_path / "unbroken"), newest(tmp_path / "two"))
+    assert newest(tmp_path / "two")["state_dict"]["_extra_state"]["iteration"] == 4
+
+
+def test_a_budget_below_the_checkpoint_is_refused(tmp_path):
+    run(tmp_path, "trainer.max_steps=3")
+    with pytest.raises(ValueError, match=r"trainer\.max_steps=2: .* stands at generator update 3 already"):
+        run(tmp_path, "trainer.max_steps=2", resume=str(tmp_path))
+
+
+@pytest.mark.parametrize(("steps", "told"), [(0, "nothing was saved"), (2, "go on with: resume=")])
+def test_ctrl_c_that_ends_at_once_is_told(tmp_path, capsys, steps, told):
+    """While the data are read, or a second one in a step; the signal works as before afterwards."""
+    made = build(compose(*tiny(), "callbacks.checkpoint.every_n_train_steps=1"), tmp_path)
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    if steps:
+        turns = made.model.turns
+        made.model.turns = lambda batch, plan: stop() if made.model.iteration == steps else turns(batch, plan)
+    else:
+        made.data.setup = stop
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(SystemExit) as end:
+        cli.told(made.fit)()
+    assert end.value.code == 130
+    assert told in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) == before

@@ -1,12 +1,14 @@
 """SRGAN: networks, losses in closed form, two phases."""
 
+import warnings
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from conftest import assert_same_training, newest, refusal, run, tiny
-from lightning_gans import compose, load
+from lightning_gans import build, compose, load
 from lightning_gans.losses import NonSaturating
 from lightning_gans.models.srgan import SCALE, SRGAN
 from lightning_gans.networks.srgan import Discriminator, SRResNet
@@ -132,6 +134,23 @@ def test_content_in_features_over_twelve_and_three_quarters(monkeypatch):
 
 
 PHASES = ["model.mse_updates=3"]
+
+
+def test_a_budget_that_trains_no_gan_is_told(tmp_path):
+    """As the family's and the trainer's defaults together would; SRResNet alone can be asked for."""
+    with pytest.warns(UserWarning, match="trainer.max_steps=2: ends in the first phase, .* before update 3"):
+        build(compose(*tiny(MODEL), *PHASES, "trainer.max_steps=2"), tmp_path)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="trainer.max_steps")
+        for updates in (3, 4):
+            build(compose(*tiny(MODEL), *PHASES, f"trainer.max_steps={updates}"), tmp_path)
+
+
+def test_a_budget_in_passes_that_trains_no_gan_is_told(tmp_path):
+    """Once it is known how many images there are."""
+    options = [option for option in tiny(MODEL) if "max_steps" not in option]
+    with pytest.warns(UserWarning, match="trainer.max_steps=1: ends in the first phase"):
+        run(tmp_path, *options, *PHASES, "data.limit=8", "max_epochs=1", tiny_options=False)
 
 
 @pytest.mark.parametrize("stop", [2, 3, 4])

@@ -119,3 +119,15 @@ def test_the_table_tells_what_varied(tmp_path):
     lines = table(tmp_path, records).splitlines()
     assert [line.split()[1:] for line in lines[2:5]] == [["2", "seed=1"], ["1.25", "seed=2"], ["none", "seed=3"]]
     assert lines[-1] == f"  lowest: {tmp_path / 'b'}"
+
+
+def test_a_folder_with_a_sweep_takes_no_other(tmp_path):
+    """Whose scores and folders would be taken for the new ones."""
+    record = tmp_path / "sweep" / "job" / "job.json"
+    record.parent.mkdir(parents=True)
+    record.write_text('{"job": 0, "overrides": [], "score": 1.0, "error": null}')
+    made = command("lightning_gans.train", "-m", *SCORED, "seed=1,2", cwd=tmp_path)
+    assert made.returncode == 1
+    assert "hydra.sweep.dir=sweep: holds a sweep already" in made.stderr
+    assert "sweep of" not in made.stdout
+    assert [path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir()] == ["job"]

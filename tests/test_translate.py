@@ -9,7 +9,7 @@ from PIL import Image
 from torch import nn
 
 from conftest import command, tiny
-from lightning_gans import build, compose, folders
+from lightning_gans import build, compose
 from lightning_gans.data.degradations import Holes
 from lightning_gans.folders import Geometry, Originals, Translator, check_out, find, sheet_path, targets
 from lightning_gans.losses import LeastSquares
@@ -394,14 +394,13 @@ def test_the_command_needs_the_checkpoint_alone(tmp_path):
 )
 def test_mistakes_are_told_before_the_checkpoint_is_read(options, message):
     from lightning_gans import checks, config
-    from lightning_gans.translate import FORMATS, _check
+    from lightning_gans import options as allowed
 
-    assert tuple(folders.FORMATS) == FORMATS
     cfg = config.compose("checkpoint=x", "input=x", "out=x", *options, config="translate")
 
     def check():
         checks.check_keys(cfg, config.TranslateSchema)
-        _check(cfg)
+        allowed.check_translate(cfg)
 
     with pytest.raises(ValueError, match=message):
         check()

@@ -1,4 +1,4 @@
-"""Budgets in images."""
+"""Budgets in real images and in passes over them, as generator updates."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ class Epochs(Callback):
         """Say it in generator updates, which Lightning counts."""
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
             images = trainer.datamodule.images_per_epoch  # type: ignore[attr-defined]
-            trainer.fit_loop.epoch_loop.max_steps = steps_for(pl_module, self.epochs * images)
+            updates = steps_for(pl_module, self.epochs * images)
+            trainer.fit_loop.epoch_loop.max_steps = updates
+            pl_module.check_budget(updates)
 
 
 def steps_for(model: GenerativeModule, images: float) -> int:

@@ -5,21 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_gans.callbacks.checkpoint import Checkpoint
 from lightning_gans.callbacks.tolerance import unless_the_disk_fails
-from lightning_gans.metrics.evaluation import Evaluator, check, score_names, suited, write_card
+from lightning_gans.metrics.evaluation import Evaluator, at_hand, check, score_names, suited, write_card
 from lightning_gans.metrics.extractors import Extractor
-from lightning_gans.metrics.names import DEFAULT, is_frechet, needs_extractor
-from lightning_gans.metrics.paired import paired_metric
+from lightning_gans.metrics.names import DEFAULT, is_frechet
 from lightning_gans.models.translation import TranslationModule
-
-Made = TypeVar("Made")
 
 
 class Evaluation(Callback):
@@ -105,25 +101,13 @@ class Evaluation(Callback):
         options["metrics"] = suited(options["metrics"], pl_module, data, where)
         if self.patience is not None and "frechet" not in options["metrics"]:
             raise ValueError(f"{where}.patience={self.patience}: needs frechet among the metrics")
-        if "lpips" in options["metrics"]:
-            _, problem = _make_on_all(trainer, lambda: paired_metric("lpips"))
-            if problem:
-                rank_zero_warn(f"training goes on without this score: {problem}")
-                options["metrics"].remove("lpips")
+        extractor, options["metrics"], lacking = at_hand(
+            options["metrics"], make, was_asked=wanted, bf16=self.bf16, trainer=trainer
+        )
+        for names, problem in lacking.items():
+            rank_zero_warn(f"training goes on without {names}: {problem}")
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             options.update(n=16, n_real=16)
-        extractor = None
-        if needs_extractor(options["metrics"]):
-            extractor, problem = _make_on_all(trainer, make) if make else (None, "")
-            if problem and wanted:
-                raise ValueError(problem)
-            if extractor is None:
-                options["metrics"] = [name for name in options["metrics"] if not needs_extractor([name])]
-                if problem:
-                    kept = f"with {', '.join(options['metrics'])} alone" if options["metrics"] else "without scores"
-                    rank_zero_warn(f"training goes on {kept}: {problem}")
-            else:
-                extractor.bf16 = self.bf16
         if not options["metrics"]:
             return
         self._evaluator = Evaluator(extractor, **options)
@@ -204,20 +188,3 @@ class Evaluation(Callback):
 
 def _interrupted(trainer: Trainer) -> bool:
     return getattr(Checkpoint.of(trainer), "interrupted_by", None) is not None
-
-
-def _make_on_all(trainer: Trainer, make: Callable[[], Made]) -> tuple[Made | None, str]:
-    """An extractor or a metric on every process, process 0 first so that it alone downloads; or on none, and why."""
-    made, problem = None, ""
-    for turn in (True, False):
-        if trainer.is_global_zero is turn:
-            try:
-                made = make()
-            except Exception as error:  # told on all processes, so that none waits for another
-                problem = str(error) or type(error).__name__
-        trainer.strategy.barrier()
-    problems = [problem] * trainer.world_size
-    if trainer.world_size > 1:
-        torch.distributed.all_gather_object(problems, problem)
-    problem = next(filter(None, problems), "")
-    return (None if problem else made), problem

@@ -369,8 +369,7 @@ class FileData(ImageData):
             raise ValueError(f"data.resize={resize}: must be cover, contain, stretch or native")
         if on_error not in ("stop", "skip"):
             raise ValueError(f"data.on_error={on_error}: must be stop or skip")
-        if not 1 <= max_pixels <= PILLOW_MAX_PIXELS:
-            raise ValueError(f"data.max_pixels={max_pixels}: must be from 1 to {PILLOW_MAX_PIXELS}, Pillow's own bound")
+        check_max_pixels(max_pixels)
         if memory_gb < 0:
             raise ValueError(f"data.memory_gb={memory_gb}: must be >= 0")
         self.root, self.resize, self.on_error = root, resize, on_error
@@ -419,6 +418,16 @@ class FileData(ImageData):
         for files in sets:
             files.tell(files.source.problems)
         return list(sets)
+
+
+def check_max_pixels(max_pixels: int, key: str = "data.max_pixels") -> None:
+    """Refuse a bound that Pillow does not take.
+
+    Raises:
+        ValueError: By the key that says it.
+    """
+    if not 1 <= max_pixels <= PILLOW_MAX_PIXELS:
+        raise ValueError(f"{key}={max_pixels}: must be from 1 to {PILLOW_MAX_PIXELS}, Pillow's own bound")
 
 
 def eight_bit(image: Image.Image, wide: bool) -> Image.Image:

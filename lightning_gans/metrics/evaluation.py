@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch import Trainer
 from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.image.fid import FrechetInceptionDistance
@@ -43,6 +44,7 @@ from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.ema import evaluating
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.seeding import mix
+from lightning_gans.strategy import make_on_all
 
 KERNEL_SUBSETS, KERNEL_SUBSET_SIZE, SPLITS = 50, 1000, 10
 LIMITS = {"prdc": 10000, "swd": 16384, "ms_ssim": 20000, "path_length": 10000, "interval": 2000}  # images looked at
@@ -403,6 +405,48 @@ def suited(
     if "lpips" in chosen and data.side < SMALLEST_FOR_LPIPS:
         raise ValueError(f"{where}.metrics=lpips: data.image_size={data.side}; must be >= {SMALLEST_FOR_LPIPS}")
     return chosen
+
+
+def at_hand(
+    metrics: Sequence[str],
+    make: Callable[[], Extractor] | None,
+    *,
+    was_asked: bool,
+    bf16: bool = False,
+    trainer: Trainer | None = None,
+) -> tuple[Extractor | None, list[str], dict[str, str]]:
+    """The extractor, if one is needed, and those of the metrics whose weights can be had.
+
+    Args:
+        metrics: What is wanted.
+        make: Makes the extractor; ``None``: there is none.
+        was_asked: Without the extractor nothing shall go on.
+        bf16: Let it compute in bfloat16.
+        trainer: On whose processes, all together; ``None``: on this one.
+
+    Returns:
+        The extractor, the metrics that are left, and of the others why by their names.
+
+    Raises:
+        ValueError: The extractor was asked for and cannot be had.
+    """
+    extractor: Extractor | None = None
+    lacking: dict[str, str] = {}
+    features = [name for name in metrics if needs_extractor([name])]
+    if features and make is not None:
+        extractor, problem = make_on_all(make, trainer)
+        if problem and was_asked:
+            raise ValueError(problem)
+        lacking |= {", ".join(features): problem} if problem else {}
+    if extractor is not None:
+        extractor.bf16 = bf16
+    left = [name for name in metrics if name not in features or extractor is not None]
+    if "lpips" in left:
+        _, problem = make_on_all(lambda: paired_metric("lpips"), trainer)
+        if problem:
+            left.remove("lpips")
+            lacking["lpips"] = problem
+    return extractor, left, lacking
 
 
 def score_names(metrics: Sequence[str], extractor: Extractor | None) -> list[str]:

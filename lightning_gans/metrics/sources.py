@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zipfile
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from lightning_gans.data.base import Batch, ImageData, ImageSet
-from lightning_gans.data.folder import EXTENSIONS, Folder
+from lightning_gans.data.files import FORMATS, printable
+from lightning_gans.data.folder import Folder, check_exists, no_images, source_at
 from lightning_gans.data.translation import TranslationData
 from lightning_gans.images import to_uint8
 from lightning_gans.models.base import GenerativeModule
@@ -198,6 +197,7 @@ def folder(root: str, key: str, *, image_size: int | None, channels: int) -> Fol
         ValueError: There are no images in it, or without ``image_size`` they are not squares of one size.
     """
     try:
+        check_exists(root)
         data = Folder(root=root, image_size=image_size or _common_size(root), channels=channels)
         data.setup("test")
     except (FileNotFoundError, ValueError) as error:
@@ -206,29 +206,21 @@ def folder(root: str, key: str, *, image_size: int | None, channels: int) -> Fol
 
 
 def _common_size(root: str) -> int:
-    """The side of all images in a folder or zip, by their headers; 1 where there are none to look at."""
+    """The side of all images in a folder or zip, by their headers."""
+    source = source_at(root)
+    names = source.names()
+    if not names:
+        raise ValueError(f"data.root={root}: {no_images(source)}")
     sizes: dict[tuple[int, int], str] = {}
-    for name, file in _files(Path(root).expanduser()):
+    for name in names:
         try:
-            sizes.setdefault(Image.open(file).size, name)
-        except OSError:
-            continue  # told with its name when it is read
-    if len(sizes) > 1 or len(set(next(iter(sizes), ()))) > 1:
-        found = ", ".join(f"{width}x{height} ({name})" for (width, height), name in list(sizes.items())[:3])
+            with source.open(name)[0] as file:
+                sizes.setdefault(Image.open(file, formats=list(FORMATS)).size, name)
+        except Exception:  # a damaged file can fail anywhere in Pillow; told with its name when it is read
+            continue
+    if not sizes:
+        raise ValueError(f"data.root={root}: none of its {len(names)} files can be read, such as {printable(names[0])}")
+    if len(sizes) > 1 or len(set(next(iter(sizes)))) > 1:
+        found = ", ".join(f"{width}x{height} ({printable(name)})" for (width, height), name in list(sizes.items())[:3])
         raise ValueError(f"data.root={root}: its images are not squares of one size: {found}; say image_size=SIZE")
-    return next(iter(sizes), (1, 1))[0]
-
-
-def _files(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """What may be an image in a folder or zip, opened."""
-    if path.is_dir():
-        for name in sorted(path.rglob("*")):
-            if name.name.lower().endswith(EXTENSIONS) and not name.name.startswith(".") and name.is_file():
-                with name.open("rb") as file:
-                    yield name.name, file
-    elif zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                if info.filename.lower().endswith(EXTENSIONS) and not Path(info.filename).name.startswith("."):
-                    with archive.open(info) as file:
-                        yield info.filename, file
+    return next(iter(sizes))[0]

@@ -304,18 +304,19 @@ class Pix2PixHD(TranslationModule):
         smallest = 2 if self.stage_of(0) == "coarse" else 1
         self.perceptual.check((channels, *(side // smallest for side in sides)))
 
+    def check_budget(self, updates: int) -> None:
+        """Warn of a training that ends before both parts have learnt jointly."""
+        stage, joint = self.stage_of(updates - 1), self.coarse_updates + self.enhancer_updates
+        if stage != "joint":
+            rank_zero_warn(
+                f"trainer.max_steps={updates}: ends in the {stage} phase; both parts learn jointly from update {joint} "
+                f"on (model.coarse_updates={self.coarse_updates}, model.enhancer_updates={self.enhancer_updates})"
+            )
+
     def on_fit_start(self) -> None:
-        """As the base, have VGG19 ready and tell of a budget that ends in an early phase."""
+        """As the base, and have VGG19 ready."""
         super().on_fit_start()
         self.perceptual.settle(self.trainer)
-        last = self.trainer.max_steps - 1
-        if last >= 0 and self.stage_of(last) != "joint":
-            joint = self.coarse_updates + self.enhancer_updates
-            rank_zero_warn(
-                f"trainer.max_steps={last + 1}: ends in the {self.stage_of(last)} phase; both parts learn jointly from "
-                f"update {joint} on (model.coarse_updates={self.coarse_updates}, "
-                f"model.enhancer_updates={self.enhancer_updates})"
-            )
 
 
 def summed(scales: list[Terms]) -> Terms:

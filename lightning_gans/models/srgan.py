@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch.nn.functional as F
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from lightning_gans.models.base import Batch, Plan, Terms
@@ -113,6 +114,14 @@ class SRGAN(TranslationModule):
         """As the base, and whether VGG19 can be asked."""
         super().check_data(shapes)
         self.perceptual.check(shapes["target"])
+
+    def check_budget(self, updates: int) -> None:
+        """Warn of a training that ends before SRResNet is whole; just then it is SRResNet that was asked for."""
+        if updates < self.mse_updates:
+            rank_zero_warn(
+                f"trainer.max_steps={updates}: ends in the first phase, and no GAN is trained before update "
+                f"{self.mse_updates}; say more, or a smaller model.mse_updates"
+            )
 
     def on_fit_start(self) -> None:
         """As the base, and have VGG19 ready, unless the training ends with the first phase."""
