@@ -36,11 +36,17 @@ def compose(*overrides: str, config: str = "train") -> DictConfig:
     """Compose a config as the command line does, for notebooks and tests.
 
     Args:
-        *overrides: What would be typed, e.g. ``"model=dcgan"``, ``"trainer.max_steps=10"``.
+        *overrides: What would be typed, e.g. ``"model=dcgan"``, ``"trainer.max_steps=10"``. Configs of your own are
+            found by ``"hydra.searchpath=[FOLDER]"``.
         config: A command's name: ``train``, ``sample``, ``evaluate``, ...
+
+    Raises:
+        ValueError: A mistake, in the words of the command line.
     """
+    from lightning_gans.cli import explained  # which knows this module
+
     GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+    with explained(overrides), hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         return hydra.compose(config, overrides=one_budget(leave_out_tuned(quote_paths(list(overrides)))))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import difflib
 import inspect
+import logging
 import math
 import re
 import typing
@@ -22,6 +23,8 @@ from omegaconf.errors import InterpolationKeyError
 
 from lightning_gans.arguments import BUDGETS, typed
 from lightning_gans.config import TrainSchema
+
+logging.getLogger(hydra.utils.__name__).setLevel(logging.CRITICAL)  # what it raises it prints too
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -42,6 +45,16 @@ REPLACED = {
     "trainer.use_distributed_sampler": "trainer.devices",
 }
 
+
+# What torch calls an option that it refuses, and what is allowed.
+OPTIMIZER_OPTIONS = {
+    "lr": ("learning rate", "must be >= 0"),
+    "betas": ("beta", "must be two numbers from 0 to below 1"),
+    "eps": ("epsilon", "must be >= 0"),
+    "weight_decay": ("weight_decay", "must be >= 0"),
+    "momentum": ("momentum", "must be >= 0"),
+    "alpha": ("alpha", "must be >= 0"),
+}
 
 # Some sets of each kind that a family may take.
 SETS = {
@@ -107,7 +120,7 @@ def fitting(family: Any) -> str:
 
 
 def check_root(cfg: DictConfig, schema: type) -> None:
-    """Refuse a root key that the schema does not have, which ``+key=value`` would slip in.
+    """Refuse a root key that the schema does not have, which ``+key=value`` would slip in, and a seed that is none.
 
     Raises:
         ValueError: With what is allowed.
@@ -116,6 +129,23 @@ def check_root(cfg: DictConfig, schema: type) -> None:
     for key in cfg:
         if key not in known:
             raise ValueError(unknown(str(key), str(key), known))
+    if "seed" in cfg and not 0 <= cfg.seed < 2**32:
+        raise ValueError(f"seed={cfg.seed}: must be from 0 to 2^32 - 1")
+
+
+def optimizer_mistake(path: str, factory: Any, error: Exception) -> str:
+    """What an optimiser or schedule says of a bad value, with the option's own key and what is allowed.
+
+    Args:
+        path: Key of its node.
+        factory: What makes it, with its options under ``keywords``.
+        error: What it raised.
+    """
+    for name, value in getattr(factory, "keywords", {}).items():
+        word, allowed = OPTIMIZER_OPTIONS.get(name, (None, None))
+        if word is not None and f"invalid {word}" in str(error).lower():
+            return f"{path}.{name}={value}: {allowed}"
+    return f"{path}: {error}"
 
 
 def check_tuned() -> None:
@@ -229,10 +259,24 @@ def _check_call(path: str, node: dict[str, Any]) -> None:
     try:
         target = hydra.utils.get_object(node["_target_"])
     except Exception as error:
-        raise ValueError(f"{path}._target_={node['_target_']}: cannot be imported ({error})") from error
+        root: BaseException = error
+        while root.__cause__ is not None:
+            root = root.__cause__
+        hint = "; is its folder on PYTHONPATH?" if isinstance(root, ModuleNotFoundError) else ""
+        reason = " ".join(str(root).split())
+        raise ValueError(f"{path}._target_={node['_target_']}: cannot be imported ({reason}){hint}") from error
     hints, is_open = _signature(target)
     if not is_open:
-        _check_keys(path, node, _read_signature(node["_target_"]) or list(hints))
+        try:
+            _check_keys(path, node, _read_signature(node["_target_"]) or list(hints))
+        except ValueError as error:
+            if node["_target_"].split(".")[0] in ("lightning_gans", "torch", "lightning"):
+                raise
+            key = str(error).partition(":")[0]
+            raise ValueError(
+                f"{error}. What is typed or stands in a file is laid over what was there before; ~{key} takes it out, "
+                "and a file of your own in model/network takes the place of both networks"
+            ) from error
     for key in _arguments(node):
         value = node[key]
         if key in hints and not (isinstance(value, dict) and "_target_" in value):
@@ -276,11 +320,24 @@ def _check_type(path: str, value: Any, hint: Any) -> None:
     try:
         accepted = adapter.validate_python(value)
     except pydantic.ValidationError as error:
-        reasons = dict.fromkeys(problem["msg"] for problem in error.errors())
-        raise ValueError(f"{path}={value}: {'; or '.join(reasons)}") from error
+        raise ValueError(f"{path}={value}: {_allowed(value, hint, error.errors())}") from error
     if type(accepted) is not type(value) and (isinstance(accepted, int) or isinstance(value, bool)):
         kind = {bool: "boolean", int: "integer"}.get(type(accepted), "number")  # 8.0 is no integer, true no number
         raise ValueError(f"{path}={value}: Input should be a valid {kind}")
+
+
+def _allowed(value: Any, hint: Any, problems: typing.Sequence[typing.Mapping[str, Any]]) -> str:
+    """What pydantic says of a value, in the words of configs where its own are of Python."""
+    kinds = {problem["type"] for problem in problems}
+    or_null = ", or null" if type(None) in typing.get_args(hint) else ""
+    if "missing" in kinds:
+        count = max(problem["loc"][-1] for problem in problems if problem["type"] == "missing") + 1
+        return f"must be a list of {count} values{or_null}"
+    if "sequence_str" in kinds:
+        return f"must be a list, e.g. [{value}]{or_null}"
+    if "callable_type" in kinds:
+        return f"must be a node {{_target_: ..., _partial_: true, ...}}{or_null}"
+    return "; or ".join(dict.fromkeys(problem["msg"] for problem in problems))
 
 
 def unknown(path: str, name: str, allowed: typing.Iterable[object]) -> str:

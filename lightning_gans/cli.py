@@ -2,20 +2,51 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, MissingConfigException
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from omegaconf import DictConfig
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+    ValidationError,
+)
 
-from lightning_gans.arguments import GROUPS, MODEL_PARTS, leave_out_tuned, one_budget, options_first, quote_paths
+from lightning_gans.arguments import (
+    GROUPS,
+    MODEL_PARTS,
+    PATH_KEYS,
+    leave_out_tuned,
+    one_budget,
+    options_first,
+    quote_paths,
+    typed,
+)
 from lightning_gans.checks import REPLACED, unknown
 from lightning_gans.config import CONF_DIR
+
+# Hydra's own options; everything else is typed as key=value.
+OPTIONS = (
+    *("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--run", "-r"),
+    *("--multirun", "-m", "--shell-completion", "-sc", "--config-path", "-cp", "--config-name", "-cn"),
+    *("--config-dir", "-cd", "--experimental-rerun", "--info", "-i"),
+)
+KINDS = {"Integer": "an integer", "Float": "a number", "Boolean": "true or false"}  # by OmegaConf's names
 
 
 def run(application: Callable[[], Any]) -> None:
@@ -27,6 +58,7 @@ def run(application: Callable[[], Any]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and leaves the telling to us
 
     def start() -> None:
+        refuse_dashes(sys.argv[1:])
         sys.argv[1:] = one_budget(leave_out_tuned(quote_paths(options_first(sys.argv[1:]))))
         application()
 
@@ -57,13 +89,52 @@ def told(function: Callable[..., Any]) -> Callable[..., Any]:
     return guarded
 
 
-def explain(error: BaseException) -> str | None:
-    """One sentence for a mistake of the user's; ``None`` for a bug of ours."""
+def refuse_dashes(arguments: Sequence[str]) -> None:
+    """Refuse ``--key=value`` and ``--key value``, which are no options of Hydra's.
+
+    Raises:
+        ValueError: With what to type.
+    """
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
+        name, _, value = argument.partition("=")
+        short = argument.startswith("-") and not argument.startswith("--")
+        if name[:1] != "-" or any(option.startswith(name) or (short and option == name[:2]) for option in OPTIONS):
+            continue
+        value = value or ("..." if not following or "=" in following or following[0] == "-" else following)
+        raise ValueError(
+            f"{argument}: unknown; options are key=value: say {name.lstrip('-').replace('-', '_')}={value}"
+        )
+
+
+@contextlib.contextmanager
+def explained(arguments: Sequence[str] = ()) -> Iterator[None]:
+    """From Python too a mistake is a ``ValueError`` of the one sentence that the command line prints.
+
+    Args:
+        arguments: What was typed, ``key=value`` each.
+    """
+    try:
+        yield
+    except Exception as error:
+        message = explain(error, arguments)
+        if message is None or (message == str(error) and isinstance(error, ValueError | OSError)):
+            raise
+        raise ValueError(message) from error
+
+
+def explain(error: BaseException, arguments: Sequence[str] | None = None) -> str | None:
+    """One sentence for a mistake of the user's; ``None`` for a bug of ours.
+
+    Args:
+        error: What was raised.
+        arguments: What was typed; ``None``: on the command line.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
     cause = error.__cause__ or error.__context__
     if isinstance(error, InstantiationException):
         # Hydra puts the key under the text of whatever the constructor said.
         key = re.search(r"^full_key: (.+)$", str(error), re.MULTILINE)
-        text = (cause and (explain(cause) or str(cause))) or str(error).splitlines()[0]
+        text = (cause and (explain(cause, arguments) or str(cause))) or str(error).splitlines()[0]
         return text if key and key[1] in text else f"{key[1] if key else 'config'}: {text}"
     if isinstance(error, MissingConfigException):
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
@@ -76,6 +147,12 @@ def explain(error: BaseException) -> str | None:
         return _unknown_key(error)
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key}: missing; say {error.full_key}=..."
+    if isinstance(error, OverrideParseException):
+        lines = [line for line in str(error).splitlines() if not line.startswith(("Error parsing", "See "))]
+        return f"{error.override}: cannot be understood as key=value ({' '.join(lines)})"
+    invalid = cause if isinstance(error, ConfigCompositionException) else error
+    if isinstance(invalid, ValidationError) and invalid.full_key:
+        return _invalid_value(invalid)
     if isinstance(error, HydraException | OmegaConfBaseException):
         lines = [str(error), str(cause or "")]
         return " ".join(" ".join(lines).replace("full_key:", "at").replace("object_type=dict", "").split())
@@ -83,11 +160,13 @@ def explain(error: BaseException) -> str | None:
         return "trainer: " + " ".join(str(error).split())
     if type(error).__module__.startswith("yaml"):
         return "a config file cannot be read: " + " ".join(str(error).split())
+    if isinstance(error, OSError) and error.filename is not None:
+        return _unusable_path(error, arguments)
     if isinstance(error, ValueError | OSError | FloatingPointError):
         text = str(error)
         groups = (*GROUPS, *MODEL_PARTS, "model/network", "tuned")
         empty = next(
-            (a.lstrip("+") for a in sys.argv[1:] if a.lstrip("+").partition("=")[0] in groups and "=null" in a), None
+            (a.lstrip("+") for a in arguments if a.lstrip("+").partition("=")[0] in groups and "=null" in a), None
         )
         if "Got NoneType" in text and empty:
             return f"{empty}: a group needs a choice; to have none of it say {empty.partition('=')[0]}=none"
@@ -95,6 +174,27 @@ def explain(error: BaseException) -> str | None:
             text = [line for line in text.splitlines() if line.strip()][-1].partition(": ")[2]
         return " ".join(text.split("\n"))
     return None
+
+
+def _invalid_value(error: ValidationError) -> str:
+    """What OmegaConf says of a value of another type than the schema's, with the key first."""
+    text = str(error).splitlines()[0]
+    found = re.fullmatch(r"Value '(.*)' of type '.*' could not be converted to (\w+)", text)
+    if found and found[2] in KINDS:
+        return f"{error.full_key}={found[1]}: must be {KINDS[found[2]]}"
+    return f"{error.full_key}: {text}"
+
+
+def _unusable_path(error: OSError, arguments: list[str]) -> str:
+    """What the system says of a path, with the key that it was typed for."""
+    path, reason = Path(os.fsdecode(error.filename)), error.strerror or str(error)
+    for key in PATH_KEYS:
+        value = typed(arguments, key)
+        place, there = Path(value or ".").absolute(), path.absolute()
+        if value and (place == there or there in place.parents or place in there.parents):
+            what = "cannot be made a folder" if key == "hydra.run.dir" else "cannot be used"
+            return f"{key}={value}: {what} ({reason}); say another"
+    return f"{path}: {reason}"
 
 
 def _unknown_key(error: OmegaConfBaseException) -> str:

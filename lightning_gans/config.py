@@ -43,6 +43,7 @@ class SampleSchema:
     n: int = 64
     seed: int = 0
     format: str = "png"
+    overwrite: bool = False
     batch_size: int = 64
     device: str = "auto"
     trust: list[str] = field(default_factory=list)

@@ -27,7 +27,7 @@ def data_check(cfg: DictConfig) -> None:
     if folder is not None:
         (folder / "report.txt").write_text(report.text + "\n")
         if report.grid is not None:
-            images.save(report.grid, folder / "grid.png")
+            images.save(report.grid, folder / "grid.png", "overview")
         print(f"\nwritten: {folder}")
     if report.unreadable:
         raise SystemExit(1)

@@ -329,7 +329,7 @@ class Translator:
             while writing:
                 writing.popleft().result()
         if rows and sheet is not None:
-            images.save(images.panels([rows[i] for i in sorted(rows)]), sheet)
+            images.save(images.panels([rows[i] for i in sorted(rows)]), sheet, "overview")
         return Outcome(written, sorted(problems), dict(files.converted), cut, sheet if rows else None)
 
     def _groups(

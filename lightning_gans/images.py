@@ -10,8 +10,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 from tqdm import tqdm
+
+from lightning_gans.data.folder import EXTENSIONS, MARK, OnDisk, has_mark
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -168,13 +171,23 @@ def to_pil(image: Tensor) -> Image.Image:
     return Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
 
 
-def save(image: Tensor, path: str | os.PathLike[str]) -> Path:
-    """Write an image (C, H, W) uint8 of one to four channels as PNG; others by their first three channels."""
+def save(image: Tensor, path: str | os.PathLike[str], mark: str | None = None) -> Path:
+    """Write an image (C, H, W) uint8 of one to four channels as PNG; others by their first three channels.
+
+    Args:
+        image: The image.
+        path: Where to.
+        mark: What the picture is among others, kept in the file: ``overview`` of many, which no listing of images
+            counts, or ``sample``.
+    """
     if image.shape[0] > 4:
         image = displayable(image)
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    to_pil(image).save(target)
+    text = PngInfo()
+    if mark is not None:
+        text.add_text(MARK, mark)
+    to_pil(image).save(target, pnginfo=text)
     return target
 
 
@@ -195,9 +208,11 @@ def make_folder(out: str | os.PathLike[str]) -> Path:
     """The folder ``out``, made if need be.
 
     Raises:
-        ValueError: It cannot be made or written.
+        ValueError: It cannot be made or written, or would be called as a picture is.
     """
     folder = Path(out)
+    if folder.name.lower().endswith(EXTENSIONS) and not folder.is_dir():
+        raise ValueError(f"out={out}: ends as a picture does ({folder.suffix}); say a folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -205,6 +220,33 @@ def make_folder(out: str | os.PathLike[str]) -> Path:
     if not os.access(folder, os.W_OK):
         raise ValueError(f"out={out}: cannot be written")
     return folder
+
+
+def older_samples(out: str | os.PathLike[str], *, overwrite: bool) -> list[Path]:
+    """Files of earlier samples in a folder, which have to go before new ones are written there.
+
+    Args:
+        out: The folder, which need not exist.
+        overwrite: Whether they may go; pictures that are no samples of ours never do.
+
+    Raises:
+        ValueError: Samples would replace files or stand among pictures that are there.
+    """
+    folder = Path(out)
+    if not folder.is_dir():
+        return []
+    source = OnDisk(folder)
+    found = sorted(path for path in folder.iterdir() if path.name.lower().endswith(EXTENSIONS))
+    ours = [path for path in found if any(has_mark(source, path.name, mark) for mark in ("sample", "overview"))]
+    foreign = [path for path in found if path not in ours]
+    arrays = [path for path in [folder / "samples.npz"] if path.exists()]
+    if foreign:
+        count = f"{len(foreign)} pictures that are no samples of this command, e.g. {foreign[0].name}"
+        raise ValueError(f"out={out}: has {count}; choose another folder")
+    if (ours or arrays) and not overwrite:
+        count = f"{len(ours + arrays)} files of earlier samples, e.g. {(ours + arrays)[0].name}"
+        raise ValueError(f"out={out}: has {count}; choose another folder, or say overwrite=true")
+    return ours + arrays
 
 
 def write_samples(
@@ -240,11 +282,11 @@ def write_samples(
             kept.append(pictures.permute(0, 2, 3, 1).numpy())
         else:
             for i, picture in enumerate(pictures):
-                save(picture, folder / f"{done + i:0{max(6, len(str(n - 1)))}d}.png")
+                save(picture, folder / f"{done + i:0{max(6, len(str(n - 1)))}d}.png", "sample")
         done += len(pictures)
     if kept and kept[0].ndim == 2:
         np.savez_compressed(folder / "samples.npz", points=np.concatenate(kept))
-        return save(scatter(torch.from_numpy(np.concatenate(kept)), behind), folder / "grid.png")
+        return save(scatter(torch.from_numpy(np.concatenate(kept)), behind), folder / "grid.png", "overview")
     if format == "npz":
         np.savez_compressed(folder / "samples.npz", images=np.concatenate(kept))
-    return save(grid(torch.stack(first)), folder / "grid.png")
+    return save(grid(torch.stack(first)), folder / "grid.png", "overview")

@@ -19,7 +19,7 @@ from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_gans import checkpoint, checks, sweep
+from lightning_gans import checkpoint, checks, cli, sweep
 from lightning_gans.callbacks.checkpoint import Checkpoint
 from lightning_gans.callbacks.evaluation import Evaluation
 from lightning_gans.callbacks.progress import Clock
@@ -194,6 +194,7 @@ class Run:
         return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)
 
 
+@cli.explained()
 def build(cfg: DictConfig, folder: str | os.PathLike[str] = "outputs/notebook") -> Run:
     """Check a composed config and build what it describes; no data is touched.
 
@@ -202,7 +203,7 @@ def build(cfg: DictConfig, folder: str | os.PathLike[str] = "outputs/notebook") 
         folder: Where the run writes.
 
     Raises:
-        ValueError: A mistake in the config, by key.
+        ValueError: A mistake in the config, by key, in the words of the command line.
     """
     checks.check_keys(cfg)
     cfg = copy.deepcopy(cfg)
@@ -217,8 +218,6 @@ def build(cfg: DictConfig, folder: str | os.PathLike[str] = "outputs/notebook") 
     world = world_size(cfg.trainer)
     if one_each:
         cfg.model.batch_size = world * cfg.model.get("accumulate", 1)
-    if cfg.seed < 0 or cfg.seed >= 2**32:
-        raise ValueError(f"seed={cfg.seed}: must be from 0 to 2^32 - 1")
     for key in ("max_kimg", "max_epochs"):
         if cfg[key] is not None and not 0 < cfg[key] < float("inf"):
             raise ValueError(f"{key}={cfg[key]}: must be > 0 and finite, or null")
@@ -256,12 +255,12 @@ def _check_optimizers(model: GenerativeModule) -> None:
     for player in model.optimizer_factories:
         key = f"model.{player}_optimizer"
         try:
-            optimizer = model.optimizer_factories[player]([torch.nn.Parameter(torch.zeros(1))])
-            key = f"model.{player}_scheduler"
-            factory = model.scheduler_factories[player]
+            factory: Any = model.optimizer_factories[player]
+            optimizer = factory([torch.nn.Parameter(torch.zeros(1))])
+            key, factory = f"model.{player}_scheduler", model.scheduler_factories[player]
             schedule = factory(optimizer) if factory else None
         except (ValueError, TypeError, AssertionError) as error:
-            raise ValueError(f"{key}: {error}") from error
+            raise ValueError(checks.optimizer_mistake(key, factory, error)) from error
         if isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
             raise ValueError(f"{key}=ReduceLROnPlateau: needs a score at every step; choose a schedule of the step")
 

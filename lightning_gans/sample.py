@@ -20,12 +20,15 @@ def sample(cfg: DictConfig) -> None:
         raise ValueError("checkpoint=PATH and out=DIR are needed")
 
     from lightning_gans.checkpoint import load, points_of
-    from lightning_gans.images import make_folder, write_samples
+    from lightning_gans.images import make_folder, older_samples, write_samples
     from lightning_gans.run import pick_device
 
+    older = older_samples(cfg.out, overwrite=cfg.overwrite)
     module = load(cfg.checkpoint, trust=cfg.trust, device=pick_device(cfg.device))
     module.sampling_inputs([0], cfg.seed)  # refused by what has no latents, before anything is written
     make_folder(cfg.out)
+    for path in older:
+        path.unlink()
     batches = module.samples(range(cfg.n), seed=cfg.seed, batch_size=cfg.batch_size)
     grid = write_samples(batches, cfg.n, cfg.out, cfg.format, points_of(module, trust=cfg.trust))
     print(f"{cfg.n} samples of generator update {module.iteration:,} in {cfg.out}; grid: {grid}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.accelerators import AcceleratorRegistry
 from lightning.pytorch.callbacks import Checkpoint as LightningCheckpoint
 from lightning.pytorch.callbacks import ProgressBar
 from omegaconf import DictConfig, OmegaConf
@@ -20,9 +22,12 @@ from omegaconf import DictConfig, OmegaConf
 from lightning_gans import checkpoint
 from lightning_gans.callbacks.checkpoint import Checkpoint
 from lightning_gans.callbacks.epochs import Epochs, steps_for
+from lightning_gans.callbacks.evaluation import Evaluation
 from lightning_gans.callbacks.progress import Clock
 from lightning_gans.callbacks.stability import StabilityGuard
+from lightning_gans.metrics.names import may_be_score, metrics_for, score_forms
 from lightning_gans.models.base import GenerativeModule
+from lightning_gans.models.translation import TranslationModule
 from lightning_gans.strategy import AlternatingDDP
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
@@ -31,6 +36,9 @@ STRATEGIES = ("auto", "ddp_find_unused_parameters_true")
 
 def instantiate(node: Any, key: str, kind: type, **extra: Any) -> Any:
     """Build a config node from plain containers; what comes out must be of this kind."""
+    target = hydra.utils.get_object(node["_target_"])
+    if inspect.isclass(target) and not node.get("_partial_") and not issubclass(target, kind):
+        raise ValueError(f"{key}: is a {target.__name__}; its _target_ must name a {kind.__module__}.{kind.__name__}")
     made = hydra.utils.instantiate(node, _convert_="all", **extra)
     if not isinstance(made, kind):
         raise ValueError(f"{key}: is a {type(made).__name__}; its _target_ must name a {kind.__name__}")
@@ -38,11 +46,17 @@ def instantiate(node: Any, key: str, kind: type, **extra: Any) -> Any:
 
 
 def make_trainer(cfg: DictConfig, model: GenerativeModule, world: int, folder: Path) -> Trainer:
-    """The trainer with its callbacks in order: losses are looked at, then saved, then drawn and scored."""
+    """The trainer with its callbacks in order: losses are looked at, then saved, then drawn and scored.
+
+    Raises:
+        ValueError: A value that cannot be, by key.
+    """
+    _check_options(cfg.trainer)
     nodes = {name: node for name, node in (cfg.callbacks or {}).items() if node is not None}
     callbacks = [instantiate(node, f"callbacks.{name}", Callback) for name, node in nodes.items()]
     first = (ProgressBar, StabilityGuard, Checkpoint)
     callbacks.sort(key=lambda callback: next((i for i, kind in enumerate(first) if isinstance(callback, kind)), 9))
+    _check_scores(callbacks, model, cfg.data.get("extractor"))
     nodes = {name: node for name, node in (cfg.logger or {}).items() if node is not None}
     loggers = [instantiate(node, f"logger.{name}", functools.partial) for name, node in nodes.items()]
     options: dict[str, Any] = {}
@@ -79,6 +93,47 @@ def make_trainer(cfg: DictConfig, model: GenerativeModule, world: int, folder: P
     )
 
 
+def _check_options(trainer: DictConfig) -> None:
+    """Refuse what Lightning would, by key."""
+    here = {name for name, found in AcceleratorRegistry.items() if found["accelerator"].is_available()}
+    allowed = ["auto", *(["gpu"] if here & {"cuda", "mps"} else []), *sorted(here)]
+    if trainer.accelerator not in allowed:
+        raise ValueError(f"trainer.accelerator={trainer.accelerator}: not here; must be {' or '.join(allowed)}")
+    time = trainer.max_time
+    if time is not None and not OmegaConf.is_dict(time) and not re.fullmatch(r"\d+(:\d\d?){3}", str(time)):
+        raise ValueError(f"trainer.max_time={time}: must be DD:HH:MM:SS, e.g. 00:08:00:00 for eight hours, or null")
+
+
+def _check_scores(callbacks: list[Any], model: GenerativeModule, of_data: Any) -> None:
+    """Refuse metrics, scores and weights that cannot be, as far as is known before the data are read.
+
+    Args:
+        callbacks: All of them.
+        model: What is scored.
+        of_data: Node of the extractor that the data name.
+    """
+    evaluation = next((callback for callback in callbacks if isinstance(callback, Evaluation)), None)
+    if evaluation is None:
+        return
+    translates = isinstance(model, TranslationModule)
+    how: dict[str, Any] = {"pairs": translates, "translates": translates, "where": "callbacks.evaluation"}
+    metrics = metrics_for(model.accepts[0], evaluation.options["metrics"], **how)
+    monitor = next((callback.monitor for callback in callbacks if isinstance(callback, Checkpoint)), None)
+    if monitor is not None and not may_be_score(monitor, metrics):
+        kind = getattr(evaluation.extractor, "func", None)
+        kind = kind or (hydra.utils.get_object(of_data["_target_"]) if of_data else None)
+        allowed = ", ".join(score_forms(metrics, getattr(kind, "name", "EXTRACTOR")))
+        raise ValueError(f"callbacks.checkpoint.monitor={monitor}: must be among {allowed}, or null")
+    if evaluation.extractor is not None and _is_on_disk(evaluation.extractor):
+        evaluation.extractor()
+
+
+def _is_on_disk(make: Any) -> bool:
+    """Whether an extractor's weights were named as a file, so that making it downloads nothing."""
+    options = getattr(make, "keywords", {})
+    return options.get("weights") is not None or any(map(_is_on_disk, options.values()))
+
+
 def world_size(trainer: DictConfig) -> int:
     """How many processes the trainer's options ask for.
 
@@ -87,7 +142,8 @@ def world_size(trainer: DictConfig) -> int:
     """
     for key in ("num_nodes", "log_every_n_steps", "max_steps"):
         if trainer[key] < 1 and not (key == "max_steps" and trainer[key] == -1):
-            raise ValueError(f"trainer.{key}={trainer[key]}: must be >= 1")
+            endless = ", or -1 to train until it is stopped" if key == "max_steps" else ""
+            raise ValueError(f"trainer.{key}={trainer[key]}: must be >= 1{endless}")
     given = trainer.devices
     devices = given.split(",") if isinstance(given, str) and "," in given else given
     if isinstance(devices, list) or OmegaConf.is_list(devices):

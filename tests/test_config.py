@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import re
 
 import hydra
@@ -12,8 +13,10 @@ from omegaconf import OmegaConf
 
 from conftest import MODELS, command, command_here, evaluation, needs, refusal, samples, tiny
 from lightning_gans import build, compose
-from lightning_gans.checks import _read_signature, _targets, check
-from lightning_gans.config import CONF_DIR
+from lightning_gans.checks import _read_signature, _targets, check, check_root
+from lightning_gans.cli import refuse_dashes
+from lightning_gans.config import CONF_DIR, EvaluateSchema, InterpolateSchema, SampleSchema, TranslateSchema
+from lightning_gans.metrics.names import DEFAULT, may_be_score
 
 CHOICES = [
     f"{group.name}={path.stem}"
@@ -59,8 +62,11 @@ FAST = [
     (["trainer.max_step=2"], ["trainer.max_step", "Did you mean 'max_steps'"]),
     (["trainer.gradient_clip_val=1"], ["trainer.gradient_clip_val", "model.clip_grad"]),
     (["+trainer.accumulate_grad_batches=2"], ["trainer.accumulate_grad_batches", "model.accumulate"]),
-    (["seed=abc"], ["seed", "abc", "Integer"]),
-    (["seed=[1"], ["[1"]),
+    (["seed=abc"], ["seed=abc: must be an integer"]),
+    (["seed=[1"], ["seed=[1: cannot be understood as key=value"]),
+    (["resume", "o/ow"], ["resume: cannot be understood as key=value", "missing EQUAL"]),
+    (["--resume", "o/ow"], ["--resume: unknown", "say resume=o/ow"]),
+    (["seed=-1"], ["seed=-1: must be from 0"]),
     (["data=folder"], ["data.root", "missing"]),
     (["data=folder", "data.root="], ["data.root=", "empty"]),
     (["logger=null"], ["logger=null", "logger=none"]),
@@ -75,7 +81,8 @@ def test_wrong_choices_and_keys_answer_before_torch(tmp_path, arguments, named):
     poison = tmp_path / "torch"  # importing torch would end in another message
     poison.mkdir()
     (poison / "__init__.py").write_text("raise RuntimeError('torch was imported')")
-    made = command("lightning_gans.train", *arguments, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    made = command("lightning_gans.train", *arguments, cwd=tmp_path, env={"PYTHONPATH": path})
     check_message(made, named)
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.parent != poison]
 
@@ -134,15 +141,28 @@ def test_mistakes_that_need_torch_are_told_the_same_way(own_configs):
         ("trainer.devices=0", ["trainer.devices=0", "must be a number >= 1"]),
         ("trainer.devices=abc", ["trainer.devices=abc", "must be a number >= 1"]),
         ("trainer.num_nodes=0", ["trainer.num_nodes=0", ">= 1"]),
-        ("trainer.max_steps=-3", ["trainer.max_steps=-3", ">= 1"]),
+        ("trainer.max_steps=-3", ["trainer.max_steps=-3", ">= 1, or -1 to train until it is stopped"]),
         ("trainer.log_every_n_steps=0", ["trainer.log_every_n_steps=0"]),
-        ("trainer.accelerator=gpu", ["trainer:", "gpu"]),
+        ("trainer.accelerator=nothing", ["trainer.accelerator=nothing: not here; must be auto or", "cpu"]),
+        ("trainer.max_time=5", ["trainer.max_time=5: must be DD:HH:MM:SS"]),
+        ("trainer.max_time=abc", ["trainer.max_time=abc: must be DD:HH:MM:SS", "or null"]),
+        ("data.num_classes=-2", ["data.num_classes=-2: must be >= 1, or null"]),
         ("trainer.strategy=ddp", ["trainer.strategy=ddp", "auto", "ddp_find_unused_parameters_true"]),
         ("model.batch_size=8.0", ["model.batch_size=8.0", "valid integer"]),
         ("model.n_critic=true", ["model.n_critic=True", "valid integer"]),
         ("model.clip_grad=nan", ["model.clip_grad=nan", "finite"]),
-        ("model.g_optimizer.lr=-1", ["model.g_optimizer", "learning rate"]),
-        ("model.d_optimizer.betas=[2,0.9]", ["model.d_optimizer", "beta"]),
+        ("model.g_optimizer.lr=-1", ["model.g_optimizer.lr=-1: must be >= 0"]),
+        (
+            "model.d_optimizer.betas=[2,0.9]",
+            ["model.d_optimizer.betas=[2, 0.9]: must be two numbers from 0 to"],
+        ),
+        ("model.g_optimizer.betas=[0.5]", ["model.g_optimizer.betas=[0.5]: must be a list of 2 values"]),
+        ("model.g_scheduler=foo", ["model.g_scheduler=foo: must be a node {_target_:", "or null"]),
+        ("model.generator._target_=mynet.G", ["model.generator._target_=mynet.G: cannot be imported (No module named"]),
+        (
+            "model.generator={_target_: torch.nn.Identity2}",
+            ["model.generator._target_=torch.nn.Identity2: cannot be imported"],
+        ),
         ("model.g_optimizer._partial_=false", ["model.g_optimizer"]),
         ("model.generator.max_channels=0", ["max_channels=0", ">= 1"]),
         ("model.generator.image_size=32", ["model.generator makes images (1, 32, 32)", "(1, 16, 16)"]),
@@ -165,6 +185,107 @@ def test_types_and_ranges(tmp_path, override, named, monkeypatch):
     for words in named:
         assert words in message, message
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            [evaluation(), "callbacks.checkpoint.monitor=foo"],
+            "callbacks.checkpoint.monitor=foo: must be among fd_digits, is_digits, kd_digits, or null",
+        ),
+        ([evaluation(metrics="[psnr]")], "callbacks.evaluation.metrics=psnr: compares translations"),
+        ([evaluation(metrics="swd")], "callbacks.evaluation.metrics=swd: must be a list, e.g. [swd], or null"),
+        (["weights"], "extractor.weights=notweights.pth: not made by"),
+    ],
+)
+def test_scores_that_cannot_be_are_told_before_data_are_read(tmp_path, options, said, monkeypatch):
+    from lightning_gans.data.digits import Digits
+
+    monkeypatch.setattr(Digits, "load", lambda self: pytest.fail("data was touched"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notweights.pth").write_text("text")
+    if options == ["weights"]:
+        kind = "lightning_gans.metrics.extractors.Classifier"
+        options = [evaluation(extractor=f"{{_target_: {kind}, _partial_: true, weights: notweights.pth}}")]
+    assert said in refusal(tmp_path / "run", *tiny(), *options)
+
+
+def test_scores_are_known_by_their_form_before_there_is_an_extractor():
+    for name in ("fid", "kid", "fd_digits", "fd_inception_0123abcd", "is_classifier_mnist"):
+        assert may_be_score(name, DEFAULT)
+    for name in ("foo", "psnr", "fid_digits", "precision_digits"):
+        assert not may_be_score(name, DEFAULT)
+    assert may_be_score("psnr", ("psnr",))
+    assert may_be_score("precision_digits", ("prdc",))
+
+
+@pytest.mark.parametrize("mistake", ["modle=3", "model.lr=3", "data=foo", "seed=abc", "seed=[1", "logger=null"])
+def test_python_is_told_in_the_words_of_the_command_line(tmp_path, mistake, monkeypatch, capsys):
+    with pytest.raises(ValueError, match=mistake.partition("=")[0]) as told:
+        compose(mistake)
+    assert "\n" not in str(told.value)
+    assert command_here("lightning_gans.train", mistake, cwd=tmp_path, monkeypatch=monkeypatch) == 1
+    assert capsys.readouterr().err == f"error: {told.value}\n"
+
+
+def test_building_tells_one_sentence_too(tmp_path):
+    with pytest.raises(ValueError, match="^model.batch_size=-1: must be >= 1$"):
+        build(compose(*tiny(), "model.batch_size=-1"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("config", "schema"),
+    [
+        ("sample", SampleSchema),
+        ("evaluate", EvaluateSchema),
+        ("interpolate", InterpolateSchema),
+        ("translate", TranslateSchema),
+    ],
+)
+def test_no_command_takes_a_negative_seed(config, schema):
+    for seed in (-1, 2**32):
+        with pytest.raises(ValueError, match=f"seed={seed}: must be from 0 to 2"):
+            check_root(compose(f"seed={seed}", config=config), schema)
+    check_root(compose("seed=0", config=config), schema)
+
+
+def test_a_training_without_an_end(tmp_path):
+    made = build(compose(*tiny(), "trainer.max_steps=-1", "trainer.max_time=00:00:00:01"), tmp_path)
+    assert made.trainer.max_steps == -1
+    assert "-1: until it is stopped" in (CONF_DIR / "trainer" / "default.yaml").read_text()
+
+
+def test_options_with_dashes_are_hydras_alone():
+    refuse_dashes([])
+    refuse_dashes(["--cfg", "job", "-m", "--multi", "--config-dir=x", "-cd", "y", "seed=-1", "~model.clip_grad"])
+    mistakes = {"--data=folder": "say data=folder", "-n": "say n=...", "--batch-size=3": "say batch_size=3"}
+    for argument, said in mistakes.items():
+        with pytest.raises(ValueError, match=f"{argument}: unknown; .*{said}"):
+            refuse_dashes(["seed=1", argument, "a=1"])
+
+
+@pytest.mark.parametrize(("value", "reason"), [("file", "File exists"), ("file/run", "Not a directory")])
+def test_a_folder_that_cannot_be_made_is_told_by_its_key(tmp_path, value, reason, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    arguments = [*tiny(), f"hydra.run.dir={value}"]
+    assert command_here("lightning_gans.train", *arguments, cwd=tmp_path, monkeypatch=monkeypatch) == 1
+    said = f"error: hydra.run.dir={value}: cannot be made a folder ({reason}); say another\n"
+    assert capsys.readouterr().err == said
+
+
+def test_what_cannot_be_imported_is_said_once(tmp_path):
+    options = ["tuned=none", "model.generator._target_=mynet.G", "~model.generator.base_channels"]
+    made = command("lightning_gans.train", *options, cwd=tmp_path)
+    check_message(made, ["model.generator._target_=mynet.G: cannot be imported", "mynet", "PYTHONPATH"])
+
+
+def test_what_is_left_of_another_network_is_told_with_the_way_out(tmp_path, monkeypatch):
+    (tmp_path / "mynets.py").write_text("class G:\n    def __init__(self, latent_dim: int) -> None: ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    message = refusal(tmp_path, *tiny(), "model.generator={_target_: mynets.G, latent_dim: 8}")
+    for words in ("unknown. Allowed: latent_dim", "laid over", "~model.generator.", "model/network"):
+        assert words in message
 
 
 def test_wrong_kind_of_data_is_refused_by_name(tmp_path, monkeypatch):

@@ -16,9 +16,10 @@ from conftest import evaluation, refusal, run, tiny
 from lightning_gans import build, compose
 from lightning_gans.data.base import TensorImages
 from lightning_gans.data.files import ImageFiles
-from lightning_gans.data.folder import Folder, OnDisk
+from lightning_gans.data.folder import Folder, OnDisk, source_at
 from lightning_gans.data.inspection import look
 from lightning_gans.data.resize import fit
+from lightning_gans.images import save
 
 
 @pytest.fixture
@@ -198,6 +199,20 @@ def test_what_file_managers_leave_is_no_image(pictures, tmp_path):
     (pictures / "__MACOSX" / "b.png").write_bytes(b"x")
     assert len(folder(pictures).load()) == 5
     assert len(folder(zipped(pictures, tmp_path / "p.zip")).load()) == 5
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_overview_pictures_of_ours_are_passed_over_and_a_users_own_are_not(tmp_path, packed):
+    root = tmp_path / "in"
+    image = torch.zeros(1, 8, 8, dtype=torch.uint8)
+    for name in ("a.png", "grid.png", "sub/sheet.png", "sub/sheet_2.png", "sub/mine.png"):
+        save(image, root / name, None if name == "a.png" else "overview")
+    for name in ("own/sheet.png", "own/grid.png"):
+        save(image, root / name)
+    place = zipped(root, tmp_path / "in.zip") if packed else root
+    source = source_at(str(place))
+    assert source.names() == ["a.png", "own/grid.png", "own/sheet.png", "sub/mine.png"]
+    assert source.ignored == 3
 
 
 def test_rotation_notes_of_cameras_are_heeded(tmp_path):

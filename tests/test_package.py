@@ -16,8 +16,8 @@ import torch
 import yaml
 from omegaconf import OmegaConf
 
-from conftest import TINY, TINY_FAMILY, command_here, evaluation
-from lightning_gans import compose, config
+from conftest import TINY, TINY_FAMILY, command_here, evaluation, newest, run, tiny
+from lightning_gans import build, compose, config
 from lightning_gans.checks import check_keys
 from lightning_gans.config import CONF_DIR
 from lightning_gans.images import save
@@ -36,6 +36,9 @@ def words_of(command, *, optional=True):
     command = re.sub(r" \[([^]]*)\]", r" \1" if optional else "", command)
     name, *words = shlex.split(re.sub(r"^.*?-m lightning_gans\.", "", command))
     return name, [word for word in words if not word.startswith("-")]
+
+
+OWN = re.search(r"## Your own network, data and code\n(.*?)\n## ", README, re.DOTALL)[1]
 
 
 @pytest.fixture(scope="module")
@@ -224,6 +227,55 @@ def test_commands_of_the_table_run(line, ran, monkeypatch, capsys):
     assert command_here(f"lightning_gans.{module}", *words, cwd=ran, monkeypatch=monkeypatch) == 0, words
     said = capsys.readouterr().out
     assert {"sample": "8 samples", "evaluate": "fd_digits", "report": "run", "data_check": "20"}.get(module, "") in said
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A user's folder with every file of the README's section."""
+    for path, content in re.findall(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", OWN, re.DOTALL):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    for name in [name for name in sys.modules if name.partition(".")[0] == "my_gan"]:
+        del sys.modules[name]
+
+
+def test_a_network_and_data_of_ones_own_work_as_the_readme_says(own, monkeypatch, capsys):
+    small = ["trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "callbacks.evaluation=null"]
+    commands = re.search(r"```bash\n(.*?)```", OWN, re.DOTALL)[1].splitlines()
+    assert len(commands) == 4
+    for steps, line in enumerate(commands, 2):
+        words = shlex.split(line.removeprefix("python -m "))
+        options = [*small, f"trainer.max_steps={steps}"] if words[0].endswith("train") else ["n=3"]
+        assert command_here(*words, *options, cwd=own, monkeypatch=monkeypatch) == 0, capsys.readouterr().err
+    assert len(list((own / "seen").glob("0*.png"))) == 3
+    assert "generator updates  5" in capsys.readouterr().out
+    cfg = compose("hydra.searchpath=[my_conf]", "model=mine", "data=squares")
+    assert (cfg.model.batch_size, cfg.model.generator._target_) == (32, "my_gan.networks.Generator")
+
+
+def test_what_the_readme_says_of_others_holds(own, monkeypatch):
+    """A dict is laid over the family's, and a plain data set is refused by the base that it lacks."""
+    monkeypatch.chdir(own)
+    path = "hydra.searchpath=[my_conf]"
+    with pytest.raises(ValueError, match=r"model\.generator\.\w+: unknown\. .* is laid over"):
+        build(compose(path, "model.generator={_target_: my_gan.networks.Generator}"), own)
+    (own / "my_gan" / "plain.py").write_text("from torch.utils.data import Dataset\nclass Pics(Dataset): ...\n")
+    with pytest.raises(
+        ValueError, match=r"data: is a Pics; its _target_ must name a lightning_gans\.data\.base\.ImageData"
+    ):
+        build(compose(path, "model=mine", "data=squares", "data._target_=my_gan.plain.Pics"), own)
+
+
+def test_the_readmes_python_runs(tmp_path, monkeypatch):
+    block = next(block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "run.fit()" in block)
+    monkeypatch.chdir(tmp_path)
+    run(re.search(r'load\("(.*?)"\)', block)[1])
+    scope = {}
+    exec(block.replace('"data=digits"', ", ".join(map(repr, tiny()))), scope)
+    assert scope["images"].shape == (16, 1, 16, 16)
+    assert newest("outputs/mine")["global_step"] == 200
 
 
 def test_ci_runs_the_readmes_command():

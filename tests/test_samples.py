@@ -1,9 +1,11 @@
-"""Sheets of pictures: panels, colours of labels, grids of translations."""
+"""Sheets of pictures: panels, colours of labels, grids of translations; folders of samples."""
 
+import pytest
 import torch
 from torch import nn
 
-from lightning_gans import images
+from conftest import command_here, run, tiny
+from lightning_gans import build, compose, images
 from lightning_gans.callbacks.samples import SampleGrid
 from lightning_gans.data.digit_edges import DigitEdges
 from lightning_gans.losses import LeastSquares
@@ -67,3 +69,57 @@ def test_a_grid_shows_examples_beside_their_translations_and_targets():
     last = images.to_uint8(examples["target"][1])
     assert torch.equal(sheet[:, -34:-2, -36:-4], last)  # the examples are spread over all
     assert SampleGrid()._translations(Inverter(), data).shape[0] == 3
+
+
+def written(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_samples_are_not_mixed_with_what_is_there(tmp_path):
+    out = tmp_path / "out"
+    assert images.older_samples(out, overwrite=False) == []
+    for n, kind in ((4, "png"), (2, "png"), (2, "npz"), (1, "png")):
+        if out.exists():
+            with pytest.raises(ValueError, match="out=.*: has . files of earlier samples, .* overwrite=true"):
+                images.older_samples(out, overwrite=False)
+        for path in images.older_samples(out, overwrite=True):
+            path.unlink()
+        images.write_samples([torch.zeros(n, 1, 8, 8)], n, out, kind)
+        numbered = [f"{i:06d}.png" for i in range(n)]
+        assert written(out) == sorted(["grid.png", *(numbered if kind == "png" else ["samples.npz"])])
+    images.save(torch.zeros(1, 8, 8, dtype=torch.uint8), out / "000001.png")  # of a set with such names
+    with pytest.raises(ValueError, match=r"out=.*: has 1 pictures .*, e\.g\. 000001\.png; choose another folder"):
+        images.older_samples(out, overwrite=True)
+    assert written(out) == ["000000.png", "000001.png", "grid.png"]
+
+
+def test_the_command_heeds_overwrite(tmp_path, monkeypatch, capsys):
+    run(tmp_path / "run", "trainer.max_steps=1")
+
+    def sampled(*options):
+        arguments = ["lightning_gans.sample", "checkpoint=run", "out=out", *options]
+        return command_here(*arguments, cwd=tmp_path, monkeypatch=monkeypatch)
+
+    assert sampled("n=3") == 0
+    assert sampled("n=2") == 1
+    assert "out=out: has 4 files of earlier samples, e.g. 000000.png" in capsys.readouterr().err
+    assert sampled("n=2", "overwrite=true") == 0
+    assert written(tmp_path / "out") == ["000000.png", "000001.png", "grid.png"]
+
+
+def test_a_folder_is_not_called_as_a_picture_is(tmp_path):
+    with pytest.raises(ValueError, match=r"out=.*tr4\.PNG: ends as a picture does \(\.PNG\); say a folder"):
+        images.make_folder(tmp_path / "tr4.PNG")
+    (tmp_path / "there.png").mkdir()
+    assert images.make_folder(tmp_path / "there.png").is_dir()
+    assert images.make_folder(tmp_path / "v1.2").is_dir()
+
+
+def test_no_samples_are_a_mistake(tmp_path):
+    model = build(compose(*tiny()), tmp_path).model
+    assert model.sample(1).shape == (1, 1, 16, 16)
+    for options, said in (((0,), "n=0"), ((-1,), "n=-1")):
+        with pytest.raises(ValueError, match=f"^{said}: must be >= 1$"):
+            model.sample(*options)
+    with pytest.raises(ValueError, match="batch_size=0: must be >= 1"):
+        model.sample(1, batch_size=0)

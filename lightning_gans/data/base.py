@@ -283,6 +283,8 @@ class ImageData(LightningDataModule, ABC):
         for key, value in {"image_size": image_size, "channels": channels}.items():
             if value is not None and value < 1:
                 raise ValueError(f"data.{key}={value}: must be >= 1")
+        if num_classes is not None and num_classes < 1:
+            raise ValueError(f"data.num_classes={num_classes}: must be >= 1, or null")
         if (image_size is None) is not self.points:
             given, allowed = ("null", ">= 1") if image_size is None else (image_size, "null, since points have none")
             raise ValueError(f"data.image_size={given}: must be {allowed}")

@@ -15,6 +15,8 @@ import torch
 
 from lightning_gans.data.files import FileData, ImageFiles, Problem, Source
 
+OVERVIEW = re.compile(r"(grid|sheet(_\d+)?)\.png")
+MARK = "lightning_gans"  # keyword of the text chunk of pictures that this package writes
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm")
 
 
@@ -130,7 +132,7 @@ class OnDisk(Source):
                         folders.append(name)
                 elif os.path.isdir(entry.path):
                     links.append(name)
-                elif is_image(name):
+                elif is_image(name) and not is_overview(self, name):
                     found.append(name)
                 elif _is_loop(entry.path):
                     self.problems.append(Problem(name, os.strerror(errno.ELOOP)))
@@ -164,7 +166,7 @@ class InZip(Source):
             if leads_out(info.filename):
                 self.problems.append(Problem(info.filename, "its path leads out of the zip"))
             elif not info.is_dir():
-                if is_image(info.filename):
+                if is_image(info.filename) and not is_overview(self, info.filename):
                     found.add(info.filename)
                 else:
                     self.ignored += 1
@@ -189,6 +191,21 @@ class InZip(Source):
 def is_image(name: str) -> bool:
     """An image by its ending; what file managers leave behind (``__MACOSX``, ``._a.png``) is none."""
     return name.lower().endswith(EXTENSIONS) and not _is_hidden(name)
+
+
+def is_overview(source: Source, name: str) -> bool:
+    """Whether a picture shows many others: ``grid.png`` or ``sheet.png``, with the mark that this package writes."""
+    return OVERVIEW.fullmatch(PurePosixPath(name).name) is not None and has_mark(source, name, "overview")
+
+
+def has_mark(source: Source, name: str, mark: str) -> bool:
+    """Whether this package wrote a picture as what ``mark`` says: ``overview`` or ``sample``."""
+    try:
+        file, _ = source.open(name)
+        with file:
+            return f"tEXt{MARK}\0{mark}".encode() in file.read(256)  # the chunk after a PNG's header
+    except Exception:  # told with its name when it is read
+        return False
 
 
 def _is_hidden(name: str) -> bool:

@@ -63,6 +63,26 @@ def compares_with_reals(metrics: Sequence[str]) -> bool:
     return any(METRICS[metric] != "pairs" for metric in metrics)
 
 
+def score_forms(metrics: Iterable[str], extractor: str) -> list[str]:
+    """Names of the scores that the metrics give, by the name of an extractor that has not been made."""
+    published = PUBLISHED if extractor == "inception" else {}
+    scores = [(METRICS[metric], score) for metric in metrics for score in SCORES.get(metric, (metric,))]
+    return [
+        score if fed in ("images", "pairs") else published.get(score, f"{SHORT.get(score, score)}_{extractor}")
+        for fed, score in scores
+    ]
+
+
+def may_be_score(name: str, metrics: Iterable[str]) -> bool:
+    """Whether the metrics give a score of this name with some extractor."""
+    published = score_forms(metrics, "inception")
+    return name in published or any(
+        name.startswith(form[:-1]) and METRICS[metric] not in ("images", "pairs")
+        for metric in metrics
+        for form in score_forms([metric], "X")
+    )
+
+
 def best_by(scores: Iterable[str]) -> str | None:
     """The score that picks the best checkpoint unless another is asked for.
 

@@ -356,7 +356,12 @@ class GenerativeModule(LightningModule):
                 yield self.finish(network(*inputs).float())
 
     def sample(self, n: int, *, seed: int = 0, batch_size: int = 64) -> Tensor:
-        """``n`` samples (n, C, H, W) in [-1, 1]; the same seed gives the same first images whatever ``n``."""
+        """``n`` samples (n, C, H, W) in [-1, 1]; the same seed gives the same first images whatever ``n``.
+
+        Raises:
+            ValueError: ``n`` or ``batch_size`` is below one.
+        """
+        at_least_one("", n=n, batch_size=batch_size)
         return torch.cat(list(self.samples(range(n), seed=seed, batch_size=batch_size)))
 
     def forward(self, *inputs: Tensor) -> Tensor:
