@@ -66,6 +66,7 @@ class EvaluateSchema:
     candidate: Optional[str] = None  # noqa: UP045
     image_size: Optional[int] = None  # noqa: UP045
     channels: int = 3
+    on_error: str = "stop"
     out: Optional[str] = None  # noqa: UP045
     n: Optional[int] = None  # noqa: UP045
     n_real: Optional[int] = None  # noqa: UP045

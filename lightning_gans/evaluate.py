@@ -25,30 +25,30 @@ def evaluate(cfg: DictConfig) -> None:
 
     given = {key: cfg[key] for key in ("n", "n_real", "batch_size")}
     asked = None if cfg.metrics is None else list(cfg.metrics)
-    check(**given, metrics=DEFAULT if asked is None else asked, where="evaluate")
+    check(**given, metrics=DEFAULT if asked is None else asked)
     checks.check(cfg, config.EvaluateSchema)
     device, make = pick_device(cfg.device), hydra.utils.instantiate(cfg.extractor)
+    how = {"make": make, "on_error": cfg.on_error}
     if cfg.candidate:
-        sides = of_folders(cfg.candidate, cfg.reference, image_size=cfg.image_size, channels=cfg.channels, make=make)
+        sides = of_folders(cfg.candidate, cfg.reference, image_size=cfg.image_size, channels=cfg.channels, **how)
     else:
-        how = {"data": dict(cfg.data), "direction": cfg.direction, "make": make, "device": device, "trust": cfg.trust}
+        how |= {"data": dict(cfg.data), "direction": cfg.direction, "device": device, "trust": cfg.trust}
         sides = of_checkpoint(cfg.checkpoint, cfg.reference, **how)
     metrics = suited(asked, sides.candidate, sides.examples or sides.reference)
     out = cfg.out or (sides.path and sides.path.parent)
     out = make_folder(out) if out else None
-    was_asked = asked is not None or make is not None
-    extractor, metrics, lacking = at_hand(metrics, sides.make, was_asked=was_asked, bf16=cfg.bf16)
+    must = asked is not None or make is not None
+    extractor, metrics, lacking = at_hand(metrics, sides.make, was_asked=must, bf16=cfg.bf16)
     if not metrics:
         raise ValueError("; ".join(lacking.values()))
     for names, problem in lacking.items():
         print(f"without {names}: {problem}", file=sys.stderr)
     given |= {"metrics": metrics, "seed": cfg.seed, "cache": cfg.cache, "direction": cfg.direction}
-    how = {"examples": sides.examples, "progress": True, "device": device}
-    card = Evaluator(extractor, **given)(sides.candidate, sides.reference, **how)
+    score = Evaluator(extractor, **given)
+    card = score(sides.candidate, sides.reference, examples=sides.examples, progress=True, device=device)
     card |= {"checkpoint": str(sides.path)} if sides.path else {"candidate_root": cfg.candidate}
     card |= {"reference_root": cfg.reference} if cfg.reference and card["n_real"] else {}
-    name = f"{sides.path.stem if sides.path else 'candidate'}.scores.json"
-    print(sides.told(card) + (f"; card: {write_card(card, out / name)}" if out else ""))
+    print(sides.told(card) + (f"; card: {write_card(card, out / sides.card_name)}" if out else ""))
 
 
 def main() -> None:

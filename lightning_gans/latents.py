@@ -156,7 +156,7 @@ class Walker:
 
 def write(rows: Tensor, mode: str, folder: Path, milliseconds: int) -> list[Path]:
     """Write pictures (R, S, C, H, W) as ``MODE.png`` and, of what moves, ``MODE.gif``; returns their paths."""
-    written = [save(grid(rows.flatten(0, 1), columns=rows.shape[1]), folder / f"{mode}.png")]
+    written = [save(grid(rows.flatten(0, 1), columns=rows.shape[1]), folder / f"{mode}.png", "overview")]
     if mode in MOVING:  # all paths side by side, a loop picture by picture
         frames = rows.flatten(0, 1)[:, None] if mode == "loop" else rows.transpose(0, 1)
         written.append(animate([grid(frame) for frame in frames], folder / f"{mode}.gif", milliseconds))

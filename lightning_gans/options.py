@@ -35,6 +35,11 @@ def check_evaluate(cfg: DictConfig) -> None:
         raise ValueError(f"candidate={cfg.candidate}: needs reference=DIR to be compared with")
     if cfg.checkpoint and cfg.image_size is not None:
         raise ValueError(f"image_size={cfg.image_size}: not with a checkpoint, whose images have a size")
+    at_least_one("", batch_size=cfg.batch_size, **({} if cfg.image_size is None else {"image_size": cfg.image_size}))
+    if not 1 <= cfg.channels <= 4:
+        raise ValueError(f"channels={cfg.channels}: must be from 1 to 4")
+    if cfg.on_error not in ("stop", "skip"):
+        raise ValueError(f"on_error={cfg.on_error}: must be stop or skip")
     if cfg.reference and cfg.data.held_out:
         raise ValueError(f"reference={cfg.reference}: not with data.held_out=true; say one of the two")
 

@@ -30,11 +30,11 @@ def translate(cfg: DictConfig) -> None:
     paths = folders.targets(names, folder, ending)
     sheet = folders.sheet_path(folder, paths) if cfg.sheet else None
     folders.check_out(cfg.input, cfg.out, cfg.overwrite, [*paths, *([sheet] if sheet else [])], names)
+    make_folder(folder)
     module = checkpoint.load(cfg.checkpoint, trust=cfg.trust, device=pick_device(cfg.device))
     translator = folders.Translator.of(module, direction=cfg.direction, tile=cfg.tile, seed=cfg.seed)
     translator.check_format(ending)
     files = translator.originals(source, names, root=cfg.input, max_pixels=cfg.max_pixels)
-    make_folder(folder)
     how = {"batch_size": cfg.batch_size, "threads": cfg.num_workers, "shown": cfg.sheet, "sheet": sheet}
     outcome = translator(files, paths, **how)
     for line in outcome.notes(len(names)):

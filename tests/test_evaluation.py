@@ -619,6 +619,11 @@ def test_sizes_are_those_of_the_images_that_are_read(tmp_path, digits):
     (tmp_path / "damaged" / "a.png").write_text("no picture")
     with pytest.raises(ValueError, match="candidate=.*none of its 1 files can be read, such as a.png"):
         folder(str(tmp_path / "damaged"), "candidate", **size)
+    save(digits.train_images.images[0], tmp_path / "damaged" / "b.png")
+    with pytest.raises(ValueError, match=r"candidate=.*cannot read a.png .*\. on_error=skip leaves such files out"):
+        folder(str(tmp_path / "damaged"), "candidate", **size)
+    with pytest.warns(UserWarning, match="left out"):
+        assert len(folder(str(tmp_path / "damaged"), "candidate", **size, on_error="skip").train_images) == 1
 
 
 @pytest.mark.parametrize(
@@ -631,7 +636,11 @@ def test_sizes_are_those_of_the_images_that_are_read(tmp_path, digits):
         (["checkpoint=c", "image_size=32"], "image_size=32: not with a checkpoint"),
         (["checkpoint=c", "extractor=classifier"], "extractor.weights: missing"),
         (["checkpoint=c", "extractor=digitz"], "Did you mean 'digits'"),
-        (["checkpoint=c", "metrics=[fid]"], "metrics=fid: must be among"),
+        (["checkpoint=c", "metrics=[fid]"], "error: metrics=fid: must be among"),
+        (["candidate=a", "reference=b", "image_size=0"], "error: image_size=0: must be >= 1"),
+        (["candidate=a", "reference=b", "channels=5"], "error: channels=5: must be from 1 to 4"),
+        (["candidate=a", "reference=b", "on_error=go"], "error: on_error=go: must be stop or skip"),
+        (["checkpoint=c", "n=0"], "error: n=0: must be >= 2"),
     ],
 )
 def test_evaluate_tells_mistakes_in_one_line(tmp_path, options, message):

@@ -10,6 +10,7 @@ import torch
 
 from lightning_gans import checkpoint
 from lightning_gans.data.base import ImageData
+from lightning_gans.data.files import OnError
 from lightning_gans.data.translation import TranslationData
 from lightning_gans.metrics.extractors import Extractor, Inception
 from lightning_gans.metrics.sources import folder
@@ -33,6 +34,11 @@ class Comparison(NamedTuple):
     make: Callable[[], Extractor]
     path: Path | None = None
 
+    @property
+    def card_name(self) -> str:
+        """Name of the file that the scores go to."""
+        return f"{self.path.stem if self.path else 'candidate'}.scores.json"
+
     def told(self, card: dict[str, Any]) -> str:
         """The scores, line by line, and last of what against what."""
         scores = "".join(f"{name:<16} {value:.5g}\n" for name, value in card["scores"].items())
@@ -50,6 +56,7 @@ def of_folders(
     image_size: int | None,
     channels: int,
     make: Callable[[], Extractor] | None,
+    on_error: OnError = "stop",
 ) -> Comparison:
     """Two folders or zips.
 
@@ -59,12 +66,13 @@ def of_folders(
         image_size: See ``sources.folder``.
         channels: Of both, 1 to 4.
         make: Makes the extractor; ``None``: Inception.
+        on_error: See ``FileData``.
 
     Raises:
         FileNotFoundError, ValueError: See ``sources.folder``.
     """
-    images = folder(candidate, "candidate", image_size=image_size, channels=channels)
-    real = folder(reference, "reference", image_size=image_size, channels=channels)
+    how: dict[str, Any] = {"image_size": image_size, "channels": channels, "on_error": on_error}
+    images, real = folder(candidate, "candidate", **how), folder(reference, "reference", **how)
     return Comparison(images, real, None, make or Inception)
 
 
@@ -77,6 +85,7 @@ def of_checkpoint(
     make: Callable[[], Extractor] | None,
     device: torch.device,
     trust: Sequence[str],
+    on_error: OnError = "stop",
 ) -> Comparison:
     """A trained module and the images that it was trained on, or a folder of others.
 
@@ -88,6 +97,7 @@ def of_checkpoint(
         make: Makes the extractor; ``None``: as in training.
         device: Where the module goes.
         trust: Packages of your own that the checkpoint may name.
+        on_error: Of ``reference``; see ``FileData``.
 
     Raises:
         FileNotFoundError, ValueError: See ``checkpoint`` and ``sources.folder``.
@@ -101,5 +111,6 @@ def of_checkpoint(
     if not reference:
         return Comparison(module, trained_on, examples, made_by, path)
     channels = examples.source_channels if examples and direction == "b2a" else trained_on.channels
-    others = folder(reference, "reference", image_size=trained_on.image_size, channels=channels)
+    how: dict[str, Any] = {"image_size": trained_on.image_size, "channels": channels, "on_error": on_error}
+    others = folder(reference, "reference", **how)
     return Comparison(module, others, examples, made_by, path)

@@ -362,31 +362,30 @@ def share(total: int, rank: int, world: int) -> range:
     return range(start, total if rank == world - 1 else stop)
 
 
-def check(
-    *, n: int | None, n_real: int | None, metrics: Sequence[str], batch_size: int, where: str = "evaluation"
-) -> None:
+def check(*, n: int | None, n_real: int | None, metrics: Sequence[str], batch_size: int, where: str = "") -> None:
     """Refuse what cannot be scored, before anything is loaded.
 
     Raises:
         ValueError: With the key, the value and what is allowed.
     """
+    at = f"{where}." if where else ""
     if not metrics:
-        raise ValueError(f"{where}.metrics=[]: choose among {', '.join(METRICS)}")
+        raise ValueError(f"{at}metrics=[]: choose among {', '.join(METRICS)}")
     for metric in metrics:
         if metric not in METRICS:
-            raise ValueError(f"{where}.metrics={metric}: must be among {', '.join(METRICS)}")
+            raise ValueError(f"{at}metrics={metric}: must be among {', '.join(METRICS)}")
     if "interval" in metrics and not {"frechet", "kernel"} & {*metrics}:
-        raise ValueError(f"{where}.metrics=interval: is one of frechet or kernel, which must stand there too")
+        raise ValueError(f"{at}metrics=interval: is one of frechet or kernel, which must stand there too")
     smallest = 6 if "prdc" in metrics else 2
     for key, value in {"n": n, "n_real": n_real}.items():
         if value is not None and value < smallest:
-            raise ValueError(f"{where}.{key}={value}: must be >= {smallest}")
+            raise ValueError(f"{at}{key}={value}: must be >= {smallest}")
     if batch_size < 1:
-        raise ValueError(f"{where}.batch_size={batch_size}: must be >= 1")
+        raise ValueError(f"{at}batch_size={batch_size}: must be >= 1")
 
 
 def suited(
-    metrics: Sequence[str] | None, candidate: GenerativeModule | ImageData, data: ImageData, where: str = "evaluation"
+    metrics: Sequence[str] | None, candidate: GenerativeModule | ImageData, data: ImageData, where: str = ""
 ) -> list[str]:
     """The metrics that suit what is scored, or those asked for if they make sense.
 
@@ -394,7 +393,7 @@ def suited(
         metrics: What was asked for.
         candidate: What is scored.
         data: Real images, or those that are translated.
-        where: Key of the node that they stand in.
+        where: Key of the node that they stand in, or nothing.
 
     Raises:
         ValueError: A metric that makes no sense there, and why.
@@ -403,7 +402,8 @@ def suited(
     pairs = isinstance(data, TranslationData) and data.examples_match
     chosen = metrics_for(data.kind, metrics, pairs=pairs, translates=translates, where=where)
     if "lpips" in chosen and data.side < SMALLEST_FOR_LPIPS:
-        raise ValueError(f"{where}.metrics=lpips: data.image_size={data.side}; must be >= {SMALLEST_FOR_LPIPS}")
+        at = f"{where}." if where else ""
+        raise ValueError(f"{at}metrics=lpips: data.image_size={data.side}; must be >= {SMALLEST_FOR_LPIPS}")
     return chosen
 
 

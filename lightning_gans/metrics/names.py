@@ -94,7 +94,7 @@ def best_by(scores: Iterable[str]) -> str | None:
 
 
 def metrics_for(
-    kind: str, metrics: Sequence[str] | None, *, pairs: bool, translates: bool, where: str = "evaluation"
+    kind: str, metrics: Sequence[str] | None, *, pairs: bool, translates: bool, where: str = ""
 ) -> list[str]:
     """The metrics for a kind of data, if none are asked for, or those asked for if they make sense.
 
@@ -103,7 +103,7 @@ def metrics_for(
         metrics: What was asked for.
         pairs: Whether it is known what each translation should be.
         translates: Whether translations are scored, and not samples or images.
-        where: Key of the node that they stand in.
+        where: Key of the node that they stand in, or nothing.
 
     Raises:
         ValueError: A metric that makes no sense there, and why.
@@ -124,5 +124,5 @@ def metrics_for(
         elif METRICS[metric] in ("images", "paths") and kind == "points":
             reason = "compares images; the data has points"
         if reason:
-            raise ValueError(f"{where}.metrics={metric}: {reason}")
+            raise ValueError(f"{where}{'.' * bool(where)}metrics={metric}: {reason}")
     return [*metrics]

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from lightning_gans.data.base import Batch, ImageData, ImageSet
-from lightning_gans.data.files import FORMATS, printable
+from lightning_gans.data.files import FORMATS, OnError, printable
 from lightning_gans.data.folder import Folder, check_exists, no_images, source_at
 from lightning_gans.data.translation import TranslationData
 from lightning_gans.images import to_uint8
@@ -183,7 +183,7 @@ class Pictures:
         }
 
 
-def folder(root: str, key: str, *, image_size: int | None, channels: int) -> Folder:
+def folder(root: str, key: str, *, image_size: int | None, channels: int, on_error: OnError = "stop") -> Folder:
     """A folder or zip as an image set.
 
     Args:
@@ -191,6 +191,7 @@ def folder(root: str, key: str, *, image_size: int | None, channels: int) -> Fol
         key: The option that named it.
         image_size: Resize and cut to this; ``None``: take the images as they are.
         channels: 1 to 4.
+        on_error: See ``FileData``.
 
     Raises:
         FileNotFoundError: There is no such folder.
@@ -198,10 +199,11 @@ def folder(root: str, key: str, *, image_size: int | None, channels: int) -> Fol
     """
     try:
         check_exists(root)
-        data = Folder(root=root, image_size=image_size or _common_size(root), channels=channels)
+        data = Folder(root=root, image_size=image_size or _common_size(root), channels=channels, on_error=on_error)
         data.setup("test")
     except (FileNotFoundError, ValueError) as error:
-        raise type(error)(str(error).replace("data.root=", f"{key}=")) from error
+        said = str(error).replace("data.root=", f"{key}=").replace("data.on_error", "on_error")
+        raise type(error)(said) from error
     return data
 
 
