@@ -10,7 +10,7 @@ from PIL import Image
 
 from conftest import newest, run
 from lightning_gans.data import resize as data_resize
-from lightning_gans.data.base import Part, TensorImages
+from lightning_gans.data.base import ImageSet, Part, TensorImages
 from lightning_gans.data.files import ImageFiles
 from lightning_gans.data.folder import Folder
 from lightning_gans.data.toy2d import Toy2D
@@ -144,6 +144,19 @@ def test_sides_that_do_not_divide_are_refused(tmp_path):
     for options in ({}, {"memory_gb": 0.0}):
         with pytest.raises(ValueError, match="12"):
             folder(root, **options).train_images.at(12)
+    whole = folder(root).train_images
+
+    class Mine(ImageSet):
+        def __len__(self):
+            return len(whole)
+
+        def fetch(self, index):
+            return whole.fetch(index)
+
+    one = torch.tensor([0])
+    assert torch.equal(Mine().at(16).fetch(one)["image"], whole.at(16).fetch(one)["image"])  # any set can be averaged
+    with pytest.raises(ValueError, match="Mine: has images .*none of side 12"):
+        Mine().at(12).fetch(one)
     points = Toy2D(distribution="ring", n=10, image_size=None, channels=2)
     with pytest.raises(ValueError, match="side 4"):
         points.train_images.at(4)

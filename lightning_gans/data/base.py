@@ -110,12 +110,8 @@ class Smaller(ImageSet):
             ValueError: Their side is no multiple of ``resolution``.
         """
         batch = self.whole.fetch(index)
-        image = batch["image"]
-        if image.dim() != 4 or image.shape[-1] != image.shape[-2] or image.shape[-1] % self.resolution:
-            shape = tuple(image.shape[1:])
-            raise ValueError(f"{type(self.whole).__name__}: has images {shape}, none of side {self.resolution}")
-        factor = image.shape[-1] // self.resolution
-        return batch if factor == 1 else {**batch, "image": average(image, factor)}
+        factor = _times(self.whole, tuple(batch["image"].shape[1:]), self.resolution)
+        return batch if factor == 1 else {**batch, "image": average(batch["image"], factor)}
 
 
 class TensorImages(ImageSet):
@@ -143,13 +139,11 @@ class TensorImages(ImageSet):
 
     def at(self, resolution: int | None) -> ImageSet:
         """This set with smaller images, made at the first call and kept: a third more memory for all together."""
-        side = self.images.shape[-1] if self.images.dim() == 4 else None
-        if resolution is None or resolution == side:
+        factor = 1 if resolution is None else _times(self, tuple(self.images.shape[1:]), resolution)
+        if resolution is None or factor == 1:
             return self
-        if side is None or side % resolution or self.images.shape[-2] != side:
-            return super().at(resolution)
         if resolution not in self._smaller:
-            self._smaller[resolution] = TensorImages(average(self.images, side // resolution), self.labels)
+            self._smaller[resolution] = TensorImages(average(self.images, factor), self.labels)
             self._smaller[resolution].classes = self.classes
         return self._smaller[resolution]
 
@@ -182,6 +176,17 @@ class Part(ImageSet):
     def at(self, resolution: int | None) -> ImageSet:
         """The same images of the whole set at this side."""
         return Part(self.whole.at(resolution), self.indices)
+
+
+def _times(images: ImageSet, shape: tuple[int, ...], resolution: int) -> int:
+    """How many times larger images of a shape (C, H, W) are than ``resolution``.
+
+    Raises:
+        ValueError: They are no squares, or of a side that is no multiple of it.
+    """
+    if len(shape) != 3 or shape[1] != shape[2] or shape[1] % resolution:
+        raise ValueError(f"{type(images).__name__}: has images {shape}, none of side {resolution}")
+    return shape[1] // resolution
 
 
 class EndlessBatches(Sampler[Request]):
