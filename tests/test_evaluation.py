@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import warnings
 import zipfile
 from types import SimpleNamespace
 
@@ -569,7 +570,8 @@ def test_two_folders_are_compared_without_a_model(folders):
     assert card["scores"]["fd_digits"] > 1
     images = [torch.stack([picture(path) for path in sorted((folders / name).iterdir())]) for name in "ab"]
     (real, _), (fake, _) = (features_of(some) for some in images)
-    with pytest.warns(scipy.linalg.LinAlgWarning):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", scipy.linalg.LinAlgWarning)  # which not every version of SciPy gives
         wanted = frechet(real, fake)
     assert card["scores"]["fd_digits"] == pytest.approx(wanted, rel=1e-3)
     same = command("lightning_gans.evaluate", *options, "candidate=a", cwd=folders)
