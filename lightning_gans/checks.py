@@ -175,6 +175,11 @@ def check_budget() -> None:
         raise ValueError(f"{', '.join(f'{key}={value}' for key, value in said.items())}: say one of them")
 
 
+def under(where: str) -> str:
+    """What stands before the keys of a node in messages: ``where.``, or nothing for those of the root."""
+    return f"{where}." if where else ""
+
+
 def at_least_one(where: str, **values: int) -> None:
     """Refuse counts and sizes below one.
 
@@ -187,7 +192,7 @@ def at_least_one(where: str, **values: int) -> None:
     """
     for name, value in values.items():
         if value < 1:
-            raise ValueError(f"{where}{'.' * bool(where)}{name}={value}: must be >= 1")
+            raise ValueError(f"{under(where)}{name}={value}: must be >= 1")
 
 
 def check(cfg: DictConfig, schema: type = TrainSchema) -> None:

@@ -308,5 +308,4 @@ class _Ready(Callback):
         """The last callback's turn."""
         self.run.write_config()
         if self.show and trainer.is_global_zero and not sweep.is_multirun():
-            print(OmegaConf.to_yaml(self.run.cfg, resolve=True), file=sys.stderr)
-            print(self.run.model.outline, file=sys.stderr)
+            print(OmegaConf.to_yaml(self.run.cfg, resolve=True) + self.run.model.outline, file=sys.stderr)

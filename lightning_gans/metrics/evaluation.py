@@ -20,6 +20,7 @@ from torchmetrics.image.kid import KernelInceptionDistance
 from torchmetrics.utilities.distributed import gather_all_tensors
 from tqdm import tqdm
 
+from lightning_gans.checks import under
 from lightning_gans.data.base import Batch, ImageData
 from lightning_gans.data.translation import TranslationData
 from lightning_gans.metrics.cache import RealCache
@@ -368,7 +369,7 @@ def check(*, n: int | None, n_real: int | None, metrics: Sequence[str], batch_si
     Raises:
         ValueError: With the key, the value and what is allowed.
     """
-    at = f"{where}." if where else ""
+    at = under(where)
     if not metrics:
         raise ValueError(f"{at}metrics=[]: choose among {', '.join(METRICS)}")
     for metric in metrics:
@@ -402,8 +403,7 @@ def suited(
     pairs = isinstance(data, TranslationData) and data.examples_match
     chosen = metrics_for(data.kind, metrics, pairs=pairs, translates=translates, where=where)
     if "lpips" in chosen and data.side < SMALLEST_FOR_LPIPS:
-        at = f"{where}." if where else ""
-        raise ValueError(f"{at}metrics=lpips: data.image_size={data.side}; must be >= {SMALLEST_FOR_LPIPS}")
+        raise ValueError(f"{under(where)}metrics=lpips: data.image_size={data.side}; must be >= {SMALLEST_FOR_LPIPS}")
     return chosen
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from lightning_gans.checks import under
+
 METRICS: dict[str, str] = {  # by the name that configs use: what it is fed with
     "frechet": "features",
     "inception_score": "logits",
@@ -124,5 +126,5 @@ def metrics_for(
         elif METRICS[metric] in ("images", "paths") and kind == "points":
             reason = "compares images; the data has points"
         if reason:
-            raise ValueError(f"{where}{'.' * bool(where)}metrics={metric}: {reason}")
+            raise ValueError(f"{under(where)}metrics={metric}: {reason}")
     return [*metrics]

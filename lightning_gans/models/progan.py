@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from bisect import bisect_right
 from collections.abc import Mapping
 from itertools import zip_longest
@@ -10,6 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from lightning_gans.growth import Growth, Phase
@@ -131,11 +131,10 @@ class ProGAN(AdversarialModule):
         if self.growth is None or updates > last.first:
             return
         kimg = sum((phase.steps or 0) * phase.batch_size * self.n_critic for phase in self.phases) / 1000
-        warnings.warn(
+        rank_zero_warn(
             f"trainer.max_steps={updates}: ends before {last.resolution}x{last.resolution} has faded in, after "
             f"{kimg:g} thousand images; the whole schedule is max_kimg={kimg + self.growth.stay(last.resolution):g}, "
-            "or say a shorter model.growth.fade_kimg and stabilise_kimg",
-            stacklevel=2,
+            "or say a shorter model.growth.fade_kimg and stabilise_kimg"
         )
 
     def check_resumed(self, iteration: int, before: dict[str, Any]) -> None:
