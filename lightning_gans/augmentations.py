@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightning_gans.precision import full_precision
 from lightning_gans.strategy import sum_over_processes
 
 
@@ -205,7 +206,7 @@ class AdaptiveAugment(Augmentation):
     def forward(self, samples: Tensor, draws: Draws) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
         with torch.autocast(samples.device.type, enabled=False):  # positions need more digits than bf16 has
-            return self._recolour(self._move(samples.float(), draws), draws)
+            return self._recolour(self._move(full_precision(samples), draws), draws)
 
     def _move(self, images: Tensor, draws: Draws) -> Tensor:
         n, side = len(images), images.shape[-1]

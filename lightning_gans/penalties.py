@@ -12,6 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from lightning_gans.precision import full_precision
 from lightning_gans.strategy import sum_over_processes
 
 Critic = Callable[[Tensor], Tensor]
@@ -28,7 +29,7 @@ def input_gradients(critic: Critic, samples: Tensor) -> Tensor:
     Returns:
         Gradients, (N, D) with D the number of values in a sample.
     """
-    samples = samples.detach().float().requires_grad_(True)
+    samples = full_precision(samples.detach()).requires_grad_(True)
     with torch.autocast(samples.device.type, enabled=False), torch.compiler.set_stance("force_eager"):
         logits = critic(samples)
         (gradients,) = torch.autograd.grad(logits.sum(), samples, create_graph=True)
@@ -83,7 +84,7 @@ class GradientPenalty(Penalty):
     def per_sample(self, critic: Critic, real: Tensor, fake: Tensor, uniform: Uniform) -> Tensor:
         """Squared distance of the gradient's norm to the target, (N,)."""
         u = uniform(len(real), *[1] * (real.dim() - 1))
-        norms = input_gradients(critic, torch.lerp(fake.float(), real.float(), u)).norm(dim=1)
+        norms = input_gradients(critic, torch.lerp(full_precision(fake), full_precision(real), u)).norm(dim=1)
         excess = norms - self.target
         return torch.square(excess.relu() if self.one_sided else excess)
 
@@ -137,7 +138,7 @@ class Dragan(Penalty):
         """Squared distance of the gradient's norm to 1, (N,)."""
         a = uniform(len(real), *[1] * (real.dim() - 1))
         step = self.spread * _deviation(real) * uniform(*real.shape)
-        norms = input_gradients(critic, real.float() + a * step).norm(dim=1)
+        norms = input_gradients(critic, full_precision(real) + a * step).norm(dim=1)
         return torch.square(norms - 1)
 
 
@@ -147,4 +148,4 @@ def _deviation(samples: Tensor) -> Tensor:
     moments = torch.stack([values.new_tensor(values.numel()), values.sum(), values.square().sum()])
     count, total, squares = sum_over_processes(moments)
     variance = squares / count - torch.square(total / count)
-    return torch.sqrt(variance.clamp_min(0)).float()
+    return torch.sqrt(variance.clamp_min(0)).to(full_precision(samples).dtype)

@@ -11,6 +11,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
+from lightning_gans.precision import full_precision
 from lightning_gans.strategy import make_on_all
 
 KEY = "model.perceptual_weights"
@@ -185,7 +186,7 @@ class Perceptual(nn.Module):
         network = self._network[0]
         if network.mean.device != images.device:
             network.to(images.device)
-        return [features.float() for features in network(images)]
+        return [full_precision(features) for features in network(images)]
 
     def get_extra_state(self) -> dict[str, Any]:
         """What was decided, in every ``state_dict``."""

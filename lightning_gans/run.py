@@ -28,7 +28,8 @@ from lightning_gans.callbacks.samples import SampleGrid
 from lightning_gans.data.base import ImageData
 from lightning_gans.loggers import log_config
 from lightning_gans.models.base import GenerativeModule
-from lightning_gans.trainer import decide_precision, instantiate, make_trainer, world_size
+from lightning_gans.precision import decide_precision
+from lightning_gans.trainer import instantiate, make_trainer, world_size
 
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # tips and what the summary says anyway
 logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)

@@ -30,7 +30,6 @@ from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.strategy import AlternatingDDP
 
-PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 STRATEGIES = ("auto", "ddp_find_unused_parameters_true")
 
 
@@ -162,21 +161,6 @@ def world_size(trainer: DictConfig) -> int:
             "the launcher and the trainer the same numbers"
         )
     return world
-
-
-def decide_precision(trainer: DictConfig) -> str:
-    """The precision that is asked for; ``auto`` is bf16-mixed where the hardware computes it fast."""
-    given = str(trainer.precision)
-    if given not in PRECISIONS:
-        raise ValueError(f"trainer.precision={given}: must be one of {', '.join(PRECISIONS)}")
-    if given != "auto":
-        return given
-    if torch.cuda.is_available() and trainer.accelerator in ("auto", "gpu", "cuda"):
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        tests = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
-        fast = trainer.accelerator in ("auto", "cpu") and any(test() for test in tests if test)
-    return "bf16-mixed" if fast else "32-true"
 
 
 def _refuse_multirun(world: int) -> None:

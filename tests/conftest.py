@@ -106,16 +106,17 @@ def sgd(rate, model="dcgan"):
     return overrides
 
 
-EXACT = [*NO_BATCH_NORM, *sgd(0.05)]
+DOUBLE = "trainer.precision=64-true"  # float32 rounds differently on every make of processor
+EXACT = [DOUBLE, *NO_BATCH_NORM, *sgd(0.05)]
 
 
 def exact(model):
-    """What makes a family's training independent of how a batch is cut up: no batch norm, no dropout, SGD.
+    """What makes a family's training independent of how a batch is cut up: no batch norm, no dropout, SGD, float64.
 
     Nor instance norm, which enlarges rounding errors a thousandfold a step as long as maps hardly vary.
     """
     off = {"norm": ("batch", "instance"), "dropout": None, "input_dropout": None}
-    overrides = sgd(0.05, model)
+    overrides = [DOUBLE, *sgd(0.05, model)]
     for name, network in compose(f"model={model}", "tuned=none", *needs(f"model={model}")).model.items():
         for key, value in off.items():
             is_network = name in ("generator", "discriminator", "encoder") and network is not None
@@ -202,6 +203,16 @@ def differences(a, b, path=""):
             return [path]
         return [d for i, (x, y) in enumerate(zip(a, b, strict=True)) for d in differences(x, y, f"{path}[{i}]")]
     return [] if a == b else [f"{path}: {a} != {b}"]
+
+
+def assert_equal_weights(one, two):
+    """State dicts of one training computed in float64 in two ways differ by rounding only: a million epsilons."""
+    assert one.keys() == two.keys()
+    allowed = 1e6 * torch.finfo(torch.float64).eps
+    for name, value in one.items():
+        if isinstance(value, torch.Tensor):
+            assert two[name].dtype in (torch.float64, torch.long), name
+            assert torch.allclose(two[name], value, rtol=allowed, atol=allowed), (name, (two[name] - value).abs().max())
 
 
 def assert_same_training(one, two):

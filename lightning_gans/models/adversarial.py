@@ -16,6 +16,7 @@ from lightning_gans.losses import Objective
 from lightning_gans.models.base import Batch, GenerativeModule, Plan, Terms, split
 from lightning_gans.networks.layers import has_batch_norm, has_spectral_norm
 from lightning_gans.penalties import Penalty
+from lightning_gans.precision import full_precision
 
 
 class AdversarialModule(GenerativeModule):
@@ -130,7 +131,7 @@ class AdversarialModule(GenerativeModule):
     def judge(self, images: Tensor) -> Tensor:
         """The discriminator's raw logits in full precision, which objectives need under autocast too."""
         logits: Tensor = self.discriminator(images)
-        return logits.float()
+        return full_precision(logits)
 
     def seen(self, images: Tensor) -> Tensor:
         """Images as the discriminator sees them: augmented, if asked for."""

@@ -220,7 +220,7 @@ class GenerativeModule(LightningModule):
         for row, index in zip(latents, indices, strict=True):
             rng.manual_seed(mix("sample", seed, index))
             row.uniform_(-1, 1, generator=rng) if self.latent == "uniform" else row.normal_(generator=rng)
-        return (latents.to(self.device),)
+        return (latents.to(self.device, self.dtype),)  # type: ignore[arg-type]
 
     @property
     def latent_dim(self) -> int:
@@ -390,7 +390,12 @@ class GenerativeModule(LightningModule):
                 network.compile()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Make every random number of the step a function of the seed, the step and the process."""
+        """Make every random number of the step a function of the seed, the step and the process.
+
+        Pixels become floats after Lightning has brought the batch to the trainer's precision; float64 is given here.
+        """
+        for name, value in batch.items():
+            batch[name] = value.to(self.dtype) if value.is_floating_point() else value
         seed_step(self.device, self.seed, self.iteration, self.global_rank)
         self._shared_rng.manual_seed(mix("global batch", self.seed, self.iteration))
 

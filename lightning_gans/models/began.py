@@ -12,6 +12,7 @@ from lightning_gans.losses import Objective
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Plan
 from lightning_gans.models.ema import evaluating
+from lightning_gans.precision import full_precision
 
 
 class Equilibrium(Objective, nn.Module):
@@ -97,7 +98,7 @@ class BEGAN(AdversarialModule):
 
     def judge(self, images: Tensor) -> Tensor:
         """Mean absolute error of every image's reconstruction, (N,)."""
-        errors: Tensor = self.discriminator(images).float() - images.float()
+        errors: Tensor = full_precision(self.discriminator(images)) - full_precision(images)
         return errors.abs().flatten(1).mean(1)
 
     def adapt(self, plan: Plan) -> None:

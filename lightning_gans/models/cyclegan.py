@@ -14,6 +14,7 @@ from lightning_gans.models.base import Batch, Terms
 from lightning_gans.models.pool import ImagePool
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.networks.layers import has_batch_norm
+from lightning_gans.precision import full_precision
 from lightning_gans.seeding import mix
 
 
@@ -106,12 +107,12 @@ class CycleGAN(TranslationModule):
         self.keep(fake_a=fake_a, fake_b=fake_b)
         back_a, back_b = self.generator(fake_b, "b2a"), self.generator(fake_a, "a2b")
         terms = self.fooling("b", self.discriminator, fake_b, b) | self.fooling("a", self.discriminator_back, fake_a, a)
-        terms["cycle_a"] = self.cycle_weight * F.l1_loss(back_a.float(), a)
-        terms["cycle_b"] = self.cycle_weight * F.l1_loss(back_b.float(), b)
+        terms["cycle_a"] = self.cycle_weight * F.l1_loss(full_precision(back_a), a)
+        terms["cycle_b"] = self.cycle_weight * F.l1_loss(full_precision(back_b), b)
         if self.identity_weight:
             weight = self.cycle_weight * self.identity_weight
-            terms["identity_a"] = weight * F.l1_loss(same_a.float(), a)
-            terms["identity_b"] = weight * F.l1_loss(same_b.float(), b)
+            terms["identity_a"] = weight * F.l1_loss(full_precision(same_a), a)
+            terms["identity_b"] = weight * F.l1_loss(full_precision(same_b), b)
         return terms
 
     def discriminator_loss(self, batch: Batch) -> Terms:
@@ -124,14 +125,14 @@ class CycleGAN(TranslationModule):
         terms: Terms = {}
         for domain, (discriminator, real, fake) in sides.items():
             real_logits, fake_logits = self.together(discriminator, real, fake)
-            found = self.objective.discriminator(real_logits.float(), fake_logits.float())
+            found = self.objective.discriminator(full_precision(real_logits), full_precision(fake_logits))
             terms |= {f"{name}_{domain}": term / 2 for name, term in found.items()}
         return terms
 
     def fooling(self, domain: str, discriminator: nn.Module, fake: Tensor, real: Tensor) -> Terms:
         """The objective's terms of the generator that made ``fake``."""
-        real_logits = discriminator(real).float() if self.objective.needs_real else None
-        terms = self.objective.generator(discriminator(fake).float(), real_logits)
+        real_logits = full_precision(discriminator(real)) if self.objective.needs_real else None
+        terms = self.objective.generator(full_precision(discriminator(fake)), real_logits)
         return {f"{name}_{domain}": term for name, term in terms.items()}
 
     def together(self, network: Any, *images: Tensor) -> tuple[Tensor, ...]:

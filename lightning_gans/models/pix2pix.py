@@ -10,6 +10,7 @@ from torch import nn
 
 from lightning_gans.models.base import Batch, Terms
 from lightning_gans.models.translation import TranslationModule
+from lightning_gans.precision import full_precision
 
 
 class Pix2Pix(TranslationModule):
@@ -55,7 +56,7 @@ class Pix2Pix(TranslationModule):
         self.keep(fake=fake)
         real_logits = self.judge(source, target) if self.objective.needs_real else None
         terms = self.objective.generator(self.judge(source, fake), real_logits)
-        return {**terms, "l1": self.l1_weight * F.l1_loss(fake.float(), target)}
+        return {**terms, "l1": self.l1_weight * F.l1_loss(full_precision(fake), target)}
 
     def discriminator_loss(self, batch: Batch) -> Terms:
         """Half the objective's terms, which slows the discriminator down."""

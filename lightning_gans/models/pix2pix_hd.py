@@ -16,6 +16,7 @@ from lightning_gans.models.ema import evaluating
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.networks.pix2pix_hd import Stage, edges, halved, instance_means
 from lightning_gans.perceptual import Perceptual
+from lightning_gans.precision import full_precision
 from lightning_gans.seeding import mix
 
 LAYERS = {"relu1_1": 1 / 32, "relu2_1": 1 / 16, "relu3_1": 1 / 8, "relu4_1": 1 / 4, "relu5_1": 1.0}
@@ -156,7 +157,10 @@ class Pix2PixHD(TranslationModule):
 
     def judged(self, condition: Tensor, images: Tensor) -> list[list[Tensor]]:
         """Every layer's output by scale, in full precision."""
-        return [[layer.float() for layer in scale] for scale in self.discriminator(torch.cat([condition, images], 1))]
+        return [
+            [full_precision(layer) for layer in scale]
+            for scale in self.discriminator(torch.cat([condition, images], 1))
+        ]
 
     def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Condition and target at the size that the phase works at."""
@@ -228,7 +232,7 @@ class Pix2PixHD(TranslationModule):
             inputs = torch.cat([inputs, table[self.labels(batch)[:, 0]].movedim(-1, 1)], 1)
         stage = self.stage_of(max(self.iteration - 1, 0))  # of the last update; an enhancer must have learnt something
         with evaluating(self.network_of(direction)) as network:
-            images: Tensor = network(inputs, stage).float()
+            images: Tensor = network(inputs.to(self.dtype), stage).float()
         if images.shape[-2:] == source.shape[-2:]:
             return images
         return F.interpolate(images, source.shape[-2:], mode="bilinear")
@@ -265,7 +269,7 @@ class Pix2PixHD(TranslationModule):
         for index in range(0, n, -(-n // self.cluster_images)):
             batch = {key: value.to(self.device) for key, value in data.training_examples([index]).items()}
             with evaluating(self.encoder) as encoder:  # type: ignore[arg-type]
-                means, rows = instance_means(encoder(batch["target"]), self.instances(batch))
+                means, rows = instance_means(encoder(batch["target"].to(self.dtype)), self.instances(batch))
             label_of = torch.zeros(len(means), dtype=torch.int64, device=rows.device)
             label_of[rows] = self.labels(batch)[:, 0]
             for label, mean in zip(label_of.tolist(), means.cpu(), strict=True):

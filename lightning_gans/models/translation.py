@@ -15,6 +15,7 @@ from lightning_gans.losses import Objective
 from lightning_gans.models.base import Batch, GenerativeModule, Plan, Terms
 from lightning_gans.models.ema import evaluating
 from lightning_gans.networks.layers import TestStatistics, seed_noise, settle_statistics
+from lightning_gans.precision import full_precision
 
 
 class TranslationModule(GenerativeModule):
@@ -105,7 +106,7 @@ class TranslationModule(GenerativeModule):
     def judge(self, *images: Tensor) -> Tensor:
         """The discriminator's raw logits for images side by side in channels, in full precision."""
         logits: Tensor = self.discriminator(torch.cat(images, 1))
-        return logits.float()
+        return full_precision(logits)
 
     # ------------------------------------------------------------------------------ translation
 
@@ -127,7 +128,7 @@ class TranslationModule(GenerativeModule):
         self.check_source(source, direction)
         with evaluating(self.network_of(direction)) as network:
             seed_noise(network, seed)
-            images: Tensor = network(source)
+            images: Tensor = network(source.to(self.dtype))
         return images.float()
 
     def check_source(self, source: Tensor, direction: str) -> None:

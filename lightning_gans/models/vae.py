@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lightning_gans.models.base import Batch, GenerativeModule, Terms
 from lightning_gans.models.ema import evaluating
+from lightning_gans.precision import full_precision
 
 
 class VAE(GenerativeModule):
@@ -55,10 +56,10 @@ class VAE(GenerativeModule):
     def generator_loss(self, batch: Batch) -> Terms:
         """The two terms of the negative evidence lower bound, means over the batch."""
         images = batch["image"]
-        mean, log_variance = (output.float() for output in self.encoder(images))
+        mean, log_variance = (full_precision(output) for output in self.encoder(images))
         latents = mean + torch.exp(log_variance / 2) * self.normal(*mean.shape)
         kl = (mean.square() + log_variance.exp() - 1 - log_variance).sum(1) / 2  # (N,)
-        reconstruction = self.surprise(self.generator(latents).float(), images)  # (N,)
+        reconstruction = self.surprise(full_precision(self.generator(latents)), images)  # (N,)
         return {"reconstruction": reconstruction.mean(), "kl": self.beta * kl.mean()}
 
     def surprise(self, made: Tensor, images: Tensor) -> Tensor:

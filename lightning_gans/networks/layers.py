@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
 
+from lightning_gans.precision import full_precision
 from lightning_gans.seeding import mix
 
 SPECTRAL_NORM = _SpectralNorm
@@ -99,7 +100,7 @@ class MinibatchStddev(nn.Module):
         """(N, C, ...) -> (N, C + 1, ...)."""
         n = len(features)
         size = next((k for k in range(min(self.size, n), 1, -1) if n % k == 0), n)
-        groups = features.float().reshape(size, n // size, -1)
+        groups = full_precision(features).reshape(size, n // size, -1)
         deviation = groups.var(0, correction=0).add(1e-8).sqrt().mean(1)  # (N / size,)
         shape = (n, 1, *features.shape[2:])
         extra = deviation.repeat(size).view(n, *[1] * (features.dim() - 1)).expand(shape)
@@ -126,7 +127,7 @@ class MinibatchDiscrimination(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, ...) -> (N, C + kernels, ...), the same everywhere."""
         n = len(features)
-        flat = features.float().flatten(1)
+        flat = full_precision(features).flatten(1)
         with torch.autocast(flat.device.type, enabled=False):
             seen = (flat @ self.tensor.flatten(1)).view(n, *self.tensor.shape[1:])  # (N, kernels, dimensions)
             closeness = torch.exp(-(seen[:, None] - seen[None]).abs().sum(-1)).sum(1) - 1  # without itself

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lightning_gans.checks import at_least_one
 from lightning_gans.networks.layers import normal_init
 from lightning_gans.networks.translation_resnet import Block
+from lightning_gans.precision import full_precision
 
 Stage = Literal["coarse", "enhancer", "joint"]
 MOST_DOWNS = 4
@@ -273,7 +274,7 @@ def instance_means(features: Tensor, instances: Tensor) -> tuple[Tensor, Tensor]
     numbers = torch.arange(len(instances), device=instances.device)[:, None, None, None]
     apart = numbers * (instances.max() + 1) + instances
     found, rows = torch.unique(apart, return_inverse=True)
-    flat = features.float().movedim(1, -1).flatten(0, 2)  # (N H W, F)
+    flat = full_precision(features).movedim(1, -1).flatten(0, 2)  # (N H W, F)
     index = rows.flatten()
     sums = flat.new_zeros(len(found), flat.shape[1]).index_add(0, index, flat)
     sizes = torch.bincount(index, minlength=len(found))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lightning_gans.checks import at_least_one
 from lightning_gans.networks.layers import Minibatch, check_image_size, minibatch_layer, normalisation
+from lightning_gans.precision import full_precision
 
 SIZES = (8, 1024)
 SLOPE = 0.2
@@ -76,7 +77,7 @@ class PixelNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, ...) -> (N, C, ...)."""
-        wide = x.float()
+        wide = full_precision(x)
         return (wide * torch.rsqrt(wide.square().mean(1, keepdim=True) + 1e-8)).to(x.dtype)
 
 
@@ -135,8 +136,7 @@ class Growing(nn.Module):
 
     def fade(self, old: Tensor, new: Tensor) -> Tensor:
         """(1 - alpha) old + alpha new, in full precision: bf16 would lose a new block of little weight."""
-        wide = torch.promote_types(old.dtype, torch.float32)
-        return old.to(wide).lerp(new.to(wide), self.alpha)
+        return full_precision(old).lerp(full_precision(new), self.alpha)
 
 
 class Generator(Growing):
