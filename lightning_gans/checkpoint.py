@@ -22,17 +22,19 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from lightning_gans.atomic import written_whole
+from lightning_gans.earlier import name_earlier_options
 from lightning_gans.growth import Growth
 from lightning_gans.losses import Objective
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.ema import EMA
 from lightning_gans.penalties import Penalty
+from lightning_gans.schedules import CosineValue
 
 FOLDER = "checkpoints"
 LAST, BEST = "last.ckpt", "best.ckpt"
 _HOMES = ("lightning_gans", "torch.nn", "torch.optim")
 _KINDS: tuple[type, ...] = (nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
-_KINDS += (LightningDataModule, Objective, Penalty, EMA, Growth)
+_KINDS += (LightningDataModule, Objective, Penalty, EMA, Growth, CosineValue)
 
 
 def find(path: str | os.PathLike[str]) -> Path:
@@ -75,6 +77,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ValueError(f"{file}: not a checkpoint of lightning_gans")
     if not isinstance(content.get("config"), dict) or "resolved" not in content["config"]:
         raise ValueError(f"{file}: holds no config, since its module was trained without one (module.config)")
+    name_earlier_options(content["config"])
     return content
 
 

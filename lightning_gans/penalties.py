@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lightning_gans.precision import full_precision
+from lightning_gans.schedules import Scheduled, ends_of, value_at
 from lightning_gans.strategy import sum_over_processes
 
 Critic = Callable[[Tensor], Tensor]
@@ -40,11 +41,11 @@ class Penalty(ABC):
     """A weighted term of the discriminator's loss.
 
     Args:
-        weight: Factor of the term, >= 0.
+        weight: Factor of the term, >= 0; a number, or a ``CosineValue`` over the real images seen.
     """
 
-    def __init__(self, weight: float = 10.0) -> None:
-        if weight < 0:
+    def __init__(self, weight: Scheduled = 10.0) -> None:
+        if min(ends_of(weight)) < 0:
             raise ValueError(f"penalty.weight={weight}: must be >= 0")
         self.weight = weight
 
@@ -52,7 +53,7 @@ class Penalty(ABC):
     def per_sample(self, critic: Critic, real: Tensor, fake: Tensor, uniform: Uniform) -> Tensor:
         """The unweighted penalty of every sample, (N,)."""
 
-    def __call__(self, critic: Critic, real: Tensor, fake: Tensor, uniform: Uniform) -> Tensor:
+    def __call__(self, critic: Critic, real: Tensor, fake: Tensor, uniform: Uniform, *, images_seen: int = 0) -> Tensor:
         """The weighted mean penalty, a scalar.
 
         Args:
@@ -60,8 +61,9 @@ class Penalty(ABC):
             real: Real samples (N, ...).
             fake: Generated samples of the same shape, without gradient.
             uniform: ``uniform(N, ...)`` draws numbers in [0, 1).
+            images_seen: Real images shown before this step, where a scheduled weight stands.
         """
-        return self.weight * self.per_sample(critic, real, fake, uniform).mean()
+        return value_at(self.weight, images_seen) * self.per_sample(critic, real, fake, uniform).mean()
 
 
 class GradientPenalty(Penalty):
@@ -75,7 +77,7 @@ class GradientPenalty(Penalty):
         target: The norm that costs nothing.
     """
 
-    def __init__(self, weight: float = 10.0, one_sided: bool = False, target: float = 1.0) -> None:
+    def __init__(self, weight: Scheduled = 10.0, one_sided: bool = False, target: float = 1.0) -> None:
         super().__init__(weight)
         if target < 0:
             raise ValueError(f"penalty.target={target}: must be >= 0")
@@ -128,7 +130,7 @@ class Dragan(Penalty):
         spread: Size of the perturbation in standard deviations.
     """
 
-    def __init__(self, weight: float = 10.0, spread: float = 0.5) -> None:
+    def __init__(self, weight: Scheduled = 10.0, spread: float = 0.5) -> None:
         super().__init__(weight)
         if spread <= 0:
             raise ValueError(f"penalty.spread={spread}: must be > 0")

@@ -2,10 +2,12 @@
 
 import math
 
+import hydra
 import pytest
 import torch
 from torch import nn
 
+from conftest import compose
 from lightning_gans.networks import began, mlp, progan, r3gan, resnet
 from lightning_gans.networks.dcgan import Discriminator, Encoder, Generator
 from lightning_gans.networks.layers import MinibatchDiscrimination, MinibatchStddev, has_batch_norm, normalised
@@ -152,6 +154,27 @@ def test_resnets_of_cifar():
     for module in critic.eval().modules():
         if hasattr(module, "parametrizations"):
             assert torch.linalg.matrix_norm(module.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("experiment", ["wgan_gp_cifar10", "sngan_cifar10"])
+def test_resnets_start_as_both_papers_code_does(experiment):
+    """Uniform with std sqrt(4 / (fan_in + fan_out)) in the blocks' 3x3 convolutions, else sqrt(2 / ...); biases 0."""
+    torch.manual_seed(0)
+    model = compose(f"experiment={experiment}", "data.root=x").model
+    for name, layers in (("generator", 11), ("discriminator", 11)):
+        network = hydra.utils.instantiate(model[name])
+        found = [(key, layer) for key, layer in network.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+        assert len(found) == layers
+        for key, layer in found:
+            spectral = hasattr(layer, "parametrizations")
+            weight = (layer.parametrizations.weight.original if spectral else layer.weight).detach().double()
+            fans = weight[0].numel() + weight[:, 0].numel()
+            std = math.sqrt((4 if ".conv_" in key else 2) / fans)
+            share = weight.square().mean().sqrt().item() / std
+            assert share == pytest.approx(1, abs=5 * math.sqrt(0.2 / weight.numel())), key  # five deviations of it
+            largest = weight.abs().max().item() / (math.sqrt(3) * std)
+            assert 1 - 20 / weight.numel() < largest <= 1 + 1e-6, key
+            assert not layer.bias.any()
 
 
 def test_pooling_by_mean_is_the_sum_over_the_places():

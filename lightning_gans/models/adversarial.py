@@ -78,7 +78,7 @@ class AdversarialModule(GenerativeModule):
             raise ValueError(f"model.clip_weights={clip_weights}: must be > 0, or null")
         if clip_weights is not None and has_spectral_norm(discriminator):
             raise ValueError(f"model.clip_weights={clip_weights}: not with spectral norm, which undoes it")
-        if isinstance(augment, AdaptiveAugment) and objective.midpoint is None:
+        if isinstance(augment, AdaptiveAugment) and augment.target is not None and objective.midpoint is None:
             raise ValueError(
                 f"model.augment=AdaptiveAugment: follows the sign of logits, which {type(objective).__name__} has not"
             )
@@ -110,7 +110,7 @@ class AdversarialModule(GenerativeModule):
         self.observe(real_logits.detach())
         terms = self.objective.discriminator(real_logits, self.judge(fake))
         if self.penalty is not None:
-            terms["penalty"] = self.penalty(self.discriminator, real, fake, self.uniform)
+            terms["penalty"] = self.penalty(self.discriminator, real, fake, self.uniform, images_seen=self.images_seen)
         return terms
 
     def generator_loss(self, batch: Batch) -> Terms:

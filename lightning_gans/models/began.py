@@ -55,7 +55,8 @@ class BEGAN(AdversarialModule):
 
     ``train/convergence`` is M = L(x) + |gamma L(x) - L(G(z))|, which falls as the training converges, and ``train/k``
     the balance. Both losses are means over all processes before they move k. As in the paper z is uniform and new for
-    each player's update; the networks' vanishing residuals and skip connections are left out.
+    each player's update; the networks' vanishing residuals and skip connections are left out. Samples come from an
+    average of the generator, which the paper has not: ``model.ema=null``.
 
     Args:
         generator: Player.

@@ -20,7 +20,8 @@ class GAN(AdversarialModule):
 
     G minimises -E[log s(D(G(z)))], or E[log(1 - s(D(G(z))))] with ``model/objective=saturating``, the minimax game of
     equation 1, after ``n_critic`` (k in the paper) updates of D. Dense networks, D of maxout units with dropout; SGD
-    whose rate decays by 1.000004 per update while its momentum rises.
+    whose rate decays by 1.000004 per update while its momentum rises. Samples come from an average of the generator,
+    which the paper has not: ``model.ema=null``.
 
     Args:
         generator: Player.

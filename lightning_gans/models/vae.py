@@ -22,7 +22,8 @@ class VAE(GenerativeModule):
         -E[log p(x | z)] + beta KL(q(z | x) || N(0, I)),        z = mu(x) + sigma(x) e,  e ~ N(0, I)
 
     with KL = sum(mu^2 + sigma^2 - 1 - log sigma^2) / 2. ``gaussian``: p = N(G(z), ``scale``^2), whose constants are
-    kept; ``bernoulli``: every value, moved from [-1, 1] to [0, 1], is a probability. Samples are the means G(z).
+    kept; ``bernoulli``: every value, moved from [-1, 1] to [0, 1], is a probability. Samples are the means G(z), of an
+    average of the decoder, which the paper has not: ``model.ema=null``.
 
     Args:
         generator: Decoder, latents (N, latent_dim) to images in [-1, 1].

@@ -17,6 +17,7 @@ class WGAN(AdversarialModule):
 
     The critic's weights are clipped before each of its updates, so that it stays Lipschitz (algorithm 1; the authors'
     released code clips before, the paper after). -(d_real + d_fake) estimates the Wasserstein distance up to a factor.
+    Samples come from an average of the generator, which the paper has not: ``model.ema=null``.
 
     Args:
         generator: Player.
