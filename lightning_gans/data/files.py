@@ -192,7 +192,8 @@ class ImageFiles(ImageSet):
 
     def fingerprint(self) -> str:
         """Of the files as they lie there and of how they are decoded; nothing is decoded for it."""
-        settings = repr((self.names, self.resolution, self.channels, self.resize, self.decoder))
+        how = (self.resolution, self.channels, self.resize, self.decoder.background, self.decoder.bits)
+        settings = repr((self.names, *how))
         digest = hashlib.blake2b(settings.encode(), digest_size=16)
         for name in self.names:
             try:
