@@ -196,6 +196,16 @@ def test_sizes_and_pixels_are_upright_in_every_format(tmp_path, kind, orientatio
     assert abs(pixels.astype(int) - upright).mean() < 5
 
 
+def test_a_damaged_picture_that_was_turned_is_named_by_evaluate(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    whole = encoded((9, 9, 9), (40, 40), "RGB", "JPEG", exif=exif)
+    (tmp_path / "a.jpg").write_bytes(whole)
+    (tmp_path / "b.jpg").write_bytes(whole[:-200])
+    with pytest.raises(ValueError, match=r"candidate=.*: cannot read b\.jpg \(.+\)\. on_error=skip"):
+        sources.folder(str(tmp_path), "candidate", image_size=None, channels=3)
+
+
 def test_pairs_of_turned_tiffs_are_measured_as_they_are_seen(tmp_path):
     for side in ("trainA", "trainB"):
         (tmp_path / side).mkdir()

@@ -214,8 +214,8 @@ class InZip(Source):
                 continue
             found.append(name)
             if len(several) > 1:
-                reason = f"the zip has {len(several)} entries of this name; only the last is read"
-                self.problems.append(Problem(name, reason))
+                told = f"the zip has {len(several)} entries of this name; only the last is read"
+                self.problems.append(Problem(name, told))
         return sorted(found)
 
     def open(self, name: str) -> tuple[BinaryIO, int]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lightning_gans.data.base import Batch, ImageData, ImageSet
-from lightning_gans.data.decoding import BACKGROUND, Decoder, Unreadable
+from lightning_gans.data.decoding import BACKGROUND, Decoder
 from lightning_gans.data.files import OnError, printable
 from lightning_gans.data.folder import Folder, check_exists, no_images, source_at
 from lightning_gans.data.source import Bits
@@ -230,7 +230,7 @@ def _common_size(root: str) -> int:
     for name in names:
         try:
             sizes.setdefault(source.picture(name, Decoder()).upright_size(), name)
-        except Unreadable:  # told with its name when it is read
+        except Exception:  # a damaged file can fail anywhere in Pillow; told with its name when it is read
             continue
     if not sizes:
         raise ValueError(f"data.root={root}: none of its {len(names)} files can be read, such as {printable(names[0])}")
