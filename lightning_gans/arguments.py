@@ -14,7 +14,8 @@ import hydra
 import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lightning_gans.config import CONF_DIR, TrainSchema
 
@@ -22,13 +23,20 @@ from lightning_gans.config import CONF_DIR, TrainSchema
 PATH_KEYS = (
     *("resume", "checkpoint", "out", "input", "root", "reference", "candidate", "run", "cache", "hydra.run.dir"),
     *("generator", "generator_back", "discriminator", "discriminator_back"),
-    *("data.root", "data.within", "extractor.weights", "extractor.base.weights", "callbacks.evaluation.cache"),
-    *("data.target_root", "data.test_within", "model.perceptual_weights"),
+    *("data.root", "extractor.weights", "extractor.base.weights", "callbacks.evaluation.cache"),
+    *("data.target_root", "model.perceptual_weights"),
+)
+# Values that are names whatever they look like: 2019, true, ~. Only null is not; a folder of that name is null/.
+NAME_KEYS = (
+    *("data.within", "data.test_within", "data.part", "data.test_part", "data.source", "data.target", "data.instance"),
+    *("data.test_source", "data.test_target", "data.test_instance", "data.background"),
+    *("data.source_suffix", "data.target_suffix", "data.instance_suffix"),
 )
 LIST_KEYS = ("run",)  # of these, those that take a list too
 BUDGETS = ("trainer.max_steps", "max_kimg", "max_epochs")
 GROUPS = ("model", "data", "trainer", "callbacks", "logger", "extractor")
 MODEL_PARTS = ("model/objective", "model/penalty", "model/augment", "model/growth")
+_AT_COMMAS = re.compile(r""" "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' | [^,]+ """, re.VERBOSE)
 _WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p", "--cfg", "-c")
 
 
@@ -51,19 +59,48 @@ def compose(*overrides: str, config: str = "train") -> DictConfig:
 
 
 def quote_paths(arguments: list[str]) -> list[str]:
-    """Quote the paths among ``key=value`` arguments, so that ``my run (1)/a=b.ckpt`` reaches us as typed."""
+    """Quote the paths and names among ``key=value`` arguments, so that ``my run (1)/a=b.ckpt`` reaches us as typed.
+
+    In a multirun a comma parts two of them, as it parts other values; one that has a comma is typed in quotes then.
+    """
+    several = _is_multirun(arguments)
     quoted = []
     for argument in arguments:
         key, equals, value = argument.partition("=")
-        is_path = bool(equals) and key.lstrip("+") in PATH_KEYS
-        if is_path and not value:
+        name = key.lstrip("+") if equals else ""
+        if name in PATH_KEYS and not value:
             raise ValueError(f"{argument}: empty; say a path")
-        is_list = key in LIST_KEYS and value[:1] == "["
-        if is_path and value != "null" and value[0] not in "\"'" and not is_list:
-            value = os.path.expanduser(value)
-            argument = f"{key}={_quoted(value)}"
+        is_list = name in LIST_KEYS and value[:1] == "["
+        if name in (*PATH_KEYS, *NAME_KEYS) and value and not is_list and not (several and value.startswith("choice(")):
+            parted = several and name != "hydra.run.dir"
+            pieces = [piece.strip() for piece in _AT_COMMAS.findall(value)] if parted else [value]
+            argument = f"{key}={','.join(_as_text(piece, name in PATH_KEYS) for piece in pieces if piece)}"
         quoted.append(argument)
     return quoted
+
+
+def _is_multirun(arguments: list[str]) -> bool:
+    """Return whether the arguments start several jobs; every file of the group ``sweep`` does."""
+    sweeps = typed(arguments, "sweep") not in (None, "null") or typed(arguments, "hydra.mode") == "MULTIRUN"
+    return sweeps or not {"-m", "--multirun"}.isdisjoint(arguments)
+
+
+def _as_text(value: str, is_path: bool) -> str:
+    """One value in quotes, unless it is so typed or is ``null``; the user's folder in the place of a path's ``~``."""
+    if value == "null" or value[0] in "\"'":
+        return value
+    return _quoted(os.path.expanduser(value) if is_path else value)
+
+
+def anchor_paths(cfg: DictConfig) -> None:
+    """Make relative paths absolute where ``hydra.job.chdir=true`` moved the job away from where they were typed."""
+    if not HydraConfig.get().job.chdir:
+        return
+    for key in PATH_KEYS:
+        value = OmegaConf.select(cfg, key)
+        if isinstance(value, str) and value != "auto" and "://" not in value:
+            path = Path(HydraConfig.get().runtime.cwd, Path(value).expanduser())
+            OmegaConf.update(cfg, key, str(path))
 
 
 def gather(arguments: list[str], key: str) -> list[str]:

@@ -15,6 +15,7 @@ from lightning_gans import arguments, checks, cli, config, sweep
 @sweep.job
 def train(cfg: DictConfig) -> float | None:
     """Build, fit and sum up what the config describes; returns the score that picks ``best.ckpt``, lower is better."""
+    arguments.anchor_paths(cfg)
     checks.check_keys(cfg)
     checks.check_tuned()
     checks.check_budget()

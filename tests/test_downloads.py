@@ -141,10 +141,26 @@ def test_cifar10(tmp_path, monkeypatch):
     held = CIFAR10(root=str(tmp_path), image_size=32, channels=3, num_classes=10).load()
     assert np.array_equal(held.images.numpy(), images)
     assert held.labels.tolist() == labels.tolist()
-    grey = CIFAR10(root=str(tmp_path), image_size=32, channels=1, limit=3).load().images
-    for made, image in zip(grey, images, strict=False):
+    grey = CIFAR10(root=str(tmp_path), image_size=32, channels=1).load().images
+    for made, image in zip(grey, images, strict=True):
         expected = np.asarray(Image.fromarray(image.transpose(1, 2, 0)).convert("L")).astype(int)
         assert np.abs(made[0].numpy() - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (list(range(8)), r"8 labels for 9 images"),
+        ([*range(8), 10], r"label 10, must be from 0 to 9"),
+        ([*range(8), -1], r"label -1, must be from 0 to 9"),
+    ],
+)
+def test_labels_that_do_not_fit_are_told_with_the_files_to_put_anew(tmp_path, monkeypatch, labels, message):
+    monkeypatch.setattr(CIFAR10, "read", lambda self: (noise(9, 3, 32, 32), labels))
+    with pytest.raises(
+        ValueError, match=rf"data\.root=.*labels of CIFAR10 do not fit \({message}\)\. Put data_batch_1"
+    ):
+        CIFAR10(root=str(tmp_path), image_size=32, channels=3, num_classes=10).load()
 
 
 @pytest.mark.parametrize("part", ["train", "extra"])
@@ -198,7 +214,7 @@ def test_a_damaged_value_of_an_lmdb_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"cannot read bad \(not an image"):
         LSUN(root=str(tmp_path), image_size=16, channels=3).load()
     write(tmp_path / "tower_val_lmdb" / "data.mdb", b"no database" * 1000)
-    with pytest.raises(ValueError, match=r"tower_val_lmdb is no LMDB"):
+    with pytest.raises(ValueError, match=r"tower_val_lmdb: cannot be read as an LMDB"):
         LSUN(root=str(tmp_path), image_size=16, channels=3, category="tower", part="val").load()
 
 

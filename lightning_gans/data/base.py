@@ -262,7 +262,7 @@ class ImageData(LightningDataModule, ABC):
         num_classes: Number of classes, or ``None`` for a set without labels.
         flip: Mirror half of the images.
         num_workers: Loading processes; 0 is the fastest for sets held in memory.
-        limit: Use the first so many images; ``None``: all.
+        limit: Use so many images, of every class its share and always the same ones (see ``spread``); ``None``: all.
         val_fraction: Share of these images, drawn by ``seed``, that training never sees and scores may compare with.
         seed: Seed of the order, of the flips and of the held-out images.
         extractor: Makes the feature extractor that scores use unless another is asked for.
@@ -328,7 +328,7 @@ class ImageData(LightningDataModule, ABC):
     @property
     def split(self) -> str:
         """What ``train_images`` are, in words for score cards."""
-        limit = "" if self.limit is None else f", first {self.limit}"
+        limit = "" if self.limit is None else f", limited to {self.limit}"
         drawn = f", {self.val_fraction:g} held out by seed {self.seed}" if self.val_fraction else ""
         return f"{self.part}{limit}{drawn}"
 
