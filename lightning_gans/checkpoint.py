@@ -31,7 +31,7 @@ from lightning_gans.penalties import Penalty
 from lightning_gans.schedules import CosineValue
 
 FOLDER = "checkpoints"
-LAST, BEST = "last.ckpt", "best.ckpt"
+LAST, BEST, GOOD = "last.ckpt", "best.ckpt", "good.ckpt"
 _HOMES = ("lightning_gans", "torch.nn", "torch.optim")
 _KINDS: tuple[type, ...] = (nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
 _KINDS += (LightningDataModule, Objective, Penalty, EMA, Growth, CosineValue)
@@ -55,10 +55,20 @@ def find(path: str | os.PathLike[str]) -> Path:
     raise FileNotFoundError(f"{path}: no checkpoint there; give a .ckpt file or the folder of a run")
 
 
-def last_good(folder: Path) -> str:
-    """What a message says of the newest checkpoint in ``folder``, the run's ``checkpoints``."""
-    last = folder / LAST
-    return f"the last good checkpoint is {last}" if last.is_file() else "there is no earlier checkpoint"
+def last_good(folder: Path, resumed: str | os.PathLike[str] | None = None) -> str:
+    """Name the newest good checkpoint for a message.
+
+    Args:
+        folder: The run's ``checkpoints``.
+        resumed: The checkpoint that the run went on from.
+
+    Returns:
+        A clause with ``good.ckpt``, which is there if later ones are in doubt, ``last.ckpt`` or ``resumed``.
+    """
+    for path in (folder / GOOD, folder / LAST, *([Path(resumed)] if resumed else [])):
+        if path.is_file():
+            return f"the last good checkpoint is {path}"
+    return "there is no earlier checkpoint"
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:

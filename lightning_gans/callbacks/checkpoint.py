@@ -20,14 +20,15 @@ from torch import Tensor
 from lightning_gans.atomic import written_whole
 from lightning_gans.callbacks.stability import DivergedError, StabilityGuard
 from lightning_gans.callbacks.tolerance import unless_the_disk_fails
-from lightning_gans.checkpoint import BEST, FOLDER, LAST, last_good, read
+from lightning_gans.checkpoint import BEST, FOLDER, GOOD, LAST, last_good, read
 from lightning_gans.metrics.names import best_by, is_higher_better
 
 
 class Checkpoint(Callback):
     """Keeps ``step-000300.ckpt`` files, the newest also as ``last.ckpt``, the best scored as ``best.ckpt``.
 
-    What a module calls its ``milestones``, the ends of its phases, is saved as well and never deleted.
+    What a module calls its ``milestones``, the ends of its phases, is saved as well and never deleted. While weights or
+    updates are close to the limits of ``StabilityGuard``, the newest checkpoint from before is kept as ``good.ckpt``.
 
     Ctrl-C and SIGTERM let the step finish, save and end the training; a second one ends it at once. Files lie under
     ``checkpoints`` in the run's folder and are written atomically, by process 0. Lightning runs its own kind of
@@ -119,12 +120,15 @@ class Checkpoint(Callback):
         if self._saved_at == step or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         name = f"step-{step:06d}.ckpt"
+        guard = StabilityGuard.of(trainer)
+        good = guard is None or guard.accept(trainer)
         if not self._write(trainer, pl_module, name, final):
             return
         self._saved_at = step
         if trainer.is_global_zero:
             folder = self.folder(trainer)
             with unless_the_disk_fails(folder / LAST):
+                _keep_good(folder, trainer.ckpt_path, newest_is_good=good)
                 _alias(folder / name, folder / LAST)
                 kept = sorted((number, path) for path in folder.iterdir() if 0 < (number := _step_of(path)) <= step)
                 for number, old in kept[: -self.keep] if self.keep else []:
@@ -140,6 +144,8 @@ class Checkpoint(Callback):
         before = self.best
         if before is None or score < before:
             self.best = score
+            if guard := StabilityGuard.of(trainer):
+                guard.look(trainer)
             if not self._write(trainer, pl_module, BEST, final=False):
                 self.best = before
 
@@ -148,9 +154,6 @@ class Checkpoint(Callback):
         return Path(trainer.default_root_dir, FOLDER)
 
     def _write(self, trainer: Trainer, pl_module: Any, name: str, final: bool) -> bool:
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, StabilityGuard):
-                callback.look(trainer)
         pl_module.prepare_sampling()
         path = self.folder(trainer) / name
         _raise_on_all(trainer, DivergedError, _not_finite(pl_module, trainer.global_step, self.folder(trainer)))
@@ -175,7 +178,7 @@ class Checkpoint(Callback):
         weights = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(pl_module))
         last = trainer.max_steps if trainer.max_steps > 0 else float("inf")
         ends = sum(trainer.global_step < step <= last for step in pl_module.milestones)  # whose files stay
-        needed = 3 * weights * ((self.keep or 2) + 2 + ends)  # Adam keeps two values a weight; one more, and the best
+        needed = 3 * weights * ((self.keep or 2) + 3 + ends)  # Adam keeps two values a weight; one more, best and good
         free = shutil.disk_usage(folder).free
         problem = (
             f"{folder}: {free / 2**20:.0f} MB of disk are free, checkpoints need about {needed / 2**20:.0f} MB; "
@@ -230,6 +233,19 @@ def _alias(source: Path, target: Path) -> None:
             os.link(source, temporary)
         except OSError:
             shutil.copyfile(source, temporary)
+
+
+def _keep_good(folder: Path, resumed: Any, *, newest_is_good: bool) -> None:
+    """Keep ``last.ckpt``, or the checkpoint ``resumed``, as ``good.ckpt`` until a newer one is good again.
+
+    So ``last.ckpt`` is good wherever there is no ``good.ckpt``, in a resumed run too.
+    """
+    if newest_is_good:
+        (folder / GOOD).unlink(missing_ok=True)
+    elif not (folder / GOOD).is_file():
+        before = next((path for path in (folder / LAST, Path(resumed or "")) if path.is_file()), None)
+        if before is not None:
+            _alias(before, folder / GOOD)
 
 
 def _not_finite(module: LightningModule, step: int, folder: Path) -> str | None:
