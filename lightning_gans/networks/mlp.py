@@ -62,7 +62,8 @@ class Generator(nn.Module):
         Args:
             mean: (channels, image_size, image_size) in [-1, 1]; in units of [0, 1], 1e-7 away from both ends.
         """
-        last, bound = self.layers[-2:]
+        last, bound = self.layers[-2], self.layers[-1]
+        assert isinstance(last, nn.Linear)
         logits = torch.logit((mean.double().flatten() + 1) / 2, eps=1e-7)
         last.bias.copy_(logits if isinstance(bound, Logistic) else logits / 2)  # 2 s(x) - 1 = tanh(x / 2)
 
