@@ -31,7 +31,7 @@ from lightning_gans.networks.progan import (
     feature_maps,
 )
 from lightning_gans.published import Tell
-from lightning_gans.state_dicts import check_keys, check_shape, check_values, shown
+from lightning_gans.state_dicts import check_keys, check_shape, check_values, shown, without_wrappers
 
 State = Mapping[str, Tensor]
 GROUP = 4  # samples that its discriminator compares
@@ -109,7 +109,10 @@ def from_gan_zoo(content: Mapping[str, Any], tell: Tell = rank_zero_warn) -> dic
     run = runs.build(config, ".")
     networks = {"generator": live, "generator_ema": average, "discriminator": critic}
     for name, network in networks.items():
-        getattr(run.model, name).load_state_dict(network.state_dict())
+        try:
+            getattr(run.model, name).load_state_dict(network.state_dict())
+        except RuntimeError as error:
+            raise ValueError(f"{name}: its feature maps, latents or channels are not those of netG") from error
     return content_of(run.model)
 
 
@@ -206,8 +209,7 @@ def _fill(network: Generator | Discriminator, state: State, names: list[str], eq
 
 def _cleaned(state: State) -> dict[str, Tensor]:
     """Names without the wrapper around the network and the one around each layer."""
-    names = {name: re.sub(r"\.module\.(weight|bias)$", r".\1", str(name)) for name in state}
-    return {names[name].removeprefix("module."): tensor for name, tensor in state.items()}
+    return without_wrappers(state, r"^module\.|\.module(?=\.(?:weight|bias)$)", "its networks")
 
 
 def _count_scales(state: Iterable[str]) -> int:

@@ -22,7 +22,7 @@ from lightning_gans import run as runs
 from lightning_gans.arguments import compose
 from lightning_gans.checkpoint import content_of
 from lightning_gans.networks.patchgan import STRIDED
-from lightning_gans.state_dicts import check_keys, check_shape, check_values, shown
+from lightning_gans.state_dicts import check_keys, check_shape, check_values, shown, without_wrappers
 
 State = dict[str, Tensor]
 Tell = Callable[[str], None]
@@ -94,7 +94,7 @@ def read(path: str | PathLike[str]) -> State:
         raise ValueError(f"{path}: not a readable state dict; it is damaged, or holds more than data") from error
     if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
         raise ValueError(f"{path}: not a bare state dict, which holds tensors by name and nothing else")
-    return {re.sub(r"^((module|_orig_mod)\.)+", "", str(name)): tensor for name, tensor in content.items()}
+    return without_wrappers(content, r"^((module|_orig_mod)\.)+", str(path))
 
 
 def recognise(state: State, name: str = "state dict") -> Published:

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from torch import Tensor
 
 _SHOWN = 3
+
+
+def without_wrappers(state: Mapping[Any, Any], wrapper: str, where: str) -> dict[str, Any]:
+    """Return a state dict whose names have lost what a regular expression finds in them.
+
+    Raises:
+        ValueError: Two names become one.
+    """
+    names = {name: re.sub(wrapper, "", str(name)) for name in state}
+    twice = [str(name) for name, short in names.items() if short != name and short in state]
+    if twice:
+        raise ValueError(f"{where}: holds a layer twice: {shown(twice)}, and without its prefix")
+    return {names[name]: value for name, value in state.items()}
 
 
 def check_keys(state: Mapping[str, Any], required: Collection[str], optional: Collection[str], where: str) -> None:

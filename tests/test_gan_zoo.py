@@ -205,6 +205,25 @@ def test_networks_of_different_sizes_are_refused():
         from_gan_zoo(content(depthOtherScales=[8, 4, 4]))
 
 
+def test_a_name_with_and_without_its_wrapper_is_refused():
+    state = files()[0]
+    with pytest.raises(ValueError, match=r"holds a layer twice: formatLayer\.module\.weight"):
+        generator({**state, "formatLayer.weight": torch.zeros(1)})
+
+
+def test_networks_of_different_widths_are_refused():
+    given = content()
+    given["netD"] = {
+        key: torch.cat([value] * 2) if "RGBLayers" in key else value for key, value in given["netD"].items()
+    }
+    with pytest.raises(ValueError, match=r"^netD: fromRGBLayers\.0\.weight has shape"):
+        from_gan_zoo(given)
+    longer = files()[0]
+    longer["formatLayer.module.weight"] = torch.randn(16 * WIDTHS[0], LATENT + 1)
+    with pytest.raises(ValueError, match="^generator_ema: its feature maps, latents or channels are not those of netG"):
+        from_gan_zoo({**content(), "avgG": longer})
+
+
 def test_what_is_not_used_and_what_is_not_there_is_told():
     told = []
     from_gan_zoo({**content(), "epoch": 3}, tell=told.append)

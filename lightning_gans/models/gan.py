@@ -59,7 +59,10 @@ class GAN(AdversarialModule):
         """As the base; at the first start of a training set the generator's last biases, if asked for."""
         super().on_fit_start()
         if self.marginal_bias and self.iteration == 0:
-            mean = mean_image(self.trainer.datamodule.train_images)  # type: ignore[attr-defined]
+            images = getattr(getattr(self.trainer, "datamodule", None), "train_images", None)
+            if images is None:
+                raise ValueError("model.marginal_bias=true: needs a data module with train_images; set it to false")
+            mean = mean_image(images)
             for network in (self.generator, self.generator_ema):
                 if network is not None:
                     network.start_at(mean)  # type: ignore[operator]
