@@ -21,8 +21,8 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
+from lightning_gans import older
 from lightning_gans.atomic import written_whole
-from lightning_gans.earlier import name_earlier_options
 from lightning_gans.growth import Growth
 from lightning_gans.losses import Objective
 from lightning_gans.models.base import GenerativeModule
@@ -72,7 +72,7 @@ def last_good(folder: Path, resumed: str | os.PathLike[str] | None = None) -> st
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a checkpoint's content safely, onto the CPU.
+    """Read a checkpoint's content safely, onto the CPU; options that are younger than it get their older values.
 
     Raises:
         FileNotFoundError: There is none.
@@ -87,7 +87,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ValueError(f"{file}: not a checkpoint of lightning_gans")
     if not isinstance(content.get("config"), dict) or "resolved" not in content["config"]:
         raise ValueError(f"{file}: holds no config, since its module was trained without one (module.config)")
-    name_earlier_options(content["config"])
+    older.complete(content["config"])
     return content
 
 

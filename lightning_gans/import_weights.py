@@ -32,7 +32,13 @@ def import_weights(cfg: DictConfig) -> None:
     whole = gan_zoo.read(files["generator"])
     if whole is not None and len(files) > 1:
         raise ValueError(f"{list(files)[1]}: not with {cfg.generator}, a ProGAN's, which holds its networks already")
-    content = assemble(files, image_size=cfg.image_size, **options) if whole is None else gan_zoo.from_gan_zoo(whole)
+    if whole is None:
+        content = assemble(files, image_size=cfg.image_size, **options, tell=print)
+    else:
+        try:
+            content = gan_zoo.from_gan_zoo(whole, tell=print)
+        except ValueError as error:
+            raise ValueError(f"generator={cfg.generator}: {error}") from error
     AtomicCheckpointIO().save_checkpoint(content, out)
     model = content["config"]["resolved"]["model"]
     for name in files:

@@ -34,6 +34,7 @@ TINY_FAMILY = {
         *[f"model.{network}.fmap_base=64" for network in ("generator", "discriminator")],
         *[f"model.{network}.fmap_max=8" for network in ("generator", "discriminator")],
         "model.generator.latent_dim=8",
+        "model.discriminator.group_size=4",
         "model.growth.fade_kimg=0.008",
         "model.growth.stabilise_kimg={4: 0.008, 8: 0.0}",
     ],

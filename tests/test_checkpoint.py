@@ -5,9 +5,10 @@ import shutil
 
 import pytest
 import torch
+from omegaconf import DictConfig
 
 import lightning_gans
-from conftest import compose, evaluation, newest, run, tiny
+from conftest import assert_same_training, command_here, compose, evaluation, newest, run, tiny
 from lightning_gans import build, checkpoint
 from lightning_gans.callbacks.stability import DivergedError
 
@@ -253,6 +254,34 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     with pytest.raises(DivergedError, match=r"is not finite after generator update 4; nothing was saved"):
         made.fit()
     assert not list((tmp_path / "checkpoints").glob("*.ckpt"))
+
+
+@pytest.mark.parametrize("model", ["began", "cyclegan", "pix2pix_hd", "progan"])
+def test_older_checkpoints_keep_their_networks(tmp_path, model, monkeypatch):
+    """Options that came later are at what the networks were then, when a checkpoint is loaded and when it goes on."""
+    then = {
+        "began": {"discriminator": {"widen": "down"}},
+        "progan": {"generator": {"bias_before_norm": True}, "discriminator": {"group_size": 4}},
+    }
+    networks = ("generator", "generator_back", "discriminator", "discriminator_back", "encoder")
+    wide = compose(*tiny(model)).model
+    defaults = {name: {"bias_before_norm": False} for name in networks if isinstance(wide.get(name), DictConfig)}
+    options = then.get(model, defaults)
+    typed = [f"model.{name}.{key}={value}" for name, node in options.items() for key, value in node.items()]
+    typed += ["model.generator.norm=batch"] if model == "progan" else []
+    run(tmp_path / "old", *typed, "trainer.max_steps=2", model=model)
+    run(tmp_path / "whole", *typed, "trainer.max_steps=3", model=model)
+    content = newest(tmp_path / "old")
+    for config in content["config"].values():
+        for name, node in options.items():
+            for key in node:
+                del config["model"][name][key]
+    older = tmp_path / "old" / "checkpoints" / "last.ckpt"
+    torch.save(content, older)
+    assert lightning_gans.load(older).iteration == 2
+    options = [f"resume={older}", "trainer.max_steps=3"]
+    assert command_here("lightning_gans.train", *options, cwd=tmp_path, monkeypatch=monkeypatch) == 0
+    assert_same_training(newest(tmp_path / "old"), newest(tmp_path / "whole"))
 
 
 def test_a_checkpoint_of_another_version_says_so(tmp_path):

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import scipy.io
 import torch
+import torch.nn.functional as F
 import torchvision.datasets
+from lightning.pytorch import Callback
 from PIL import Image
 from torchvision.datasets.utils import calculate_md5
 
 from conftest import command, refusal, run, tiny
-from lightning_gans import compose
+from lightning_gans import build, compose
 from lightning_gans.checkpoint import instantiate
 from lightning_gans.data.celeba import CelebA
 from lightning_gans.data.cifar10 import CIFAR10
@@ -134,6 +136,50 @@ def test_grey_sets_of_28_pixels(tmp_path, data):
     assert held.labels.tolist() == labels.tolist()
     small = data(root=str(tmp_path), download=False, image_size=16, channels=3, limit=2).load()
     assert small.images.shape == (2, 3, 16, 16)
+    native = data(root=str(tmp_path), download=False, image_size=28, channels=1).load()
+    assert np.array_equal(native.images[:, 0].numpy(), images)
+
+
+def test_the_first_gan_on_mnist_as_released(tmp_path):
+    """28x28 without padding; the generator's last biases give the mean image, and a resumed run leaves them alone."""
+    images, _ = write_mnist(tmp_path)
+    off = ["callbacks.evaluation=null", "callbacks.samples=null", "trainer.enable_progress_bar=false", "logger=none"]
+    options = ["experiment=gan_mnist", f"data.root={tmp_path}", "data.download=false", "trainer.accelerator=cpu", *off]
+    config = compose(*options, "trainer.max_steps=1", "model.batch_size=4", "trainer.precision=32-true")
+    assert config.model.g_scheduler.momentum_updates == config.model.d_scheduler.momentum_updates == 125_000
+    made = build(config, tmp_path / "run")
+    generator, discriminator = made.model.generator, made.model.discriminator
+    assert sum(p.numel() for p in generator.parameters()) == 2_503_984
+    assert sum(p.numel() for p in discriminator.parameters()) == 1_231_441
+    latents = made.model.sampling_inputs(range(200), 0)[0]
+    assert latents.abs().max() <= 3**0.5
+    assert latents.std().item() == pytest.approx(1, abs=0.02)
+    found = []
+    made.trainer.callbacks.append(Started(lambda: found.append(generator.layers[-2].bias.clone())))
+    made.fit()
+    mean = images.astype(float).mean(0) / 255
+    expected = torch.logit(torch.from_numpy(mean).flatten(), eps=1e-7).float()
+    torch.testing.assert_close(found[0], expected)
+    logits = torch.tensor([0.3, -2.0])
+    terms = made.model.objective.discriminator(logits, logits)
+    torch.testing.assert_close(sum(terms.values()), (F.softplus(-logits) + F.softplus(logits)).mean() / 2)
+    moved = generator.layers[-2].bias.clone()
+    assert not torch.equal(moved, found[0])
+    config.trainer.max_steps = 2
+    again = build(config, tmp_path / "run")
+    again.trainer.callbacks.append(Started(lambda: found.append(again.model.generator.layers[-2].bias.clone())))
+    again.fit(str(tmp_path / "run"))
+    assert torch.equal(found[1], moved)
+
+
+class Started(Callback):
+    """Calls when a training is about to take its first step."""
+
+    def __init__(self, call):
+        self.call = call
+
+    def on_train_start(self, trainer, pl_module):
+        self.call()
 
 
 def test_cifar10(tmp_path, monkeypatch):

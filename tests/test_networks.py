@@ -113,9 +113,15 @@ def test_began_networks():
     images = generator(torch.randn(2, 5))
     assert images.shape == critic(images).shape == (2, 3, 32, 32)
     widths = [layer.out_channels for layer in critic.encoder if isinstance(layer, nn.Conv2d)]
-    assert widths == [4, 4, 4, 8, 8, 8, 12, 12, 12]  # 32, 16, 8: n, 2n, 3n
+    assert widths == [4, 4, 4, 4, 8, 8, 8, 12, 12]  # 32, 16, 8: n, 2n, 3n
+    early = began.Autoencoder(image_size=32, channels=3, latent_dim=5, base_channels=4, widen="down")
+    widths = [layer.out_channels for layer in early.encoder if isinstance(layer, nn.Conv2d)]
+    assert widths == [4, 4, 4, 8, 8, 8, 12, 12, 12]
+    assert early(images).shape == images.shape
     assert {layer.out_channels for layer in generator.layers if isinstance(layer, nn.Conv2d)} == {4, 3}
-    assert began.Generator(image_size=64, channels=3)(torch.randn(1, 64)).shape == (1, 3, 64, 64)
+    with torch.device("meta"):
+        published = began.Autoencoder(image_size=64, channels=3)
+    assert sum(p.numel() for p in published.parameters()) == 13_405_379
 
 
 def test_encoder_gives_mean_and_log_variance():
@@ -137,6 +143,23 @@ def test_the_first_gan_as_published():
     assert [m.p for m in discriminator.layers if isinstance(m, nn.Dropout)] == [0.2, 0.5, 0.5]
     assert generator.layers[0].weight.abs().max() <= 0.05
     assert discriminator.layers[1].weight.abs().max() <= 0.005
+    assert sum(p.numel() for p in generator.parameters()) == 2_503_984
+    assert sum(p.numel() for p in discriminator.parameters()) == 1_231_441
+
+
+@pytest.mark.parametrize("output", ["tanh", "sigmoid"])
+def test_dense_images_start_at_a_mean(output):
+    """With the last weights 0, as the logistic function of released biases gives them in [0, 1]."""
+    generator = mlp.Generator(image_size=3, channels=1, latent_dim=2, hidden=[4], output=output).double()
+    latents = torch.randn(2, 2, dtype=torch.double)
+    logits = generator.layers[:-1](latents).view(2, 1, 3, 3)
+    expected = 2 / (1 + torch.exp(-logits)) - 1 if output == "sigmoid" else torch.tanh(logits)
+    torch.testing.assert_close(generator(latents), expected)
+    mean = torch.linspace(-1, 1, 9, dtype=torch.double).view(1, 3, 3)  # pixels that never change included
+    generator.start_at(mean)
+    nn.init.zeros_(generator.layers[2].weight)
+    torch.testing.assert_close(generator(latents), mean.expand(2, 1, 3, 3), rtol=0, atol=3e-7)
+    assert generator.layers[2].bias.isfinite().all()
 
 
 def test_resnets_of_cifar():

@@ -207,6 +207,43 @@ def test_samples_are_compared_in_the_last_block(minibatch, kind):
     torch.testing.assert_close(alone(images)[:1], alone(images[:1]), rtol=1e-4, atol=1e-4)  # each on its own
 
 
+def test_fused_blocks_average_before_bias_and_rectifier():
+    """As the authors' fused convolution, of stride 2 with the mean of four shifted kernels; its bias and rectifier."""
+    torch.manual_seed(0)
+    fused = Discriminator(image_size=8, fused_scale=True, **SMALL).double()
+    for parameter in fused.parameters():
+        nn.init.normal_(parameter)
+    block = fused.blocks[1]
+    first, second = (layer for layer in block if isinstance(layer, EqualisedConv2d))
+    x = torch.randn(3, 8, 8, 8, dtype=torch.double)
+
+    def act(maps, layer):
+        return F.leaky_relu(maps + layer.bias[:, None, None], 0.2)
+
+    middle = act(F.conv2d(x, first.weight * first.scale, padding=1), first)
+    kernel = F.pad(second.weight * second.scale, (1, 1, 1, 1))
+    kernel = (kernel[..., 1:, 1:] + kernel[..., :-1, 1:] + kernel[..., 1:, :-1] + kernel[..., :-1, :-1]) / 4
+    expected = act(F.conv2d(middle, kernel, stride=2, padding=1), second)
+    torch.testing.assert_close(block(x), expected)
+    plain = Discriminator(image_size=8, **SMALL).double()
+    plain.load_state_dict(fused.state_dict())
+    torch.testing.assert_close(
+        plain.blocks[1](x), F.avg_pool2d(act(F.conv2d(middle, second.weight * second.scale, padding=1), second), 2)
+    )
+    images = torch.randn(4, 2, 8, 8, dtype=torch.double)
+    assert (plain(images) - fused(images)).abs().max() > 1e-3
+
+
+def test_no_bias_before_batch_norm():
+    """The authors' first release takes it away there; layers without batch norm keep theirs."""
+    for norm, asked, biased in (("batch", False, False), ("batch", True, True), ("pixel", False, True)):
+        generator = Generator(image_size=8, norm=norm, bias_before_norm=asked, **SMALL)
+        layers = [m for m in generator.blocks.modules() if isinstance(m, EqualisedConv2d | FirstLayer)]
+        assert {layer.bias is not None for layer in layers} == {biased}
+        assert all(layer.bias is not None for layer in generator.to_rgb)
+        assert generator(torch.randn(2, 512)).shape == (2, 2, 8, 8)
+
+
 def test_norms_of_the_baseline():
     generator = Generator(image_size=8, norm="batch", **SMALL)
     discriminator = Discriminator(image_size=8, norm="layer", **SMALL)

@@ -31,7 +31,7 @@ class Downloaded(ImageData):
     files: ClassVar[str]  # what torchvision looks for there
     package: ClassVar[str | None] = None  # what reading needs beyond the core
     labels: ClassVar[int] = 10  # classes
-    pad: ClassVar[int] = 0  # black pixels on every side, before the images are resized
+    pad: ClassVar[int] = 0  # black pixels on every side, before images are resized to another side than their own
     grey: ClassVar[bool] = False
 
     def __init__(self, *, root: str = "data", download: bool = True, **options: Any) -> None:
@@ -62,7 +62,7 @@ class Downloaded(ImageData):
         pixels = pixels if len(taken) == len(pixels) else pixels[taken]
         if self.channels == 1 and not self.grey:
             pixels = luminance(pixels)
-        pixels = F.pad(pixels, (self.pad,) * 4) if self.pad else pixels
+        pixels = F.pad(pixels, (self.pad,) * 4) if self.pad and pixels.shape[-1] != self.side else pixels
         pixels = resize(pixels, self.side).contiguous()
         pixels = pixels.repeat(1, self.channels, 1, 1) if self.grey else pixels
         return TensorImages(pixels, None if numbers is None else numbers[taken])

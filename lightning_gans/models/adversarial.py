@@ -39,6 +39,8 @@ class AdversarialModule(GenerativeModule):
         clip_weights: Clip the discriminator's weights to +- this before each of its updates; ``None``: no clipping.
         reuse_fakes: Let the generator learn from the very samples that the discriminator has just seen, which saves a
             forward pass; ``False``: from new ones. Needs ``accumulate`` = 1.
+        dequantise: Spread the 256 levels of real images evenly over [-1, 1): level k becomes k / 128 - 1 + u / 128,
+            u ~ U[0, 1) for every value, anew in every update, as the released code of WGAN-GP and SNGAN has it.
         **options: See ``GenerativeModule``.
 
     Raises:
@@ -61,6 +63,7 @@ class AdversarialModule(GenerativeModule):
         g_batch_size: int | None = None,
         clip_weights: float | None = None,
         reuse_fakes: bool = False,
+        dequantise: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(generator, **options)
@@ -91,7 +94,7 @@ class AdversarialModule(GenerativeModule):
         self.objective, self.penalty, self.augment = objective, penalty, augment
         self.optimizer_factories["d"], self.scheduler_factories["d"] = d_optimizer, d_scheduler
         self.n_critic, self.g_batch_size, self.clip_weights = n_critic, g_batch_size, clip_weights
-        self.reuse_fakes = reuse_fakes
+        self.reuse_fakes, self.dequantise = reuse_fakes, dequantise
         self._fake = torch.empty(0)  # the newest generated samples
         self.add_player("d", discriminator)
 
@@ -141,6 +144,10 @@ class AdversarialModule(GenerativeModule):
 
     def turns(self, batch: Batch, plan: Plan) -> list[tuple[str, Batch]]:
         """``n_critic`` discriminator updates on chunks of the batch and one generator update on the last of them."""
+        if self.dequantise:  # from k / 127.5 - 1
+            images = batch["image"]
+            noise = self.uniform(*images.shape).mul_(2).sub_(1)
+            batch = {**batch, "image": images * (255 / 256) + noise / 256}
         chunks = split(batch, plan.n_critic)
         return [*(("d", chunk) for chunk in chunks), ("g", chunks[-1])]
 
@@ -178,6 +185,8 @@ class AdversarialModule(GenerativeModule):
 
     def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """As the base, and whether the discriminator gives logits and the samples can be augmented."""
+        if self.dequantise and len(shapes["image"]) != 3:
+            raise ValueError("model.dequantise=true: needs images, whose values are levels; set it to false")
         if self.augment is not None:
             self.augment.check(shapes["image"])
         super().check_data(shapes)

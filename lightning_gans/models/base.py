@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -21,6 +22,8 @@ from lightning_gans.seeding import mix, seed_step
 
 Batch = dict[str, Tensor]
 Terms = dict[str, Tensor]
+Latent = Literal["normal", "uniform", "unit_uniform"]
+REACH = {"uniform": 1.0, "unit_uniform": math.sqrt(3)}  # of latents that are uniform within +- so much
 
 
 class Plan(NamedTuple):
@@ -47,7 +50,8 @@ class GenerativeModule(LightningModule):
         generator: Makes images from its inputs; has ``latent_dim`` unless ``draw_inputs`` is overridden.
         g_optimizer: Makes the generator's optimiser from its player's parameters.
         g_scheduler: Makes the generator's learning-rate schedule from its optimiser; counts generator updates.
-        latent: Distribution of the latents: ``normal`` N(0, I), or ``uniform`` in [-1, 1).
+        latent: Distribution of the latents: ``normal`` N(0, I), ``uniform`` in [-1, 1), or ``unit_uniform`` in
+            [-sqrt(3), sqrt(3)), whose variance is 1.
         batch_size: Real images per update of the player that sees them, over all processes and micro-batches.
         accumulate: Micro-batches whose gradients make one update.
         clip_grad: Largest norm of a player's gradient; ``None``: no clipping.
@@ -69,7 +73,7 @@ class GenerativeModule(LightningModule):
         *,
         g_optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         g_scheduler: Callable[[Optimizer], LRScheduler] | None = None,
-        latent: Literal["normal", "uniform"] = "normal",
+        latent: Latent = "normal",
         batch_size: int = 64,
         accumulate: int = 1,
         clip_grad: float | None = None,
@@ -210,16 +214,17 @@ class GenerativeModule(LightningModule):
 
     def draw_inputs(self, n: int) -> tuple[Tensor, ...]:
         """Random inputs of the generator for this process's share of a training batch."""
-        if self.latent == "uniform":
-            return (self.uniform(n, self.latent_dim).mul_(2).sub_(1),)
-        return (self.normal(n, self.latent_dim),)
+        if self.latent == "normal":
+            return (self.normal(n, self.latent_dim),)
+        reach = REACH[self.latent]
+        return (self.uniform(n, self.latent_dim).mul_(2 * reach).sub_(reach),)
 
     def sampling_inputs(self, indices: Sequence[int], seed: int) -> tuple[Tensor, ...]:
         """Inputs of the generator for samples number ``indices``: each a function of (seed, index) alone."""
-        rng, latents = torch.Generator(), torch.empty(len(indices), self.latent_dim)
+        rng, latents, reach = torch.Generator(), torch.empty(len(indices), self.latent_dim), REACH.get(self.latent)
         for row, index in zip(latents, indices, strict=True):
             rng.manual_seed(mix("sample", seed, index))
-            row.uniform_(-1, 1, generator=rng) if self.latent == "uniform" else row.normal_(generator=rng)
+            row.uniform_(-reach, reach, generator=rng) if reach else row.normal_(generator=rng)
         return (latents.to(self.device, self.dtype),)  # type: ignore[arg-type]
 
     @property

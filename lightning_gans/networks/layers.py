@@ -201,6 +201,19 @@ def translation_norm(
     return [ImageBatchNorm(width, test_statistics)] if norm == "batch" else []
 
 
+def has_bias(norm: str | None, bias_before_norm: bool | None = None) -> bool:
+    """Return whether a convolution of a translation network, with ``norm`` after it, has a bias.
+
+    A norm takes the bias away again, so that this decides on the number of weights and not on what is learnt.
+
+    Args:
+        norm: What follows the convolution; without one there always is a bias.
+        bias_before_norm: Whether there is one all the same; ``None``: before instance norm and not before batch norm,
+            as in the PyTorch code of CycleGAN's and pix2pix's authors.
+    """
+    return norm is None or (norm == "instance" if bias_before_norm is None else bias_before_norm)
+
+
 class NoiseDropout(nn.Dropout):
     """Dropout that can stay on at test time, where it is the noise of pix2pix.
 
