@@ -68,15 +68,20 @@ def refuse_existing(path: Path, *, overwrite: bool, key: str = "out") -> None:
         raise ValueError(f"{key}={path}: is there already; choose another file, or say overwrite=true")
 
 
-def set_aside(path: Path, reason: str) -> None:
-    """Rename something broken to ``NAME.broken``, or ``NAME.broken-2`` and so on, and say so in one line.
+def set_aside(path: Path, reason: str, ending: str = "broken") -> None:
+    """Rename a file or folder to ``NAME.broken``, or ``NAME.broken-2`` and so on, and say so in one line.
+
+    Args:
+        path: What is in the way.
+        reason: Why it is no use.
+        ending: What stands behind its name.
 
     Raises:
         OSError: It cannot be renamed.
     """
-    number, aside = 1, path.with_name(f"{path.name}.broken")
+    number, aside = 1, path.with_name(f"{path.name}.{ending}")
     while os.path.lexists(aside):
         number += 1
-        aside = path.with_name(f"{path.name}.broken-{number}")
+        aside = path.with_name(f"{path.name}.{ending}-{number}")
     path.rename(aside)
     print(f"{path}: {reason}; set aside as {aside.name}, and a new one is begun", file=sys.stderr)

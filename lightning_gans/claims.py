@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from lightning_gans.arguments import quote
+from lightning_gans.atomic import set_aside
 from lightning_gans.cli import told
 
 try:
@@ -118,12 +119,36 @@ def make_new(folder: Path) -> Path:
             return made
 
 
-def refuse_taken(folder: Path, written: tuple[str, ...] = WRITTEN, *, key: str = "hydra.run.dir") -> None:
-    """Refuse a folder that holds what a new run or sweep would replace or mix with its own.
+def claim_for_new(folder: Path, written: Sequence[str] = WRITTEN) -> bool:
+    """Claim a folder for a new run, which replaces nothing there; returns as ``claim`` does.
+
+    What a run of ours has left that ended before its first checkpoint is set aside, so that the same command can be
+    given again.
+
+    Args:
+        folder: Where it will write.
+        written: Names of what it will write beside checkpoints.
+
+    Raises:
+        ValueError: The folder holds a training, or files of another origin, or another process writes there.
+        OSError: It cannot be made or written.
+    """
+    if not is_first_process():
+        return False
+    refuse_taken(folder, written)
+    claimed = claim(folder)
+    refuse_taken(folder, written)  # by a run that has ended in between
+    for path in _present(folder, written):
+        set_aside(path, "of a run that saved no checkpoint", "old")
+    return claimed
+
+
+def refuse_taken(folder: Path, written: Sequence[str] = WRITTEN, *, key: str = "hydra.run.dir") -> None:
+    """Refuse a folder that holds what a new run would replace or mix with its own.
 
     Args:
         folder: Where it would write.
-        written: Names of what it would write.
+        written: Names of what it would write beside checkpoints.
         key: What the folder is typed as.
 
     Raises:
@@ -133,9 +158,14 @@ def refuse_taken(folder: Path, written: tuple[str, ...] = WRITTEN, *, key: str =
         raise ValueError(
             f"{key}={folder}: holds a training already; choose another folder, or go on with it by resume={folder}"
         )
-    found = [name for name in written if os.path.lexists(folder / name)]
-    if found:
-        raise ValueError(f"{key}={folder}: holds {', '.join(found)} already; choose another folder")
+    found = _present(folder, written)
+    if found and not (folder / CLAIM).is_file():
+        names = ", ".join(path.name for path in found)
+        raise ValueError(f"{key}={folder}: holds {names}, not of a run of this version; choose another folder")
+
+
+def _present(folder: Path, names: Sequence[str]) -> list[Path]:
+    return [folder / name for name in names if os.path.lexists(folder / name)]
 
 
 class ClaimFolder(Callback):
@@ -148,13 +178,14 @@ class ClaimFolder(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Claim ``hydra.run.dir``; exit code 1 if it is taken."""
 
-        def refuse(folder: Path) -> None:
+        def claim_it(folder: Path) -> None:
             if config.get("resume") and _is_resumed_in(config.resume, folder):
+                claim(folder)
                 return
-            own = [config.hydra.output_subdir] if config.hydra.output_subdir else []
-            refuse_taken(folder, (*WRITTEN, *own))
+            hydras = [config.hydra.output_subdir] if config.hydra.output_subdir else []
+            claim_for_new(folder, [*WRITTEN, *hydras])
 
-        told(_claim_node)(config, "run", refuse)
+        told(_claim_node)(config, "run", claim_it)
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Let others resume the run."""
@@ -163,12 +194,14 @@ class ClaimFolder(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Claim ``hydra.sweep.dir``; exit code 1 if it is taken."""
 
-        def refuse(folder: Path) -> None:
-            refuse_taken(folder, (*WRITTEN, *SWEEP), key="hydra.sweep.dir")
-            if next(folder.rglob("job.json"), None) is not None:
-                raise ValueError(f"hydra.sweep.dir={folder}: holds a sweep already; choose another folder")
+        def claim_it(folder: Path) -> None:
+            for _ in range(2):  # again once no other can write there
+                if _present(folder, SWEEP) or next(folder.rglob("job.json"), None) is not None:
+                    raise ValueError(f"hydra.sweep.dir={folder}: holds a sweep already; choose another folder")
+                refuse_taken(folder, key="hydra.sweep.dir")
+                claim(folder, key="hydra.sweep.dir")
 
-        told(_claim_node)(config, "sweep", refuse)
+        told(_claim_node)(config, "sweep", claim_it)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Let others write there."""
@@ -182,7 +215,7 @@ def _is_resumed_in(resume: str, folder: Path) -> bool:
     return checkpoint.find(resume).resolve().parent == (folder / CHECKPOINTS).resolve()
 
 
-def _claim_node(config: DictConfig, node: str, refuse: Callable[[Path], None]) -> None:
+def _claim_node(config: DictConfig, node: str, claim_it: Callable[[Path], None]) -> None:
     """Claim ``hydra.NODE.dir``, and write down its name where it became another."""
     raw = OmegaConf.to_container(config.hydra[node], resolve=False)["dir"]  # type: ignore[call-overload,index]
     before = HydraConfig.instance().cfg
@@ -195,9 +228,7 @@ def _claim_node(config: DictConfig, node: str, refuse: Callable[[Path], None]) -
     def claimed() -> Path:
         if "${now:" in str(raw):
             return make_new(given)
-        refuse(given)
-        claim(given, key=f"hydra.{node}.dir")
-        refuse(given)  # by another that has ended in between
+        claim_it(given)
         return given
 
     folder = _of_first_process(node, claimed) if _has_agent() else claimed() if is_first_process() else given

@@ -162,11 +162,8 @@ class Run:
         Returns whether it was claimed here, and not for this process as a whole.
         """
         own = resumed is not None and resumed.resolve().parent == (self.folder / checkpoint.FOLDER).resolve()
-        if not (own or self._wrote) and claims.is_first_process():
-            claims.refuse_taken(self.folder)
-        claimed = claims.claim(self.folder)
-        if not (own or self._wrote) and claimed:
-            claims.refuse_taken(self.folder)  # by another that has ended in between
+        mine = own or self._wrote
+        claimed = claims.claim(self.folder) if mine else claims.claim_for_new(self.folder)
         self._wrote = True
         return claimed
 
