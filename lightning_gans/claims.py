@@ -245,7 +245,7 @@ def _has_agent() -> bool:
 
 def _of_first_process(node: str, claimed: Callable[[], Path]) -> Path:
     """What the first process of torchrun's claims, on all of them."""
-    from torch.distributed import TCPStore
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
     store = TCPStore(os.environ["MASTER_ADDR"], _number("MASTER_PORT", 29500), is_master=False)
     key = f"lightning_gans/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}/{node}"

@@ -240,9 +240,7 @@ def refuse_foreign(folder: Path, names: Iterable[str], heads: Sequence[str] = ()
     """
     for path in (folder / name for name in names):
         if path.is_symlink() or (path.exists() and not _is_ours(path, heads)):
-            raise ValueError(
-                f"out={folder}: holds {path.name}, which this command did not write; choose another folder"
-            )
+            raise ValueError(f"out={folder}: has {path.name}, which is not of this command; choose another folder")
 
 
 def _is_ours(path: Path, heads: Sequence[str]) -> bool:
