@@ -70,8 +70,8 @@ def claim(folder: Path, *, key: str = "hydra.run.dir") -> bool:
         ValueError: Another process writes there.
         OSError: It cannot be made or written.
     """
-    folder = folder.absolute()
-    if folder in _held or not is_first_process():
+    place = folder.resolve()
+    if place in _held or not is_first_process():
         return False
     folder.mkdir(parents=True, exist_ok=True)
     number = os.open(folder / CLAIM, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
@@ -89,13 +89,13 @@ def claim(folder: Path, *, key: str = "hydra.run.dir") -> bool:
     with contextlib.suppress(OSError):  # a full disk is told where something is lost by it
         os.ftruncate(number, 0)
         os.write(number, f"process {os.getpid()} on {socket.gethostname()} since {time.ctime()}\n".encode())
-    _held[folder] = number
+    _held[place] = number
     return True
 
 
 def release(folder: Path) -> None:
     """Let others write into a folder again."""
-    number = _held.pop(folder.absolute(), None)
+    number = _held.pop(folder.resolve(), None)
     if number is not None:
         os.close(number)
 

@@ -228,9 +228,9 @@ def _best_score(path: Path) -> float | None:
     try:
         score = _state_of(read(path)).get("best")
         return None if score is None else float(score)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         with unless_the_disk_fails(path):
-            set_aside(path, str(error) if isinstance(error, ValueError) else "holds no score")
+            set_aside(path, "not a checkpoint that can be read")
     return None
 
 
