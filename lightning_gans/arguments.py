@@ -89,7 +89,7 @@ def _as_text(value: str, is_path: bool) -> str:
     """One value in quotes, unless it is so typed or is ``null``; the user's folder in the place of a path's ``~``."""
     if value == "null" or value[0] in "\"'":
         return value
-    return _quoted(os.path.expanduser(value) if is_path else value)
+    return quote(os.path.expanduser(value) if is_path else value)
 
 
 def anchor_paths(cfg: DictConfig) -> None:
@@ -114,11 +114,11 @@ def gather(arguments: list[str], key: str) -> list[str]:
     first = arguments[place].partition("=")[2]
     if end == place + 1 or not first:
         return arguments
-    words = ",".join(_quoted(word) for word in (first, *arguments[place + 1 : end]))
+    words = ",".join(quote(word) for word in (first, *arguments[place + 1 : end]))
     return [*arguments[:place], f"{key}=[{words}]", *arguments[end:]]
 
 
-def _quoted(value: str) -> str:
+def quote(value: str) -> str:
     """In double quotes as Hydra's grammar has them: backslashes count only before a quote."""
     value = re.sub(r'(\\*)"', lambda found: found[1] * 2 + '\\"', value)
     return '"' + re.sub(r"(\\+)$", lambda found: found[1] * 2, value) + '"'
@@ -212,7 +212,8 @@ def resume_arguments(arguments: list[str], source: dict[str, Any], folder: Path 
             argument = argument.lstrip("+") if brought else "+" + argument.lstrip("+")
         changed.append(argument)
     where = str(folder) if folder else "outputs/resumed/${now:%Y-%m-%d_%H-%M-%S}"
-    own = {"run": {"dir": where}, "sweep": {"dir": where}, "output_subdir": None, "job": {"chdir": False}}
+    own: dict[str, Any] = {"run": {"dir": where}, "sweep": {"dir": where}, "output_subdir": None}
+    own |= {"job": {"chdir": False}, "callbacks": {"folder": {"_target_": "lightning_gans.claims.ClaimFolder"}}}
     quiet = [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
     node = {"defaults": ["train_schema", *quiet, "_self_"], **source, "hydra": own}
     ConfigStore.instance().store("resumed", node)

@@ -14,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from lightning_gans.atomic import written_whole
+from lightning_gans.data.folder import MARK
 from lightning_gans.metrics.names import is_bound, is_higher_better
 
 # What two numbers of one name must share to be comparable.
@@ -21,6 +23,8 @@ CONDITIONS = (
     *("n", "n_real", "seed", "weights", "resize", "precision", "content", "split", "kernel_subset_size"),
     *("translated", "translated_content", "direction"),
 )
+ABOUT = ("run", "model", "data")  # the first columns of tables
+HEADS = ("| " + " | ".join(ABOUT), ",".join(ABOUT))  # how the Markdown and the CSV begin
 
 
 @dataclass
@@ -88,7 +92,7 @@ def _read(folder: Path, name: str) -> ScoredRun:
 def compare(runs: Sequence[ScoredRun]) -> str:
     """A Markdown table of the runs: last and best value of every score; below it what hinders a comparison."""
     keys = list(dict.fromkeys(key for run in runs for key in run.keys))
-    head = ["run", "model", "data", "updates", "kimg", "hours", *(f"{key} {_arrow(key)}" for key in keys)]
+    head = [*ABOUT, "updates", "kimg", "hours", *(f"{key} {_arrow(key)}" for key in keys)]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for run in runs:
         last = run.cards[-1]
@@ -140,9 +144,9 @@ def _differences(runs: Sequence[ScoredRun]) -> list[str]:
 def write_csv(runs: Sequence[ScoredRun], path: Path) -> Path:
     """Every card of every run as a row."""
     keys = list(dict.fromkeys(key for run in runs for card in run.cards for key in card["scores"]))
-    with path.open("w", newline="") as file:
+    with written_whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["run", "model", "data", "updates", "images", "seconds", "n", "n_real", *keys])
+        writer.writerow([*ABOUT, "updates", "images", "seconds", "n", "n_real", *keys])
         for run in runs:
             for card in run.cards:
                 about = [card["step"], card.get("images_seen"), card.get("train_seconds"), card["n"], card["n_real"]]
@@ -187,7 +191,8 @@ def draw(runs: Sequence[ScoredRun], path: Path, axis: str = "updates") -> list[P
         panel.grid(alpha=0.3)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=1)
-    figure.savefig(path, dpi=110)
+    with written_whole(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png", metadata={MARK: "overview"})
     return [path]
 
 

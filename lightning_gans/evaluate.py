@@ -18,9 +18,9 @@ def evaluate(cfg: DictConfig) -> None:
     checks.check_keys(cfg, config.EvaluateSchema)
     options.check_evaluate(cfg)
 
-    from lightning_gans.images import make_folder
+    from lightning_gans.images import make_folder, refuse_foreign
     from lightning_gans.metrics.comparison import of_checkpoint, of_folders
-    from lightning_gans.metrics.evaluation import Evaluator, at_hand, check, suited, write_card
+    from lightning_gans.metrics.evaluation import CARD_HEADS, Evaluator, at_hand, check, suited, write_card
     from lightning_gans.run import pick_device
 
     given = {key: cfg[key] for key in ("n", "n_real", "batch_size")}
@@ -37,6 +37,8 @@ def evaluate(cfg: DictConfig) -> None:
     metrics = suited(asked, sides.candidate, sides.examples or sides.reference)
     out = cfg.out or (sides.path and sides.path.parent)
     out = make_folder(out) if out else None
+    if out:
+        refuse_foreign(out, [sides.card_name], CARD_HEADS)
     must = asked is not None or make is not None
     extractor, metrics, lacking = at_hand(metrics, sides.make, was_asked=must, bf16=cfg.bf16)
     if not metrics:

@@ -7,7 +7,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from lightning_gans import checks, cli, config
+from lightning_gans import atomic, checks, cli, config
 
 NETWORKS = ("generator", "generator_back", "discriminator", "discriminator_back")
 
@@ -22,6 +22,8 @@ def import_weights(cfg: DictConfig) -> None:
     out = Path(cfg.out).expanduser()
     if out.is_dir():
         raise ValueError(f"out={cfg.out}: is a folder; give the file to write, e.g. {out / 'imported.ckpt'}")
+
+    atomic.refuse_existing(out, overwrite=cfg.overwrite)
 
     from lightning_gans import gan_zoo
     from lightning_gans.checkpoint import AtomicCheckpointIO

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from lightning_gans.atomic import written_whole
+from lightning_gans.atomic import set_aside, write_text, written_whole
 from lightning_gans.callbacks.tolerance import unless_the_disk_fails
 
 
@@ -44,7 +45,7 @@ class _ContinuingWriter(ExperimentWriter):
 
     def __init__(self, log_dir: str) -> None:
         super().__init__(log_dir)
-        self._must_cut = Path(self.metrics_file_path).is_file()
+        self._must_cut = os.path.lexists(self.metrics_file_path)
 
     def _check_log_dir_exists(self) -> None:
         """Nothing is deleted here."""
@@ -56,22 +57,55 @@ class _ContinuingWriter(ExperimentWriter):
         super().log_metrics(metrics_dict, step)
 
     def save(self) -> None:
-        """Write the rows; a full disk does not end the training."""
-        with unless_the_disk_fails(self.metrics_file_path):
-            super().save()
+        """Write the rows, whole or not at all; a full disk does not end the training, and they are kept for later."""
+        if not self.metrics:
+            return
+        path = Path(self.metrics_file_path)
+        with unless_the_disk_fails(path):
+            keys = sorted({*self.metrics_keys}.union(*self.metrics))
+            is_there = path.is_file()
+            if not is_there or keys != self.metrics_keys:
+                self._write(keys, _rows(path)[1] if is_there else [])
+                self.metrics_keys = keys
+            size = path.stat().st_size
+            try:
+                with path.open("a", newline="", encoding="utf-8") as file:
+                    csv.DictWriter(file, fieldnames=keys).writerows(self.metrics)
+            except OSError:
+                os.truncate(path, size)  # half a row would spoil the next one
+                raise
+            self.metrics = []
 
     def _cut(self, step: int) -> None:
         self._must_cut = False
         path = Path(self.metrics_file_path)
-        with path.open(newline="") as file:
-            reader = csv.DictReader(file)
-            whole = [row for row in reader if None not in row.values()]  # a kill may have cut the last one short
-            kept = [row for row in whole if float(row["step"]) < step]
-            self.metrics_keys = list(reader.fieldnames or [])
-        with written_whole(path) as temporary, temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=self.metrics_keys, extrasaction="ignore")
+        try:
+            keys, rows = _rows(path)
+            kept = [row for row in rows if float(row["step"]) < step]
+        except (OSError, ValueError, KeyError, TypeError, csv.Error):
+            with unless_the_disk_fails(path):
+                set_aside(path, "not the metrics of a run")
+            return
+        with unless_the_disk_fails(path):
+            self._write(keys, kept)
+            self.metrics_keys = keys
+
+    def _write(self, keys: list[str], rows: list[dict[str, str]]) -> None:
+        path = Path(self.metrics_file_path)
+        with written_whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=keys, extrasaction="ignore")
             writer.writeheader()
-            writer.writerows(kept)
+            writer.writerows(rows)
+
+
+def _rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Names of a file's columns, and its whole rows: a kill may have cut the last one short."""
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        rows = [row for row in reader if None not in row.values()]
+    if "step" not in (reader.fieldnames or []):
+        raise ValueError(f"{path}: has no column of steps")
+    return list(reader.fieldnames or []), rows
 
 
 class TensorBoard(TensorBoardLogger):
@@ -115,7 +149,7 @@ class WandB(WandbLogger):
             raise ValueError(f"logger.wandb.mode={mode}: must be online, offline or disabled")
         self.mode = mode
         kept = Path(save_dir, "wandb_id.txt")
-        run_id = kept.read_text().strip() if kept.is_file() else None
+        run_id = _kept_id(kept) if kept.is_file() else None
         super().__init__(
             name=name or Path(save_dir).name,
             save_dir=save_dir,
@@ -144,8 +178,16 @@ class WandB(WandbLogger):
             ) from error
         kept = Path(self.save_dir or ".", "wandb_id.txt")
         if not kept.is_file() and self.mode != "disabled":
-            kept.write_text(str(run.id))
+            write_text(kept, str(run.id))
         return run
+
+
+def _kept_id(path: Path) -> str | None:
+    """The id of an earlier session; a file that holds none is set aside."""
+    found = re.fullmatch(rb"[\w-]{1,128}", path.read_bytes().strip())
+    if found is None:
+        set_aside(path, "not the id of a W&B run")
+    return found[0].decode() if found else None
 
 
 @contextmanager

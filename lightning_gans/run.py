@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_gans import checkpoint, checks, cli, sweep
-from lightning_gans.callbacks.checkpoint import Checkpoint
+from lightning_gans import checkpoint, checks, claims, cli, sweep
+from lightning_gans.atomic import set_aside, write_text
+from lightning_gans.callbacks.checkpoint import Checkpoint, processes_of
 from lightning_gans.callbacks.evaluation import Evaluation
 from lightning_gans.callbacks.progress import Clock
 from lightning_gans.callbacks.resumed import TypedOptions
@@ -29,6 +31,7 @@ from lightning_gans.data.base import ImageData
 from lightning_gans.loggers import log_config
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.precision import decide_precision
+from lightning_gans.strategy import is_lost_process
 from lightning_gans.trainer import instantiate, make_trainer, world_size
 
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # tips and what the summary says anyway
@@ -64,6 +67,7 @@ class Run:
     cfg: DictConfig
     seconds: float = field(default=0.0)
     _resumed: Path | None = None
+    _wrote: bool = False  # whether what the folder holds is this run's
 
     def prepare(self, resume: str) -> None:
         """Find the checkpoint to resume, and refuse one that does not fit, before anything is written.
@@ -89,6 +93,13 @@ class Run:
                 f"{content['global_step']} of {self.trainer.max_steps}; for more say trainer.max_steps=...",
                 file=sys.stderr,
             )
+        before = processes_of(content)
+        if before not in (None, self.trainer.world_size) and claims.is_first_process():
+            print(
+                f"trainer.devices: {path} was saved by {before} process{'es' if before != 1 else ''}, and "
+                f"{self.trainer.world_size} go on: batches and noise stay the same, batch norm and rounding differ",
+                file=sys.stderr,
+            )
         typed = TypedOptions(content["config"]["resolved"]["model"])
         self.trainer.callbacks.append(typed)  # type: ignore[attr-defined]
         self._resumed = path
@@ -101,20 +112,22 @@ class Run:
             show: Print the resolved config once everything is ready.
 
         Raises:
-            ValueError: The checkpoint does not fit the config, or the folder holds another training.
+            ValueError: The checkpoint does not fit the config, the folder holds something else, or another run is
+                writing there.
+            ConnectionError: Another process of the training was lost.
             KeyboardInterrupt: Ctrl-C before the training began, or twice.
         """
         resume = resume or self.cfg.resume
         if resume is not None and self._resumed is None:
             self.prepare(resume)
         path, self._resumed = self._resumed, None
-        self._refuse_another_training(path)
+        claimed = self._claim(path)
         if self.trainer.world_size > 1 and "LOCAL_RANK" not in os.environ:
             self.data.prepare_data()  # what cannot be downloaded is told before there are other processes to wait
         ready = _Ready(self, show)
         self.trainer.callbacks.append(ready)  # type: ignore[attr-defined]
         listening = signal.getsignal(signal.SIGINT)
-        started = time.perf_counter()
+        started, parent = time.perf_counter(), os.getppid()
         failed = True
         try:
             with warnings.catch_warnings():
@@ -126,34 +139,48 @@ class Run:
             if not isinstance(end.__context__, KeyboardInterrupt):
                 raise
             signal.signal(signal.SIGINT, listening)
-            saved = (self.folder / checkpoint.FOLDER / checkpoint.LAST).is_file()
-            raise KeyboardInterrupt(f"go on with: resume={self.folder}" if saved else "nothing was saved") from None
+            raise KeyboardInterrupt(self._go_on()) from None
+        except RuntimeError as error:
+            if not is_lost_process(error):
+                raise
+            message = f"another process of this training was lost, so this one ends; {self._go_on()}"
+            if os.environ.get("LOCAL_RANK") == "1" and os.getppid() != parent:  # it was the first that would tell
+                print(f"error: {message}", file=sys.stderr)
+            raise ConnectionError(message) from error
         finally:
             self.trainer.callbacks.remove(ready)  # type: ignore[attr-defined]
+            if claimed:
+                claims.release(self.folder)
             self.seconds = time.perf_counter() - started
             if any(isinstance(logger, WandbLogger) for logger in self.trainer.loggers):
                 import wandb
 
                 wandb.finish(exit_code=int(failed))  # or the next run of this process would go on with it
 
-    def _refuse_another_training(self, resumed: Path | None) -> None:
-        """Nothing of an older run is replaced or taken for this one's."""
-        last = self.folder / checkpoint.FOLDER / checkpoint.LAST
-        own = resumed is not None and resumed.parent.resolve() == last.parent.resolve()
-        goes_on = own or self.model.iteration > 0
-        if goes_on or self.trainer.fast_dev_run or not last.is_file():  # type: ignore[attr-defined]
-            return
-        raise ValueError(
-            f"hydra.run.dir={self.folder}: holds a training already; choose another folder, or go on with it by "
-            f"resume={self.folder}"
-        )
+    def _claim(self, resumed: Path | None) -> bool:
+        """Claim the folder, in which nothing of another run is replaced or taken for this one's.
+
+        Returns whether it was claimed here, and not for this process as a whole.
+        """
+        own = resumed is not None and resumed.resolve().parent == (self.folder / checkpoint.FOLDER).resolve()
+        mine = own or self._wrote
+        claimed = claims.claim(self.folder) if mine else claims.claim_for_new(self.folder)
+        self._wrote = True
+        return claimed
+
+    def _go_on(self) -> str:
+        """What to type to go on with this run, if it can be."""
+        saved = (self.folder / checkpoint.FOLDER / checkpoint.LAST).is_file()
+        return f"go on with: resume={self.folder}" if saved else "nothing was saved"
 
     def write_config(self) -> None:
         """The resolved config, into the run's folder and to the loggers; process 0 only."""
         if not self.trainer.is_global_zero:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "config.yaml").write_text(OmegaConf.to_yaml(self.cfg, resolve=True))
+        path = self.folder / "config.yaml"
+        if os.path.lexists(path) and not _is_config(path):
+            set_aside(path, "not the config of a run")
+        write_text(path, OmegaConf.to_yaml(self.cfg, resolve=True))
         if not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             for logger in self.trainer.loggers:
                 log_config(logger, self.cfg)
@@ -249,6 +276,15 @@ def _portable(cfg: DictConfig) -> Any:
         return resolved if isinstance(raw, str) and re.search(r"\$\{[^}]*:", raw) else raw
 
     return walk(OmegaConf.to_container(cfg), OmegaConf.to_container(cfg, resolve=True))
+
+
+def _is_config(path: Path) -> bool:
+    """Whether a file is the config of a run, as ``write_config`` leaves it."""
+    try:
+        nodes = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return False
+    return isinstance(nodes, dict) and {"model", "data", "trainer"} <= nodes.keys()
 
 
 def _check_optimizers(model: GenerativeModule) -> None:

@@ -205,11 +205,12 @@ def test_monitor_must_be_a_score_that_is_made(tmp_path):
 
 
 def test_other_files_and_later_steps_in_the_folder_are_left_alone(tmp_path):
+    steps = ["callbacks.checkpoint.every_n_train_steps=1", "callbacks.checkpoint.keep=1"]
+    run(tmp_path, *steps, "trainer.max_steps=2")
     folder = tmp_path / "checkpoints"
-    folder.mkdir()
     for name in ("step-000099.ckpt", "step-000002-good.ckpt", "mine.ckpt"):
         (folder / name).write_bytes(b"x")
-    run(tmp_path, "callbacks.checkpoint.every_n_train_steps=1", "callbacks.checkpoint.keep=1")
+    run(tmp_path, *steps, resume=str(folder / "step-000002.ckpt"))
     names = {path.name for path in folder.iterdir()}
     assert names == {"step-000099.ckpt", "step-000002-good.ckpt", "mine.ckpt", "step-000004.ckpt", "last.ckpt"}
 

@@ -17,10 +17,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from lightning_gans.atomic import written_whole
+from lightning_gans.atomic import set_aside, written_whole
 from lightning_gans.callbacks.stability import DivergedError, StabilityGuard
 from lightning_gans.callbacks.tolerance import unless_the_disk_fails
 from lightning_gans.checkpoint import BEST, FOLDER, GOOD, LAST, last_good, read
+from lightning_gans.claims import refuse_taken
 from lightning_gans.metrics.names import best_by, is_higher_better
 
 
@@ -61,6 +62,7 @@ class Checkpoint(Callback):
         self.interrupted_by: int | None = None
         self._signal: int | None = None  # what this process has heard
         self._saved_at: int | None = None
+        self._processes = 1
         self._handlers: dict[int, Any] = {}
 
     @staticmethod
@@ -74,9 +76,12 @@ class Checkpoint(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check the disk, read the best score so far and listen for signals."""
         self.interrupted_by = self._signal = None
-        self._saved_at = trainer.global_step
+        self._saved_at, self._processes = trainer.global_step, trainer.world_size
+        _raise_on_all(trainer, ValueError, self._taken(trainer) if trainer.is_global_zero else None)
         self._check_disk(trainer, pl_module)
-        self.best = trainer.strategy.broadcast(_best_score(self.folder(trainer) / BEST))
+        self.best = trainer.strategy.broadcast(
+            _best_score(self.folder(trainer) / BEST) if trainer.is_global_zero else None
+        )
         if trainer.is_global_zero:
             for left_over in self.folder(trainer).glob("*.ckpt.*.tmp"):
                 left_over.unlink()
@@ -103,8 +108,8 @@ class Checkpoint(Callback):
         self._give_signals_back()
 
     def state_dict(self) -> dict[str, Any]:
-        """The best score so far."""
-        return {"best": self.best}
+        """The best score so far, and how many processes train."""
+        return {"best": self.best, "processes": self._processes}
 
     # ------------------------------------------------------------------------------ saving
 
@@ -172,6 +177,16 @@ class Checkpoint(Callback):
         rank_zero_warn(message + "; training goes on and tries again at the next interval")
         return False
 
+    def _taken(self, trainer: Trainer) -> str | None:
+        """What a new training would replace, where no ``Run`` has looked: under a Trainer of the caller's own."""
+        if trainer.global_step or trainer.ckpt_path or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return None
+        try:
+            refuse_taken(Path(trainer.default_root_dir), (), key="default_root_dir")
+        except ValueError as error:
+            return str(error)
+        return None
+
     def _check_disk(self, trainer: Trainer, pl_module: Any) -> None:
         folder = self.folder(trainer)
         folder.mkdir(parents=True, exist_ok=True)
@@ -210,10 +225,27 @@ class Checkpoint(Callback):
 
 
 def _best_score(path: Path) -> float | None:
-    if not path.is_file():
+    """The score of ``best.ckpt``; a broken one is set aside, and the next score is the best."""
+    if not os.path.lexists(path):
         return None
-    states = read(path)["callbacks"]
-    return next((state["best"] for name, state in states.items() if name.startswith("Checkpoint")), None)
+    try:
+        score = _state_of(read(path)).get("best")
+        return None if score is None else float(score)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        with unless_the_disk_fails(path):
+            set_aside(path, "not a checkpoint that can be read")
+    return None
+
+
+def _state_of(content: dict[str, Any]) -> dict[str, Any]:
+    """This callback's state in a checkpoint."""
+    states = content["callbacks"].items()
+    return next((state for name, state in states if name.startswith("Checkpoint")), {})
+
+
+def processes_of(content: dict[str, Any]) -> int | None:
+    """How many processes trained what a checkpoint holds; ``None`` where it does not say."""
+    return _state_of(content).get("processes")
 
 
 def _step_of(path: Path) -> int:
