@@ -25,7 +25,7 @@ def data_check(cfg: DictConfig) -> None:
     report = look(data, examples=cfg.examples)
     print(report.text)
     if folder is not None:
-        (folder / "report.txt").write_text(report.text + "\n")
+        (folder / "report.txt").write_text(report.text + "\n", encoding="utf-8", errors="replace")
         if report.grid is not None:
             images.save(report.grid, folder / "grid.png", "overview")
         print(f"\nwritten: {folder}")

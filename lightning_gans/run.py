@@ -130,10 +130,12 @@ class Run:
         finally:
             self.trainer.callbacks.remove(ready)  # type: ignore[attr-defined]
             self.seconds = time.perf_counter() - started
-            if any(isinstance(logger, WandbLogger) for logger in self.trainer.loggers):
-                import wandb
+            for logger in self.trainer.loggers:
+                if isinstance(logger, WandbLogger):
+                    import wandb
 
-                wandb.finish(exit_code=int(failed))  # or the next run of this process would go on with it
+                    wandb.finish(exit_code=int(failed))  # or the next run of this process would go on with it
+                    logger._experiment = None  # a second ``fit`` opens it again
 
     def _refuse_another_training(self, resumed: Path | None) -> None:
         """Nothing of an older run is replaced or taken for this one's."""
@@ -152,7 +154,7 @@ class Run:
         if not self.trainer.is_global_zero:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "config.yaml").write_text(OmegaConf.to_yaml(self.cfg, resolve=True))
+        (self.folder / "config.yaml").write_text(OmegaConf.to_yaml(self.cfg, resolve=True), encoding="utf-8")
         if not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             for logger in self.trainer.loggers:
                 log_config(logger, self.cfg)

@@ -62,7 +62,7 @@ def job(function: Callable[[DictConfig], float | None]) -> Callable[[DictConfig]
             print(f"error in job {hydra.job.num}: {error}", file=sys.stderr)
         record = {"job": hydra.job.num, "overrides": overrides, "score": score, "error": error}
         if os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0":
-            Path(hydra.runtime.output_dir, RECORD).write_text(json.dumps(record, indent=2))
+            Path(hydra.runtime.output_dir, RECORD).write_text(json.dumps(record, indent=2), encoding="utf-8")
         if error and _is_search(hydra.sweeper._target_):
             raise ValueError(error)  # a plain one, since it may have to reach another process
         return score
@@ -99,7 +99,7 @@ class Summary(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the table."""
         folder = Path(config.hydra.sweep.dir)
-        records = {path.parent: json.loads(path.read_text()) for path in folder.rglob(RECORD)}
+        records = {path.parent: json.loads(path.read_text(encoding="utf-8")) for path in folder.rglob(RECORD)}
         print(table(folder, records))
         if any(record["error"] for record in records.values()):
             raise SystemExit(1)

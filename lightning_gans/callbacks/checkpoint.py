@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import re
 import shutil
@@ -132,13 +134,13 @@ class Checkpoint(Callback):
                         old.unlink(missing_ok=True)
 
     def save_best(self, trainer: Trainer, pl_module: Any, scores: dict[str, float]) -> None:
-        """Write ``best.ckpt`` if these new scores are better than all before; on all processes."""
+        """Write ``best.ckpt`` if these new scores are better than all before, NaN never being; on all processes."""
         key = self.monitor or best_by(scores)
         if key is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         score = -scores[key] if is_higher_better(key) else scores[key]
         before = self.best
-        if before is None or score < before:
+        if not math.isnan(score) and (before is None or score < before):
             self.best = score
             if not self._write(trainer, pl_module, BEST, final=False):
                 self.best = before
@@ -189,7 +191,8 @@ class Checkpoint(Callback):
         if self._signal is not None:
             raise KeyboardInterrupt
         self._signal = number
-        os.write(2, b"\nstopping after this step; once more to stop at once\n")  # print is not safe in a handler
+        with contextlib.suppress(OSError):  # closed or full
+            os.write(2, b"\nstopping after this step; once more to stop at once\n")  # print is not safe in a handler
 
     def _must_stop(self, trainer: Trainer, step: int) -> bool:
         if trainer.world_size == 1:
@@ -210,7 +213,8 @@ def _best_score(path: Path) -> float | None:
     if not path.is_file():
         return None
     states = read(path)["callbacks"]
-    return next((state["best"] for name, state in states.items() if name.startswith("Checkpoint")), None)
+    best = next((state["best"] for name, state in states.items() if name.startswith("Checkpoint")), None)
+    return None if best is None or math.isnan(best) else best
 
 
 def _step_of(path: Path) -> int:

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import torch
 
+from lightning_gans.data.arrays import InArray
 from lightning_gans.data.files import FileData, ImageFiles, Problem, Source
 
 OVERVIEW = re.compile(r"(grid|sheet(_\d+)?)\.png")
@@ -73,12 +74,14 @@ def check_exists(root: str, key: str = "data.root") -> None:
 
 
 def source_at(root: str, key: str = "data.root") -> Source:
-    """A folder or zip of images, to be listed and read.
+    """A folder, zip or ``.npz`` array of images, to be listed and read.
 
     Raises:
         ValueError: It is neither.
     """
     path = Path(root).expanduser()
+    if path.suffix == ".npz" and path.is_file():
+        return InArray(path, key)
     if path.is_file() and not zipfile.is_zipfile(path):
         raise ValueError(f"{key}={root}: is neither a folder nor a zip")
     return OnDisk(path) if path.is_dir() else InZip(path)

@@ -357,6 +357,16 @@ class Evaluator:
         return settings
 
 
+def caveat(card: dict[str, Any]) -> str:
+    """Return what a card's scores do not mean, in one sentence; "" if there is nothing to say."""
+    if card.get("inception_score_splits") != card["n"]:
+        return ""
+    return (
+        f"the inception score of {card['n']} images means nothing: it is split in {card['n']}, and a split of one "
+        "image scores 1 whatever it shows"
+    )
+
+
 def share(total: int, rank: int, world: int) -> range:
     """One process's stretch of ``total`` positions; it begins at an even one, so that pairs stay together."""
     start, stop = (total // 2 * number // world * 2 for number in (rank, rank + 1))
@@ -459,7 +469,7 @@ def score_names(metrics: Sequence[str], extractor: Extractor | None) -> list[str
 def write_card(card: dict[str, Any], path: Path) -> Path:
     """Write a score card as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(card, indent=2) + "\n")
+    path.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     return path
 
 
