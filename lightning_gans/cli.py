@@ -176,6 +176,9 @@ def explain(error: BaseException, arguments: Sequence[str] | None = None) -> str
         return "a config file cannot be read: " + " ".join(str(error).split())
     if isinstance(error, OSError) and error.filename is not None:
         return _unusable_path(error, arguments)
+    if is_out_of_memory(error):
+        reason = str(error).splitlines()[0].rpartition("== 0. ")[2] if str(error) else "MemoryError"
+        return f"out of memory ({reason[:200]}); lower model.batch_size, model.n_critic or the sizes of the networks"
     if isinstance(error, UnicodeEncodeError):
         return f"{ascii(error.object)[1:-1]}: a library cannot write this text ({error.reason}); rename what it names"
     if isinstance(error, ValueError | OSError | FloatingPointError):
@@ -190,6 +193,14 @@ def explain(error: BaseException, arguments: Sequence[str] | None = None) -> str
             text = [line for line in text.splitlines() if line.strip()][-1].partition(": ")[2]
         return " ".join(text.split("\n"))
     return None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error is of Python's memory, the CPU's under torch, or a GPU's."""
+    of_torch = isinstance(error, RuntimeError) and (
+        "can't allocate memory" in str(error) or "unable to mmap" in str(error)
+    )
+    return isinstance(error, MemoryError) or of_torch or type(error).__name__ == "OutOfMemoryError"
 
 
 def _invalid_value(error: ValidationError) -> str:

@@ -34,6 +34,7 @@ from lightning_gans.models.translation import TranslationModule
 from lightning_gans.strategy import AlternatingDDP
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
+MOST_DEVICES = 1024
 STRATEGIES = ("auto", "ddp_find_unused_parameters_true")
 
 
@@ -159,6 +160,8 @@ def world_size(trainer: DictConfig) -> int:
         count = int(devices) if re.fullmatch(r"\d+", str(devices)) else 0
     if count < 1:
         raise ValueError(f"trainer.devices={given}: must be a number >= 1, a list such as [0,1], auto or -1")
+    if count > MOST_DEVICES:
+        raise ValueError(f"trainer.devices={given}: must be <= {MOST_DEVICES}, since each is a process of this machine")
     world = count * int(trainer.num_nodes)
     running = int(os.environ.get("WORLD_SIZE", world))
     if running != world:
