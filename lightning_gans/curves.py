@@ -70,7 +70,9 @@ def find_runs(paths: Sequence[str]) -> list[ScoredRun]:
             raise FileNotFoundError(f"run={path}: no scores there; give the folder of a run with scores/step-*.json")
         folders.update(dict.fromkeys(sorted(card.parent.parent for card in cards)))
     common = Path(os.path.commonpath([folder.resolve().parent for folder in folders]))
-    return [_read(folder, str(folder.resolve().relative_to(common))) for folder in folders]
+    names = [str(folder.resolve().relative_to(common)) for folder in folders]
+    readable = [name.encode(errors="replace").decode() for name in names]  # of bytes that are no UTF-8
+    return [_read(folder, name) for folder, name in zip(folders, readable, strict=True)]
 
 
 def _read(folder: Path, name: str) -> ScoredRun:
@@ -142,7 +144,7 @@ def _differences(runs: Sequence[ScoredRun]) -> list[str]:
 def write_csv(runs: Sequence[ScoredRun], path: Path) -> Path:
     """Every card of every run as a row."""
     keys = list(dict.fromkeys(key for run in runs for card in run.cards for key in card["scores"]))
-    with path.open("w", newline="", encoding="utf-8", errors="replace") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["run", "model", "data", "updates", "images", "seconds", "n", "n_real", *keys])
         for run in runs:

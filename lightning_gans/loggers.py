@@ -89,6 +89,8 @@ class _ContinuingWriter(ExperimentWriter):
 
     def _cut(self, step: int, replaced: Iterable[str] = ()) -> None:
         """Keep the rows of earlier steps, and those of this one that have no value of the names in ``replaced``."""
+        if not self.path.is_file():
+            return
         with unless_the_disk_fails(self.path):
             try:
                 rows = self._read()

@@ -28,7 +28,7 @@ def report(cfg: DictConfig) -> None:
     print(text)
     if cfg.out:
         folder = make_folder(cfg.out)
-        (folder / "report.md").write_text(text + "\n", encoding="utf-8", errors="replace")
+        (folder / "report.md").write_text(text + "\n", encoding="utf-8")
         written = [folder / "report.md", write_csv(runs, folder / "report.csv")]
         written += draw(runs, folder / "report.png", cfg.axis)
         print("\n" + ", ".join(map(str, written)))

@@ -66,7 +66,8 @@ class InArray(Source):
             raise ValueError(
                 f"{at}: {found} is {images.shape} of {images.dtype}; must be (n, H, W, C) of uint8, C 1 to 4"
             )
-        return images
+        pixels: np.ndarray = images
+        return pixels
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the pixels behind: another process reads its own."""
