@@ -64,9 +64,7 @@ def shell(line, cwd, **env):
     return subprocess.run(["bash", "-c", line], cwd=cwd, env=own, capture_output=True, timeout=LIMIT)
 
 
-@pytest.mark.parametrize(
-    "env", [NARROW, {"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "cp1252"}], ids=["C", "ascii", "cp1252"]
-)
+@pytest.mark.parametrize("env", [NARROW, {"PYTHONIOENCODING": "cp1252"}], ids=["C", "cp1252"])
 def test_a_narrow_terminal_gets_a_replacement_and_files_are_utf8(run_folder, env):
     made = shell("$PY -m lightning_gans.report run=. out=report", run_folder, **env)
     assert (made.returncode, made.stderr) == (0, b"")
@@ -90,7 +88,14 @@ def test_text_that_a_library_cannot_write_is_one_sentence():
     assert explain(caught.value, []).startswith("a\\udcff: a library cannot write this text")
 
 
-@pytest.mark.parametrize("end", ["> /dev/full", "2> /dev/full", "> /dev/full 2>&1", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("end", ["> /dev/full", "2> /dev/full", ">&-", "2>&-"])
+def test_a_mistake_ends_with_its_code_whatever_the_streams(tmp_path, end):
+    if "/dev/full" in end and not Path("/dev/full").exists():
+        pytest.skip("no full device here")
+    assert shell(f"$PY -m lightning_gans.train nix=1 {end}", tmp_path).returncode == 1
+
+
+@pytest.mark.parametrize("end", ["> /dev/full 2>&1", "<&- >&- 2>&-"])
 def test_a_training_outlives_closed_and_full_streams(tmp_path, end):
     if "/dev/full" in end and not Path("/dev/full").exists():
         pytest.skip("no full device here")
@@ -104,8 +109,6 @@ def test_a_training_outlives_closed_and_full_streams(tmp_path, end):
 def test_a_reader_that_goes_leaves_no_traceback(run_folder):
     made = shell("($PY -m lightning_gans.report run=.; echo code $? >&2) | true", run_folder)
     assert made.stderr == b"code 0\n"
-    made = shell("$PY -m lightning_gans.report run=nowhere 2>/dev/full", run_folder)
-    assert made.returncode == 1
 
 
 def test_streams_are_given_back_and_pass_everything_on(capsys):
