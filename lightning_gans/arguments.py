@@ -53,9 +53,34 @@ def compose(*overrides: str, config: str = "train") -> DictConfig:
     """
     from lightning_gans.cli import explained  # which knows this module
 
-    GlobalHydra.instance().clear()
-    with explained(overrides), hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        return hydra.compose(config, overrides=one_budget(leave_out_tuned(quote_paths(list(overrides)))))
+    state = GlobalHydra.instance()
+    before, state.hydra = state.hydra, None  # a caller's own, which is none of ours
+    try:
+        with explained(overrides), hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+            return hydra.compose(config, overrides=normalized(list(overrides)))
+    finally:
+        GlobalHydra.instance().hydra = before
+
+
+def normalized(arguments: list[str]) -> list[str]:
+    """Make of what people type what Hydra reads: paths quoted, integers written out, one budget alone."""
+    return one_budget(leave_out_tuned(write_integers(quote_paths(arguments))))
+
+
+def write_integers(arguments: list[str]) -> list[str]:
+    """Write whole numbers such as ``1e5`` or ``2.5e3`` out, which Hydra would read as floating point."""
+
+    def written(found: re.Match[str]) -> str:
+        digits, fraction, exponent = found[1], (found[2] or "").rstrip("0"), int(found[3])
+        value = int(digits + fraction) * 10 ** max(0, exponent - len(fraction))
+        return str(value) if len(fraction) <= exponent and value < 2**63 else found[0]
+
+    whole = re.compile(r"(?<![\w.+-])(\d+)(?:\.(\d+))?[eE]\+?(\d{1,2})(?![\w.])")
+    out = []
+    for key, equals, value in (argument.partition("=") for argument in arguments):
+        is_quoted = '"' in value or "'" in value
+        out.append(key + equals + (value if is_quoted else whole.sub(written, value)))
+    return out
 
 
 def quote_paths(arguments: list[str]) -> list[str]:
@@ -136,11 +161,11 @@ def leave_out_tuned(arguments: list[str]) -> list[str]:
     parts = [part for part in ("model/network", *MODEL_PARTS) if typed(arguments, part) is not None]
     if not parts or typed(arguments, "tuned") is not None or typed(arguments, "resume") is not None:
         return arguments
-    entries = yaml.safe_load((CONF_DIR / "train.yaml").read_text())["defaults"]
+    entries = yaml.safe_load((CONF_DIR / "train.yaml").read_text(encoding="utf-8"))["defaults"]
     defaults = {key: value for entry in entries if isinstance(entry, dict) for key, value in entry.items()}
     model, data = (typed(arguments, key) or defaults[key] for key in ("model", "data"))
     file = CONF_DIR / "tuned" / f"{model}_{data}.yaml"
-    node = yaml.safe_load(file.read_text())["model"] if file.is_file() else {}
+    node = yaml.safe_load(file.read_text(encoding="utf-8"))["model"] if file.is_file() else {}
     if file.is_file() and any(part == "model/network" or part.partition("/")[2] in node for part in parts):
         return [*arguments, "tuned=none"]
     return arguments

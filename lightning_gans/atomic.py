@@ -52,9 +52,9 @@ def _disk_failure(error: BaseException | None) -> OSError | None:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write a text file as UTF-8, whole or not at all; returns its path."""
+    """Write a text file as UTF-8, whole or not at all; return its path. Names that are no text get question marks."""
     with written_whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="replace")
     return path
 
 

@@ -8,7 +8,7 @@ this package, ``torch.nn``, ``torch.optim`` or a package that the caller trusts.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,9 +125,24 @@ def rebuild(content: dict[str, Any], *, trust: Sequence[str] = ()) -> Generative
     try:
         module.load_state_dict(content["state_dict"])
     except RuntimeError as error:
-        raise ValueError(f"the checkpoint's weights do not fit its config: {error}") from error
+        told = misfit(module.state_dict(), content["state_dict"]) or " ".join(str(error).split())[:500]
+        raise ValueError(f"the checkpoint's weights do not fit its config: {told}") from error
     module.config = content["config"]
     return module.eval()
+
+
+def misfit(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+    """Say in one line how the tensors of a checkpoint differ from a module's; "" if names and shapes are the same.
+
+    Args:
+        mine: State of the module.
+        theirs: State in the checkpoint.
+    """
+    sizes = [{k: tuple(v.shape) for k, v in state.items() if isinstance(v, Tensor)} for state in (theirs, mine)]
+    names = [name for name in dict.fromkeys([*theirs, *mine]) if sizes[0].get(name) != sizes[1].get(name)]
+    shown = [f"{name} is {sizes[0].get(name, 'absent')} and should be {sizes[1].get(name, 'absent')}" for name in names]
+    more = f"; and {len(shown) - 3} more of {len(mine)}" if len(shown) > 3 else ""
+    return "; ".join(shown[:3]) + more
 
 
 def content_of(module: GenerativeModule) -> dict[str, Any]:

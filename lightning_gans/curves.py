@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import glob
 import json
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -51,8 +52,9 @@ class ScoredRun:
         return [key for key in dict.fromkeys(key for card in self.cards for key in card["scores"]) if not is_bound(key)]
 
     def best(self, key: str) -> dict[str, Any] | None:
-        """The card with the best value of a score; ``None`` without any."""
+        """Return the card with the best value of a score, NaN being none; ``None`` without any."""
         cards = [card for card in self.cards if isinstance(card["scores"].get(key), int | float)]
+        cards = [card for card in cards if not math.isnan(card["scores"][key])]
         sign = -1 if is_higher_better(key) else 1
         return min(cards, key=lambda card: sign * card["scores"][key], default=None)
 
@@ -72,19 +74,21 @@ def find_runs(paths: Sequence[str]) -> list[ScoredRun]:
             raise FileNotFoundError(f"run={path}: no scores there; give the folder of a run with scores/step-*.json")
         folders.update(dict.fromkeys(sorted(card.parent.parent for card in cards)))
     common = Path(os.path.commonpath([folder.resolve().parent for folder in folders]))
-    return [_read(folder, str(folder.resolve().relative_to(common))) for folder in folders]
+    names = [str(folder.resolve().relative_to(common)) for folder in folders]
+    readable = [name.encode(errors="replace").decode() for name in names]  # of bytes that are no UTF-8
+    return [_read(folder, name) for folder, name in zip(folders, readable, strict=True)]
 
 
 def _read(folder: Path, name: str) -> ScoredRun:
     cards = []
     for path in sorted((folder / "scores").glob("step-*.json")):
         try:
-            card = json.loads(path.read_text())
+            card = json.loads(path.read_text(encoding="utf-8"))
             cards.append({**card, "scores": dict(card["scores"]), "step": int(card["step"])})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: not a score card ({error})") from error
     config = folder / "config.yaml"
-    nodes: dict[str, Any] = yaml.safe_load(config.read_text()) if config.is_file() else {}
+    nodes: dict[str, Any] = yaml.safe_load(config.read_text(encoding="utf-8")) if config.is_file() else {}
     model, data = (str(nodes.get(key, {}).get("_target_", "?")).rpartition(".")[2] for key in ("model", "data"))
     return ScoredRun(name, folder, sorted(cards, key=lambda card: card["step"]), model, data)
 
@@ -100,13 +104,13 @@ def compare(runs: Sequence[ScoredRun]) -> str:
         for key in keys:
             best = run.best(key)
             newest = next((card for card in reversed(run.cards) if key in card["scores"]), None)
-            if best is None or newest is None:
+            if newest is None:
                 row.append("")
             else:
                 text = f"{newest['scores'][key]:.4g}"
                 if key == "ms_ssim":
                     text += f" (real {newest['scores'].get('ms_ssim_real', float('nan')):.4g})"
-                elif best is not newest:
+                elif best is not None and best is not newest:
                     text += f" (best {best['scores'][key]:.4g} at {best['step']:,})"
                 row.append(text)
         lines.append(f"| {' | '.join(row)} |")

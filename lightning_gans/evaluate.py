@@ -20,7 +20,7 @@ def evaluate(cfg: DictConfig) -> None:
 
     from lightning_gans.images import make_folder, refuse_foreign
     from lightning_gans.metrics.comparison import of_checkpoint, of_folders
-    from lightning_gans.metrics.evaluation import CARD_HEADS, Evaluator, at_hand, check, suited, write_card
+    from lightning_gans.metrics.evaluation import CARD_HEADS, Evaluator, at_hand, caveat, check, suited, write_card
     from lightning_gans.run import pick_device
 
     given = {key: cfg[key] for key in ("n", "n_real", "batch_size")}
@@ -50,6 +50,8 @@ def evaluate(cfg: DictConfig) -> None:
     card = score(sides.candidate, sides.reference, examples=sides.examples, progress=True, device=device)
     card |= {"checkpoint": str(sides.path)} if sides.path else {"candidate_root": cfg.candidate}
     card |= {"reference_root": cfg.reference} if cfg.reference and card["n_real"] else {}
+    if caveat(card):
+        print(caveat(card), file=sys.stderr)
     print(sides.told(card) + (f"; card: {write_card(card, out / sides.card_name)}" if out else ""))
 
 

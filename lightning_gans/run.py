@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import os
 import re
 import signal
 import sys
 import time
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -152,10 +154,12 @@ class Run:
             if claimed:
                 claims.release(self.folder)
             self.seconds = time.perf_counter() - started
-            if any(isinstance(logger, WandbLogger) for logger in self.trainer.loggers):
-                import wandb
+            for logger in self.trainer.loggers:
+                if isinstance(logger, WandbLogger):
+                    import wandb
 
-                wandb.finish(exit_code=int(failed))  # or the next run of this process would go on with it
+                    wandb.finish(exit_code=int(failed))  # or the next run of this process would go on with it
+                    logger._experiment = None  # a second ``fit`` opens it again
 
     def _claim(self, resumed: Path | None) -> bool:
         """Claim the folder, in which nothing of another run is replaced or taken for this one's.
@@ -257,6 +261,7 @@ def build(cfg: DictConfig, folder: str | os.PathLike[str] = "outputs/notebook") 
     if data.kind not in model.accepts:
         raise ValueError(f"{checks.chosen(cfg, 'data')} is of kind {data.kind}; {checks.fitting(model)}")
     model.check_data(data.shapes)
+    _check_memory(model, data.shapes, cfg.trainer.num_nodes)
     _check_optimizers(model)
     model.config = {"resolved": OmegaConf.to_container(cfg, resolve=True), "source": _portable(cfg)}
     trainer = make_trainer(cfg, model, world, Path(folder))
@@ -285,6 +290,31 @@ def _is_config(path: Path) -> bool:
     except (OSError, ValueError, yaml.YAMLError):
         return False
     return isinstance(nodes, dict) and {"model", "data", "trainer"} <= nodes.keys()
+
+
+def _check_memory(model: GenerativeModule, shapes: Mapping[str, tuple[int, ...]], nodes: int) -> None:
+    """Refuse steps whose images alone are more than this machine's memory, before anything is read.
+
+    Args:
+        model: Says how many images a step takes.
+        shapes: Of one sample, by the batch's keys.
+        nodes: Machines that share them.
+    """
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not on Windows
+        return
+    for step in (0, *model.milestones):
+        plan = model.plan(step)
+        numbers = sum(
+            math.prod(shape) * min(1.0, (plan.resolution or shape[-1]) / shape[-1]) ** 2 for shape in shapes.values()
+        )
+        needed = 4 * numbers * plan.images / nodes
+        if needed > memory:
+            raise ValueError(
+                f"model.n_critic={plan.n_critic}, model.batch_size={plan.batch_size}: a step takes {plan.images:,} "
+                f"images, {needed / 2**30:,.0f} GB; this machine has {memory / 2**30:,.0f} GB"
+            )
 
 
 def _check_optimizers(model: GenerativeModule) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import re
 import shutil
@@ -141,13 +143,13 @@ class Checkpoint(Callback):
                         old.unlink(missing_ok=True)
 
     def save_best(self, trainer: Trainer, pl_module: Any, scores: dict[str, float]) -> None:
-        """Write ``best.ckpt`` if these new scores are better than all before; on all processes."""
+        """Write ``best.ckpt`` if these new scores are better than all before, NaN never being; on all processes."""
         key = self.monitor or best_by(scores)
         if key is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         score = -scores[key] if is_higher_better(key) else scores[key]
         before = self.best
-        if before is None or score < before:
+        if not math.isnan(score) and (before is None or score < before):
             self.best = score
             if guard := StabilityGuard.of(trainer):
                 guard.look(trainer)
@@ -207,7 +209,8 @@ class Checkpoint(Callback):
         if self._signal is not None:
             raise KeyboardInterrupt
         self._signal = number
-        os.write(2, b"\nstopping after this step; once more to stop at once\n")  # print is not safe in a handler
+        with contextlib.suppress(OSError):  # closed or full
+            os.write(2, b"\nstopping after this step; once more to stop at once\n")  # print is not safe in a handler
 
     def _must_stop(self, trainer: Trainer, step: int) -> bool:
         if trainer.world_size == 1:
@@ -230,7 +233,7 @@ def _best_score(path: Path) -> float | None:
         return None
     try:
         score = _state_of(read(path)).get("best")
-        return None if score is None else float(score)
+        return None if score is None or math.isnan(score) else float(score)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         with unless_the_disk_fails(path):
             set_aside(path, "not a checkpoint that can be read")

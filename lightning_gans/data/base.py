@@ -25,6 +25,8 @@ Batch = dict[str, Tensor]
 
 REQUESTED = ("mirror", "corners", "draws")  # what a batch carries to the device beside its images
 
+MOST_WORKERS = 256  # loading processes of one training process; thousands would end the machine
+
 
 class Request(NamedTuple):
     """Which images a batch holds, and what is done to each: a function of the seed and the position in the stream.
@@ -293,8 +295,8 @@ class ImageData(LightningDataModule, ABC):
         if (image_size is None) is not self.points:
             given, allowed = ("null", ">= 1") if image_size is None else (image_size, "null, since points have none")
             raise ValueError(f"data.image_size={given}: must be {allowed}")
-        if num_workers < 0:
-            raise ValueError(f"data.num_workers={num_workers}: must be >= 0")
+        if not 0 <= num_workers <= MOST_WORKERS:
+            raise ValueError(f"data.num_workers={num_workers}: must be from 0 to {MOST_WORKERS}")
         if limit is not None and limit < 1:
             raise ValueError(f"data.limit={limit}: must be >= 1, or null")
         if not 0 <= val_fraction < 1:

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import torch
 
+from lightning_gans.data.arrays import InArray
 from lightning_gans.data.decoding import Unreadable, reason
 from lightning_gans.data.files import FileData, ImageFiles, printable
 from lightning_gans.data.source import Problem, Source
@@ -112,13 +113,15 @@ def is_zip(root: str, key: str = "data.root") -> bool:
 
 
 def source_at(root: str, key: str = "data.root") -> Source:
-    """A folder or zip of images, to be listed and read.
+    """A folder, zip or ``.npz`` array of images, to be listed and read.
 
     Raises:
         FileNotFoundError: It is not there.
         ValueError: It is neither, or cannot be read.
     """
     path = Path(root).expanduser()
+    if path.suffix == ".npz" and path.is_file():
+        return InArray(path, key)
     if not is_zip(root, key):
         if path.is_dir():
             return OnDisk(path)

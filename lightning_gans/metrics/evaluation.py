@@ -358,6 +358,16 @@ class Evaluator:
         return settings
 
 
+def caveat(card: dict[str, Any]) -> str:
+    """Return what a card's scores do not mean, in one sentence; "" if there is nothing to say."""
+    if card.get("inception_score_splits") != card["n"]:
+        return ""
+    return (
+        f"the inception score of {card['n']} images means nothing: it is split in {card['n']}, and a split of one "
+        "image scores 1 whatever it shows"
+    )
+
+
 def share(total: int, rank: int, world: int) -> range:
     """One process's stretch of ``total`` positions; it begins at an even one, so that pairs stay together."""
     start, stop = (total // 2 * number // world * 2 for number in (rank, rank + 1))

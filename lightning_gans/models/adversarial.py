@@ -102,7 +102,7 @@ class AdversarialModule(GenerativeModule):
 
     def plan(self, step: int) -> Plan:
         """``n_critic`` chunks of ``batch_size`` real images."""
-        return Plan(self.n_critic, self.batch_size)
+        return Plan(self.n_critic, self.batch_size, steps=None)
 
     def discriminator_loss(self, batch: Batch) -> Terms:
         """Weighted terms of the discriminator's loss on one chunk of the batch."""
@@ -121,7 +121,7 @@ class AdversarialModule(GenerativeModule):
         if not self.reuse_fakes:
             n = len(batch["image"])
             if self.g_batch_size is not None:
-                n = self.g_batch_size // (self.trainer.world_size * self.accumulate)
+                n = self.g_batch_size // (self.world_size * self.accumulate)
             self._fake = self.generator(*self.draw_inputs(n))
         real_logits = self.judge(self.seen(batch["image"])) if self.objective.needs_real else None
         return self.objective.generator(self.judge(self.seen(self._fake)), real_logits)

@@ -32,6 +32,7 @@ class Plan(NamedTuple):
     n_critic: int
     batch_size: int
     resolution: int | None = None  # side of the images; None: as the data has them
+    steps: int | None = 1  # from this one on that are known to need the same; None: all that are left
 
     @property
     def images(self) -> int:
@@ -104,7 +105,7 @@ class GenerativeModule(LightningModule):
         self.config: dict[str, Any] | None = None  # what checkpoints carry; set by whoever composed the run
         self._trainable: dict[str, list[nn.Parameter]] = {}
         self._measured_at: int | None = None
-        self._shared_rng = torch.Generator()
+        self._shared_rng, self._rng_device = torch.Generator(), torch.device("cpu")
         self.add_player("g", generator)
 
     def add_player(self, player: str, *networks: nn.Module) -> None:
@@ -120,7 +121,7 @@ class GenerativeModule(LightningModule):
 
     def plan(self, step: int) -> Plan:
         """What step number ``step`` needs; asked by the sampler and by the step."""
-        return Plan(1, self.batch_size)
+        return Plan(1, self.batch_size, steps=None)
 
     @property
     def resolutions(self) -> list[int | None]:
@@ -273,6 +274,7 @@ class GenerativeModule(LightningModule):
             optimizer.step()
         else:
             self.trainer.strategy.optimizer_step(optimizer.optimizer, _nothing)
+        torch.clear_autocast_cache()  # which holds casts of the weights as they were, wherever autocast caches them
         optimizer.zero_grad(set_to_none=True)
 
     def player_optimizers(self) -> dict[str, LightningOptimizer]:
@@ -305,13 +307,24 @@ class GenerativeModule(LightningModule):
 
     def normal(self, n: int, *shape: int) -> Tensor:
         """This process's slice (n, *shape) of standard normal numbers drawn for the global batch."""
-        world, rank = self.trainer.world_size, self.global_rank
-        return torch.randn(n * world, *shape, generator=self._shared_rng, device=self.device)[rank::world]
+        drawn = torch.randn(n * self.world_size, *shape, generator=self._global_rng(), device=self.device)
+        return drawn[self.global_rank :: self.world_size]
 
     def uniform(self, n: int, *shape: int) -> Tensor:
         """This process's slice (n, *shape) of numbers in [0, 1) drawn for the global batch."""
-        world, rank = self.trainer.world_size, self.global_rank
-        return torch.rand(n * world, *shape, generator=self._shared_rng, device=self.device)[rank::world]
+        drawn = torch.rand(n * self.world_size, *shape, generator=self._global_rng(), device=self.device)
+        return drawn[self.global_rank :: self.world_size]
+
+    @property
+    def world_size(self) -> int:
+        """Number of processes that share a batch; 1 without a Trainer."""
+        return 1 if self._trainer is None else self._trainer.world_size
+
+    def _global_rng(self) -> torch.Generator:
+        """Return the generator of what is drawn for the global batch, on the module's device."""
+        if self._rng_device != self.device:
+            self._shared_rng, self._rng_device = torch.Generator(self.device), self.device
+        return self._shared_rng
 
     # ------------------------------------------------------------------------------ sampling
 
@@ -332,7 +345,7 @@ class GenerativeModule(LightningModule):
         if self.generator_ema is not None:
             indices = range(self.standing_batches * self.batch_size)
             measure_batch_norm(self.generator_ema, self._input_batches(indices, mix("batch norm", self.seed)))
-        elif self._trainer is not None and self.trainer.world_size > 1:
+        elif self.world_size > 1:
             for buffer in self.generator.buffers():
                 torch.distributed.broadcast(buffer, 0)
 
@@ -385,8 +398,7 @@ class GenerativeModule(LightningModule):
         return list(optimizers.values()), schedules
 
     def on_fit_start(self) -> None:
-        """Prepare the device's random generator and compile."""
-        self._shared_rng = torch.Generator(self.device)
+        """Compile the networks, if asked for."""
         if self.compile_networks:
             for network in (self.generator, *self.readers.values()):
                 for layer in network.modules():
@@ -402,7 +414,7 @@ class GenerativeModule(LightningModule):
         for name, value in batch.items():
             batch[name] = value.to(self.dtype) if value.is_floating_point() else value
         seed_step(self.device, self.seed, self.iteration, self.global_rank)
-        self._shared_rng.manual_seed(mix("global batch", self.seed, self.iteration))
+        self._global_rng().manual_seed(mix("global batch", self.seed, self.iteration))
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clip, after gradients were unscaled and averaged over processes."""

@@ -115,9 +115,14 @@ class CycleGAN(TranslationModule):
             terms["identity_b"] = weight * F.l1_loss(full_precision(same_b), b)
         return terms
 
+    def fakes(self, batch: Batch) -> Batch:
+        """Translate a batch both ways by the live generators."""
+        a, b = batch["source"], batch["target"]
+        return {"fake_a": self.generator(b, "b2a"), "fake_b": self.generator(a, "a2b")}
+
     def discriminator_loss(self, batch: Batch) -> Terms:
         """Half the objective's terms of both discriminators."""
-        part, kept = len(self._kept), self.kept()
+        part, kept = len(self._kept), self.kept(batch)
         sides = {
             "b": (self.discriminator, batch["target"], self.pooled(self.pool, kept["fake_b"], "b", part)),
             "a": (self.discriminator_back, batch["source"], self.pooled(self.pool_back, kept["fake_a"], "a", part)),
@@ -146,16 +151,16 @@ class CycleGAN(TranslationModule):
         """What the discriminator sees in place of this process's newest fakes."""
         if not pool.size:
             return fakes
-        world, seed = self.trainer.world_size, mix("pool", self.seed, self.iteration, part, domain)
+        seed = mix("pool", self.seed, self.iteration, part, domain)
         seen: Tensor = pool(self.gathered(fakes), seed)
-        return seen[self.global_rank :: world]
+        return seen[self.global_rank :: self.world_size]
 
     def gathered(self, images: Tensor) -> Tensor:
         """Images of all processes in the order of the global batch."""
-        if self.trainer.world_size == 1:
+        if self.world_size == 1:
             return images
         images = images.contiguous()
-        pieces = [torch.empty_like(images) for _ in range(self.trainer.world_size)]
+        pieces = [torch.empty_like(images) for _ in range(self.world_size)]
         torch.distributed.all_gather(pieces, images)
         return torch.stack(pieces, 1).flatten(0, 1)
 

@@ -61,6 +61,6 @@ class Pix2Pix(TranslationModule):
     def discriminator_loss(self, batch: Batch) -> Terms:
         """Half the objective's terms, which slows the discriminator down."""
         source = batch["source"]
-        real_logits, fake_logits = self.judge(source, batch["target"]), self.judge(source, self.kept()["fake"])
+        real_logits, fake_logits = self.judge(source, batch["target"]), self.judge(source, self.kept(batch)["fake"])
         terms = self.objective.discriminator(real_logits, fake_logits)
         return {name: term / 2 for name, term in terms.items()}

@@ -173,10 +173,7 @@ class Pix2PixHD(TranslationModule):
 
     def generator_loss(self, batch: Batch) -> Terms:
         """Objective and feature matching over all scales, and VGG19's distance."""
-        inputs = self.condition(batch)
-        if self.encoder is not None:
-            inputs = torch.cat([inputs, self.encoded(batch)], 1)
-        fake = self.generator(inputs, self.stage_of(self.iteration))
+        fake = self.fakes(batch)["fake"]
         self.keep(fake=fake)
         condition, real = self.pair(batch)
         of_fake = self.judged(condition, fake)
@@ -189,6 +186,13 @@ class Pix2PixHD(TranslationModule):
             distances = [weight * F.l1_loss(mine, theirs) for weight, mine, theirs in pairs]
             terms["perceptual"] = self.perceptual_weight * torch.stack(distances).sum()
         return terms
+
+    def fakes(self, batch: Batch) -> Batch:
+        """Translate a batch by the live generator at the size that the phase works at."""
+        inputs = self.condition(batch)
+        if self.encoder is not None:
+            inputs = torch.cat([inputs, self.encoded(batch)], 1)
+        return {"fake": self.generator(inputs, self.stage_of(self.iteration))}
 
     def matching(self, of_fake: list[list[Tensor]], of_real: list[list[Tensor]]) -> Tensor:
         """Mean absolute differences of all features but the logits, summed over layers and averaged over scales."""
@@ -203,7 +207,7 @@ class Pix2PixHD(TranslationModule):
     def discriminator_loss(self, batch: Batch) -> Terms:
         """Half the objective over all scales."""
         condition, real = self.pair(batch)
-        of_real, of_fake = self.judged(condition, real), self.judged(condition, self.kept()["fake"])
+        of_real, of_fake = self.judged(condition, real), self.judged(condition, self.kept(batch)["fake"])
         scales = [self.objective.discriminator(r[-1], f[-1]) for r, f in zip(of_real, of_fake, strict=True)]
         return {name: term / 2 for name, term in summed(scales).items()}
 
@@ -282,7 +286,7 @@ class Pix2PixHD(TranslationModule):
             centres = KMeans(count, n_init=1, random_state=0).fit(points.double().numpy()).cluster_centers_
             self.clusters[label, :count] = torch.from_numpy(centres).to(self.clusters)
             self.cluster_counts[label] = count
-        if self.trainer.world_size > 1:
+        if self.world_size > 1:
             for buffer in (self.clusters, self.cluster_counts):
                 torch.distributed.broadcast(buffer, 0)
 

@@ -109,7 +109,7 @@ class SRGAN(TranslationModule):
 
     def discriminator_loss(self, batch: Batch) -> Terms:
         """The objective."""
-        return self.objective.discriminator(self.judge(batch["target"]), self.judge(self.kept()["fake"]))
+        return self.objective.discriminator(self.judge(batch["target"]), self.judge(self.kept(batch)["fake"]))
 
     def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """As the base, and whether VGG19 can be asked."""

@@ -99,9 +99,16 @@ class TranslationModule(GenerativeModule):
         """Keep what the generator has made, without its graph, for the discriminator's update on the same images."""
         self._kept.append({name: tensor.detach() for name, tensor in images.items()})
 
-    def kept(self) -> Batch:
-        """What the generator made of this micro-batch."""
+    def kept(self, batch: Batch) -> Batch:
+        """Return what the generator made of this micro-batch in its own update, or else makes of it now."""
+        if not self._kept:
+            with torch.no_grad():
+                self.keep(**self.fakes(batch))
         return self._kept.popleft()
+
+    def fakes(self, batch: Batch) -> Batch:
+        """Translate a batch by the live generator, by name."""
+        return {"fake": self.generator(batch["source"])}
 
     def judge(self, *images: Tensor) -> Tensor:
         """The discriminator's raw logits for images side by side in channels, in full precision."""
@@ -164,7 +171,7 @@ class TranslationModule(GenerativeModule):
         if self._measured_at == self.iteration:
             return
         self._measured_at = self.iteration
-        if self._trainer is not None and self.trainer.world_size > 1:
+        if self.world_size > 1:
             for buffer in self.sampler.buffers():
                 torch.distributed.broadcast(buffer, 0)
 
