@@ -65,7 +65,7 @@ def read(path: str | os.PathLike[str], *, to_resume: bool = False) -> dict[str, 
     try:
         content = integrity.read_whole(file)
     except integrity.DamagedError as error:
-        others = sorted(file.parent.glob("*.ckpt"), key=lambda other: other.stat().st_mtime, reverse=True)
+        others = sorted(file.parent.glob("*.ckpt"), key=lambda other: (other.stat().st_mtime, other.name), reverse=True)
         whole = next((other for other in others if not other.samefile(file) and integrity.is_whole(other)), None)
         hint = f"; the newest whole one beside it is {whole}" if whole else ""
         raise ValueError(f"{error}{hint}") from error
@@ -143,6 +143,8 @@ def check_training(content: dict[str, Any], module: GenerativeModule) -> None:
             raise TypeError(f"{name}: no dicts")
         if len(states) != players:
             raise ValueError(f"the checkpoint holds {len(states)} {name} and the run has {players}")
+    if not all(isinstance(state.get("last_epoch"), int) for state in content["lr_schedulers"]):
+        raise TypeError("lr_schedulers: no last_epoch")
     if not all(isinstance(state, dict) for state in content["callbacks"].values()):
         raise TypeError("callbacks: no dicts")
 
@@ -179,7 +181,7 @@ def real_data(
     node = dict(section(content, "data"))
     if root is not None:
         if "root" not in node:
-            raise ValueError(f"data.root={root}: {roles.printable(node['_target_'])} reads no folder")
+            raise ValueError(f"data.root={root}: {roles.shown(node['_target_'])} reads no folder")
         node["root"] = root
     node = local.localised({"data": node}, ["data.root"] if root else [])[0]["data"]
     local.places_read({"data": node}, ["data.root"] if root else [])  # no address

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_gans.roles import printable
+from lightning_gans.roles import shown
 
 FORMAT_VERSION = 1  # of what is written here; a reader knows all up to its own
 FORMAT, CHECKSUM = "lightning_gans_format", "lightning_gans_checksum"  # keys of a content
@@ -41,7 +41,7 @@ def read_whole(file: Path) -> dict[str, Any]:
     written_by = content.get(FORMAT, 0)  # 0: before formats were numbered
     if not isinstance(written_by, int) or written_by > FORMAT_VERSION:
         raise ValueError(
-            f"{file}: is of format {printable(written_by)}, and this version of lightning_gans reads up to "
+            f"{file}: is of format {shown(written_by)}, and this version of lightning_gans reads up to "
             f"{FORMAT_VERSION}; use the version that wrote it, or a later one"
         )
     with malformed(file):
@@ -101,7 +101,7 @@ def malformed(file: Path | str) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, AttributeError, IndexError, AssertionError, RuntimeError) as error:
-        reason = printable(f"{type(error).__name__}: {error}".splitlines()[0])
+        reason = shown(f"{type(error).__name__}: {error}".splitlines()[0])
         raise ValueError(f"{file}: is malformed, or of another version of this package ({reason})") from error
 
 
@@ -140,7 +140,7 @@ def refuse_not_finite(state: Mapping[str, Any]) -> None:
     for name, tensor in state.items():
         if isinstance(tensor, Tensor) and not torch.isfinite(tensor).all():
             raise ValueError(
-                f"the checkpoint's weights are not finite, first those of {printable(name)}: its training "
+                f"the checkpoint's weights are not finite, first those of {shown(name)}: its training "
                 "had diverged; use an earlier one"
             )
 
@@ -153,7 +153,7 @@ def differing(mine: dict[str, Any], theirs: dict[str, Any]) -> str:
         return ""
     more = f"; so do {len(names) - 1} more" if len(names) > 1 else ""
     wanted, given = (shape[names[0]] for shape in shapes)
-    return f"{printable(names[0])} differs, {given} in the file and {wanted} by the config{more}"
+    return f"{shown(names[0])} differs, {given} in the file and {wanted} by the config{more}"
 
 
 def _shape(state: dict[str, Any], name: str) -> str:

@@ -25,6 +25,7 @@ from lightning.pytorch.loggers import Logger
 from torch import nn
 
 from lightning_gans.data.base import ImageData
+from lightning_gans.data.files import printable
 from lightning_gans.metrics.extractors import Extractor
 from lightning_gans.models.base import GenerativeModule
 
@@ -77,13 +78,13 @@ def plain(node: Any, place: str = "config") -> Any:
 
 def _plain(node: Any, place: str, levels: int) -> Any:
     if isinstance(node, str) and "${" in node:
-        raise ValueError(f"{place}: the config is not resolved: {printable(node)}")
+        raise ValueError(f"{place}: the config is not resolved: {shown(node)}")
     if node is None or isinstance(node, bool | int | float | str):
         return node
     if levels and isinstance(node, list | tuple):
         return [_plain(value, f"{place}[{i}]", levels - 1) for i, value in enumerate(node)]
     if levels and isinstance(node, dict) and all(isinstance(key, bool | int | float | str) for key in node):
-        return {key: _plain(value, f"{place}.{printable(key)}", levels - 1) for key, value in node.items()}
+        return {key: _plain(value, f"{place}.{shown(key)}", levels - 1) for key, value in node.items()}
     problem = f"is a {type(node).__name__}" if levels else "is nested too deeply"
     raise ValueError(f"{place}: the checkpoint's config is malformed: {problem}")
 
@@ -150,7 +151,7 @@ def check(node: Any, role: Any, place: str, trust: Sequence[str]) -> None:
 
 def _check_object(node: dict[str, Any], role: Any, place: str, trust: Sequence[str]) -> None:
     target = node["_target_"]
-    refusal = f"{place}: the checkpoint names {printable(target)}, which is not trusted"
+    refusal = f"{place}: the checkpoint names {shown(target)}, which is not trusted"
     if not isinstance(target, str):
         raise ValueError(refusal)
     kind = _class(target, place, refusal, trust)
@@ -166,7 +167,7 @@ def _check_object(node: dict[str, Any], role: Any, place: str, trust: Sequence[s
     unnamed = nn.Module if home == "torch.nn" else _ANY if is_free else _PLAIN
     for key, value in node.items():
         if key in ("device", "dtype") and home in TORCH:
-            raise ValueError(f"{place}.{key}={printable(value)}: a checkpoint does not say it")
+            raise ValueError(f"{place}.{key}={shown(value)}: a checkpoint does not say it")
         if key in ("_args_", "_recursive_") and not is_free and (home, key) != ("torch.nn", "_args_"):
             raise ValueError(f"{place}.{key}: the checkpoint's config is malformed")
         expected = unnamed if known.get(key, Any) is Any else known[key]
@@ -259,9 +260,9 @@ def _said(role: Any) -> str:
     return " or ".join(dict.fromkeys(base.__name__ for base, _ in _kinds(role))) or "plain value"
 
 
-def printable(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value out of a file for a message: short, in one line, and without what a terminal would obey."""
-    text = "".join(letter if letter.isprintable() else "?" for letter in str(value)[:200])
+    text = printable(str(value)[:200])
     return text if len(text) < 120 else text[:117] + "..."
 
 
