@@ -83,9 +83,7 @@ def localised(config: Mapping[str, Any], typed: Sequence[str] = ()) -> tuple[dic
     for section, own in OWN.items():
         for place, node in _nodes(kept, section):
             for key in own.keys() & node.keys():
-                mine = own[key]
-                if (section, key) == ("logger", "mode"):
-                    mine = os.environ.get("WANDB_MODE", "online")
+                mine = _surroundings().get(f"{section}.{key}", own[key])
                 if node[key] not in (mine, None) and f"{place}.{key}" not in typed:
                     left_out.append(f"{place}.{key}={str(node[key])[:80]!r}")
                 node[key] = mine
@@ -98,6 +96,15 @@ def localised(config: Mapping[str, Any], typed: Sequence[str] = ()) -> tuple[dic
             workers = node["num_workers"]
             node["num_workers"] = min(workers, os.cpu_count() or 1) if isinstance(workers, int) else 0
     return kept, sorted(left_out)
+
+
+def _surroundings() -> dict[str, Any]:
+    """What the environment says of this installation: W&B's mode, and a launcher such as torchrun of its processes."""
+    said: dict[str, Any] = {"logger.mode": os.environ.get("WANDB_MODE", "online")}
+    if {"WORLD_SIZE", "LOCAL_WORLD_SIZE"} <= os.environ.keys():
+        here = max(1, int(os.environ["LOCAL_WORLD_SIZE"]))
+        said |= {"trainer.devices": here, "trainer.num_nodes": max(1, int(os.environ["WORLD_SIZE"]) // here)}
+    return said
 
 
 def _nodes(config: dict[str, Any], section: str) -> list[tuple[str, dict[str, Any]]]:

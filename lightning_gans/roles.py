@@ -17,6 +17,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import PurePath
 from typing import Any
 
 import hydra
@@ -79,6 +80,8 @@ def plain(node: Any, place: str = "config") -> Any:
 def _plain(node: Any, place: str, levels: int) -> Any:
     if isinstance(node, str) and "${" in node:
         raise ValueError(f"{place}: the config is not resolved: {shown(node)}")
+    if isinstance(node, PurePath):  # of a config that was made in Python
+        return str(node)
     if node is None or isinstance(node, bool | int | float | str):
         return node
     if levels and isinstance(node, list | tuple):
@@ -86,7 +89,7 @@ def _plain(node: Any, place: str, levels: int) -> Any:
     if levels and isinstance(node, dict) and all(isinstance(key, bool | int | float | str) for key in node):
         return {key: _plain(value, f"{place}.{shown(key)}", levels - 1) for key, value in node.items()}
     problem = f"is a {type(node).__name__}" if levels else "is nested too deeply"
-    raise ValueError(f"{place}: the checkpoint's config is malformed: {problem}")
+    raise ValueError(f"{place}: the config is malformed: {problem}")
 
 
 def check_run(config: dict[str, Any], trust: Sequence[str] = ()) -> None:

@@ -356,6 +356,10 @@ def test_a_file_does_not_say_where_to_write_whom_to_ask_and_on_what_to_run(monke
     assert kept["trainer"] == own
     assert len(said) == 9
     assert "trainer.devices='64'" in said
+    monkeypatch.setenv("WORLD_SIZE", "6")  # as torchrun says it
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    launched, _ = local.localised(config)
+    assert (launched["trainer"]["devices"], launched["trainer"]["num_nodes"]) == (2, 3)
     typed, said = local.localised(config, ["trainer.devices", "data.root"])
     assert typed["data"]["download"] is True  # to where the user says
     assert not any("devices" in one for one in said)
