@@ -201,12 +201,17 @@ def typed(arguments: list[str], key: str) -> str | None:
     return None
 
 
+def typed_keys(arguments: list[str]) -> list[str]:
+    """The keys of ``key=value`` arguments, those that are added or taken out too."""
+    return [argument.partition("=")[0].lstrip("+~") for argument in arguments if not argument.startswith("-")]
+
+
 def resume_arguments(arguments: list[str], source: dict[str, Any], folder: Path | None) -> list[str]:
     """Make a checkpoint's config the one that Hydra composes from, so that only what is typed changes.
 
     Args:
         arguments: What was typed.
-        source: The config of the checkpoint, with its interpolations.
+        source: The config of the checkpoint with its references, from ``local.localised``.
         folder: The folder of the run that is resumed, if it is known.
 
     Returns:
@@ -216,10 +221,8 @@ def resume_arguments(arguments: list[str], source: dict[str, Any], folder: Path 
         ValueError: ``experiment``, ``sweep``, ``tuned`` or ``model/network`` was typed.
     """
     changed = []
-    known = set(TrainSchema.__dataclass_fields__) - {"trust"}  # trust is the user's to give
+    known = set(TrainSchema.__dataclass_fields__) - {"trust", "resume"}  # which are the user's to give
     source = {key: value for key, value in source.items() if key in known}
-    if re.search(r"\$\{[^}]*:", repr(source)):
-        raise ValueError("the checkpoint's config calls a resolver; it was not written by this library")
     if any(typed(arguments, key) is not None for key in BUDGETS):
         source |= dict.fromkeys(BUDGETS[1:])
     for argument in arguments:

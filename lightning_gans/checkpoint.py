@@ -1,40 +1,28 @@
 """Checkpoints: what they hold, how they are written, and what is made of them.
 
 A checkpoint is Lightning's, of tensors, numbers, strings and plain containers only, with the resolved config under
-``config``. It loads with ``weights_only=True``, and what it names is built only if that is a known kind of object from
-this package, ``torch.nn``, ``torch.optim`` or a package that the caller trusts.
+``config``, the number of its format and a checksum. It loads with ``weights_only=True``; what its config may name is
+ruled by ``lightning_gans.trust``, what it does not decide by ``lightning_gans.local``.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import hydra
 import lightning
 import torch
-from lightning.pytorch import Callback, LightningDataModule, Trainer
-from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from omegaconf import OmegaConf
-from torch import Tensor, nn
+from torch import Tensor
 
-from lightning_gans import older
+from lightning_gans import integrity, local, older, roles
 from lightning_gans.atomic import written_whole
-from lightning_gans.growth import Growth
-from lightning_gans.losses import Objective
 from lightning_gans.models.base import GenerativeModule
-from lightning_gans.models.ema import EMA
-from lightning_gans.penalties import Penalty
-from lightning_gans.schedules import CosineValue
 
 FOLDER = "checkpoints"
 LAST, BEST, GOOD = "last.ckpt", "best.ckpt", "good.ckpt"
-_HOMES = ("lightning_gans", "torch.nn", "torch.optim")
-_KINDS: tuple[type, ...] = (nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
-_KINDS += (LightningDataModule, Objective, Penalty, EMA, Growth, CosineValue)
 
 
 def find(path: str | os.PathLike[str]) -> Path:
@@ -71,24 +59,43 @@ def last_good(folder: Path, resumed: str | os.PathLike[str] | None = None) -> st
     return "there is no earlier checkpoint"
 
 
-def read(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read(path: str | os.PathLike[str], *, to_resume: bool = False) -> dict[str, Any]:
     """Read a checkpoint's content safely, onto the CPU; options that are younger than it get their older values.
+
+    Args:
+        path: A checkpoint, or a run's folder for its newest one.
+        to_resume: Whether a training is to go on from it, which needs more than weights.
 
     Raises:
         FileNotFoundError: There is none.
-        ValueError: The file is damaged, not ours, or holds more than data.
+        OSError: It may not be read.
+        ValueError: The file is damaged, not ours, of a later version, or holds more than data.
     """
     file = find(path)
     try:
-        content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can fail anywhere in the unpickler
-        raise ValueError(f"{file}: not a readable checkpoint; it is damaged, or holds more than data") from error
-    if not isinstance(content, dict) or "state_dict" not in content:
-        raise ValueError(f"{file}: not a checkpoint of lightning_gans")
-    if not isinstance(content.get("config"), dict) or "resolved" not in content["config"]:
-        raise ValueError(f"{file}: holds no config, since its module was trained without one (module.config)")
-    older.complete(content["config"])
+        content = integrity.read_whole(file)
+    except integrity.DamagedError as error:
+        others = sorted(file.parent.glob("*.ckpt"), key=lambda other: (other.stat().st_mtime, other.name), reverse=True)
+        whole = next((other for other in others if not other.samefile(file) and integrity.is_whole(other)), None)
+        hint = f"; the newest whole one beside it is {whole}" if whole else ""
+        raise ValueError(f"{error}{hint}") from error
+    with integrity.malformed(file):
+        integrity.check_sections(content, file, to_resume=to_resume)
+    if content.get(integrity.FORMAT, 0) < 1:
+        older.complete(content["config"])
     return content
+
+
+def section(content: dict[str, Any], name: str) -> dict[str, Any]:
+    """A section of a checkpoint's resolved config.
+
+    Raises:
+        ValueError: It holds none, or names no class there.
+    """
+    node = content["config"]["resolved"].get(name)
+    if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
+        raise ValueError(f"the checkpoint is malformed: its config says nothing of {name}")
+    return node
 
 
 def load(
@@ -109,40 +116,49 @@ def load(
 
     Raises:
         FileNotFoundError: There is no such checkpoint.
-        ValueError: It is damaged, or names something that is not trusted.
+        ValueError: It is damaged, its weights are not finite, or it names something that is not trusted.
     """
     return rebuild(read(path), trust=trust).to(device)
 
 
 def rebuild(content: dict[str, Any], *, trust: Sequence[str] = ()) -> GenerativeModule:
-    """The module that a checkpoint's content describes, with its weights."""
+    """The module that a checkpoint's content describes, with its weights.
+
+    Raises:
+        ValueError: It names something that is not trusted, or its weights are not finite or do not fit.
+    """
+    integrity.refuse_not_finite(content["state_dict"])
+    module: GenerativeModule = roles.build(section(content, "model"), "model", trust)
     try:
-        module: GenerativeModule = instantiate(content["config"]["resolved"]["model"], trust=trust)
-    except hydra.errors.InstantiationException as error:
-        if isinstance(error.__cause__, TypeError):
-            raise ValueError(f"the checkpoint is of another version of this package: {error.__cause__}") from error
-        raise
-    try:
-        module.load_state_dict(content["state_dict"])
-    except RuntimeError as error:
-        told = misfit(module.state_dict(), content["state_dict"]) or " ".join(str(error).split())[:500]
-        raise ValueError(f"the checkpoint's weights do not fit its config: {told}") from error
+        with integrity.malformed("the checkpoint"):
+            module.load_state_dict(content["state_dict"])
+            if not all(isinstance(count, int) and count >= 0 for count in (module.iteration, module.images_seen)):
+                raise TypeError("its counters are no counts")
+    except ValueError as error:
+        differing = integrity.differing(module.state_dict(), content["state_dict"])
+        if not differing:
+            raise
+        raise ValueError(f"the checkpoint's weights do not fit its config: {differing}") from error
     module.config = content["config"]
     return module.eval()
 
 
-def misfit(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
-    """Say in one line how the tensors of a checkpoint differ from a module's; "" if names and shapes are the same.
+def check_training(content: dict[str, Any], module: GenerativeModule) -> None:
+    """Look whether a content has a state for every optimiser and schedule of a module.
 
-    Args:
-        mine: State of the module.
-        theirs: State in the checkpoint.
+    Raises:
+        TypeError, ValueError: It has not.
     """
-    sizes = [{k: tuple(v.shape) for k, v in state.items() if isinstance(v, Tensor)} for state in (theirs, mine)]
-    names = [name for name in dict.fromkeys([*theirs, *mine]) if sizes[0].get(name) != sizes[1].get(name)]
-    shown = [f"{name} is {sizes[0].get(name, 'absent')} and should be {sizes[1].get(name, 'absent')}" for name in names]
-    more = f"; and {len(shown) - 3} more of {len(mine)}" if len(shown) > 3 else ""
-    return "; ".join(shown[:3]) + more
+    for name in ("optimizer_states", "lr_schedulers"):
+        states, players = content[name], len(module.optimizer_factories)
+        if not all(isinstance(state, dict) for state in states):
+            raise TypeError(f"{name}: no dicts")
+        if len(states) != players:
+            raise ValueError(f"the checkpoint holds {len(states)} {name} and the run has {players}")
+    if not all(isinstance(state.get("last_epoch"), int) for state in content["lr_schedulers"]):
+        raise TypeError("lr_schedulers: no last_epoch")
+    if not all(isinstance(state, dict) for state in content["callbacks"].values()):
+        raise TypeError("callbacks: no dicts")
 
 
 def content_of(module: GenerativeModule) -> dict[str, Any]:
@@ -174,12 +190,14 @@ def real_data(
     Raises:
         ValueError: ``root`` is given and the set reads no folder.
     """
-    node = dict(content["config"]["resolved"]["data"])
+    node = dict(section(content, "data"))
     if root is not None:
         if "root" not in node:
-            raise ValueError(f"data.root={root}: {node['_target_']} reads no folder")
+            raise ValueError(f"data.root={root}: {roles.shown(node['_target_'])} reads no folder")
         node["root"] = root
-    data = instantiate(node, trust=trust)
+    node = local.localised({"data": node}, ["data.root"] if root else [])[0]["data"]
+    local.places_read({"data": node}, ["data.root"] if root else [])  # no address
+    data = roles.build(node, "data", trust)
     return data.held_out() if held_out else data
 
 
@@ -192,74 +210,22 @@ def extractor_of(content: dict[str, Any], data: Any, *, trust: Sequence[str] = (
     trained_with = content["config"]["resolved"].get("extractor")
     if not trained_with and data.extractor is None:
         raise ValueError(f"extractor: missing; {type(data).__name__} names none of its own")
-    return instantiate(trained_with, trust=trust) if trained_with else data.extractor
+    if not trained_with:
+        return data.extractor
+    local.places_read({"extractor": trained_with})  # no address
+    return roles.build(trained_with, "extractor", trust)
 
 
 def points_of(module: GenerativeModule, *, trust: Sequence[str] = ()) -> Tensor | None:
     """Up to a thousand real points (N, 2) of the toy set that a loaded module was trained on; ``None`` of images."""
-    node = (module.config or {}).get("resolved", {}).get("data", {})
-    if "image_size" not in node or node["image_size"] is not None:
+    node = (module.config or {}).get("resolved", {}).get("data")
+    if not isinstance(node, dict) or "image_size" not in node or node["image_size"] is not None:
         return None
-    points = instantiate(node, trust=trust).train_images
+    data = roles.build(node, "data", trust)
+    if not data.points:
+        return None
+    points = data.train_images
     return points.fetch(torch.arange(min(1000, len(points))))["image"]  # type: ignore[no-any-return]
-
-
-def instantiate(node: dict[str, Any], *, trust: Sequence[str] = ()) -> Any:
-    """Build what a checkpoint's config names, if all of it is trusted.
-
-    Raises:
-        ValueError: A name outside the trusted packages, or one that resolves to something else there.
-    """
-    _refuse_interpolations(node)
-    checked = OmegaConf.to_container(OmegaConf.create(node))  # what is checked is what is built: lists for tuples
-    refuse_untrusted(checked, trust=trust)
-    return hydra.utils.instantiate(checked, _convert_="all")
-
-
-def _refuse_interpolations(node: Any) -> None:
-    if isinstance(node, str) and "${" in node:
-        raise ValueError(f"the checkpoint's config is not resolved: {node}")
-    if isinstance(node, list | tuple | dict):
-        for value in node.values() if isinstance(node, dict) else node:
-            _refuse_interpolations(value)
-
-
-def refuse_untrusted(node: Any, *, trust: Sequence[str] = (), whole_run: bool = False) -> None:
-    """Refuse a resolved config that names anything but known kinds of objects from known packages.
-
-    Args:
-        node: Plain containers without interpolations.
-        trust: Packages that may be named beside ours.
-        whole_run: Allow Lightning's trainer, callbacks and loggers too.
-
-    Raises:
-        ValueError: The first name that is not trusted.
-    """
-    if isinstance(node, list):
-        for value in node:
-            refuse_untrusted(value, trust=trust, whole_run=whole_run)
-    if isinstance(node, dict):
-        if "_target_" in node:
-            _refuse_target(str(node["_target_"]), tuple(trust), whole_run)
-        for value in node.values():
-            refuse_untrusted(value, trust=trust, whole_run=whole_run)
-
-
-def _refuse_target(target: str, trust: tuple[str, ...], whole_run: bool) -> None:
-    homes = _HOMES + (("lightning.pytorch",) if whole_run else ()) + trust
-    kinds = _KINDS + ((Trainer, Callback, Logger) if whole_run else ())
-    refusal = f"the checkpoint names {target}, which is not trusted; if it is yours, add its package to trust=[...]"
-    if not _inside(target, homes):
-        raise ValueError(refusal)
-    resolved = hydra.utils.get_object(target)
-    if not isinstance(resolved, type) or not _inside(resolved.__module__, homes):
-        raise ValueError(refusal)
-    if not issubclass(resolved, kinds) and not _inside(resolved.__module__, trust):
-        raise ValueError(refusal)
-
-
-def _inside(name: str, homes: tuple[str, ...]) -> bool:
-    return any(name == home or name.startswith(home + ".") for home in homes)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -275,8 +241,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     failure: OSError | RuntimeError | None = None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write ``checkpoint`` to ``path``."""
+        """Write ``checkpoint`` to ``path``, with its format and checksum."""
         self.failure = None
+        checkpoint = integrity.sealed(checkpoint)
         try:
             with written_whole(Path(path), flushed=True) as temporary, temporary.open("wb") as file:
                 torch.save(checkpoint, file)

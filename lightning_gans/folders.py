@@ -31,6 +31,7 @@ from lightning_gans.data.files import ImageFiles, printable
 from lightning_gans.data.folder import OnDisk, is_zip, no_images, source_at
 from lightning_gans.data.source import Bits, Problem, Source, decoder_of
 from lightning_gans.data.translation_files import numbers_in
+from lightning_gans.integrity import malformed
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.options import FORMATS
@@ -259,18 +260,20 @@ class Translator:
                 "use python -m lightning_gans.sample"
             )
         module.check_direction(direction)
-        data = (module.config or {}).get("resolved", {}).get("data", {})
         forwards = direction == "a2b"
-        made_channels, channels = (data["channels"], data["source_channels"])[:: 1 if forwards else -1]
+        with malformed("the checkpoint"):
+            data = (module.config or {})["resolved"]["data"]
+            made_channels, channels = (
+                int(data[key]) for key in ("channels", "source_channels")[:: 1 if forwards else -1]
+            )
+            trained = int(data["image_size"]) // module.scale
         num_labels = data.get("num_labels") if forwards else None
         if num_labels is None and channels not in MODES:
             raise ValueError(f"input: the model's sources have {channels} channels; pictures have 1 to 4")
         background, bits = data.get("background", BACKGROUND), data.get("bits")
         check_background(background)
         check_bits(bits)
-        geometry = Geometry.of(
-            multiple=module.multiple, trained=data["image_size"] // module.scale, scale=module.scale, tile=tile
-        )
+        geometry = Geometry.of(multiple=module.multiple, trained=trained, scale=module.scale, tile=tile)
         return cls(
             lambda source: module.translate(source, direction=direction, seed=seed),
             geometry,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import math
 import os
-import re
 import signal
 import sys
 import time
+import traceback
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_gans import checkpoint, checks, claims, cli, sweep
+from lightning_gans import checkpoint, checks, claims, cli, integrity, local, roles, sweep
 from lightning_gans.atomic import set_aside, write_text
 from lightning_gans.callbacks.checkpoint import Checkpoint, processes_of
 from lightning_gans.callbacks.evaluation import Evaluation
@@ -79,11 +80,14 @@ class Run:
             ValueError: It does not fit the config.
         """
         path = checkpoint.find(resume)
-        content = checkpoint.read(path)
+        content = checkpoint.read(path, to_resume=True)
+        integrity.refuse_not_finite(content["state_dict"])
         if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             raise ValueError("trainer.fast_dev_run=true: not with resume")
-        _refuse_other_networks(self.model, content, path)
-        self.model.check_resumed(content["global_step"], content["config"]["resolved"]["model"])
+        with integrity.malformed(path):
+            _refuse_other_networks(self.model, content, path)
+            self.model.check_resumed(content["global_step"], content["config"]["resolved"]["model"])
+            checkpoint.check_training(content, self.model)
         if 0 <= self.trainer.max_steps < content["global_step"]:
             raise ValueError(
                 f"trainer.max_steps={self.trainer.max_steps}: {path} stands at generator update "
@@ -132,7 +136,7 @@ class Run:
         started, parent = time.perf_counter(), os.getppid()
         failed = True
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), _restoring(path):
                 for message in _INTENDED:
                     warnings.filterwarnings("ignore", message)
                 self.trainer.fit(self.model, datamodule=self.data, ckpt_path=path, weights_only=True)
@@ -227,29 +231,28 @@ class Run:
 
 
 @cli.explained()
-def build(cfg: DictConfig, folder: str | os.PathLike[str] = "outputs/notebook") -> Run:
+def build(
+    cfg: DictConfig, folder: str | os.PathLike[str] = "outputs/notebook", *, trust: Sequence[str] | None = None
+) -> Run:
     """Check a composed config and build what it describes; no data is touched.
 
     Args:
         cfg: From ``compose`` or the command line.
         folder: Where the run writes.
+        trust: Of a config that came out of a checkpoint: packages that it may name beside this one; ``None``: the
+            config is the caller's own, and may name anything.
 
     Raises:
         ValueError: A mistake in the config, by key, in the words of the command line.
     """
-    checks.check_keys(cfg)
-    cfg = copy.deepcopy(cfg)
-    cfg.trainer.precision = decide_precision(cfg.trainer)
-    one_each = OmegaConf.select(cfg, "model.batch_size", default=0) is None
-    if one_each:
-        cfg.model.batch_size = 1  # until the processes are counted
-    for logger in filter(None, (cfg.logger or {}).values()):
-        if "group" in logger and logger.group is None:
-            logger.group = sweep.name()
+    if trust is None:
+        checks.check_keys(cfg)
+    given = cfg
+    cfg, carried = _settled(given, trust)
     checks.check(cfg)
     world = world_size(cfg.trainer)
-    if one_each:
-        cfg.model.batch_size = world * cfg.model.get("accumulate", 1)
+    if OmegaConf.select(given, "model.batch_size", default=0) is None:
+        cfg, carried = _settled(given, trust, batch_size=world * cfg.model.get("accumulate", 1))
     for key in ("max_kimg", "max_epochs"):
         if cfg[key] is not None and not 0 < cfg[key] < float("inf"):
             raise ValueError(f"{key}={cfg[key]}: must be > 0 and finite, or null")
@@ -263,24 +266,36 @@ def build(cfg: DictConfig, folder: str | os.PathLike[str] = "outputs/notebook") 
     model.check_data(data.shapes)
     _check_memory(model, data.shapes, cfg.trainer.num_nodes)
     _check_optimizers(model)
-    model.config = {"resolved": OmegaConf.to_container(cfg, resolve=True), "source": _portable(cfg)}
+    model.config = carried
     trainer = make_trainer(cfg, model, world, Path(folder))
     if trainer.max_steps > 0 and not trainer.fast_dev_run:  # type: ignore[attr-defined]
         model.check_budget(trainer.max_steps)
     return Run(data, model, trainer, Path(folder), cfg)
 
 
-def _portable(cfg: DictConfig) -> Any:
-    """The config with its interpolations, but with what resolvers such as ``oc.env`` said in their place."""
+def _settled(given: DictConfig, trust: Sequence[str] | None, batch_size: int = 1) -> tuple[DictConfig, dict[str, Any]]:
+    """What is checked and built, ``auto`` values decided and interpolations resolved once; and what checkpoints carry.
 
-    def walk(raw: Any, resolved: Any) -> Any:
-        if isinstance(raw, dict):
-            return {key: walk(raw[key], resolved[key]) for key in raw}
-        if isinstance(raw, list):
-            return [walk(one, other) for one, other in zip(raw, resolved, strict=True)]
-        return resolved if isinstance(raw, str) and re.search(r"\$\{[^}]*:", raw) else raw
+    Args:
+        given: The composed config.
+        trust: Of a config out of a file: packages that it may name beside ours; ``None``: it is the user's own.
+        batch_size: In the place of none: one for each process and micro-batch.
 
-    return walk(OmegaConf.to_container(cfg), OmegaConf.to_container(cfg, resolve=True))
+    Raises:
+        ValueError: The file names what is not trusted; nothing that it names was imported yet.
+    """
+    cfg = copy.deepcopy(given)
+    cfg.trainer.precision = decide_precision(cfg.trainer)
+    if OmegaConf.select(cfg, "model.batch_size", default=0) is None:
+        cfg.model.batch_size = batch_size
+    for logger in filter(None, (cfg.logger or {}).values()):
+        if "group" in logger and logger.group is None:
+            logger.group = sweep.name()
+    values = roles.plain(OmegaConf.to_container(cfg, resolve=True))
+    if trust is not None:
+        roles.check_run(values, trust)
+    carried = {"resolved": values, "source": local.portable(OmegaConf.to_container(cfg), values)}
+    return OmegaConf.create(values, flags={"struct": True}), carried
 
 
 def _is_config(path: Path) -> bool:
@@ -363,6 +378,19 @@ def pick_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device={name}: not available here ({str(error).splitlines()[0]})") from error
     return device
+
+
+@contextlib.contextmanager
+def _restoring(path: Path | None) -> Iterator[None]:
+    """Say which file it was where Lightning fails at restoring what a checkpoint's sections hold."""
+    try:
+        yield
+    except Exception as error:
+        codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+        if path is None or not any("restore" in c.co_name and "checkpoint_connector" in c.co_filename for c in codes):
+            raise
+        with integrity.malformed(path):
+            raise
 
 
 class _Ready(Callback):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_gans import arguments, checks, cli, config, sweep
+from lightning_gans import arguments, checks, cli, config, local, sweep
 
 
 @hydra.main(version_base="1.3", config_path=str(config.CONF_DIR), config_name="train")
@@ -16,17 +17,18 @@ from lightning_gans import arguments, checks, cli, config, sweep
 def train(cfg: DictConfig) -> float | None:
     """Build, fit and sum up what the config describes; returns the score that picks ``best.ckpt``, lower is better."""
     arguments.anchor_paths(cfg)
-    checks.check_keys(cfg)
+    if not cfg.resume:  # what a checkpoint names is looked up once it is known that it may be
+        checks.check_keys(cfg)
     checks.check_tuned()
     checks.check_budget()
 
-    from lightning_gans.checkpoint import refuse_untrusted
     from lightning_gans.run import build
 
+    run = build(cfg, HydraConfig.get().runtime.output_dir, trust=list(cfg.trust) if cfg.resume else None)
     if cfg.resume:
-        refuse_untrusted(OmegaConf.to_container(cfg, resolve=True), trust=cfg.trust, whole_run=True)
-    run = build(cfg, HydraConfig.get().runtime.output_dir)
-    if cfg.resume:
+        said = local.places_read(OmegaConf.to_container(run.cfg), arguments.typed_keys(sys.argv[1:]))
+        if said and run.trainer.is_global_zero:
+            print(f"reads from where {cfg.resume} says: {', '.join(said)}", file=sys.stderr)
         run.prepare(cfg.resume)
     run.fit(cfg.resume, show=True)
     if run.trainer.is_global_zero:
@@ -47,7 +49,11 @@ def start() -> None:
 
         path = checkpoint.find(str(resume)).resolve()
         folder = path.parent.parent if path.parent.name == checkpoint.FOLDER else None
-        sys.argv[1:] = arguments.resume_arguments(sys.argv[1:], checkpoint.read(path)["config"]["source"], folder)
+        content = checkpoint.read(path, to_resume=True)
+        source, left_out = local.localised(content["config"]["source"], arguments.typed_keys(sys.argv[1:]))
+        if left_out and "LOCAL_RANK" not in os.environ:
+            print(f"not taken from {path}: {', '.join(left_out)}; say it to have it", file=sys.stderr)
+        sys.argv[1:] = arguments.resume_arguments(sys.argv[1:], source, folder)
     train()
 
 

@@ -243,7 +243,7 @@ def test_sigterm_to_one_process_stops_both_at_the_same_step(tmp_path):
     assert stopped % 8 == 0
     budget = f"trainer.max_steps={stopped + 10}"
     assert f"resume={tmp_path / 'run'}" in output
-    resumed = command("lightning_gans.train", f"resume={tmp_path / 'run'}", budget)
+    resumed = command("lightning_gans.train", f"resume={tmp_path / 'run'}", "trainer.devices=2", budget)
     assert resumed.returncode == 0, resumed.stderr
     train_two(tmp_path / "whole", *options, budget)
     assert_same_training(newest(tmp_path / "whole"), newest(tmp_path / "run"))

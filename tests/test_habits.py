@@ -17,8 +17,9 @@ from lightning_gans import build, compose
 from lightning_gans.arguments import write_integers
 from lightning_gans.callbacks.epochs import steps_for
 from lightning_gans.callbacks.evaluation import Evaluation
-from lightning_gans.checkpoint import load, misfit
+from lightning_gans.checkpoint import load
 from lightning_gans.curves import ScoredRun
+from lightning_gans.integrity import differing
 from lightning_gans.metrics.evaluation import caveat
 
 UNTIL = [option for option in tiny() if "max_steps" not in option]
@@ -252,8 +253,8 @@ def test_weights_that_do_not_fit_are_told_in_a_line(tmp_path):
     ) as caught:
         load(path)
     assert len(str(caught.value)) < 400
-    assert misfit({"a": torch.zeros(1)}, {"a": torch.zeros(1)}) == ""
-    assert misfit({"a": torch.zeros(1)}, {"b": torch.zeros(2)}) == (
+    assert differing({"a": torch.zeros(1)}, {"a": torch.zeros(1)}) == ""
+    assert differing({"a": torch.zeros(1)}, {"b": torch.zeros(2)}) == (
         "b is (2,) and should be absent; a is absent and should be (1,)"
     )
 

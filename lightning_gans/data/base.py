@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lightning_gans.data.resize import average
+from lightning_gans.metrics.extractors import Extractor
 from lightning_gans.seeding import mix
 
 Batch = dict[str, Tensor]
@@ -284,7 +285,7 @@ class ImageData(LightningDataModule, ABC):
         limit: int | None = None,
         val_fraction: float = 0.0,
         seed: int = 0,
-        extractor: Callable[[], Any] | None = None,
+        extractor: Callable[[], Extractor] | None = None,
     ) -> None:
         super().__init__()
         for key, value in {"image_size": image_size, "channels": channels}.items():
