@@ -75,7 +75,7 @@ def read(path: str | os.PathLike[str], *, to_resume: bool = False) -> dict[str, 
 
 
 def section(content: dict[str, Any], name: str) -> dict[str, Any]:
-    """A section of a checkpoint's resolved config.
+    """Return a section of a checkpoint's resolved config.
 
     Raises:
         ValueError: It holds none, or names no class there.
@@ -132,7 +132,7 @@ def rebuild(content: dict[str, Any], *, trust: Sequence[str] = ()) -> Generative
 
 
 def check_training(content: dict[str, Any], module: GenerativeModule) -> None:
-    """Look whether a content has a state for every optimiser and schedule of a module.
+    """Check that a content has a state for every optimiser and schedule of a module.
 
     Raises:
         TypeError, ValueError: It has not.

@@ -178,7 +178,7 @@ def _check_object(node: dict[str, Any], role: Any, place: str, trust: Sequence[s
 
 
 def _hints(kind: type) -> dict[str, Any]:
-    """Types of a class's arguments, those of its bases included, which ``**options`` stands for."""
+    """Collect the types of a class's arguments, those of its bases included, which ``**options`` stands for."""
     found: dict[str, Any] = {}
     for owner in kind.__mro__:
         with contextlib.suppress(Exception):  # names that exist for type checkers only
@@ -187,7 +187,7 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 def _class(target: str, place: str, refusal: str, trust: Sequence[str]) -> type:
-    """The class of that name; nothing but this package and what is trusted is imported for it."""
+    """Find the class of that name; nothing but this package and what is trusted is imported for it."""
     found: Any = None
     own = _OURS.fullmatch(target)
     home, _, name = target.rpartition(".")
@@ -236,7 +236,7 @@ def _fits(kind: type, base: type, is_free: bool) -> bool:
 
 
 def _kinds(role: Any) -> Iterator[tuple[type, bool]]:
-    """Classes that a role names, each with whether it is a factory's, which is called later."""
+    """Yield the classes that a role names, each with whether it is a factory's, which is called later."""
     origin = typing.get_origin(role)
     if origin in (typing.Union, types.UnionType):
         for one in typing.get_args(role):
@@ -250,7 +250,7 @@ def _kinds(role: Any) -> Iterator[tuple[type, bool]]:
 
 
 def _element(role: Any) -> Any:
-    """The role of what a list or a mapping without a name holds."""
+    """Return the role of what a list or a mapping without a name holds."""
     if role in (_ANY, nn.Module):
         return role
     for one in typing.get_args(role) if typing.get_origin(role) in (typing.Union, types.UnionType) else (role,):
@@ -264,7 +264,7 @@ def _said(role: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value out of a file for a message: short, in one line, and without what a terminal would obey."""
+    """Format a value out of a file for a message: short, in one line, without what a terminal would obey."""
     text = printable(str(value)[:200])
     return text if len(text) < 120 else text[:117] + "..."
 

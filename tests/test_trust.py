@@ -22,13 +22,16 @@ from torch import nn
 
 import lightning_gans
 from conftest import MODELS, command_here, needs, newest, run, tiny
-from lightning_gans import build, checkpoint, compose, config, integrity, local, roles
+from lightning_gans import build, checkpoint, compose, config, gan_zoo, integrity, local, published, roles
 from lightning_gans.augmentations import Augmentation
 from lightning_gans.checks import _targets
 from lightning_gans.config import CONF_DIR
 from lightning_gans.losses import Objective
+from lightning_gans.metrics.cache import RealCache
+from lightning_gans.metrics.extractors import Classifier, Inception
 from lightning_gans.models.ema import EMA
 from lightning_gans.penalties import Penalty
+from lightning_gans.perceptual import Perceptual
 
 # What each command that reads a checkpoint needs beside it; one that is not here fails.
 COMMANDS = {
@@ -450,6 +453,31 @@ def test_nothing_is_fetched_from_where_a_checkpoint_says(contents, evil, listene
     wandb = {"_target_": "lightning.pytorch.loggers.WandbLogger", "_partial_": True, "base_url": listener.address}
     outcome(name, put(content, "logger.x", wandb), "", evil, tmp_path, monkeypatch, capsys)
     assert listener.asked == 0
+
+
+def test_code_in_any_file_that_is_read_never_runs(tmp_path):
+    """Checkpoints, extractors, published weights, VGG19's, features of real images."""
+    marker = tmp_path / "ran"
+
+    class Evil:
+        def __reduce__(self):
+            return (marker.touch, ())
+
+    file = tmp_path / "evil.pt"
+    torch.save(
+        {"state_dict": Evil(), "network": Evil(), "netG": Evil(), "key": Evil(), "features.0.weight": Evil()}, file
+    )
+    vgg = Perceptual(None, ["relu1_1"], instead="")
+    for read in (checkpoint.read, lightning_gans.load, Classifier, Inception, published.read, vgg._read):
+        with pytest.raises(ValueError, match=r"^[^\n]*evil\.pt[^\n]*$"):
+            read(str(file))
+    assert gan_zoo.read(file) is None
+    cache = RealCache(str(tmp_path))
+    cache.path({}).write_bytes(file.read_bytes())
+    assert cache.load({}) is None
+    assert not marker.exists()
+    torch.load(file, weights_only=False)  # the attack is real
+    assert marker.exists()
 
 
 def test_nothing_is_downloaded_at_load_and_sample(contents, monkeypatch):
