@@ -38,7 +38,7 @@ def measure(strategy: str, steps: int, size: int) -> float:
     off = [f"callbacks.{name}=null" for name in ("samples", "evaluation", "checkpoint")]
     with tempfile.TemporaryDirectory() as folder:
         script = os.path.join(folder, "worker.py")
-        with open(script, "w") as file:
+        with open(script, "w", encoding="utf-8") as file:
             file.write(WORKER)
         options = [
             f"data.image_size={size}",

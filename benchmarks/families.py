@@ -38,8 +38,8 @@ def train(model: str, data: str, folder: Path, options: list[str]) -> dict:
     if made.returncode:
         raise SystemExit(f"{model}: {made.stderr.splitlines()[-1]}")
     rows = dict(line.strip().split("  ", 1) for line in made.stdout.splitlines() if "  " in line.strip())
-    card = json.loads(sorted((folder / "scores").glob("step-*.json"))[-1].read_text())
-    with (folder / "metrics.csv").open() as file:
+    card = json.loads(sorted((folder / "scores").glob("step-*.json"))[-1].read_text(encoding="utf-8"))
+    with (folder / "metrics.csv").open(encoding="utf-8") as file:
         kimg = [float(row["train/kimg"]) for row in csv.DictReader(file) if row.get("train/kimg")]
     images_per_second = float(rows["images/s"].split()[0])
     per_update = 1000 * kimg[-1] / card["step"]

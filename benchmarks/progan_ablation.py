@@ -59,7 +59,7 @@ def train(row: str, folder: Path, scale: float, options: list[str]) -> None:
 def newest(folder: Path) -> dict[str, object] | None:
     """The card of the row's last score."""
     cards = sorted(folder.glob("scores/step-*.json"))
-    return json.loads(cards[-1].read_text()) if cards else None
+    return json.loads(cards[-1].read_text(encoding="utf-8")) if cards else None
 
 
 def direction(row: str, values: dict[str, tuple[float, float]], which: int) -> str:

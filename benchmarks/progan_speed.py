@@ -100,14 +100,14 @@ def peak(size: int, resolution: int, widths: tuple[int, int], batch: int) -> int
             weights = sum(t.numel() * t.element_size() for t in [*run.model.parameters(), *run.model.buffers()])
             return torch.cuda.max_memory_allocated() - weights
         run.data.train_images.at(resolution)  # made before, and not by the step
-        Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here on
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak is counted from here on
         before = _status("VmRSS")
         run.fit()
         return max(0, _status("VmHWM") - before)
 
 
 def _status(key: str) -> int:
-    found = re.search(rf"{key}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    found = re.search(rf"{key}:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"))
     return int(found[1]) * 1024 if found else 0
 
 

@@ -14,7 +14,8 @@ import hydra
 import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lightning_gans.config import CONF_DIR, TrainSchema
 
@@ -22,13 +23,20 @@ from lightning_gans.config import CONF_DIR, TrainSchema
 PATH_KEYS = (
     *("resume", "checkpoint", "out", "input", "root", "reference", "candidate", "run", "cache", "hydra.run.dir"),
     *("generator", "generator_back", "discriminator", "discriminator_back"),
-    *("data.root", "data.within", "extractor.weights", "extractor.base.weights", "callbacks.evaluation.cache"),
-    *("data.target_root", "data.test_within", "model.perceptual_weights"),
+    *("data.root", "extractor.weights", "extractor.base.weights", "callbacks.evaluation.cache"),
+    *("data.target_root", "model.perceptual_weights"),
+)
+# Values that are names whatever they look like: 2019, true, ~. Only null is not; a folder of that name is null/.
+NAME_KEYS = (
+    *("data.within", "data.test_within", "data.part", "data.test_part", "data.source", "data.target", "data.instance"),
+    *("data.test_source", "data.test_target", "data.test_instance", "data.background"),
+    *("data.source_suffix", "data.target_suffix", "data.instance_suffix"),
 )
 LIST_KEYS = ("run",)  # of these, those that take a list too
 BUDGETS = ("trainer.max_steps", "max_kimg", "max_epochs")
 GROUPS = ("model", "data", "trainer", "callbacks", "logger", "extractor")
 MODEL_PARTS = ("model/objective", "model/penalty", "model/augment", "model/growth")
+_AT_COMMAS = re.compile(r""" "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' | [^,]+ """, re.VERBOSE)
 _WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p", "--cfg", "-c")
 
 
@@ -45,25 +53,79 @@ def compose(*overrides: str, config: str = "train") -> DictConfig:
     """
     from lightning_gans.cli import explained  # which knows this module
 
-    GlobalHydra.instance().clear()
-    with explained(overrides), hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        return hydra.compose(config, overrides=one_budget(leave_out_tuned(quote_paths(list(overrides)))))
+    state = GlobalHydra.instance()
+    before, state.hydra = state.hydra, None  # a caller's own, which is none of ours
+    try:
+        with explained(overrides), hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+            return hydra.compose(config, overrides=normalized(list(overrides)))
+    finally:
+        GlobalHydra.instance().hydra = before
+
+
+def normalized(arguments: list[str]) -> list[str]:
+    """Make of what people type what Hydra reads: paths quoted, integers written out, one budget alone."""
+    return one_budget(leave_out_tuned(write_integers(quote_paths(arguments))))
+
+
+def write_integers(arguments: list[str]) -> list[str]:
+    """Write whole numbers such as ``1e5`` or ``2.5e3`` out, which Hydra would read as floating point."""
+
+    def written(found: re.Match[str]) -> str:
+        digits, fraction, exponent = found[1], (found[2] or "").rstrip("0"), int(found[3])
+        value = int(digits + fraction) * 10 ** max(0, exponent - len(fraction))
+        return str(value) if len(fraction) <= exponent and value < 2**63 else found[0]
+
+    whole = re.compile(r"(?<![\w.+-])(\d+)(?:\.(\d+))?[eE]\+?(\d{1,2})(?![\w.])")
+    out = []
+    for key, equals, value in (argument.partition("=") for argument in arguments):
+        is_quoted = '"' in value or "'" in value
+        out.append(key + equals + (value if is_quoted else whole.sub(written, value)))
+    return out
 
 
 def quote_paths(arguments: list[str]) -> list[str]:
-    """Quote the paths among ``key=value`` arguments, so that ``my run (1)/a=b.ckpt`` reaches us as typed."""
+    """Quote the paths and names among ``key=value`` arguments, so that ``my run (1)/a=b.ckpt`` reaches us as typed.
+
+    In a multirun a comma parts two of them, as it parts other values; one that has a comma is typed in quotes then.
+    """
+    several = _is_multirun(arguments)
     quoted = []
     for argument in arguments:
         key, equals, value = argument.partition("=")
-        is_path = bool(equals) and key.lstrip("+") in PATH_KEYS
-        if is_path and not value:
+        name = key.lstrip("+") if equals else ""
+        if name in PATH_KEYS and not value:
             raise ValueError(f"{argument}: empty; say a path")
-        is_list = key in LIST_KEYS and value[:1] == "["
-        if is_path and value != "null" and value[0] not in "\"'" and not is_list:
-            value = os.path.expanduser(value)
-            argument = f"{key}={_quoted(value)}"
+        is_list = name in LIST_KEYS and value[:1] == "["
+        if name in (*PATH_KEYS, *NAME_KEYS) and value and not is_list and not (several and value.startswith("choice(")):
+            parted = several and name != "hydra.run.dir"
+            pieces = [piece.strip() for piece in _AT_COMMAS.findall(value)] if parted else [value]
+            argument = f"{key}={','.join(_as_text(piece, name in PATH_KEYS) for piece in pieces if piece)}"
         quoted.append(argument)
     return quoted
+
+
+def _is_multirun(arguments: list[str]) -> bool:
+    """Return whether the arguments start several jobs; every file of the group ``sweep`` does."""
+    sweeps = typed(arguments, "sweep") not in (None, "null") or typed(arguments, "hydra.mode") == "MULTIRUN"
+    return sweeps or not {"-m", "--multirun"}.isdisjoint(arguments)
+
+
+def _as_text(value: str, is_path: bool) -> str:
+    """One value in quotes, unless it is so typed or is ``null``; the user's folder in the place of a path's ``~``."""
+    if value == "null" or value[0] in "\"'":
+        return value
+    return quote(os.path.expanduser(value) if is_path else value)
+
+
+def anchor_paths(cfg: DictConfig) -> None:
+    """Make relative paths absolute where ``hydra.job.chdir=true`` moved the job away from where they were typed."""
+    if not HydraConfig.get().job.chdir:
+        return
+    for key in PATH_KEYS:
+        value = OmegaConf.select(cfg, key)
+        if isinstance(value, str) and value != "auto" and "://" not in value:
+            path = Path(HydraConfig.get().runtime.cwd, Path(value).expanduser())
+            OmegaConf.update(cfg, key, str(path))
 
 
 def gather(arguments: list[str], key: str) -> list[str]:
@@ -77,11 +139,11 @@ def gather(arguments: list[str], key: str) -> list[str]:
     first = arguments[place].partition("=")[2]
     if end == place + 1 or not first:
         return arguments
-    words = ",".join(_quoted(word) for word in (first, *arguments[place + 1 : end]))
+    words = ",".join(quote(word) for word in (first, *arguments[place + 1 : end]))
     return [*arguments[:place], f"{key}=[{words}]", *arguments[end:]]
 
 
-def _quoted(value: str) -> str:
+def quote(value: str) -> str:
     """In double quotes as Hydra's grammar has them: backslashes count only before a quote."""
     value = re.sub(r'(\\*)"', lambda found: found[1] * 2 + '\\"', value)
     return '"' + re.sub(r"(\\+)$", lambda found: found[1] * 2, value) + '"'
@@ -99,11 +161,11 @@ def leave_out_tuned(arguments: list[str]) -> list[str]:
     parts = [part for part in ("model/network", *MODEL_PARTS) if typed(arguments, part) is not None]
     if not parts or typed(arguments, "tuned") is not None or typed(arguments, "resume") is not None:
         return arguments
-    entries = yaml.safe_load((CONF_DIR / "train.yaml").read_text())["defaults"]
+    entries = yaml.safe_load((CONF_DIR / "train.yaml").read_text(encoding="utf-8"))["defaults"]
     defaults = {key: value for entry in entries if isinstance(entry, dict) for key, value in entry.items()}
     model, data = (typed(arguments, key) or defaults[key] for key in ("model", "data"))
     file = CONF_DIR / "tuned" / f"{model}_{data}.yaml"
-    node = yaml.safe_load(file.read_text())["model"] if file.is_file() else {}
+    node = yaml.safe_load(file.read_text(encoding="utf-8"))["model"] if file.is_file() else {}
     if file.is_file() and any(part == "model/network" or part.partition("/")[2] in node for part in parts):
         return [*arguments, "tuned=none"]
     return arguments
@@ -178,7 +240,8 @@ def resume_arguments(arguments: list[str], source: dict[str, Any], folder: Path 
             argument = argument.lstrip("+") if brought else "+" + argument.lstrip("+")
         changed.append(argument)
     where = str(folder) if folder else "outputs/resumed/${now:%Y-%m-%d_%H-%M-%S}"
-    own = {"run": {"dir": where}, "sweep": {"dir": where}, "output_subdir": None, "job": {"chdir": False}}
+    own: dict[str, Any] = {"run": {"dir": where}, "sweep": {"dir": where}, "output_subdir": None}
+    own |= {"job": {"chdir": False}, "callbacks": {"folder": {"_target_": "lightning_gans.claims.ClaimFolder"}}}
     quiet = [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
     node = {"defaults": ["train_schema", *quiet, "_self_"], **source, "hydra": own}
     ConfigStore.instance().store("resumed", node)

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightning_gans.precision import full_precision
+from lightning_gans.schedules import CosineValue, Scheduled, ends_of
 from lightning_gans.strategy import sum_over_processes
 
 
@@ -152,43 +154,65 @@ class AdaptiveAugment(Augmentation):
 
     Each transformation is done with probability p, independently for every sample: mirroring, turns by 90 degrees,
     whole-pixel shifts; scaling, stretching, rotation, fractional shifts; brightness, contrast, inversion of the luma
-    axis, hue and saturation (the last two where there are three channels). Every ``interval`` steps p moves towards
-    where E[sign(D(real))] is ``target``, from 0 to 1 within ``kimg`` at the fastest. What differs from the paper:
-    images are resampled bilinearly, without its wavelet low-pass filter, and penalties see the augmented samples.
+    axis, hue and saturation (the last two where there are three channels); a cut-out square. Every ``interval`` steps p
+    moves towards where E[sign(D(real))] is ``target``, from 0 to 1 within ``kimg`` at the fastest. Without a target p
+    does not adapt: it is a number, or a function of the images seen as in R3GAN. What differs from the paper: images
+    are resampled bilinearly, without its wavelet low-pass filter, and penalties see the augmented samples.
 
     Args:
-        target: Wanted E[sign(D(real))], from -1 to 1.
+        target: Wanted E[sign(D(real))], from -1 to 1; ``None``: p does not adapt.
         interval: Steps between changes of p.
         kimg: Thousands of real images in which p may run from 0 to 1.
-        p: Probability at the start, 0 to 1.
+        p: Probability at the start, 0 to 1; without a target also a ``CosineValue`` over the real images seen.
+        colour: Probability of each change of colour, as a share of p.
+        cutout: Probability that a square of half the side is set to 0, as a share of p; 0 in the paper.
     """
 
     p: Tensor
     signs: Tensor
     mine: Tensor
 
-    def __init__(self, target: float = 0.6, interval: int = 4, kimg: float = 500.0, p: float = 0.0) -> None:
+    def __init__(
+        self,
+        target: float | None = 0.6,
+        interval: int = 4,
+        kimg: float = 500.0,
+        p: Scheduled = 0.0,
+        colour: float = 1.0,
+        cutout: float = 0.0,
+    ) -> None:
         super().__init__()
-        if not -1 <= target <= 1:
-            raise ValueError(f"model.augment.target={target}: must be from -1 to 1")
+        if target is not None and not -1 <= target <= 1:
+            raise ValueError(f"model.augment.target={target}: must be from -1 to 1, or null")
+        if target is not None and isinstance(p, CosineValue):
+            raise ValueError(f"model.augment.p={p}: model.augment.target={target} moves it; set target to null")
         if interval < 1:
             raise ValueError(f"model.augment.interval={interval}: must be >= 1")
         if kimg <= 0:
             raise ValueError(f"model.augment.kimg={kimg}: must be > 0")
-        if not 0 <= p <= 1:
+        if not 0 <= min(ends_of(p)) <= max(ends_of(p)) <= 1:
             raise ValueError(f"model.augment.p={p}: must be from 0 to 1")
+        for key, share in {"colour": colour, "cutout": cutout}.items():
+            if not 0 <= share <= 1:
+                raise ValueError(f"model.augment.{key}={share}: must be from 0 to 1")
         self.target, self.interval, self.kimg = target, interval, kimg
-        self.register_buffer("p", torch.tensor(float(p)))
+        self.colour, self.cutout = colour, cutout
+        self.schedule = p if isinstance(p, CosineValue) else None
+        self.register_buffer("p", torch.tensor(float(ends_of(p)[0])))
         self.register_buffer("signs", torch.zeros(3))  # their sum and number, and images, since p last moved
         self.register_buffer("mine", torch.zeros(2), persistent=False)  # this step's and process's sum and number
 
     def observe(self, real_logits: Tensor) -> None:
-        """Count the signs of the logits."""
+        """Count the signs of the logits, if p adapts to them."""
+        if self.target is None:
+            return
         self.mine[0] += real_logits.sign().sum()
         self.mine[1] += real_logits.numel()
 
     def adapt(self, iteration: int, images: int) -> None:
-        """Move p every ``interval`` steps, by all processes' signs."""
+        """Move p every ``interval`` steps, by all processes' signs; a scheduled p is a function of the images alone."""
+        if self.target is None:
+            return
         self.signs[:2] += sum_over_processes(self.mine)
         self.signs[2] += images
         self.mine.zero_()
@@ -204,8 +228,11 @@ class AdaptiveAugment(Augmentation):
 
     def forward(self, samples: Tensor, draws: Draws) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
+        if self.schedule is not None:
+            self.p.fill_(self.schedule.at(draws.images_seen))
         with torch.autocast(samples.device.type, enabled=False):  # positions need more digits than bf16 has
-            return self._recolour(self._move(samples.float(), draws), draws)
+            samples = self._recolour(self._move(full_precision(samples), draws), draws)
+            return self._cut(samples, draws) if self.cutout else samples
 
     def _move(self, images: Tensor, draws: Draws) -> Tensor:
         n, side = len(images), images.shape[-1]
@@ -238,7 +265,7 @@ class AdaptiveAugment(Augmentation):
         u, noise = draws.uniform(n, 7, 1, 1).unbind(1), draws.normal(n, 3, 1, 1).unbind(1)
         eye = torch.eye(channels, device=images.device).expand(n, -1, -1)
         luma = torch.full((channels, channels), 1 / channels, device=images.device)
-        p = self.p
+        p = self.p * self.colour
         matrix = torch.where(u[1] < p, torch.exp2(0.5 * noise[1]) * eye, eye)  # contrast
         matrix = torch.where(u[2] < p, eye - 2 * luma * (u[3] < 0.5), eye) @ matrix
         if channels == 3:
@@ -247,6 +274,14 @@ class AdaptiveAugment(Augmentation):
         offset = torch.where(u[0] < p, 0.2 * noise[0], torch.zeros_like(noise[0]))  # brightness
         flat = matrix @ (images.flatten(2) + offset)
         return flat.view_as(images)
+
+    def _cut(self, images: Tensor, draws: Draws) -> Tensor:
+        n, side = len(images), images.shape[-1]
+        u = draws.uniform(n, 3, 1)
+        place = (torch.arange(side, device=images.device) + 0.5) / side
+        rows, columns = ((place - u[:, axis]).abs() < 0.25 for axis in (1, 2))  # (N, side)
+        cut = rows[:, :, None] & columns[:, None, :] & (u[:, :1] < self.p * self.cutout)
+        return images * ~cut[:, None]
 
 
 def _matrices(rows: list[list[Tensor]]) -> Tensor:

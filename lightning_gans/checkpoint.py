@@ -17,12 +17,12 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
-from lightning_gans import integrity, local, roles
+from lightning_gans import integrity, local, older, roles
 from lightning_gans.atomic import written_whole
 from lightning_gans.models.base import GenerativeModule
 
 FOLDER = "checkpoints"
-LAST, BEST = "last.ckpt", "best.ckpt"
+LAST, BEST, GOOD = "last.ckpt", "best.ckpt", "good.ckpt"
 
 
 def find(path: str | os.PathLike[str]) -> Path:
@@ -43,14 +43,24 @@ def find(path: str | os.PathLike[str]) -> Path:
     raise FileNotFoundError(f"{path}: no checkpoint there; give a .ckpt file or the folder of a run")
 
 
-def last_good(folder: Path) -> str:
-    """What a message says of the newest checkpoint in ``folder``, the run's ``checkpoints``."""
-    last = folder / LAST
-    return f"the last good checkpoint is {last}" if last.is_file() else "there is no earlier checkpoint"
+def last_good(folder: Path, resumed: str | os.PathLike[str] | None = None) -> str:
+    """Name the newest good checkpoint for a message.
+
+    Args:
+        folder: The run's ``checkpoints``.
+        resumed: The checkpoint that the run went on from.
+
+    Returns:
+        A clause with ``good.ckpt``, which is there if later ones are in doubt, ``last.ckpt`` or ``resumed``.
+    """
+    for path in (folder / GOOD, folder / LAST, *([Path(resumed)] if resumed else [])):
+        if path.is_file():
+            return f"the last good checkpoint is {path}"
+    return "there is no earlier checkpoint"
 
 
 def read(path: str | os.PathLike[str], *, to_resume: bool = False) -> dict[str, Any]:
-    """Read a checkpoint's content safely, onto the CPU.
+    """Read a checkpoint's content safely, onto the CPU; options that are younger than it get their older values.
 
     Args:
         path: A checkpoint, or a run's folder for its newest one.
@@ -71,6 +81,9 @@ def read(path: str | os.PathLike[str], *, to_resume: bool = False) -> dict[str, 
         raise ValueError(f"{error}{hint}") from error
     with integrity.malformed(file):
         integrity.check_sections(content, file, to_resume=to_resume)
+        content["config"] = roles.plain(content["config"], is_resolved=False)
+    if content.get(integrity.FORMAT, 0) < 1:
+        older.complete(content["config"])
     return content
 
 

@@ -238,7 +238,7 @@ def _read_signature(target: str) -> list[str] | None:
     source = _PACKAGE.joinpath(*module.split(".")[1:]).with_suffix(".py")
     if not source.is_file():
         raise ValueError(f"_target_={target}: there is no module {module}")
-    tree = ast.parse(source.read_text())
+    tree = ast.parse(source.read_text(encoding="utf-8"))
     owner = next((item for item in tree.body if isinstance(item, ast.ClassDef) and item.name == name), None)
     if owner is None:
         raise ValueError(f"_target_={target}: {module} has no class {name}")

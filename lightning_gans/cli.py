@@ -31,14 +31,13 @@ from lightning_gans.arguments import (
     GROUPS,
     MODEL_PARTS,
     PATH_KEYS,
-    leave_out_tuned,
-    one_budget,
+    normalized,
     options_first,
-    quote_paths,
     typed,
 )
 from lightning_gans.checks import REPLACED, unknown
 from lightning_gans.config import CONF_DIR
+from lightning_gans.streams import forgiving_streams
 
 # Hydra's own options; everything else is typed as key=value.
 OPTIONS = (
@@ -47,6 +46,10 @@ OPTIONS = (
     *("--config-dir", "-cd", "--experimental-rerun", "--info", "-i"),
 )
 KINDS = {"Integer": "an integer", "Float": "a number", "Boolean": "true or false"}  # by OmegaConf's names
+
+
+class LaunchError(ValueError):
+    """A mistake in how processes were started; each of them tells it, since there may be no first one."""
 
 
 def run(application: Callable[[], Any]) -> None:
@@ -58,11 +61,13 @@ def run(application: Callable[[], Any]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and leaves the telling to us
 
     def start() -> None:
+        drop_stray_rank()
         refuse_dashes(sys.argv[1:])
-        sys.argv[1:] = one_budget(leave_out_tuned(quote_paths(options_first(sys.argv[1:]))))
+        sys.argv[1:] = normalized(options_first(sys.argv[1:]))
         application()
 
-    told(start)()
+    with forgiving_streams():
+        told(start)()
 
 
 TRACEBACK = "LIGHTNING_GANS_TRACEBACK"  # "1": what the user asked for by HYDRA_FULL_ERROR=1
@@ -82,11 +87,20 @@ def told(function: Callable[..., Any]) -> Callable[..., Any]:
             message = explain(error)
             if message is None or os.environ.get(TRACEBACK) == "1":
                 raise
-            if os.environ.get("LOCAL_RANK", "0") == "0":
+            if os.environ.get("LOCAL_RANK", "0") == "0" or isinstance(error, LaunchError):
                 print(f"error: {message}", file=sys.stderr)
             raise SystemExit(1) from None
 
     return guarded
+
+
+def drop_stray_rank() -> None:
+    """Forget a ``LOCAL_RANK`` that no launcher has set for this process, but the shell still has of another."""
+    rank = os.environ.get("LOCAL_RANK")
+    if rank is not None and not os.environ.keys() & {"WORLD_SIZE", "MASTER_PORT"}:
+        del os.environ["LOCAL_RANK"]
+        if rank != "0":
+            print(f"LOCAL_RANK={rank}: ignored, since no launcher has set WORLD_SIZE beside it", file=sys.stderr)
 
 
 def refuse_dashes(arguments: Sequence[str]) -> None:
@@ -162,6 +176,11 @@ def explain(error: BaseException, arguments: Sequence[str] | None = None) -> str
         return "a config file cannot be read: " + " ".join(str(error).split())
     if isinstance(error, OSError) and error.filename is not None:
         return _unusable_path(error, arguments)
+    if is_out_of_memory(error):
+        reason = str(error).splitlines()[0].rpartition("== 0. ")[2] if str(error) else "MemoryError"
+        return f"out of memory ({reason[:200]}); lower model.batch_size, model.n_critic or the sizes of the networks"
+    if isinstance(error, UnicodeEncodeError):
+        return f"{ascii(error.object)[1:-1]}: a library cannot write this text ({error.reason}); rename what it names"
     if isinstance(error, ValueError | OSError | FloatingPointError):
         text = str(error)
         groups = (*GROUPS, *MODEL_PARTS, "model/network", "tuned")
@@ -174,6 +193,14 @@ def explain(error: BaseException, arguments: Sequence[str] | None = None) -> str
             text = [line for line in text.splitlines() if line.strip()][-1].partition(": ")[2]
         return " ".join(text.split("\n"))
     return None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error is of Python's memory, the CPU's under torch, or a GPU's."""
+    of_torch = isinstance(error, RuntimeError) and (
+        "can't allocate memory" in str(error) or "unable to mmap" in str(error)
+    )
+    return isinstance(error, MemoryError) or of_torch or type(error).__name__ == "OutOfMemoryError"
 
 
 def _invalid_value(error: ValidationError) -> str:

@@ -88,6 +88,7 @@ class TrainExtractorSchema:
 
     data: Any = MISSING
     out: str = MISSING
+    overwrite: bool = False
     name: Optional[str] = None  # noqa: UP045
     epochs: int = 15
     batch_size: int = 128
@@ -151,6 +152,7 @@ class ImportWeightsSchema:
     discriminator: Optional[str] = None  # noqa: UP045
     discriminator_back: Optional[str] = None  # noqa: UP045
     out: str = MISSING
+    overwrite: bool = False
     image_size: Optional[int] = None  # noqa: UP045
     test_statistics: str = "image"
     dropout_at_test: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import glob
 import json
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from typing import Any
 
 import yaml
 
+from lightning_gans.atomic import written_whole
+from lightning_gans.data.folder import MARK
 from lightning_gans.metrics.names import is_bound, is_higher_better
 
 # What two numbers of one name must share to be comparable.
@@ -21,6 +24,8 @@ CONDITIONS = (
     *("n", "n_real", "seed", "weights", "resize", "precision", "content", "split", "kernel_subset_size"),
     *("translated", "translated_content", "direction"),
 )
+ABOUT = ("run", "model", "data")  # the first columns of tables
+HEADS = ("| " + " | ".join(ABOUT), ",".join(ABOUT))  # how the Markdown and the CSV begin
 
 
 @dataclass
@@ -47,8 +52,9 @@ class ScoredRun:
         return [key for key in dict.fromkeys(key for card in self.cards for key in card["scores"]) if not is_bound(key)]
 
     def best(self, key: str) -> dict[str, Any] | None:
-        """The card with the best value of a score; ``None`` without any."""
+        """Return the card with the best value of a score, NaN being none; ``None`` without any."""
         cards = [card for card in self.cards if isinstance(card["scores"].get(key), int | float)]
+        cards = [card for card in cards if not math.isnan(card["scores"][key])]
         sign = -1 if is_higher_better(key) else 1
         return min(cards, key=lambda card: sign * card["scores"][key], default=None)
 
@@ -68,19 +74,21 @@ def find_runs(paths: Sequence[str]) -> list[ScoredRun]:
             raise FileNotFoundError(f"run={path}: no scores there; give the folder of a run with scores/step-*.json")
         folders.update(dict.fromkeys(sorted(card.parent.parent for card in cards)))
     common = Path(os.path.commonpath([folder.resolve().parent for folder in folders]))
-    return [_read(folder, str(folder.resolve().relative_to(common))) for folder in folders]
+    names = [str(folder.resolve().relative_to(common)) for folder in folders]
+    readable = [name.encode(errors="replace").decode() for name in names]  # of bytes that are no UTF-8
+    return [_read(folder, name) for folder, name in zip(folders, readable, strict=True)]
 
 
 def _read(folder: Path, name: str) -> ScoredRun:
     cards = []
     for path in sorted((folder / "scores").glob("step-*.json")):
         try:
-            card = json.loads(path.read_text())
+            card = json.loads(path.read_text(encoding="utf-8"))
             cards.append({**card, "scores": dict(card["scores"]), "step": int(card["step"])})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: not a score card ({error})") from error
     config = folder / "config.yaml"
-    nodes: dict[str, Any] = yaml.safe_load(config.read_text()) if config.is_file() else {}
+    nodes: dict[str, Any] = yaml.safe_load(config.read_text(encoding="utf-8")) if config.is_file() else {}
     model, data = (str(nodes.get(key, {}).get("_target_", "?")).rpartition(".")[2] for key in ("model", "data"))
     return ScoredRun(name, folder, sorted(cards, key=lambda card: card["step"]), model, data)
 
@@ -88,7 +96,7 @@ def _read(folder: Path, name: str) -> ScoredRun:
 def compare(runs: Sequence[ScoredRun]) -> str:
     """A Markdown table of the runs: last and best value of every score; below it what hinders a comparison."""
     keys = list(dict.fromkeys(key for run in runs for key in run.keys))
-    head = ["run", "model", "data", "updates", "kimg", "hours", *(f"{key} {_arrow(key)}" for key in keys)]
+    head = [*ABOUT, "updates", "kimg", "hours", *(f"{key} {_arrow(key)}" for key in keys)]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for run in runs:
         last = run.cards[-1]
@@ -96,13 +104,13 @@ def compare(runs: Sequence[ScoredRun]) -> str:
         for key in keys:
             best = run.best(key)
             newest = next((card for card in reversed(run.cards) if key in card["scores"]), None)
-            if best is None or newest is None:
+            if newest is None:
                 row.append("")
             else:
                 text = f"{newest['scores'][key]:.4g}"
                 if key == "ms_ssim":
                     text += f" (real {newest['scores'].get('ms_ssim_real', float('nan')):.4g})"
-                elif best is not newest:
+                elif best is not None and best is not newest:
                     text += f" (best {best['scores'][key]:.4g} at {best['step']:,})"
                 row.append(text)
         lines.append(f"| {' | '.join(row)} |")
@@ -140,9 +148,9 @@ def _differences(runs: Sequence[ScoredRun]) -> list[str]:
 def write_csv(runs: Sequence[ScoredRun], path: Path) -> Path:
     """Every card of every run as a row."""
     keys = list(dict.fromkeys(key for run in runs for card in run.cards for key in card["scores"]))
-    with path.open("w", newline="") as file:
+    with written_whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["run", "model", "data", "updates", "images", "seconds", "n", "n_real", *keys])
+        writer.writerow([*ABOUT, "updates", "images", "seconds", "n", "n_real", *keys])
         for run in runs:
             for card in run.cards:
                 about = [card["step"], card.get("images_seen"), card.get("train_seconds"), card["n"], card["n_real"]]
@@ -187,7 +195,8 @@ def draw(runs: Sequence[ScoredRun], path: Path, axis: str = "updates") -> list[P
         panel.grid(alpha=0.3)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=1)
-    figure.savefig(path, dpi=110)
+    with written_whole(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png", metadata={MARK: "overview"})
     return [path]
 
 

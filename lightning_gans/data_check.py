@@ -16,16 +16,19 @@ def data_check(cfg: DictConfig) -> None:
     checks.at_least_one("", examples=cfg.examples)
 
     from lightning_gans import images
+    from lightning_gans.atomic import write_text
     from lightning_gans.data.base import ImageData
     from lightning_gans.data.inspection import look
 
     checks.check(cfg, config.DataCheckSchema)
     data: ImageData = hydra.utils.instantiate(cfg.data, _convert_="all")
     folder = images.make_folder(cfg.out) if cfg.out else None
+    if folder is not None:
+        images.refuse_foreign(folder, ("report.txt", "grid.png"), ("data ",))
     report = look(data, examples=cfg.examples)
     print(report.text)
     if folder is not None:
-        (folder / "report.txt").write_text(report.text + "\n")
+        write_text(folder / "report.txt", report.text + "\n")
         if report.grid is not None:
             images.save(report.grid, folder / "grid.png", "overview")
         print(f"\nwritten: {folder}")

@@ -18,9 +18,9 @@ def evaluate(cfg: DictConfig) -> None:
     checks.check_keys(cfg, config.EvaluateSchema)
     options.check_evaluate(cfg)
 
-    from lightning_gans.images import make_folder
+    from lightning_gans.images import make_folder, refuse_foreign
     from lightning_gans.metrics.comparison import of_checkpoint, of_folders
-    from lightning_gans.metrics.evaluation import Evaluator, at_hand, check, suited, write_card
+    from lightning_gans.metrics.evaluation import CARD_HEADS, Evaluator, at_hand, caveat, check, suited, write_card
     from lightning_gans.run import pick_device
 
     given = {key: cfg[key] for key in ("n", "n_real", "batch_size")}
@@ -37,6 +37,8 @@ def evaluate(cfg: DictConfig) -> None:
     metrics = suited(asked, sides.candidate, sides.examples or sides.reference)
     out = cfg.out or (sides.path and sides.path.parent)
     out = make_folder(out) if out else None
+    if out:
+        refuse_foreign(out, [sides.card_name], CARD_HEADS)
     must = asked is not None or make is not None
     extractor, metrics, lacking = at_hand(metrics, sides.make, was_asked=must, bf16=cfg.bf16)
     if not metrics:
@@ -48,6 +50,8 @@ def evaluate(cfg: DictConfig) -> None:
     card = score(sides.candidate, sides.reference, examples=sides.examples, progress=True, device=device)
     card |= {"checkpoint": str(sides.path)} if sides.path else {"candidate_root": cfg.candidate}
     card |= {"reference_root": cfg.reference} if cfg.reference and card["n_real"] else {}
+    if caveat(card):
+        print(caveat(card), file=sys.stderr)
     print(sides.told(card) + (f"; card: {write_card(card, out / sides.card_name)}" if out else ""))
 
 

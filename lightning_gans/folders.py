@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import zipfile
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,14 +12,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm
 
 from lightning_gans import images
 from lightning_gans.atomic import written_whole
-from lightning_gans.data.files import MAX_PIXELS, MODES, ImageFiles, Problem, Source, eight_bit, has_16_bits, printable
-from lightning_gans.data.folder import OnDisk, no_images, source_at
+from lightning_gans.data.decoding import (
+    BACKGROUND,
+    MAX_PIXELS,
+    MODES,
+    Decoder,
+    Picture,
+    check_background,
+    check_bits,
+    has_alpha,
+)
+from lightning_gans.data.files import ImageFiles, printable
+from lightning_gans.data.folder import OnDisk, is_zip, no_images, source_at
+from lightning_gans.data.source import Bits, Problem, Source, decoder_of
 from lightning_gans.data.translation_files import numbers_in
 from lightning_gans.integrity import malformed
 from lightning_gans.models.base import GenerativeModule
@@ -45,7 +54,7 @@ class Originals(ImageFiles):
         channels: Of the model's sources, 1 to 4; ignored for label maps.
         num_labels: The pictures are label maps, whose values are below this; ``None``: they are not.
         holes: What is wholly transparent is a hole to be filled, as inpainting has learnt it: middle grey.
-        max_pixels: Larger pictures are not decoded.
+        decoder: How they are decoded.
 
     Attributes:
         converted: How many pictures were changed in which way.
@@ -60,28 +69,28 @@ class Originals(ImageFiles):
         channels: int,
         num_labels: int | None = None,
         holes: bool = False,
-        max_pixels: int = MAX_PIXELS,
+        decoder: Decoder | None = None,
     ) -> None:
-        super().__init__(source, names, root=root, image_size=0, channels=channels, max_pixels=max_pixels)
+        super().__init__(source, names, root=root, image_size=0, channels=channels, decoder=decoder)
         self.num_labels, self.holes = num_labels, holes
         self.converted: Counter[str] = Counter()
         self._lock = threading.Lock()  # pictures are decoded by threads
 
-    def _tensor(self, image: Image.Image) -> Tensor:
+    def _tensor(self, picture: Picture) -> Tensor:
         """(C, H, W) uint8; of a label map (1, H, W) int64."""
-        wide, mode = has_16_bits(image), image.mode
-        notes = ["turned upright"] if image.getexif().get(0x0112, 1) in range(2, 9) else []
+        notes = ["turned upright"] if picture.rotated else []
         if self.num_labels is not None:
-            pixels = numbers_in(image, self.num_labels, "the model's labels").astype(np.int64)
+            pixels = numbers_in(picture, self.num_labels, "the model's labels").astype(np.int64)
         else:
             wanted = MODES[self.channels]
-            notes += ["16 bits to 8"] if wide else []
-            notes += _changes(mode, wanted)
-            upright = eight_bit(ImageOps.exif_transpose(image), wide)
-            pixels = np.array(upright.convert(wanted))
-            if self.holes and ("A" in upright.getbands() or "transparency" in upright.info):
-                notes = [note for note in notes if note != "alpha left out"]
-                pixels = _with_holes(pixels, np.array(upright.convert("RGBA"))[..., 3], "A" in wanted)
+            upright = self.decoder.eight_bit(picture)
+            if self.holes and has_alpha(upright):
+                pixels = _with_holes(np.array(upright.convert(wanted)), np.array(upright)[..., -1], "A" in wanted)
+                notes += self.decoder.note(picture, "RGBA")
+            else:
+                pixels = np.array(self.decoder.flatten(upright, wanted))
+                notes += self.decoder.note(picture, wanted)
+            notes += _changes(picture.mode, wanted)
         with self._lock:
             self.converted.update(notes)
         return torch.from_numpy(pixels).view(*pixels.shape[:2], -1).permute(2, 0, 1)
@@ -128,12 +137,10 @@ def find(root: str) -> tuple[Source, list[str]]:
 
     Raises:
         FileNotFoundError: There is nothing.
-        ValueError: There are no pictures.
+        ValueError: There are no pictures, or it cannot be read.
     """
     path = Path(root).expanduser()
-    if not path.exists():
-        raise FileNotFoundError(f"input={root}: does not exist; give a folder or a zip of pictures, or one picture")
-    if path.is_file() and not zipfile.is_zipfile(path):
+    if not is_zip(root, "input") and not path.is_dir():
         return OnDisk(path.parent), [path.name]
     source = source_at(root, "input")
     names = source.names()
@@ -209,6 +216,8 @@ class Translator:
         made_channels: C'.
         num_labels: Sources are label maps of so many labels; ``None``: they are pictures.
         holes: It fills holes, which pictures have where they are transparent.
+        background: What is laid beneath transparent pixels, as in its training; see ``FileData``.
+        bits: Of the values of 16-bit pictures, as in its training; see ``FileData``.
         device: Where the network lies.
     """
 
@@ -221,11 +230,13 @@ class Translator:
         made_channels: int,
         num_labels: int | None = None,
         holes: bool = False,
+        background: str | None = BACKGROUND,
+        bits: Bits = None,
         device: torch.device | str = "cpu",
     ) -> None:
         self.network, self.geometry = network, geometry
         self.channels, self.made_channels, self.num_labels, self.holes = channels, made_channels, num_labels, holes
-        self.device = device
+        self.background, self.bits, self.device = background, bits, device
 
     @classmethod
     def of(
@@ -240,7 +251,8 @@ class Translator:
             seed: Of what is random in it.
 
         Raises:
-            ValueError: It does not translate, or not in this direction, or not single pictures.
+            ValueError: It does not translate, or not in this direction, or not single pictures, or was trained on
+                pictures read by options that do not exist.
         """
         if not isinstance(module, TranslationModule):
             raise ValueError(
@@ -258,6 +270,9 @@ class Translator:
         num_labels = data.get("num_labels") if forwards else None
         if num_labels is None and channels not in MODES:
             raise ValueError(f"input: the model's sources have {channels} channels; pictures have 1 to 4")
+        background, bits = data.get("background", BACKGROUND), data.get("bits")
+        check_background(background)
+        check_bits(bits)
         geometry = Geometry.of(multiple=module.multiple, trained=trained, scale=module.scale, tile=tile)
         return cls(
             lambda source: module.translate(source, direction=direction, seed=seed),
@@ -266,13 +281,16 @@ class Translator:
             made_channels=made_channels,
             num_labels=num_labels,
             holes=forwards and "hole_min" in data,
+            background=background,
+            bits=bits,
             device=module.device,
         )
 
     def originals(self, source: Source, names: Sequence[str], *, root: str, max_pixels: int = MAX_PIXELS) -> Originals:
         """Pictures as the network takes them; see ``Originals``."""
         how: dict[str, Any] = {"channels": self.channels, "num_labels": self.num_labels, "holes": self.holes}
-        return Originals(source, names, root=root, max_pixels=max_pixels, **how)
+        decoder = decoder_of(source, max_pixels=max_pixels, background=self.background, bits=self.bits, names=names)
+        return Originals(source, names, root=root, decoder=decoder, **how)
 
     def check_format(self, ending: str) -> None:
         """Refuse a format that does not hold what is made.
@@ -346,8 +364,8 @@ class Translator:
         """Pictures with their numbers in batches of one size; what cannot be used goes to ``problems``."""
         waiting: defaultdict[tuple[int, ...], list[_Numbered]] = defaultdict(list)
         for i, picture in enumerate(pictures):
-            if isinstance(picture, Tensor) and picture[0].numel() * self.geometry.scale**2 > files.max_pixels:
-                reason = f"its translation would have more pixels than max_pixels={files.max_pixels}"
+            if isinstance(picture, Tensor) and picture[0].numel() * self.geometry.scale**2 > files.decoder.max_pixels:
+                reason = f"its translation would have more pixels than max_pixels={files.decoder.max_pixels}"
                 picture = Problem(files.names[i], reason)
             if isinstance(picture, Problem):
                 problems.append(picture)
@@ -415,9 +433,7 @@ def write(image: Tensor, path: Path) -> Path:
 
 
 def _changes(mode: str, wanted: str) -> list[str]:
-    """What converting from one mode of Pillow's to another does, in words."""
+    """What converting from one mode of Pillow's to another does to colours, in words."""
     was_grey, is_grey = mode in _GREY or mode.startswith("I;"), wanted in ("L", "LA")
-    had_alpha, has_alpha = mode in ("LA", "La", "PA", "RGBA", "RGBa"), wanted in ("LA", "RGBA")
     notes = ["colour to grey"] if is_grey and not was_grey else []
-    notes += ["grey to colour"] if was_grey and not is_grey else []
-    return notes + (["alpha left out"] if had_alpha and not has_alpha else [])
+    return notes + (["grey to colour"] if was_grey and not is_grey else [])

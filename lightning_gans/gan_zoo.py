@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from lightning_gans import run as runs
@@ -29,8 +30,13 @@ from lightning_gans.networks.progan import (
     Generator,
     feature_maps,
 )
+from lightning_gans.published import Tell
+from lightning_gans.state_dicts import check_keys, check_shape, check_values, shown, without_wrappers
 
 State = Mapping[str, Tensor]
+GROUP = 4  # samples that its discriminator compares
+MOST_SCALES = 8  # doublings of 4x4
+_LAYERS = re.compile(r"(module\.)?(formatLayer|toRGBLayers|groupScale0|scaleLayers)\b")  # any tells a generator
 
 
 class _Config:
@@ -44,24 +50,26 @@ def read(path: str | PathLike[str]) -> dict[str, Any] | None:
             content = torch.load(Path(path).expanduser(), map_location="cpu", weights_only=True)
     except Exception:  # told by whoever reads it otherwise
         return None
-    known = isinstance(content, Mapping) and {"netG", "netD"} <= set(content)
-    return dict(content) if known and any("formatLayer." in name for name in content["netG"]) else None
+    if not isinstance(content, Mapping) or not all(isinstance(content.get(net), Mapping) for net in ("netG", "netD")):
+        return None
+    return dict(content) if any(_LAYERS.match(str(name)) for name in content["netG"]) else None
 
 
-def from_gan_zoo(content: Mapping[str, Any]) -> dict[str, Any]:
+def from_gan_zoo(content: Mapping[str, Any], tell: Tell = rank_zero_warn) -> dict[str, Any]:
     """The content of a checkpoint of ours.
 
     Args:
         content: From ``read``: ``netG``, ``netD``, ``avgG`` if there is an average, and ``config``.
+        tell: Called with a line on what is not used of the file, and on what of the networks is not in it.
 
     Returns:
         What ``lightning_gans.load``, ``sample``, ``evaluate`` and ``resume`` read; its data names no folder yet.
 
     Raises:
-        ValueError: Networks that have no equal here.
+        ValueError: Networks that have no equal here or are not whole, or weights that are not finite.
     """
     settings = content.get("config") or {}
-    settings = dict(settings if isinstance(settings, Mapping) else vars(settings))
+    settings = dict(settings if isinstance(settings, Mapping) else getattr(settings, "__dict__", {}))
     if settings.get("lossCriterion", "WGANGP") != "WGANGP":
         raise ValueError(f"lossCriterion={settings['lossCriterion']}: its generator ends in a tanh; only WGANGP's fit")
     if settings.get("leakyReluLeak", 0.2) != 0.2:
@@ -69,9 +77,20 @@ def from_gan_zoo(content: Mapping[str, Any]) -> dict[str, Any]:
     if settings.get("alpha", 0):
         raise ValueError(f"alpha={settings['alpha']}: its training stopped inside a fade; only whole networks fit")
     equalised, pixel_norm = (bool(settings.get(key, True)) for key in ("equalizedlR", "perChannelNormalization"))
-    averaged = content.get("avgG") or content["netG"]
-    live, average = (generator(net, equalised, pixel_norm) for net in (content["netG"], averaged))
+    names = {"netG": "netG", "avgG": "avgG" if content.get("avgG") else "netG"}
+    live, average = (generator(content[net], equalised, pixel_norm, net) for net in names.values())
     critic = discriminator(content["netD"], equalised)
+    sizes = {"netG": live.image_size, names["avgG"]: average.image_size, "netD": critic.image_size}
+    if isinstance(settings.get("depthOtherScales"), list | tuple):
+        sizes["config.depthOtherScales"] = 4 << len(settings["depthOtherScales"])
+    if len(set(sizes.values())) > 1:
+        found = ", ".join(f"{name} for {size}x{size}" for name, size in sizes.items())
+        raise ValueError(f"its networks are of different sizes: {found}")
+    if names["avgG"] == "netG":
+        tell("avgG: not in the file; the average is netG's weights")
+    unused = [str(key) for key in content if key not in ("netG", "netD", "avgG", "config")]
+    if unused:
+        tell(f"not used of the file: {shown(unused)}")
     config = compose("model=progan", "model/growth=none", "data=folder", "data.root=.")
     config.data.image_size, config.data.channels = live.image_size, live.to_rgb[0].out_channels
     base, largest = _rule([layer.in_channels for layer in live.to_rgb if isinstance(layer, EqualisedConv2d)])
@@ -84,15 +103,20 @@ def from_gan_zoo(content: Mapping[str, Any]) -> dict[str, Any]:
         normalise_latents=pixel_norm,
         position_bias=True,
     )
-    config.model.discriminator.update(fmap_base=base, fmap_max=largest, minibatch="stddev" if compares else None)
+    config.model.discriminator.update(
+        fmap_base=base, fmap_max=largest, minibatch="stddev" if compares else None, group_size=GROUP
+    )
     run = runs.build(config, ".")
     networks = {"generator": live, "generator_ema": average, "discriminator": critic}
     for name, network in networks.items():
-        getattr(run.model, name).load_state_dict(network.state_dict())
+        try:
+            getattr(run.model, name).load_state_dict(network.state_dict())
+        except RuntimeError as error:
+            raise ValueError(f"{name}: its feature maps, latents or channels are not those of netG") from error
     return content_of(run.model)
 
 
-def generator(state: State, equalised: bool = True, pixel_norm: bool = True) -> Generator:
+def generator(state: State, equalised: bool = True, pixel_norm: bool = True, name: str = "netG") -> Generator:
     """The generator that a ``netG`` or ``avgG`` describes.
 
     Its images at a fade of the repository's alpha are ours after ``grow(image_size, 1 - alpha)``.
@@ -101,12 +125,15 @@ def generator(state: State, equalised: bool = True, pixel_norm: bool = True) -> 
         state: Tensors by the repository's names.
         equalised: Whether it was trained with run-time constants; leaves no trace in the tensors.
         pixel_norm: Whether it normalises latents and pixels; likewise.
+        name: In messages.
 
     Raises:
-        ValueError: Its feature maps follow no rule of ours.
+        ValueError: Its feature maps follow no rule of ours, a key is missing or unknown, a weight is not finite.
     """
-    state = _cleaned(state)
-    widths = [len(state["groupScale0.0.weight"]), *_scales(state)]
+    state, scales = _cleaned(state), _count_scales(state)
+    names = ["formatLayer", "groupScale0.0", *_blocks(scales), *(f"toRGBLayers.{k}" for k in range(scales + 1))]
+    _check(state, names, name)
+    widths = [len(state[f"{layer}.weight"]) for layer in ("groupScale0.0", *_firsts(scales))]
     size, (base, largest) = 2 ** (len(widths) + 1), _rule(widths)
     made = Generator(
         image_size=size,
@@ -118,10 +145,7 @@ def generator(state: State, equalised: bool = True, pixel_norm: bool = True) -> 
         normalise_latents=pixel_norm,
         position_bias=True,
     )
-    names = ["formatLayer", "groupScale0.0"]
-    names += [f"scaleLayers.{scale}.{i}" for scale in range(len(widths) - 1) for i in (0, 1)]
-    names += [f"toRGBLayers.{scale}" for scale in range(len(widths))]
-    _fill(made, state, names, equalised)
+    _fill(made, state, names, equalised, name)
     return made
 
 
@@ -135,10 +159,14 @@ def discriminator(state: State, equalised: bool = True) -> Discriminator:
         equalised: Whether it was trained with run-time constants.
 
     Raises:
-        ValueError: Its feature maps follow no rule of ours, or it gives more than a logit.
+        ValueError: Its feature maps follow no rule of ours, it gives more than a logit, a key is missing or unknown, or
+            a weight is not finite.
     """
-    state = _cleaned(state)
-    widths = [len(state["groupScaleZero.0.weight"]), *_scales(state)]
+    state, scales = _cleaned(state), _count_scales(state)
+    names = [f"fromRGBLayers.{k}" for k in range(scales + 1)]
+    names += ["groupScaleZero.0", "groupScaleZero.1", "decisionLayer", *_blocks(scales)]
+    _check(state, names, "netD")
+    widths = [len(state[f"{layer}.weight"]) for layer in ("groupScaleZero.0", *_firsts(scales))]
     if len(state["decisionLayer.weight"]) != 1:
         raise ValueError(f"decisionLayer: gives {len(state['decisionLayer.weight'])} values; only unlabelled ones fit")
     size, (base, largest) = 2 ** (len(widths) + 1), _rule(widths)
@@ -149,43 +177,70 @@ def discriminator(state: State, equalised: bool = True) -> Discriminator:
         fmap_base=base,
         fmap_max=largest,
         minibatch="stddev" if compares else None,
+        group_size=GROUP,
     )
     if compares:  # the root of a sample's variance over a population's
-        group = next(layer.size for layer in made.modules() if isinstance(layer, MinibatchStddev))
         state["groupScaleZero.0.weight"] = state["groupScaleZero.0.weight"].clone()
-        state["groupScaleZero.0.weight"][:, -1] *= math.sqrt(group / (group - 1))
-    names = [f"fromRGBLayers.{scale}" for scale in range(len(widths))]
-    names += ["groupScaleZero.0", "groupScaleZero.1", "decisionLayer"]
-    names += [f"scaleLayers.{scale}.{i}" for scale in range(len(widths) - 1) for i in (0, 1)]
-    _fill(made, state, names, equalised)
+        state["groupScaleZero.0.weight"][:, -1] *= math.sqrt(GROUP / (GROUP - 1))
+    _fill(made, state, names, equalised, "netD")
     return made
 
 
 @torch.no_grad()
-def _fill(network: Generator | Discriminator, state: State, names: list[str], equalised: bool) -> None:
+def _fill(network: Generator | Discriminator, state: State, names: list[str], equalised: bool, where: str) -> None:
     """Copy layer by layer, both networks' layers standing in the order of ``names``."""
     layers = [m for m in network.modules() if isinstance(m, EqualisedConv2d | EqualisedLinear | FirstLayer)]
     for layer, name in zip(layers, names, strict=True):
         weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
+        assert layer.bias is not None
+        expected = tuple(layer.weight.shape)
+        if isinstance(layer, FirstLayer):  # theirs are dense layers here and at groupScaleZero.1
+            expected = (expected[1] * 16, expected[0])
+        elif weight.ndim == 2:
+            expected = (expected[0], layer.weight[0].numel())
+        check_shape(tuple(weight.shape), expected, f"{name}.weight", where)
+        check_shape(tuple(bias.shape), expected[:1], f"{name}.bias", where)
         constant = math.sqrt(2 / weight[0].numel()) if equalised else 1.0
         if isinstance(layer, FirstLayer):
             weight, bias = weight.T.reshape(layer.weight.shape), bias.view(layer.bias.shape)
         layer.weight.copy_(weight.view(layer.weight.shape) * (constant / layer.scale))
-        assert layer.bias is not None
         layer.bias.copy_(bias * constant)
 
 
 def _cleaned(state: State) -> dict[str, Tensor]:
     """Names without the wrapper around the network and the one around each layer."""
-    return {re.sub(r"\.module\.(weight|bias)$", r".\1", name).removeprefix("module."): t for name, t in state.items()}
+    return without_wrappers(state, r"^module\.|\.module(?=\.(?:weight|bias)$)", "its networks")
 
 
-def _scales(state: State) -> list[int]:
-    """Feature maps at 8x8, 16x16, ..., which the first convolution of each scale gives."""
-    weights: list[int] = []
-    while f"scaleLayers.{len(weights)}.0.weight" in state:
-        weights.append(len(state[f"scaleLayers.{len(weights)}.0.weight"]))
-    return weights
+def _count_scales(state: Iterable[str]) -> int:
+    """How often it doubles 4x4, by the highest number that any of its layers has."""
+    numbers = {"scaleLayers": [-1], "RGBLayers": [0]}
+    for kind, number in re.findall(r"(scaleLayers|RGBLayers)\.(\d+)\.", " ".join(map(str, state))):
+        numbers[kind].append(int(number))
+    scales = max(max(numbers["scaleLayers"]) + 1, max(numbers["RGBLayers"]))
+    if scales > MOST_SCALES:
+        raise ValueError(f"its layers count {scales} doublings of 4x4; at most {MOST_SCALES} are known here")
+    return scales
+
+
+def _blocks(scales: int) -> list[str]:
+    """Both convolutions at 8x8, 16x16, ..."""
+    return [f"scaleLayers.{scale}.{i}" for scale in range(scales) for i in (0, 1)]
+
+
+def _firsts(scales: int) -> list[str]:
+    """Likewise, the first ones, which give as many maps as the resolution has."""
+    return [f"scaleLayers.{scale}.0" for scale in range(scales)]
+
+
+def _check(state: State, names: list[str], where: str) -> None:
+    """Refuse a network that is not whole, or more than that; of labelled ones ``decisionLayer`` tells."""
+    keys = [f"{name}.{part}" for name in names for part in ("weight", "bias")]
+    check_keys(state, keys, (), f"{where}: as a ProGAN up to {2 ** (_count_scales(state) + 2)} pixels")
+    check_values(state, where)
+    for name in names:
+        if state[f"{name}.weight"].ndim not in (2, 4):
+            raise ValueError(f"{where}: {name}.weight has shape {tuple(state[f'{name}.weight'].shape)}")
 
 
 def _rule(widths: list[int]) -> tuple[int, int]:

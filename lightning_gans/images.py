@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 from tqdm import tqdm
 
+from lightning_gans.atomic import written_whole
 from lightning_gans.data.folder import EXTENSIONS, MARK, OnDisk, has_mark
 
 
@@ -183,11 +186,11 @@ def save(image: Tensor, path: str | os.PathLike[str], mark: str | None = None) -
     if image.shape[0] > 4:
         image = displayable(image)
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     text = PngInfo()
     if mark is not None:
         text.add_text(MARK, mark)
-    to_pil(image).save(target, pnginfo=text)
+    with written_whole(target) as temporary:
+        to_pil(image).save(temporary, "PNG", pnginfo=text)
     return target
 
 
@@ -200,7 +203,9 @@ def animate(frames: Sequence[Tensor], path: str | os.PathLike[str], milliseconds
         picture = Image.fromarray(np.ascontiguousarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels))
         size = (picture.width * factor, picture.height * factor)
         pictures.append(picture.resize(size, Image.Resampling.NEAREST))
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=milliseconds, loop=0)
+    options: dict[str, Any] = {"duration": milliseconds, "loop": 0, "comment": MARK.encode()}
+    with written_whole(Path(path)) as temporary:
+        pictures[0].save(temporary, "GIF", save_all=True, append_images=pictures[1:], **options)
     return Path(path)
 
 
@@ -220,6 +225,35 @@ def make_folder(out: str | os.PathLike[str]) -> Path:
     if not os.access(folder, os.W_OK):
         raise ValueError(f"out={out}: cannot be written")
     return folder
+
+
+def refuse_foreign(folder: Path, names: Iterable[str], heads: Sequence[str] = ()) -> None:
+    """Refuse a folder with files of names that a command writes, unless this package wrote them.
+
+    Args:
+        folder: Where it writes.
+        names: Of its files.
+        heads: How its texts begin; pictures are known by their mark.
+
+    Raises:
+        ValueError: With the first file that would be lost.
+    """
+    for path in (folder / name for name in names):
+        if path.is_symlink() or (path.exists() and not _is_ours(path, heads)):
+            raise ValueError(f"out={folder}: has {path.name}, which is not of this command; choose another folder")
+
+
+def _is_ours(path: Path, heads: Sequence[str]) -> bool:
+    try:
+        with path.open("rb") as file:
+            start, end = file.read(1024), b""
+            if start.startswith(b"GIF"):  # whose comment may be its last block
+                file.seek(max(0, path.stat().st_size - 64))
+                end = file.read()
+    except OSError:
+        return False
+    marks = [f"tEXt{MARK}\0".encode(), *([MARK.encode()] if start.startswith(b"GIF") else [])]
+    return any(mark in start + end for mark in marks) or start.startswith(tuple(head.encode() for head in heads))
 
 
 def older_samples(out: str | os.PathLike[str], *, overwrite: bool) -> list[Path]:
@@ -255,8 +289,9 @@ def write_samples(
     out: str | os.PathLike[str],
     format: str = "png",  # noqa: A002
     behind: Tensor | None = None,
+    older: Sequence[Path] = (),
 ) -> Path:
-    """Write samples as they come, and a grid of the first 64.
+    """Write samples and a grid of the first 64, all or none of them.
 
     Args:
         batches: Images in [-1, 1], (N, C, H, W) each, or points (N, 2).
@@ -265,28 +300,42 @@ def write_samples(
         format: ``png``: one file an image, ``000000.png``; ``npz``: ``samples.npz`` with ``images`` (n, H, W, C) uint8.
             Points are always ``samples.npz`` with ``points`` (n, 2) float32, and a picture of them all.
         behind: Real points, for the picture.
+        older: Earlier samples whose place they take.
 
     Returns:
         Path of the grid.
+
+    Raises:
+        OSError: The disk is full, say; what was in the folder before is still there, and nothing else.
     """
     folder = make_folder(out)
-    first: list[Tensor] = []
-    kept: list[np.ndarray] = []
-    done = 0
-    for batch in tqdm(batches, "sampling", leave=False, mininterval=1):
-        pictures = to_uint8(batch).cpu()
-        first += pictures[: max(0, 64 - done)]
-        if pictures.ndim == 2:
-            kept.append(pictures.numpy())
-        elif format == "npz":
-            kept.append(pictures.permute(0, 2, 3, 1).numpy())
-        else:
-            for i, picture in enumerate(pictures):
-                save(picture, folder / f"{done + i:0{max(6, len(str(n - 1)))}d}.png", "sample")
-        done += len(pictures)
-    if kept and kept[0].ndim == 2:
-        np.savez_compressed(folder / "samples.npz", points=np.concatenate(kept))
-        return save(scatter(torch.from_numpy(np.concatenate(kept)), behind), folder / "grid.png", "overview")
-    if format == "npz":
-        np.savez_compressed(folder / "samples.npz", images=np.concatenate(kept))
-    return save(grid(torch.stack(first)), folder / "grid.png", "overview")
+    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as own:
+        making = Path(own)
+        first: list[Tensor] = []
+        kept: list[np.ndarray] = []
+        done = 0
+        for batch in tqdm(batches, "sampling", leave=False, mininterval=1):
+            pictures = to_uint8(batch).cpu()
+            first += pictures[: max(0, 64 - done)]
+            if pictures.ndim == 2:
+                kept.append(pictures.numpy())
+            elif format == "npz":
+                kept.append(pictures.permute(0, 2, 3, 1).numpy())
+            else:
+                for i, picture in enumerate(pictures):
+                    save(picture, making / f"{done + i:0{max(6, len(str(n - 1)))}d}.png", "sample")
+            done += len(pictures)
+        if kept:
+            arrays = {"points" if kept[0].ndim == 2 else "images": np.concatenate(kept)}
+            with written_whole(making / "samples.npz") as temporary, temporary.open("wb") as file:
+                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        points = torch.from_numpy(np.concatenate(kept)) if kept and kept[0].ndim == 2 else None
+        sheet = grid(torch.stack(first)) if points is None else scatter(points, behind)
+        save(sheet, making / "grid.png", "overview")
+        made = {path.name: path for path in sorted(making.iterdir())}
+        for name, path in made.items():
+            os.replace(path, folder / name)
+        for path in older:
+            if path.name not in made:
+                path.unlink()
+    return folder / "grid.png"

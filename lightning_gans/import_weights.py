@@ -7,7 +7,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from lightning_gans import checks, cli, config
+from lightning_gans import atomic, checks, cli, config
 
 NETWORKS = ("generator", "generator_back", "discriminator", "discriminator_back")
 
@@ -23,6 +23,8 @@ def import_weights(cfg: DictConfig) -> None:
     if out.is_dir():
         raise ValueError(f"out={cfg.out}: is a folder; give the file to write, e.g. {out / 'imported.ckpt'}")
 
+    atomic.refuse_existing(out, overwrite=cfg.overwrite)
+
     from lightning_gans import gan_zoo
     from lightning_gans.checkpoint import AtomicCheckpointIO
     from lightning_gans.published import assemble
@@ -32,7 +34,13 @@ def import_weights(cfg: DictConfig) -> None:
     whole = gan_zoo.read(files["generator"])
     if whole is not None and len(files) > 1:
         raise ValueError(f"{list(files)[1]}: not with {cfg.generator}, a ProGAN's, which holds its networks already")
-    content = assemble(files, image_size=cfg.image_size, **options) if whole is None else gan_zoo.from_gan_zoo(whole)
+    if whole is None:
+        content = assemble(files, image_size=cfg.image_size, **options, tell=print)
+    else:
+        try:
+            content = gan_zoo.from_gan_zoo(whole, tell=print)
+        except ValueError as error:
+            raise ValueError(f"generator={cfg.generator}: {error}") from error
     AtomicCheckpointIO().save_checkpoint(content, out)
     model = content["config"]["resolved"]["model"]
     for name in files:

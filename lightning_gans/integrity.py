@@ -145,16 +145,18 @@ def refuse_not_finite(state: Mapping[str, Any]) -> None:
             )
 
 
-def differing(mine: dict[str, Any], theirs: dict[str, Any]) -> str:
-    """Describe the first weight that two states have in different shapes, and count the others; "" if none."""
-    shapes = [{name: _shape(state, name) for name in (*mine, *theirs)} for state in (mine, theirs)]
-    names = [name for name in shapes[0] if shapes[0][name] != shapes[1][name]]
-    if not names:
-        return ""
-    more = f"; so do {len(names) - 1} more" if len(names) > 1 else ""
-    wanted, given = (shape[names[0]] for shape in shapes)
-    return f"{shown(names[0])} differs, {given} in the file and {wanted} by the config{more}"
+def differing(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+    """Say in one line how the tensors of a checkpoint differ from a module's; "" if names and shapes are the same.
 
-
-def _shape(state: dict[str, Any], name: str) -> str:
-    return str(tuple(getattr(state[name], "shape", ()))) if name in state else "absent"
+    Args:
+        mine: State of the module.
+        theirs: State in the checkpoint.
+    """
+    sizes = [{k: tuple(v.shape) for k, v in state.items() if isinstance(v, Tensor)} for state in (theirs, mine)]
+    names = [name for name in dict.fromkeys([*theirs, *mine]) if sizes[0].get(name) != sizes[1].get(name)]
+    told = [
+        f"{shown(name)} is {sizes[0].get(name, 'absent')} and should be {sizes[1].get(name, 'absent')}"
+        for name in names[:3]
+    ]
+    more = f"; and {len(names) - 3} more of {len(mine)}" if len(names) > 3 else ""
+    return "; ".join(told) + more

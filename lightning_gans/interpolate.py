@@ -16,7 +16,7 @@ def interpolate(cfg: DictConfig) -> None:
     options.check_interpolate(cfg)
 
     from lightning_gans import checkpoint
-    from lightning_gans.images import make_folder
+    from lightning_gans.images import make_folder, refuse_foreign
     from lightning_gans.latents import Walker, write
     from lightning_gans.metrics.path_length import lerp, slerp
     from lightning_gans.run import pick_device
@@ -26,6 +26,7 @@ def interpolate(cfg: DictConfig) -> None:
     module = checkpoint.rebuild(content, trust=cfg.trust).to(pick_device(cfg.device))
     module.sampling_inputs([0], cfg.seed)  # refused by what has no latents, before anything is written
     folder = make_folder(cfg.out)
+    refuse_foreign(folder, (f"{cfg.mode}.png", f"{cfg.mode}.gif"))
     walker = Walker(module, seed=cfg.seed, batch_size=cfg.batch_size)
     indices = options.starts(cfg)
     if cfg.mode in options.PATHS:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from lightning_gans.atomic import written_whole
+from lightning_gans.atomic import set_aside, write_text, written_whole
 from lightning_gans.callbacks.tolerance import unless_the_disk_fails
 
 
@@ -38,40 +41,83 @@ class CSV(CSVLogger):
             self._experiment = _ContinuingWriter(self.log_dir)
         return self._experiment
 
+    @rank_zero_only
+    def rewind(self, step: int) -> None:
+        """Drop the rows of later steps than the one that a session begins with."""
+        self.experiment.rewind(step)
+
 
 class _ContinuingWriter(ExperimentWriter):
-    """Keeps the rows of an earlier session up to the step that this one starts from."""
+    """Goes on with the file of an earlier session, of which it keeps the rows that lie before its own."""
 
     def __init__(self, log_dir: str) -> None:
         super().__init__(log_dir)
-        self._must_cut = Path(self.metrics_file_path).is_file()
+        self.path = Path(self.metrics_file_path)
+        self._rows_before = os.path.lexists(self.path)
+        self._resumed_at: int | None = None
 
     def _check_log_dir_exists(self) -> None:
         """Nothing is deleted here."""
 
     def log_metrics(self, metrics_dict: dict[str, float], step: int | None = None) -> None:
-        """Record a row; before the first one, cut the file to the rows that lie before it."""
-        if self._must_cut and step is not None:
-            self._cut(step)
+        """Record a row; it takes the place of an older one of its step and keys, and of all of later steps."""
+        if self._rows_before and step is not None:
+            self._cut(step, metrics_dict)
+            self._rows_before = self._resumed_at is not None and step <= self._resumed_at
         super().log_metrics(metrics_dict, step)
 
-    def save(self) -> None:
-        """Write the rows; a full disk does not end the training."""
-        with unless_the_disk_fails(self.metrics_file_path):
-            super().save()
+    def rewind(self, step: int) -> None:
+        """Drop the rows of later steps than the one that a session begins with."""
+        self._resumed_at, self._rows_before = step, os.path.lexists(self.path)
+        if self._rows_before:
+            self._cut(step)
 
-    def _cut(self, step: int) -> None:
-        self._must_cut = False
-        path = Path(self.metrics_file_path)
-        with path.open(newline="") as file:
+    def save(self) -> None:
+        """Append the rows, whole or not at all; a full disk does not end the training, and they are kept for later."""
+        if not self.metrics:
+            return
+        with unless_the_disk_fails(self.path):
+            is_there = self.path.is_file()
+            if self._record_new_keys() or not is_there:
+                self._write(self._read() if is_there else [])
+            size = self.path.stat().st_size
+            try:
+                with self.path.open("a", newline="", encoding="utf-8") as file:
+                    csv.DictWriter(file, fieldnames=self.metrics_keys).writerows(self.metrics)
+            except OSError:
+                os.truncate(self.path, size)  # half a row would spoil the next one
+                raise
+            self.metrics = []
+
+    def _cut(self, step: int, replaced: Iterable[str] = ()) -> None:
+        """Keep the rows of earlier steps, and those of this one that have no value of the names in ``replaced``."""
+        if not os.path.lexists(self.path):
+            return
+        with unless_the_disk_fails(self.path):
+            try:
+                rows = self._read()
+                steps = [float(row["step"]) for row in rows]
+            except (OSError, csv.Error, KeyError, ValueError, TypeError):
+                set_aside(self.path, "not the metrics of a run")
+                return
+            pairs = list(zip(steps, rows, strict=True))
+            self._write([row for at, row in pairs if at < step or (at == step and not any(map(row.get, replaced)))])
+
+    def _read(self) -> list[dict[str, str]]:
+        """Read the rows that are whole: a kill may have cut the last one short."""
+        with self.path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
-            whole = [row for row in reader if None not in row.values()]  # a kill may have cut the last one short
-            kept = [row for row in whole if float(row["step"]) < step]
-            self.metrics_keys = list(reader.fieldnames or [])
-        with written_whole(path) as temporary, temporary.open("w", newline="") as file:
+            rows = [row for row in reader if None not in row.values()]
+        if "step" not in (reader.fieldnames or []):
+            raise ValueError(f"{self.path}: has no column of steps")
+        self.metrics_keys = sorted({*self.metrics_keys, *(reader.fieldnames or [])})
+        return rows
+
+    def _write(self, rows: list[dict[str, str]]) -> None:
+        with written_whole(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=self.metrics_keys, extrasaction="ignore")
             writer.writeheader()
-            writer.writerows(kept)
+            writer.writerows(rows)
 
 
 class TensorBoard(TensorBoardLogger):
@@ -115,7 +161,7 @@ class WandB(WandbLogger):
             raise ValueError(f"logger.wandb.mode={mode}: must be online, offline or disabled")
         self.mode = mode
         kept = Path(save_dir, "wandb_id.txt")
-        run_id = kept.read_text().strip() if kept.is_file() else None
+        run_id = _kept_id(kept) if kept.is_file() else None
         super().__init__(
             name=name or Path(save_dir).name,
             save_dir=save_dir,
@@ -144,8 +190,17 @@ class WandB(WandbLogger):
             ) from error
         kept = Path(self.save_dir or ".", "wandb_id.txt")
         if not kept.is_file() and self.mode != "disabled":
-            kept.write_text(str(run.id))
+            write_text(kept, str(run.id))
+            self._wandb_init["id"] = run.id  # of a second session of this process too
         return run
+
+
+def _kept_id(path: Path) -> str | None:
+    """The id of an earlier session; a file that holds none is set aside."""
+    found = re.fullmatch(rb"[\w-]{1,128}", path.read_bytes().strip())
+    if found is None:
+        set_aside(path, "not the id of a W&B run")
+    return found[0].decode() if found else None
 
 
 @contextmanager
@@ -169,9 +224,18 @@ def log_config(logger: Logger, cfg: DictConfig) -> None:
         cfg: The config as it was built.
     """
     if isinstance(logger, WandbLogger):
-        logger.experiment.config.update(OmegaConf.to_container(cfg, resolve=True), allow_val_change=True)
+        logger.experiment.config.update(_as_utf8(OmegaConf.to_container(cfg, resolve=True)), allow_val_change=True)
     elif isinstance(logger, TensorBoardLogger):
         logger.experiment.add_text("config", f"```yaml\n{OmegaConf.to_yaml(cfg, resolve=True)}```")
+
+
+def _as_utf8(node: Any) -> Any:
+    """Replace what is no UTF-8 in a container's texts: bytes of file names that Python keeps as surrogates."""
+    if isinstance(node, dict):
+        return {key: _as_utf8(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_as_utf8(value) for value in node]
+    return node.encode(errors="replace").decode() if isinstance(node, str) else node
 
 
 def log_image(logger: Logger, name: str, image: Tensor, step: int) -> None:

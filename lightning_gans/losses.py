@@ -41,17 +41,20 @@ class Saturating(Objective):
     Args:
         label_smoothing: How far the target of reals lies below 1, from 0 to 0.5; fakes keep theirs of 0 (one-sided,
             Salimans et al. 2016, arXiv:1606.03498, section 3.4).
+        d_weight: What the discriminator's terms are multiplied by, > 0; 0.5 in the released code of the first GAN.
     """
 
-    def __init__(self, label_smoothing: float = 0.0) -> None:
+    def __init__(self, label_smoothing: float = 0.0, d_weight: float = 1.0) -> None:
         if not 0 <= label_smoothing < 0.5:
             raise ValueError(f"objective.label_smoothing={label_smoothing}: must be from 0 to below 0.5")
-        self.label_smoothing = label_smoothing
+        if d_weight <= 0:
+            raise ValueError(f"objective.d_weight={d_weight}: must be > 0")
+        self.label_smoothing, self.d_weight = label_smoothing, d_weight
 
     def discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """Binary cross entropy of reals against 1, or a little less, and of fakes against 0."""
+        """Binary cross entropy of reals against 1, or a little less, and of fakes against 0; weighted."""
         smoothed = F.softplus(-real) + self.label_smoothing * real  # -t log s(x) - (1 - t) log(1 - s(x))
-        return {"real": smoothed.mean(), "fake": F.softplus(fake).mean()}
+        return {"real": self.d_weight * smoothed.mean(), "fake": self.d_weight * F.softplus(fake).mean()}
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> dict[str, Tensor]:
         """The logarithm of the probability that a fake is recognised."""

@@ -12,6 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from lightning_gans.precision import full_precision
+from lightning_gans.schedules import Scheduled, ends_of, value_at
 from lightning_gans.strategy import sum_over_processes
 
 Critic = Callable[[Tensor], Tensor]
@@ -28,7 +30,7 @@ def input_gradients(critic: Critic, samples: Tensor) -> Tensor:
     Returns:
         Gradients, (N, D) with D the number of values in a sample.
     """
-    samples = samples.detach().float().requires_grad_(True)
+    samples = full_precision(samples.detach()).requires_grad_(True)
     with torch.autocast(samples.device.type, enabled=False), torch.compiler.set_stance("force_eager"):
         logits = critic(samples)
         (gradients,) = torch.autograd.grad(logits.sum(), samples, create_graph=True)
@@ -39,11 +41,11 @@ class Penalty(ABC):
     """A weighted term of the discriminator's loss.
 
     Args:
-        weight: Factor of the term, >= 0.
+        weight: Factor of the term, >= 0; a number, or a ``CosineValue`` over the real images seen.
     """
 
-    def __init__(self, weight: float = 10.0) -> None:
-        if weight < 0:
+    def __init__(self, weight: Scheduled = 10.0) -> None:
+        if min(ends_of(weight)) < 0:
             raise ValueError(f"penalty.weight={weight}: must be >= 0")
         self.weight = weight
 
@@ -51,7 +53,7 @@ class Penalty(ABC):
     def per_sample(self, critic: Critic, real: Tensor, fake: Tensor, uniform: Uniform) -> Tensor:
         """The unweighted penalty of every sample, (N,)."""
 
-    def __call__(self, critic: Critic, real: Tensor, fake: Tensor, uniform: Uniform) -> Tensor:
+    def __call__(self, critic: Critic, real: Tensor, fake: Tensor, uniform: Uniform, *, images_seen: int = 0) -> Tensor:
         """The weighted mean penalty, a scalar.
 
         Args:
@@ -59,8 +61,9 @@ class Penalty(ABC):
             real: Real samples (N, ...).
             fake: Generated samples of the same shape, without gradient.
             uniform: ``uniform(N, ...)`` draws numbers in [0, 1).
+            images_seen: Real images shown before this step, where a scheduled weight stands.
         """
-        return self.weight * self.per_sample(critic, real, fake, uniform).mean()
+        return value_at(self.weight, images_seen) * self.per_sample(critic, real, fake, uniform).mean()
 
 
 class GradientPenalty(Penalty):
@@ -74,7 +77,7 @@ class GradientPenalty(Penalty):
         target: The norm that costs nothing.
     """
 
-    def __init__(self, weight: float = 10.0, one_sided: bool = False, target: float = 1.0) -> None:
+    def __init__(self, weight: Scheduled = 10.0, one_sided: bool = False, target: float = 1.0) -> None:
         super().__init__(weight)
         if target < 0:
             raise ValueError(f"penalty.target={target}: must be >= 0")
@@ -83,7 +86,7 @@ class GradientPenalty(Penalty):
     def per_sample(self, critic: Critic, real: Tensor, fake: Tensor, uniform: Uniform) -> Tensor:
         """Squared distance of the gradient's norm to the target, (N,)."""
         u = uniform(len(real), *[1] * (real.dim() - 1))
-        norms = input_gradients(critic, torch.lerp(fake.float(), real.float(), u)).norm(dim=1)
+        norms = input_gradients(critic, torch.lerp(full_precision(fake), full_precision(real), u)).norm(dim=1)
         excess = norms - self.target
         return torch.square(excess.relu() if self.one_sided else excess)
 
@@ -127,7 +130,7 @@ class Dragan(Penalty):
         spread: Size of the perturbation in standard deviations.
     """
 
-    def __init__(self, weight: float = 10.0, spread: float = 0.5) -> None:
+    def __init__(self, weight: Scheduled = 10.0, spread: float = 0.5) -> None:
         super().__init__(weight)
         if spread <= 0:
             raise ValueError(f"penalty.spread={spread}: must be > 0")
@@ -137,7 +140,7 @@ class Dragan(Penalty):
         """Squared distance of the gradient's norm to 1, (N,)."""
         a = uniform(len(real), *[1] * (real.dim() - 1))
         step = self.spread * _deviation(real) * uniform(*real.shape)
-        norms = input_gradients(critic, real.float() + a * step).norm(dim=1)
+        norms = input_gradients(critic, full_precision(real) + a * step).norm(dim=1)
         return torch.square(norms - 1)
 
 
@@ -147,4 +150,4 @@ def _deviation(samples: Tensor) -> Tensor:
     moments = torch.stack([values.new_tensor(values.numel()), values.sum(), values.square().sum()])
     count, total, squares = sum_over_processes(moments)
     variance = squares / count - torch.square(total / count)
-    return torch.sqrt(variance.clamp_min(0)).float()
+    return torch.sqrt(variance.clamp_min(0)).to(full_precision(samples).dtype)

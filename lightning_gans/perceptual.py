@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
+from lightning_gans.precision import full_precision
+from lightning_gans.state_dicts import check_keys, check_shape, check_values
 from lightning_gans.strategy import make_on_all
 
 KEY = "model.perceptual_weights"
@@ -37,11 +39,12 @@ class VGG19(nn.Module):
     Frozen and always in evaluation mode. Images are brought to ImageNet's mean and deviation.
 
     Args:
-        state_dict: As ``torchvision.models.vgg19`` has it; the classifier may be absent.
+        state_dict: As ``torchvision.models.vgg19`` has it. Not used of it are the classifier, which may be absent, and
+            layers behind the last of ``layers``.
         layers: Whose outputs to return, e.g. ``relu1_1``, in their order.
 
     Raises:
-        KeyError, RuntimeError: The weights are of another network.
+        ValueError: The weights are of another network, not all there, or not finite.
     """
 
     mean: Tensor
@@ -53,9 +56,15 @@ class VGG19(nn.Module):
 
         self.outputs = [layer_number(name) for name in layers]
         with torch.device("meta"):  # 144 million weights would be drawn for nothing
-            features = vgg19(weights=None).features[: max(self.outputs) + 1]
-        wanted = {name: state_dict[f"features.{name}"].float() for name in features.state_dict()}
-        features.load_state_dict(wanted, assign=True)
+            whole = vgg19(weights=None)
+        features = whole.features[: max(self.outputs) + 1]
+        shapes = {f"features.{name}": tuple(value.shape) for name, value in features.state_dict().items()}
+        check_keys(state_dict, shapes, whole.state_dict(), "as a VGG19")
+        used = {name: state_dict[name] for name in shapes}
+        check_values(used, "as a VGG19")
+        for name, shape in shapes.items():
+            check_shape(tuple(used[name].shape), shape, name, "as a VGG19")
+        features.load_state_dict({name.removeprefix("features."): used[name].float() for name in shapes}, assign=True)
         for number in self.outputs:  # what is returned must not be overwritten
             if number + 1 < len(features) and isinstance(features[number + 1], nn.ReLU):
                 features[number + 1].inplace = False
@@ -174,18 +183,22 @@ class Perceptual(nn.Module):
         if not file.is_file():
             raise ValueError(f"{KEY}={path}: no such file; allowed: {allowed}")
         try:
-            return VGG19(torch.load(file, map_location="cpu", weights_only=True), self.layers)
+            content = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # a damaged file can fail anywhere in the unpickler
-            raise ValueError(
-                f"{KEY}={path}: not a file of VGG19's weights ({type(error).__name__}); allowed: {allowed}"
-            ) from error
+            raise ValueError(f"{KEY}={path}: cannot be read ({type(error).__name__}); allowed: {allowed}") from error
+        if not isinstance(content, Mapping):
+            raise ValueError(f"{KEY}={path}: holds no state dict; allowed: {allowed}")
+        try:
+            return VGG19(dict(content), self.layers)
+        except ValueError as error:
+            raise ValueError(f"{KEY}={path}: {error}; allowed: {allowed}") from error
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Images (N, 1 or 3, H, W) in [-1, 1] to the features of every layer, in full precision."""
         network = self._network[0]
         if network.mean.device != images.device:
             network.to(images.device)
-        return [features.float() for features in network(images)]
+        return [full_precision(features) for features in network(images)]
 
     def get_extra_state(self) -> dict[str, Any]:
         """What was decided, in every ``state_dict``."""

@@ -1,30 +1,50 @@
 """State dicts that the widely used PyTorch repository of CycleGAN and pix2pix publishes, as networks of ours.
 
-Its files are bare: a dict of tensors, without a word about the network. Everything is read off names and shapes. Both
-networks hold the same layers in the same order, so that weights go over layer by layer, in the order of the numbers in
-their names (``model.10.conv_block.5.weight``).
+Its files are bare: a dict of tensors, without a word about the network. What the network is, is read off names and
+shapes, and then every name of that network is asked for: a file that lacks one, or has another, is refused. Both
+networks hold the same layers, whose order is that of the numbers in their names (``model.10.conv_block.5.weight``).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import hydra
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from lightning_gans import run as runs
 from lightning_gans.arguments import compose
 from lightning_gans.checkpoint import content_of
 from lightning_gans.networks.patchgan import STRIDED
+from lightning_gans.state_dicts import check_keys, check_shape, check_values, shown, without_wrappers
 
-Layer = dict[str, Tensor]  # what is saved of one layer
 State = dict[str, Tensor]
-_CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
-_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+Tell = Callable[[str], None]
+_STATISTICS = ("running_mean", "running_var")
+_COUNT = "num_batches_tracked"
+_RESIDUAL = re.compile(r"model\.(\d+)\.conv_block\.(\d+)\.")
+_NESTED = re.compile(r"model\.model\.1\.model((?:\.3\.model)*)\.\d+\.")
+_FLAT = re.compile(r"(?:model|net)\.(\d+)\.\w+")
+
+
+class Layer(NamedTuple):
+    """A convolution of a published network and the norm after it.
+
+    Attributes:
+        name: Before ``.weight``.
+        norm: Likewise, of the norm; ``None`` without one.
+        always_biased: Whether it has a bias whatever the norm of the network is; the others have one or none together.
+    """
+
+    name: str
+    norm: str | None = None
+    always_biased: bool = False
 
 
 class Published(NamedTuple):
@@ -33,11 +53,13 @@ class Published(NamedTuple):
     Attributes:
         node: The config of the same network of ours, without what only its use can tell: the image size, and how the
             channels of a discriminator are shared between source and image.
-        layers: Its layers with weights, in order.
+        layers: Its layers, in our order.
+        state: Its tensors.
     """
 
     node: dict[str, Any]
     layers: list[Layer]
+    state: State
 
     @property
     def is_generator(self) -> bool:
@@ -47,7 +69,13 @@ class Published(NamedTuple):
     @property
     def inputs(self) -> int:
         """Channels of its input."""
-        return int(self.layers[0]["weight"].shape[1])
+        return int(self.state[f"{self.layers[0].name}.weight"].shape[1])
+
+    @property
+    def unused(self) -> list[str]:
+        """Running statistics of instance norm, which older files hold and nothing reads."""
+        keys = [f"{layer.norm}.{key}" for layer in self.layers for key in (*_STATISTICS, _COUNT)]
+        return [] if self.node["norm"] == "batch" else [key for key in keys if key in self.state]
 
 
 def read(path: str | PathLike[str]) -> State:
@@ -66,7 +94,7 @@ def read(path: str | PathLike[str]) -> State:
         raise ValueError(f"{path}: not a readable state dict; it is damaged, or holds more than data") from error
     if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
         raise ValueError(f"{path}: not a bare state dict, which holds tensors by name and nothing else")
-    return {re.sub(r"^((module|_orig_mod)\.)+", "", str(name)): tensor for name, tensor in content.items()}
+    return without_wrappers(content, r"^((module|_orig_mod)\.)+", str(path))
 
 
 def recognise(state: State, name: str = "state dict") -> Published:
@@ -77,58 +105,77 @@ def recognise(state: State, name: str = "state dict") -> Published:
         name: In messages.
 
     Raises:
-        ValueError: None that is known here.
+        ValueError: None that is known here; one of its names is missing, or another is there; a weight is not finite.
     """
-    layers = _layers(state)
-    convolutions = [layer["weight"] for layer in layers.values() if _is_convolution(layer)]
-    if any("conv_block" in prefix for prefix in layers):
-        node = _resnet(layers, name)
-    elif any(prefix.startswith("model.model.") for prefix in layers) and len(convolutions) >= 4:
-        node = _unet(convolutions)
-    elif all(re.fullmatch(r"(model|net)\.\d+", prefix) for prefix in layers) and len(convolutions) >= 3:
-        node = _patchgan(convolutions, name)
+    if any(_RESIDUAL.match(key) for key in state):
+        kind, layers, found = "residual generator", *_residual_layers(state, name)
+    elif any(key.startswith("model.model.") for key in state):
+        kind, layers, found = "U-Net", *_unet_layers(state)
+    elif any(_FLAT.fullmatch(key) for key in state):
+        kind, layers, found = "discriminator", *_patchgan_layers(state, name)
     else:
-        shown = ", ".join(list(state)[:3])
-        raise ValueError(f"{name}: no generator or discriminator that is known here; its names begin with {shown}")
-    return Published({**node, "norm": _norm(layers)}, list(layers.values()))
+        raise ValueError(
+            f"{name}: no generator or discriminator that is known here; its names begin with {shown(state)}"
+        )
+    norms = [layer.norm for layer in layers if layer.norm is not None]
+    shared = [layer.name for layer in layers if not layer.always_biased]
+    has_batch_norm = any(f"{norm}.{key}" in state for norm in norms for key in ("weight", "bias"))
+    has_statistics = any(f"{norm}.{key}" in state for norm in norms for key in _STATISTICS)
+    has_bias = any(f"{layer}.bias" in state for layer in shared)
+    norm = "batch" if has_batch_norm else "instance" if has_bias or has_statistics else None
+    required = [f"{layer.name}.weight" for layer in layers]
+    required += [f"{layer.name}.bias" for layer in layers if layer.always_biased]
+    required += [f"{layer}.bias" for layer in shared if has_bias or norm == "instance"]
+    optional = [f"{layer}.{_COUNT}" for layer in norms]
+    if norm == "batch":
+        required += [f"{layer}.{key}" for layer in norms for key in ("weight", "bias", *_STATISTICS)]
+    else:
+        optional += [f"{layer}.{key}" for layer in norms for key in _STATISTICS]
+    with_norm = f"{norm} norm" if norm else "no norm"
+    check_keys(state, required, optional, f"{name}: as a {kind} with {with_norm}")
+    found |= {"norm": norm, "bias_before_norm": has_bias}
+    published = Published({**found, **_widths(found, layers, state, name)}, layers, state)
+    check_values({key: value for key, value in state.items() if key not in published.unused}, name)
+    return published
 
 
-def build(published: Published, node: dict[str, Any], name: str = "state dict") -> nn.Module:
+def build(
+    published: Published, node: dict[str, Any], name: str = "state dict", tell: Tell = rank_zero_warn
+) -> nn.Module:
     """The network that a node describes, with published weights.
-
-    Convolutions of ours have no bias where a norm follows. Instance norm takes theirs away again and batch norm's
-    running mean takes it up, so that the outputs are equal.
 
     Args:
         published: From ``recognise``.
         node: Its config, complete.
         name: In messages.
+        tell: Called with a line on what is not used of the state dict, and on what of the network is not in it.
 
     Raises:
         ValueError: A layer does not fit.
     """
     network: nn.Module = hydra.utils.instantiate(node, _convert_="all")
-    mine = [layer for layer in network.modules() if isinstance(layer, (*_CONVOLUTIONS, nn.BatchNorm2d))]
-    if len(mine) != len(published.layers):
-        raise ValueError(f"{name}: has {len(published.layers)} layers with weights; {node['_target_']} has {len(mine)}")
-    bias_before: Tensor | None = None  # what the norm that follows has to take up
-    for number, (layer, saved) in enumerate(zip(mine, published.layers, strict=True)):
-        found, expected = tuple(saved["weight"].shape), tuple(layer.weight.shape)
-        if found != expected:
-            raise ValueError(f"{name}: layer {number} has weights {found}; {node['_target_']} has {expected}")
-        state = dict(saved)
-        if isinstance(layer, nn.BatchNorm2d):
-            if not {"running_mean", "running_var"} <= set(state):
-                raise ValueError(
-                    f"{name}: a norm with weights and without statistics; only batch norm has weights here"
-                )
-            if bias_before is not None:
-                state["running_mean"] = state["running_mean"] - bias_before
-        else:
-            bias_before = state.pop("bias", None) if layer.bias is None else None
-            if layer.bias is not None and "bias" not in state:
-                state["bias"] = torch.zeros_like(layer.bias)
-        layer.load_state_dict(state, strict=not isinstance(layer, nn.BatchNorm2d))
+    theirs = [
+        key for layer in published.layers for key in (layer.name, layer.norm if node["norm"] == "batch" else None)
+    ]
+    names = [key for key in theirs if key is not None]
+    kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d)
+    mine = {key: layer for key, layer in network.named_modules() if isinstance(layer, kinds)}
+    if len(mine) != len(names):
+        raise ValueError(f"{name}: has {len(names)} layers with weights; {node['_target_']} has {len(mine)}")
+    absent = []
+    for prefix, (key, layer) in zip(names, mine.items(), strict=True):
+        for part, tensor in layer.state_dict().items():
+            saved = published.state.get(f"{prefix}.{part}")
+            if saved is not None:
+                check_shape(tuple(saved.shape), tuple(tensor.shape), f"{prefix}.{part}", name)
+                tensor.copy_(saved)
+            elif part == "bias":
+                tensor.zero_()
+                absent.append(f"{key}.{part}")
+    if absent:
+        tell(f"{name}: its convolutions have no bias where ours have {shown(absent)}; they are 0")
+    if published.unused:
+        tell(f"{name}: not used, since instance norm reads none: {shown(published.unused)}")
     return network
 
 
@@ -138,6 +185,7 @@ def assemble(
     image_size: int | None = None,
     test_statistics: str = "image",
     dropout_at_test: bool = False,
+    tell: Tell = rank_zero_warn,
 ) -> dict[str, Any]:
     """The content of a checkpoint of ours, made of published files.
 
@@ -150,13 +198,14 @@ def assemble(
         image_size: Side of the images that it was trained on; ``None``: 256, or what a U-Net halves to 1x1.
         test_statistics: What batch norm of generators normalises with at test time, ``image`` or ``running``.
         dropout_at_test: Keep a generator's dropout on at test time.
+        tell: Called with a line on what is not used of a file, and on what of the networks is in none.
 
     Returns:
         What ``lightning_gans.load``, ``translate`` and ``resume`` read; its data names no folder yet.
 
     Raises:
         FileNotFoundError: A file is not there.
-        ValueError: A file holds something else, or the networks do not fit each other.
+        ValueError: A file holds something else or not all of a network, or the networks do not fit each other.
     """
     found = {name: recognise(read(path), path) for name, path in files.items()}
     for name, published in found.items():
@@ -202,76 +251,84 @@ def assemble(
         whole = run.model.generator if two_ways and published.is_generator else run.model
         key = {"generator": "a2b", "generator_back": "b2a"}[name] if two_ways and published.is_generator else name
         network: nn.Module = getattr(whole, key)
-        network.load_state_dict(build(published, nodes[name], files[name]).state_dict())
+        network.load_state_dict(build(published, nodes[name], files[name], tell).state_dict())
+    for name in cfg.model:
+        if name in ("discriminator", "discriminator_back") and name not in files:
+            tell(f"{name}: not given; its weights are new")
     return content_of(run.model)
 
 
 # ---------------------------------------------------------------------------------- names and shapes
 
 
-def _layers(state: State) -> dict[str, Layer]:
-    """What is saved of every layer, by prefix, in the order of the network; instance norm's statistics dropped."""
-    layers: dict[str, Layer] = {}
-    for name in sorted(state, key=_numbers):
-        prefix, _, key = name.rpartition(".")
-        layers.setdefault(prefix, {})[key] = state[name]
-    return {prefix: layer for prefix, layer in layers.items() if not set(layer) <= set(_STATISTICS)}
-
-
-def _numbers(name: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", name)]
-
-
-def _is_convolution(layer: Layer) -> bool:
-    return layer["weight"].ndim == 4
-
-
-def _norm(layers: dict[str, Layer]) -> str | None:
-    """Batch norm has weights; instance norm has none, but then the convolutions before it have a bias."""
-    if not all(map(_is_convolution, layers.values())):
-        return "batch"
-    return "instance" if "bias" in list(layers.values())[1] else None
-
-
-def _resnet(layers: dict[str, Layer], name: str) -> dict[str, Any]:
-    inside = [prefix for prefix in layers if "conv_block" in prefix and _is_convolution(layers[prefix])]
-    blocks = sorted({_numbers(prefix)[0] for prefix in inside})
-    places = sorted({_numbers(prefix)[1] for prefix in inside})
-    if places not in ([1, 5], [1, 6]):
+def _residual_layers(state: State, name: str) -> tuple[list[Layer], dict[str, Any]]:
+    """All layers of a residual generator, and what their places say of it."""
+    places = [tuple(map(int, match.groups())) for match in map(_RESIDUAL.match, state) if match]
+    blocks = sorted({block for block, _ in places})
+    inside = sorted(
+        {
+            place
+            for key, (_, place) in zip(filter(_RESIDUAL.match, state), places, strict=True)
+            if key.endswith("weight") and state[key].ndim == 4
+        }
+    )
+    if not {1, 5, 6}.issuperset(inside):
         raise ValueError(f"{name}: its residual blocks have no reflection padding, which is the only one here")
-    outside = [layer["weight"] for prefix, layer in layers.items() if prefix not in inside and _is_convolution(layer)]
-    return {
-        "_target_": "lightning_gans.networks.translation_resnet.Generator",
-        "source_channels": outside[0].shape[1],
-        "channels": outside[-1].shape[0],
-        "base_channels": outside[0].shape[0],
-        "blocks": len(blocks),
-        "downs": len(outside) // 2 - 1,
-        "dropout": 0.5 if places == [1, 6] else 0.0,
-    }
+    second = 6 if 6 in inside else 5  # after a dropout
+    downs, rest = divmod(blocks[0] - 4, 3)
+    if rest or downs < 1 or blocks[-1] > len(state):
+        raise ValueError(f"{name}: its residual blocks begin at model.{blocks[0]}; must be 10 after two halvings")
+    first, after = range(1, blocks[0], 3), range(blocks[-1] + 1, blocks[-1] + 1 + 3 * downs, 3)
+    layers = [Layer(f"model.{i}", f"model.{i + 1}") for i in first]
+    for block in range(blocks[0], blocks[-1] + 1):
+        layers += [Layer(f"model.{block}.conv_block.{i}", f"model.{block}.conv_block.{i + 1}") for i in (1, second)]
+    layers += [Layer(f"model.{i}", f"model.{i + 1}") for i in after]
+    layers.append(Layer(f"model.{after[-1] + 4}", always_biased=True))
+    found = {"_target_": "lightning_gans.networks.translation_resnet.Generator", "downs": downs}
+    return layers, {**found, "blocks": blocks[-1] - blocks[0] + 1, "dropout": 0.5 if second == 6 else 0.0}
 
 
-def _unet(convolutions: list[Tensor]) -> dict[str, Any]:
-    encoder = convolutions[: len(convolutions) // 2]
-    return {
-        "_target_": "lightning_gans.networks.unet.Generator",
-        "source_channels": encoder[0].shape[1],
-        "channels": convolutions[-1].shape[1],
-        "downs": len(encoder),
-        "base_channels": encoder[0].shape[0],
-        "max_channels": max(weight.shape[0] for weight in encoder),
-        "dropout": 0.5,  # leaves no trace in a file
-        "skips": True,
-    }
+def _unet_layers(state: State) -> tuple[list[Layer], dict[str, Any]]:
+    """All layers of a U-Net, whose levels lie in each other, and what their places say of it."""
+    deepest = max((match[1].count(".3.model") for match in map(_NESTED.match, state) if match), default=0)
+    levels = ["model.model.1.model" + ".3.model" * depth for depth in range(deepest + 1)]
+    *middle, inner = levels
+    down = [Layer("model.model.0"), *(Layer(f"{level}.1", f"{level}.2") for level in middle), Layer(f"{inner}.1")]
+    up = [Layer(f"{inner}.3", f"{inner}.4"), *(Layer(f"{level}.5", f"{level}.6") for level in reversed(middle))]
+    found: dict[str, Any] = {"_target_": "lightning_gans.networks.unet.Generator", "downs": len(levels) + 1}
+    found |= {"skips": True, "dropout": 0.5}  # which leaves no trace in a file; where, its code says
+    found["dropout_layers"] = list(range(1, len(levels) - 3))
+    return [*down, *up, Layer("model.model.3", always_biased=True)], found
 
 
-def _patchgan(convolutions: list[Tensor], name: str) -> dict[str, Any]:
-    kernel, strided = convolutions[0].shape[-1], len(convolutions) - 2
-    fields = {number: field for field, number in STRIDED.items()} if kernel == 4 else {1: 1}
-    if strided not in fields:
-        raise ValueError(f"{name}: a discriminator of {len(convolutions)} convolutions of {kernel}x{kernel}; not known")
-    return {
-        "_target_": "lightning_gans.networks.patchgan.Discriminator",
-        "receptive_field": fields[strided],
-        "base_channels": convolutions[0].shape[0],
-    }
+def _patchgan_layers(state: State, name: str) -> tuple[list[Layer], dict[str, Any]]:
+    """All layers of a discriminator of patches or pixels, and what their places say of it."""
+    places = [int(match[1]) for match in map(_FLAT.fullmatch, state) if match]
+    kernels = {tensor.shape[-1] for tensor in state.values() if tensor.ndim == 4}
+    inner, rest = divmod(max(places) - 2, 3)
+    fields = {number: field for field, number in STRIDED.items()} if kernels == {4} else {1: 1}
+    if rest or inner not in fields or kernels not in ({1}, {4}):
+        sizes = " and ".join(f"{kernel}x{kernel}" for kernel in sorted(kernels)) or "no kernels"
+        raise ValueError(
+            f"{name}: a discriminator of {len(state)} tensors up to place {max(places)}, {sizes}; not known"
+        )
+    root = next(filter(_FLAT.fullmatch, state)).partition(".")[0]
+    middle = [Layer(f"{root}.{2 + 3 * i}", f"{root}.{3 + 3 * i}") for i in range(inner)]
+    last = Layer(f"{root}.{2 + 3 * inner}", always_biased=kernels == {4})
+    found = {"_target_": "lightning_gans.networks.patchgan.Discriminator", "receptive_field": fields[inner]}
+    return [Layer(f"{root}.0", always_biased=True), *middle, last], found
+
+
+def _widths(node: dict[str, Any], layers: list[Layer], state: State, name: str) -> dict[str, Any]:
+    """What the shapes of a network's layers say of it."""
+    shapes = [tuple(state[f"{layer.name}.weight"].shape) for layer in layers]
+    for layer, shape in zip(layers, shapes, strict=True):
+        if len(shape) != 4:
+            raise ValueError(f"{name}: {layer.name}.weight has shape {shape}; must be that of a convolution")
+    first, last = shapes[0], shapes[-1]
+    found = {"base_channels": first[0]}
+    if "receptive_field" in node:
+        return found
+    is_unet = "skips" in node
+    found |= {"source_channels": first[1], "channels": last[1 if is_unet else 0]}
+    return found | ({"max_channels": max(shape[0] for shape in shapes[: node["downs"]])} if is_unet else {})

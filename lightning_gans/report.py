@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig, ListConfig
@@ -20,16 +21,18 @@ def report(cfg: DictConfig) -> None:
     if cfg.axis not in AXES:
         raise ValueError(checks.unknown(f"axis={cfg.axis}", cfg.axis, AXES))
 
-    from lightning_gans.curves import compare, draw, find_runs, write_csv
-    from lightning_gans.images import make_folder
+    from lightning_gans.atomic import write_text
+    from lightning_gans.curves import HEADS, compare, draw, find_runs, write_csv
+    from lightning_gans.images import make_folder, refuse_foreign
 
+    if cfg.out:
+        refuse_foreign(Path(cfg.out), ("report.md", "report.csv", "report.png"), HEADS)
     runs = find_runs(list(cfg.run) if isinstance(cfg.run, ListConfig) else [str(cfg.run)])
     text = compare(runs)
     print(text)
     if cfg.out:
         folder = make_folder(cfg.out)
-        (folder / "report.md").write_text(text + "\n")
-        written = [folder / "report.md", write_csv(runs, folder / "report.csv")]
+        written = [write_text(folder / "report.md", text + "\n"), write_csv(runs, folder / "report.csv")]
         written += draw(runs, folder / "report.png", cfg.axis)
         print("\n" + ", ".join(map(str, written)))
 

@@ -64,30 +64,31 @@ _PLAIN = object()  # the role of values: nothing may be named there
 _ANY = object()  # of what a trusted class takes without saying of which kind
 
 
-def plain(node: Any, place: str = "config") -> Any:
-    """Copy a resolved config into dicts, lists and plain values, which is then what is checked and built.
+def plain(node: Any, place: str = "config", *, is_resolved: bool = True) -> Any:
+    """Copy a config into dicts, lists and plain values, which is then what is checked and built.
 
     Args:
         node: Of a checkpoint's config, or a whole one.
         place: Its key, for messages.
+        is_resolved: Refuse what still holds an interpolation.
 
     Raises:
         ValueError: It holds an interpolation, or something that is no plain value.
     """
-    return _plain(node, place, _DEEPEST)
+    return _plain(node, place, _DEEPEST, is_resolved)
 
 
-def _plain(node: Any, place: str, levels: int) -> Any:
-    if isinstance(node, str) and "${" in node:
+def _plain(node: Any, place: str, levels: int, is_resolved: bool) -> Any:
+    if is_resolved and isinstance(node, str) and "${" in node:
         raise ValueError(f"{place}: the config is not resolved: {shown(node)}")
     if isinstance(node, PurePath):  # of a config that was made in Python
         return str(node)
     if node is None or isinstance(node, bool | int | float | str):
         return node
     if levels and isinstance(node, list | tuple):
-        return [_plain(value, f"{place}[{i}]", levels - 1) for i, value in enumerate(node)]
+        return [_plain(value, f"{place}[{i}]", levels - 1, is_resolved) for i, value in enumerate(node)]
     if levels and isinstance(node, dict) and all(isinstance(key, bool | int | float | str) for key in node):
-        return {key: _plain(value, f"{place}.{shown(key)}", levels - 1) for key, value in node.items()}
+        return {key: _plain(value, f"{place}.{shown(key)}", levels - 1, is_resolved) for key, value in node.items()}
     problem = f"is a {type(node).__name__}" if levels else "is nested too deeply"
     raise ValueError(f"{place}: the config is malformed: {problem}")
 

@@ -5,24 +5,27 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
+import math
 import os
 import signal
 import sys
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_gans import checkpoint, checks, cli, integrity, local, roles, sweep
-from lightning_gans.callbacks.checkpoint import Checkpoint
+from lightning_gans import checkpoint, checks, claims, cli, integrity, local, roles, sweep
+from lightning_gans.atomic import set_aside, write_text
+from lightning_gans.callbacks.checkpoint import Checkpoint, processes_of
 from lightning_gans.callbacks.evaluation import Evaluation
 from lightning_gans.callbacks.progress import Clock
 from lightning_gans.callbacks.resumed import TypedOptions
@@ -30,7 +33,9 @@ from lightning_gans.callbacks.samples import SampleGrid
 from lightning_gans.data.base import ImageData
 from lightning_gans.loggers import log_config
 from lightning_gans.models.base import GenerativeModule
-from lightning_gans.trainer import decide_precision, instantiate, make_trainer, world_size
+from lightning_gans.precision import decide_precision
+from lightning_gans.strategy import is_lost_process
+from lightning_gans.trainer import instantiate, make_trainer, world_size
 
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # tips and what the summary says anyway
 logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)
@@ -65,6 +70,7 @@ class Run:
     cfg: DictConfig
     seconds: float = field(default=0.0)
     _resumed: Path | None = None
+    _wrote: bool = False  # whether what the folder holds is this run's
 
     def prepare(self, resume: str) -> None:
         """Find the checkpoint to resume, and refuse one that does not fit, before anything is written.
@@ -93,6 +99,13 @@ class Run:
                 f"{content['global_step']} of {self.trainer.max_steps}; for more say trainer.max_steps=...",
                 file=sys.stderr,
             )
+        before = processes_of(content)
+        if before not in (None, self.trainer.world_size) and claims.is_first_process():
+            print(
+                f"trainer.devices: {path} was saved by {before} process{'es' if before != 1 else ''}, and "
+                f"{self.trainer.world_size} go on: batches and noise stay the same, batch norm and rounding differ",
+                file=sys.stderr,
+            )
         typed = TypedOptions(content["config"]["resolved"]["model"])
         self.trainer.callbacks.append(typed)  # type: ignore[attr-defined]
         self._resumed = path
@@ -105,20 +118,22 @@ class Run:
             show: Print the resolved config once everything is ready.
 
         Raises:
-            ValueError: The checkpoint does not fit the config, or the folder holds another training.
+            ValueError: The checkpoint does not fit the config, the folder holds something else, or another run is
+                writing there.
+            ConnectionError: Another process of the training was lost.
             KeyboardInterrupt: Ctrl-C before the training began, or twice.
         """
         resume = resume or self.cfg.resume
         if resume is not None and self._resumed is None:
             self.prepare(resume)
         path, self._resumed = self._resumed, None
-        self._refuse_another_training(path)
+        claimed = self._claim(path)
         if self.trainer.world_size > 1 and "LOCAL_RANK" not in os.environ:
             self.data.prepare_data()  # what cannot be downloaded is told before there are other processes to wait
         ready = _Ready(self, show)
         self.trainer.callbacks.append(ready)  # type: ignore[attr-defined]
         listening = signal.getsignal(signal.SIGINT)
-        started = time.perf_counter()
+        started, parent = time.perf_counter(), os.getppid()
         failed = True
         try:
             with warnings.catch_warnings(), _restoring(path):
@@ -130,34 +145,50 @@ class Run:
             if not isinstance(end.__context__, KeyboardInterrupt):
                 raise
             signal.signal(signal.SIGINT, listening)
-            saved = (self.folder / checkpoint.FOLDER / checkpoint.LAST).is_file()
-            raise KeyboardInterrupt(f"go on with: resume={self.folder}" if saved else "nothing was saved") from None
+            raise KeyboardInterrupt(self._go_on()) from None
+        except RuntimeError as error:
+            if not is_lost_process(error):
+                raise
+            message = f"another process of this training was lost, so this one ends; {self._go_on()}"
+            if os.environ.get("LOCAL_RANK") == "1" and os.getppid() != parent:  # it was the first that would tell
+                print(f"error: {message}", file=sys.stderr)
+            raise ConnectionError(message) from error
         finally:
             self.trainer.callbacks.remove(ready)  # type: ignore[attr-defined]
+            if claimed:
+                claims.release(self.folder)
             self.seconds = time.perf_counter() - started
-            if any(isinstance(logger, WandbLogger) for logger in self.trainer.loggers):
-                import wandb
+            for logger in self.trainer.loggers:
+                if isinstance(logger, WandbLogger):
+                    import wandb
 
-                wandb.finish(exit_code=int(failed))  # or the next run of this process would go on with it
+                    wandb.finish(exit_code=int(failed))  # or the next run of this process would go on with it
+                    logger._experiment = None  # a second ``fit`` opens it again
 
-    def _refuse_another_training(self, resumed: Path | None) -> None:
-        """Nothing of an older run is replaced or taken for this one's."""
-        last = self.folder / checkpoint.FOLDER / checkpoint.LAST
-        own = resumed is not None and resumed.parent.resolve() == last.parent.resolve()
-        goes_on = own or self.model.iteration > 0
-        if goes_on or self.trainer.fast_dev_run or not last.is_file():  # type: ignore[attr-defined]
-            return
-        raise ValueError(
-            f"hydra.run.dir={self.folder}: holds a training already; choose another folder, or go on with it by "
-            f"resume={self.folder}"
-        )
+    def _claim(self, resumed: Path | None) -> bool:
+        """Claim the folder, in which nothing of another run is replaced or taken for this one's.
+
+        Returns whether it was claimed here, and not for this process as a whole.
+        """
+        own = resumed is not None and resumed.resolve().parent == (self.folder / checkpoint.FOLDER).resolve()
+        mine = own or self._wrote
+        claimed = claims.claim(self.folder) if mine else claims.claim_for_new(self.folder)
+        self._wrote = True
+        return claimed
+
+    def _go_on(self) -> str:
+        """What to type to go on with this run, if it can be."""
+        saved = (self.folder / checkpoint.FOLDER / checkpoint.LAST).is_file()
+        return f"go on with: resume={self.folder}" if saved else "nothing was saved"
 
     def write_config(self) -> None:
         """The resolved config, into the run's folder and to the loggers; process 0 only."""
         if not self.trainer.is_global_zero:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "config.yaml").write_text(OmegaConf.to_yaml(self.cfg, resolve=True))
+        path = self.folder / "config.yaml"
+        if os.path.lexists(path) and not _is_config(path):
+            set_aside(path, "not the config of a run")
+        write_text(path, OmegaConf.to_yaml(self.cfg, resolve=True))
         if not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             for logger in self.trainer.loggers:
                 log_config(logger, self.cfg)
@@ -233,6 +264,7 @@ def build(
     if data.kind not in model.accepts:
         raise ValueError(f"{checks.chosen(cfg, 'data')} is of kind {data.kind}; {checks.fitting(model)}")
     model.check_data(data.shapes)
+    _check_memory(model, data.shapes, cfg.trainer.num_nodes)
     _check_optimizers(model)
     model.config = carried
     trainer = make_trainer(cfg, model, world, Path(folder))
@@ -264,6 +296,40 @@ def _settled(given: DictConfig, trust: Sequence[str] | None, batch_size: int = 1
         roles.check_run(values, trust)
     carried = {"resolved": values, "source": local.portable(OmegaConf.to_container(cfg), values)}
     return OmegaConf.create(values, flags={"struct": True}), carried
+
+
+def _is_config(path: Path) -> bool:
+    """Whether a file is the config of a run, as ``write_config`` leaves it."""
+    try:
+        nodes = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return False
+    return isinstance(nodes, dict) and {"model", "data", "trainer"} <= nodes.keys()
+
+
+def _check_memory(model: GenerativeModule, shapes: Mapping[str, tuple[int, ...]], nodes: int) -> None:
+    """Refuse steps whose images alone are more than this machine's memory, before anything is read.
+
+    Args:
+        model: Says how many images a step takes.
+        shapes: Of one sample, by the batch's keys.
+        nodes: Machines that share them.
+    """
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not on Windows
+        return
+    for step in (0, *model.milestones):
+        plan = model.plan(step)
+        numbers = sum(
+            math.prod(shape) * min(1.0, (plan.resolution or shape[-1]) / shape[-1]) ** 2 for shape in shapes.values()
+        )
+        needed = 4 * numbers * plan.images / nodes
+        if needed > memory:
+            raise ValueError(
+                f"model.n_critic={plan.n_critic}, model.batch_size={plan.batch_size}: a step takes {plan.images:,} "
+                f"images, {needed / 2**30:,.0f} GB; this machine has {memory / 2**30:,.0f} GB"
+            )
 
 
 def _check_optimizers(model: GenerativeModule) -> None:

@@ -27,10 +27,8 @@ def sample(cfg: DictConfig) -> None:
     module = load(cfg.checkpoint, trust=cfg.trust, device=pick_device(cfg.device))
     module.sampling_inputs([0], cfg.seed)  # refused by what has no latents, before anything is written
     make_folder(cfg.out)
-    for path in older:
-        path.unlink()
     batches = module.samples(range(cfg.n), seed=cfg.seed, batch_size=cfg.batch_size)
-    grid = write_samples(batches, cfg.n, cfg.out, cfg.format, points_of(module, trust=cfg.trust))
+    grid = write_samples(batches, cfg.n, cfg.out, cfg.format, points_of(module, trust=cfg.trust), older)
     print(f"{cfg.n} samples of generator update {module.iteration:,} in {cfg.out}; grid: {grid}")
 
 

@@ -1,4 +1,4 @@
-"""Learning-rate schedules as closed forms of the number of generator updates, which never turn back."""
+"""Schedules as closed forms: of learning rates by generator updates, of other numbers by real images seen."""
 
 from __future__ import annotations
 
@@ -10,6 +10,49 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lightning_gans.checks import at_least_one
+
+
+def half_cosine(start: float, end: float, done: float) -> float:
+    """Return where half a cosine from ``start`` to ``end`` stands once the share ``done`` of it is over."""
+    return end + (start - end) * (1 + math.cos(math.pi * min(1.0, done))) / 2
+
+
+class CosineValue:
+    """A number that follows half a cosine over the real images that a training has shown, and then stays.
+
+    Takes the place of a number where an option says so (``Scheduled``). It has no state: a resumed training goes on
+    where it stood.
+
+    Args:
+        start: Value before the first image.
+        end: Value from ``kimg`` on.
+        kimg: Thousands of real images until then, > 0.
+    """
+
+    def __init__(self, start: float, end: float, kimg: float) -> None:
+        if kimg <= 0:
+            raise ValueError(f"kimg={kimg}: must be > 0")
+        self.start, self.end, self.kimg = start, end, kimg
+
+    def at(self, images_seen: int) -> float:
+        """Return the value for a step that begins after so many real images."""
+        return half_cosine(self.start, self.end, images_seen / (1000 * self.kimg))
+
+    def __repr__(self) -> str:
+        return f"{self.start} to {self.end}"
+
+
+Scheduled = float | CosineValue
+
+
+def value_at(value: Scheduled, images_seen: int) -> float:
+    """Return the number, or where its schedule stands after so many real images."""
+    return value.at(images_seen) if isinstance(value, CosineValue) else value
+
+
+def ends_of(value: Scheduled) -> tuple[float, float]:
+    """Return the two numbers between which a value lies throughout, for checks of its range."""
+    return (value.start, value.end) if isinstance(value, CosineValue) else (value, value)
 
 
 class Schedule(LRScheduler):
@@ -135,24 +178,59 @@ class EpochDecay(LinearDecay):
 
 
 class CosineDecay(Schedule):
-    """Half a cosine from the base rate to ``final`` times it over ``updates``, then constant.
+    """Half a cosine from the base rate to ``final`` times it, then constant.
+
+    Its length is said in ``updates``, or in ``kimg`` and ``batch_size``, which is the same at any batch size.
 
     Args:
         optimizer: Whose rate to set.
         updates: Generator updates of the descent.
+        kimg: Thousands of real images of the descent, in place of ``updates``.
+        batch_size: Real images of a generator update, with ``kimg``: ``model.batch_size``, times ``n_critic``.
         final: Last rate as a fraction of the first.
+        beta2: Last beta2 of Adam, reached from the optimiser's own along the same cosine; ``None``: it stays.
         floor: Smallest rate.
     """
 
-    def __init__(self, optimizer: Optimizer, *, updates: int, final: float = 0.0, floor: float = 0.0) -> None:
-        at_least_one("", updates=updates)
-        self.updates, self.final = updates, final
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        *,
+        updates: int | None = None,
+        kimg: float | None = None,
+        batch_size: int | None = None,
+        final: float = 0.0,
+        beta2: float | None = None,
+        floor: float = 0.0,
+    ) -> None:
+        if (updates is None) is (kimg is None):
+            raise ValueError(f"updates={updates}, kimg={kimg}: say one of the two and leave the other null")
+        if kimg is None:
+            at_least_one("", updates=updates or 0)
+        elif batch_size is None or kimg <= 0:
+            raise ValueError(f"kimg={kimg}, batch_size={batch_size}: both must be > 0")
+        else:
+            at_least_one("", batch_size=batch_size)
+        if beta2 is not None and "betas" not in optimizer.defaults:
+            raise ValueError(f"beta2={beta2}: {type(optimizer).__name__} has none; set it to null")
+        if beta2 is not None and not 0 <= beta2 < 1:
+            raise ValueError(f"beta2={beta2}: must be from 0 to below 1, or null")
+        self.updates = updates if kimg is None else 1000 * kimg / (batch_size or 1)
+        self.final, self.beta2 = final, beta2
         super().__init__(optimizer, floor=floor)
 
     def factor(self, updates: int) -> float:
         """Final + (1 - final) (1 + cos(pi t / updates)) / 2."""
-        done = min(1.0, updates / self.updates)
-        return self.final + (1 - self.final) * (1 + math.cos(math.pi * done)) / 2
+        return half_cosine(1.0, self.final, updates / (self.updates or 1))
+
+    def get_lr(self) -> list[Any]:
+        """The rate of every parameter group; sets beta2 beside it."""
+        if self.beta2 is not None:
+            first = self.optimizer.defaults["betas"][1]
+            beta2 = half_cosine(first, self.beta2, self.last_epoch / (self.updates or 1))
+            for group in self.optimizer.param_groups:
+                group["betas"] = (group["betas"][0], beta2)
+        return super().get_lr()
 
 
 class ExponentialDecay(Schedule):

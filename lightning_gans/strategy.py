@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -89,6 +91,13 @@ def _average(tensors: list[Tensor]) -> None:
     flat /= dist.get_world_size()
     pieces = torch.split(flat, [tensor.numel() for tensor in tensors])
     torch._foreach_copy_(tensors, [piece.view(t.shape) for piece, t in zip(pieces, tensors, strict=True)])
+
+
+def is_lost_process(error: RuntimeError) -> bool:
+    """Whether an error is what a collective says when another process is gone."""
+    frames = traceback.extract_tb(error.__traceback__)
+    here = Path(dist.__file__).parent
+    return rank_and_world()[1] > 1 and bool(frames) and here in Path(frames[-1].filename).parents
 
 
 def make_on_all(make: Callable[[], Made], trainer: Trainer | None = None) -> tuple[Made | None, str]:

@@ -20,7 +20,8 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from lightning_gans import cli
+from lightning_gans import claims, cli
+from lightning_gans.atomic import write_text
 
 RECORD = "job.json"
 
@@ -61,8 +62,8 @@ def job(function: Callable[[DictConfig], float | None]) -> Callable[[DictConfig]
             error = message or f"{type(problem).__name__}: {problem}"
             print(f"error in job {hydra.job.num}: {error}", file=sys.stderr)
         record = {"job": hydra.job.num, "overrides": overrides, "score": score, "error": error}
-        if os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0":
-            Path(hydra.runtime.output_dir, RECORD).write_text(json.dumps(record, indent=2))
+        if claims.is_first_process():
+            write_text(Path(hydra.runtime.output_dir, RECORD), json.dumps(record, indent=2))
         if error and _is_search(hydra.sweeper._target_):
             raise ValueError(error)  # a plain one, since it may have to reach another process
         return score
@@ -79,11 +80,7 @@ class Summary(Callback):
     """Hydra's callback that ends a multirun with a table; exit code 1 if a job failed."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Refuse a search that would never see a score, and a folder that holds another sweep."""
-        folder = Path(config.hydra.sweep.dir)
-        if next(folder.rglob(RECORD), None) is not None:
-            print(f"error: hydra.sweep.dir={folder}: holds a sweep already; choose another folder", file=sys.stderr)
-            raise SystemExit(1)
+        """Refuse a search that would never see a score."""
         callbacks = config.callbacks or {}
         if _is_search(config.hydra.sweeper._target_) and not (
             callbacks.get("evaluation") and callbacks.get("checkpoint")
@@ -99,7 +96,7 @@ class Summary(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the table."""
         folder = Path(config.hydra.sweep.dir)
-        records = {path.parent: json.loads(path.read_text()) for path in folder.rglob(RECORD)}
+        records = {path.parent: json.loads(path.read_text(encoding="utf-8")) for path in folder.rglob(RECORD)}
         print(table(folder, records))
         if any(record["error"] for record in records.values()):
             raise SystemExit(1)

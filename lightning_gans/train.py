@@ -16,6 +16,7 @@ from lightning_gans import arguments, checks, cli, config, local, sweep
 @sweep.job
 def train(cfg: DictConfig) -> float | None:
     """Build, fit and sum up what the config describes; returns the score that picks ``best.ckpt``, lower is better."""
+    arguments.anchor_paths(cfg)
     if not cfg.resume:  # what a checkpoint names is looked up once it is known that it may be
         checks.check_keys(cfg)
     checks.check_tuned()

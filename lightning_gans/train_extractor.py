@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
@@ -21,11 +22,13 @@ def train_extractor(cfg: DictConfig) -> None:
     if not cfg.data.get("num_classes"):
         raise ValueError("data.num_classes: missing; a classifier needs a labelled set")
 
+    from lightning_gans.atomic import refuse_existing
     from lightning_gans.data.base import ImageData
     from lightning_gans.metrics.training import write_classifier
     from lightning_gans.run import pick_device
     from lightning_gans.trainer import instantiate
 
+    refuse_existing(Path(cfg.out).expanduser(), overwrite=cfg.overwrite)
     checks.check(cfg, config.TrainExtractorSchema)
     device = pick_device(cfg.device)
     data = instantiate(cfg.data, "data", ImageData)

@@ -6,6 +6,7 @@ import functools
 import inspect
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +15,24 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.accelerators import AcceleratorRegistry
 from lightning.pytorch.callbacks import Checkpoint as LightningCheckpoint
 from lightning.pytorch.callbacks import ProgressBar
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_gans import checkpoint
+from lightning_gans import checkpoint, cli
 from lightning_gans.callbacks.checkpoint import Checkpoint
 from lightning_gans.callbacks.epochs import Epochs, steps_for
 from lightning_gans.callbacks.evaluation import Evaluation
 from lightning_gans.callbacks.progress import Clock
+from lightning_gans.callbacks.resumed import Rewind
 from lightning_gans.callbacks.stability import StabilityGuard
 from lightning_gans.metrics.names import may_be_score, metrics_for, score_forms
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.translation import TranslationModule
+from lightning_gans.precision import available_accelerators
 from lightning_gans.strategy import AlternatingDDP
 
-PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
+MOST_DEVICES = 1024
 STRATEGIES = ("auto", "ddp_find_unused_parameters_true")
 
 
@@ -67,6 +69,8 @@ def make_trainer(cfg: DictConfig, model: GenerativeModule, world: int, folder: P
             )
     if cfg.trainer.strategy not in STRATEGIES:
         raise ValueError(f"trainer.strategy={cfg.trainer.strategy}: must be one of {', '.join(STRATEGIES)}")
+    if world > 1:
+        _refuse_notebook(world, cfg.trainer.devices)
     if cfg.trainer.strategy == "auto" and world > 1:
         _refuse_multirun(world)
         options["strategy"] = AlternatingDDP()
@@ -81,7 +85,7 @@ def make_trainer(cfg: DictConfig, model: GenerativeModule, world: int, folder: P
         cfg.trainer,
         "trainer",
         Trainer,
-        callbacks=[Clock(), *callbacks],
+        callbacks=[Rewind(), Clock(), *callbacks],
         logger=[logger(save_dir=str(folder)) for logger in loggers] or False,
         default_root_dir=str(folder),
         plugins=[checkpoint.AtomicCheckpointIO()],
@@ -95,7 +99,7 @@ def make_trainer(cfg: DictConfig, model: GenerativeModule, world: int, folder: P
 
 def _check_options(trainer: DictConfig) -> None:
     """Refuse what Lightning would, by key."""
-    here = {name for name, found in AcceleratorRegistry.items() if found["accelerator"].is_available()}
+    here = available_accelerators()
     allowed = ["auto", *(["gpu"] if here & {"cuda", "mps"} else []), *sorted(here)]
     if trainer.accelerator not in allowed:
         raise ValueError(f"trainer.accelerator={trainer.accelerator}: not here; must be {' or '.join(allowed)}")
@@ -154,29 +158,27 @@ def world_size(trainer: DictConfig) -> int:
         count = int(devices) if re.fullmatch(r"\d+", str(devices)) else 0
     if count < 1:
         raise ValueError(f"trainer.devices={given}: must be a number >= 1, a list such as [0,1], auto or -1")
+    if count > MOST_DEVICES:
+        raise ValueError(f"trainer.devices={given}: must be <= {MOST_DEVICES}, since each is a process of this machine")
     world = count * int(trainer.num_nodes)
     running = int(os.environ.get("WORLD_SIZE", world))
     if running != world:
-        raise ValueError(
+        raise cli.LaunchError(
             f"trainer.devices={given}, trainer.num_nodes={trainer.num_nodes}: {running} processes were started; give "
-            "the launcher and the trainer the same numbers"
+            "the launcher and the trainer the same numbers (without a launcher unset WORLD_SIZE, RANK and LOCAL_RANK, "
+            "which this shell has of another)"
         )
     return world
 
 
-def decide_precision(trainer: DictConfig) -> str:
-    """The precision that is asked for; ``auto`` is bf16-mixed where the hardware computes it fast."""
-    given = str(trainer.precision)
-    if given not in PRECISIONS:
-        raise ValueError(f"trainer.precision={given}: must be one of {', '.join(PRECISIONS)}")
-    if given != "auto":
-        return given
-    if torch.cuda.is_available() and trainer.accelerator in ("auto", "gpu", "cuda"):
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        tests = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
-        fast = trainer.accelerator in ("auto", "cpu") and any(test() for test in tests if test)
-    return "bf16-mixed" if fast else "32-true"
+def _refuse_notebook(world: int, devices: Any) -> None:
+    """Refuse to start processes from an interactive session: Lightning would start its script again, and has none."""
+    if (hasattr(sys, "ps1") or sys.flags.interactive) and "LOCAL_RANK" not in os.environ:
+        raise ValueError(
+            f"trainer.devices={devices}: a notebook cannot start {world} processes; say trainer.devices=1, or run the "
+            f"command in a cell, with the same options: !python -m lightning_gans.train ... trainer.devices={devices} "
+            "hydra.run.dir=FOLDER, and then lightning_gans.load(FOLDER)"
+        )
 
 
 def _refuse_multirun(world: int) -> None:

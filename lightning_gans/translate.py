@@ -19,7 +19,7 @@ def translate(cfg: DictConfig) -> None:
     options.check_translate(cfg)
 
     from lightning_gans import checkpoint, folders
-    from lightning_gans.data.files import check_max_pixels
+    from lightning_gans.data.decoding import check_max_pixels
     from lightning_gans.images import make_folder
     from lightning_gans.run import pick_device
 

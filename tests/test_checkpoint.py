@@ -5,10 +5,11 @@ import shutil
 
 import pytest
 import torch
+from omegaconf import DictConfig
 
 import lightning_gans
-from conftest import compose, evaluation, newest, run, tiny
-from lightning_gans import build, checkpoint
+from conftest import assert_same_training, command_here, compose, evaluation, newest, run, tiny
+from lightning_gans import build, checkpoint, integrity
 from lightning_gans.callbacks.stability import DivergedError
 
 
@@ -204,11 +205,12 @@ def test_monitor_must_be_a_score_that_is_made(tmp_path):
 
 
 def test_other_files_and_later_steps_in_the_folder_are_left_alone(tmp_path):
+    steps = ["callbacks.checkpoint.every_n_train_steps=1", "callbacks.checkpoint.keep=1"]
+    run(tmp_path, *steps, "trainer.max_steps=2")
     folder = tmp_path / "checkpoints"
-    folder.mkdir()
     for name in ("step-000099.ckpt", "step-000002-good.ckpt", "mine.ckpt"):
         (folder / name).write_bytes(b"x")
-    run(tmp_path, "callbacks.checkpoint.every_n_train_steps=1", "callbacks.checkpoint.keep=1")
+    run(tmp_path, *steps, resume=str(folder / "step-000002.ckpt"))
     names = {path.name for path in folder.iterdir()}
     assert names == {"step-000099.ckpt", "step-000002-good.ckpt", "mine.ckpt", "step-000004.ckpt", "last.ckpt"}
 
@@ -253,6 +255,35 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     with pytest.raises(DivergedError, match=r"is not finite after generator update 4; nothing was saved"):
         made.fit()
     assert not list((tmp_path / "checkpoints").glob("*.ckpt"))
+
+
+@pytest.mark.parametrize("model", ["began", "cyclegan", "pix2pix_hd", "progan"])
+def test_older_checkpoints_keep_their_networks(tmp_path, model, monkeypatch):
+    """Options that came later are at what the networks were then, when a checkpoint is loaded and when it goes on."""
+    then = {
+        "began": {"discriminator": {"widen": "down"}},
+        "progan": {"generator": {"bias_before_norm": True}, "discriminator": {"group_size": 4}},
+    }
+    networks = ("generator", "generator_back", "discriminator", "discriminator_back", "encoder")
+    wide = compose(*tiny(model)).model
+    defaults = {name: {"bias_before_norm": False} for name in networks if isinstance(wide.get(name), DictConfig)}
+    options = then.get(model, defaults)
+    typed = [f"model.{name}.{key}={value}" for name, node in options.items() for key, value in node.items()]
+    typed += ["model.generator.norm=batch"] if model == "progan" else []
+    run(tmp_path / "old", *typed, "trainer.max_steps=2", model=model)
+    run(tmp_path / "whole", *typed, "trainer.max_steps=3", model=model)
+    content = newest(tmp_path / "old")
+    for config in content["config"].values():
+        for name, node in options.items():
+            for key in node:
+                del config["model"][name][key]
+    content.pop(integrity.FORMAT)  # which came later too
+    older = tmp_path / "old" / "checkpoints" / "last.ckpt"
+    torch.save(content, older)
+    assert lightning_gans.load(older).iteration == 2
+    options = [f"resume={older}", "trainer.max_steps=3"]
+    assert command_here("lightning_gans.train", *options, cwd=tmp_path, monkeypatch=monkeypatch) == 0
+    assert_same_training(newest(tmp_path / "old"), newest(tmp_path / "whole"))
 
 
 def test_a_checkpoint_of_another_version_says_so(tmp_path):

@@ -112,9 +112,9 @@ def test_same_seed_same_images_whatever_the_batch_size(trained):
     whole = images_of(module, data, 40, seed=7, batch_size=40)
     for size in (1, 7, 64):
         pieces = images_of(module, data, 40, seed=7, batch_size=size)
-        assert torch.equal(to_uint8(pieces), to_uint8(whole))
-    assert torch.equal(to_uint8(images_of(module, data, 10, seed=7)), to_uint8(whole[:10]))
-    assert translates(module) or not torch.equal(module.sample(10, seed=8), whole[:10])
+        torch.testing.assert_close(pieces, whole, rtol=0, atol=1e-3)  # a seventh of a grey level; kernels differ
+    torch.testing.assert_close(images_of(module, data, 10, seed=7), whole[:10], rtol=0, atol=1e-3)
+    assert translates(module) or not torch.allclose(module.sample(10, seed=8), whole[:10], atol=1e-2)
 
 
 @pytest.mark.slow

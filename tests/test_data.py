@@ -19,9 +19,9 @@ def test_digits_are_the_real_ones():
     assert images.images.shape == (1797, 1, 32, 32)
     assert images.images.dtype == torch.uint8
     assert torch.bincount(images.labels).tolist() == np.bincount(load_digits().target).tolist()
-    small = Digits(image_size=8, channels=3, limit=5).load()
-    assert small.images.shape == (5, 3, 8, 8)
-    expected = (load_digits().images[:5] * 255 / 16).round()
+    small = Digits(image_size=8, channels=3).load()
+    assert small.images.shape == (1797, 3, 8, 8)
+    expected = (load_digits().images * 255 / 16).round()
     assert np.array_equal(small.images[:, 2].numpy(), expected)
 
 
@@ -111,4 +111,4 @@ def test_training_never_sees_the_held_out_part_and_evaluate_compares_with_it(tmp
     assert done.returncode == 0, done.stderr
     card = json.loads((tmp_path / "scores" / "last.scores.json").read_text())
     assert card["n_real"] == 20
-    assert card["split"] == "held-out part of train, first 50, 0.4 held out by seed 0"
+    assert card["split"] == "held-out part of train, limited to 50, 0.4 held out by seed 0"

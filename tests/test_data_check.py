@@ -55,7 +55,7 @@ def test_everything_is_counted(pictures):
     assert found["enlarged"] == "1, e.g. dogs/small.png (8x8)"
     assert found["cropped"] == "2, up to 75% of a picture, e.g. cats/wide.png (80x20), dogs/turned.jpg (30x60)"
     assert found["grey to colour"] == "2, e.g. dogs/deep.png (16x16), dogs/small.png (8x8)"
-    assert found["alpha left out"] == "1, e.g. dogs/alpha.png (32x32)"
+    assert found["transparent, laid on white"] == "1, e.g. dogs/alpha.png (32x32)"
     assert found["16 bits to 8"] == "1, e.g. dogs/deep.png (16x16)"
     assert found["turned upright"] == "1, e.g. dogs/turned.jpg (30x60)"
     assert report.grid.shape == (3, 3 * 18 + 2, 3 * 18 + 2)

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import scipy.io
 import torch
+import torch.nn.functional as F
 import torchvision.datasets
+from lightning.pytorch import Callback
 from PIL import Image
 from torchvision.datasets.utils import calculate_md5
 
 from conftest import command, refusal, run, tiny
-from lightning_gans import compose
+from lightning_gans import build, compose
 from lightning_gans.checkpoint import instantiate
 from lightning_gans.data.celeba import CelebA
 from lightning_gans.data.cifar10 import CIFAR10
@@ -134,6 +136,50 @@ def test_grey_sets_of_28_pixels(tmp_path, data):
     assert held.labels.tolist() == labels.tolist()
     small = data(root=str(tmp_path), download=False, image_size=16, channels=3, limit=2).load()
     assert small.images.shape == (2, 3, 16, 16)
+    native = data(root=str(tmp_path), download=False, image_size=28, channels=1).load()
+    assert np.array_equal(native.images[:, 0].numpy(), images)
+
+
+def test_the_first_gan_on_mnist_as_released(tmp_path):
+    """28x28 without padding; the generator's last biases give the mean image, and a resumed run leaves them alone."""
+    images, _ = write_mnist(tmp_path)
+    off = ["callbacks.evaluation=null", "callbacks.samples=null", "trainer.enable_progress_bar=false", "logger=none"]
+    options = ["experiment=gan_mnist", f"data.root={tmp_path}", "data.download=false", "trainer.accelerator=cpu", *off]
+    config = compose(*options, "trainer.max_steps=1", "model.batch_size=4", "trainer.precision=32-true")
+    assert config.model.g_scheduler.momentum_updates == config.model.d_scheduler.momentum_updates == 125_000
+    made = build(config, tmp_path / "run")
+    generator, discriminator = made.model.generator, made.model.discriminator
+    assert sum(p.numel() for p in generator.parameters()) == 2_503_984
+    assert sum(p.numel() for p in discriminator.parameters()) == 1_231_441
+    latents = made.model.sampling_inputs(range(200), 0)[0]
+    assert latents.abs().max() <= 3**0.5
+    assert latents.std().item() == pytest.approx(1, abs=0.02)
+    found = []
+    made.trainer.callbacks.append(Started(lambda: found.append(generator.layers[-2].bias.clone())))
+    made.fit()
+    mean = images.astype(float).mean(0) / 255
+    expected = torch.logit(torch.from_numpy(mean).flatten(), eps=1e-7).float()
+    torch.testing.assert_close(found[0], expected)
+    logits = torch.tensor([0.3, -2.0])
+    terms = made.model.objective.discriminator(logits, logits)
+    torch.testing.assert_close(sum(terms.values()), (F.softplus(-logits) + F.softplus(logits)).mean() / 2)
+    moved = generator.layers[-2].bias.clone()
+    assert not torch.equal(moved, found[0])
+    config.trainer.max_steps = 2
+    again = build(config, tmp_path / "run")
+    again.trainer.callbacks.append(Started(lambda: found.append(again.model.generator.layers[-2].bias.clone())))
+    again.fit(str(tmp_path / "run"))
+    assert torch.equal(found[1], moved)
+
+
+class Started(Callback):
+    """Calls when a training is about to take its first step."""
+
+    def __init__(self, call):
+        self.call = call
+
+    def on_train_start(self, trainer, pl_module):
+        self.call()
 
 
 def test_cifar10(tmp_path, monkeypatch):
@@ -141,10 +187,26 @@ def test_cifar10(tmp_path, monkeypatch):
     held = CIFAR10(root=str(tmp_path), image_size=32, channels=3, num_classes=10).load()
     assert np.array_equal(held.images.numpy(), images)
     assert held.labels.tolist() == labels.tolist()
-    grey = CIFAR10(root=str(tmp_path), image_size=32, channels=1, limit=3).load().images
-    for made, image in zip(grey, images, strict=False):
+    grey = CIFAR10(root=str(tmp_path), image_size=32, channels=1).load().images
+    for made, image in zip(grey, images, strict=True):
         expected = np.asarray(Image.fromarray(image.transpose(1, 2, 0)).convert("L")).astype(int)
         assert np.abs(made[0].numpy() - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (list(range(8)), r"8 labels for 9 images"),
+        ([*range(8), 10], r"label 10, must be from 0 to 9"),
+        ([*range(8), -1], r"label -1, must be from 0 to 9"),
+    ],
+)
+def test_labels_that_do_not_fit_are_told_with_the_files_to_put_anew(tmp_path, monkeypatch, labels, message):
+    monkeypatch.setattr(CIFAR10, "read", lambda self: (noise(9, 3, 32, 32), labels))
+    with pytest.raises(
+        ValueError, match=rf"data\.root=.*labels of CIFAR10 do not fit \({message}\)\. Put data_batch_1"
+    ):
+        CIFAR10(root=str(tmp_path), image_size=32, channels=3, num_classes=10).load()
 
 
 @pytest.mark.parametrize("part", ["train", "extra"])
@@ -198,7 +260,7 @@ def test_a_damaged_value_of_an_lmdb_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"cannot read bad \(not an image"):
         LSUN(root=str(tmp_path), image_size=16, channels=3).load()
     write(tmp_path / "tower_val_lmdb" / "data.mdb", b"no database" * 1000)
-    with pytest.raises(ValueError, match=r"tower_val_lmdb is no LMDB"):
+    with pytest.raises(ValueError, match=r"tower_val_lmdb: cannot be read as an LMDB"):
         LSUN(root=str(tmp_path), image_size=16, channels=3, category="tower", part="val").load()
 
 

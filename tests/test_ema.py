@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from conftest import compose, run, tiny
+import lightning_gans
+from conftest import MODELS, compose, needs, newest, run, tiny
 from lightning_gans import build
 from lightning_gans.models.ema import EMA, evaluating, measure_batch_norm
+from lightning_gans.schedules import CosineValue
 
 
 def test_half_life_is_in_images_whatever_the_batch():
@@ -27,6 +29,30 @@ def test_ramp_up_bounds_the_half_life_by_the_images_seen():
     assert ema.beta(64, 64) == pytest.approx(0.5 ** (64 / 3.2))
     assert ema.beta(64, 10**7) == pytest.approx(0.5 ** (64 / 10_000))
     assert EMA(10, None).beta(64, 64) == pytest.approx(math.exp(-math.log(2) * 64 / 10_000))
+
+
+def test_the_half_life_may_follow_the_images_seen_before_the_update():
+    ema = EMA(CosineValue(0.0, 1.0, kimg=1), ramp_up=None)
+    assert ema.beta(50, 50) == 0.0  # nothing to average yet
+    assert ema.beta(50, 550) == pytest.approx(0.5 ** (50 / 500))
+    assert ema.beta(50, 5000) == pytest.approx(0.5 ** (50 / 1000))
+
+
+AVERAGING = [model for model in MODELS if compose(*needs(f"model={model}"), f"model={model}").model.ema]
+PUBLISHED = {"r3gan", "progan"}  # their papers average
+
+
+@pytest.mark.parametrize("model", AVERAGING)
+def test_without_an_average_every_family_is_its_paper(model, tmp_path):
+    """It trains, samples from the generator as it is, and loads; families whose papers do not average say so."""
+    made = run(tmp_path, "model.ema=null", "trainer.max_steps=3", model=model)
+    state = newest(tmp_path)["state_dict"]
+    assert made.model.generator_ema is None
+    assert not any("ema" in name for name in state)
+    assert made.model.sampler is made.model.generator
+    assert torch.equal(lightning_gans.load(tmp_path).sample(2), made.model.eval().sample(2))
+    said = " ".join((type(made.model).__doc__ or "").split())
+    assert ("which the paper has not: ``model.ema=null``" in said) is (model not in PUBLISHED)
 
 
 def test_average_moves_is_saved_and_leaves_the_discriminator_alone(tmp_path):

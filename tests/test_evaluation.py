@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 import lightning_gans
-from conftest import command, evaluation, run
+from conftest import LIMIT, command, evaluation, run
 from lightning_gans.data.digits import Digits as DigitImages
 from lightning_gans.images import save, to_uint8
 from lightning_gans.metrics.cache import RealCache
@@ -307,7 +307,7 @@ def test_two_processes_give_the_scores_of_one(tmp_path, monkeypatch):
         )
         for rank in "01"
     ]
-    outputs = [process.communicate(timeout=200) for process in started]
+    outputs = [process.communicate(timeout=LIMIT) for process in started]
     assert [process.returncode for process in started] == [0, 0], outputs
     two = json.loads(outputs[1][0])
     module, images = lightning_gans.load(tmp_path), DigitImages(image_size=32, channels=1, limit=200)

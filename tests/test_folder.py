@@ -103,9 +103,11 @@ def test_large_sets_are_read_by_workers(pictures, tmp_path):
 
 
 def test_labels_know_all_classes_whatever_the_limit(pictures):
-    held = folder(pictures, num_classes=2, limit=1).load()
-    assert held.labels.tolist() == [0]
-    assert held.classes == ["cats", "dogs"]
+    for limit in (1, 2):
+        held = folder(pictures, num_classes=2, limit=limit).load()
+        assert len(held) == limit
+        assert held.classes == ["cats", "dogs"]
+    assert held.labels.tolist() == [0, 1]
 
 
 def striped(width, height):

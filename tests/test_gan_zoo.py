@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from conftest import command
+from conftest import command, command_here
 from lightning_gans import load
 from lightning_gans.checkpoint import rebuild
 from lightning_gans.gan_zoo import discriminator, from_gan_zoo, generator, read
@@ -168,6 +168,77 @@ def test_labelled_and_odd_networks_are_refused():
     given["netG"]["groupScale0.0.module.weight"] = torch.randn(5, 8, 3, 3)
     with pytest.raises(ValueError, match=r"feature maps \[5, 8, 4\]"):
         from_gan_zoo(given)
+
+
+def without(state, key):
+    return {name: value for name, value in state.items() if name != key}
+
+
+def test_a_file_that_lacks_any_key_is_refused():
+    """Also one of a whole scale, which was taken for a smaller ProGAN."""
+    state_g, state_d = files()
+    for make, state in ((generator, state_g), (discriminator, state_d)):
+        for key in state:
+            with pytest.raises(ValueError, match=r"^net[GD]: as a ProGAN up to 16 pixels it lacks \w+"):
+                make(without(state, key))
+        with pytest.raises(ValueError, match="it has alpha too"):
+            make({**state, "alpha": torch.zeros(1)})
+        wrong = next(key for key in state if key.startswith("scaleLayers.0.1") and key.endswith("weight"))
+        with pytest.raises(
+            ValueError, match=r"scaleLayers\.0\.1\.weight has shape \(9, 8, 3, 3\); must be \(8, 8, 3, 3\)"
+        ):
+            make({**state, wrong: torch.randn(9, 8, 3, 3)})
+        damaged = state[wrong].clone()
+        damaged[0] = float("inf")
+        with pytest.raises(ValueError, match=r"not finite: 72 of 576 in scaleLayers\.0\.1\.weight"):
+            make({**state, wrong: damaged})
+
+
+def test_networks_of_different_sizes_are_refused():
+    given = content()
+    smaller = {
+        key: value for key, value in given["netD"].items() if "RGBLayers.2" not in key and "scaleLayers.1" not in key
+    }
+    with pytest.raises(ValueError, match="netG for 16x16, netD for 8x8"):
+        from_gan_zoo({**given, "netD": smaller, "avgG": None})
+    with pytest.raises(ValueError, match=r"netD for 16x16, config\.depthOtherScales for 32x32"):
+        from_gan_zoo(content(depthOtherScales=[8, 4, 4]))
+
+
+def test_a_name_with_and_without_its_wrapper_is_refused():
+    state = files()[0]
+    with pytest.raises(ValueError, match=r"holds a layer twice: formatLayer\.module\.weight"):
+        generator({**state, "formatLayer.weight": torch.zeros(1)})
+
+
+def test_networks_of_different_widths_are_refused():
+    given = content()
+    given["netD"] = {
+        key: torch.cat([value] * 2) if "RGBLayers" in key else value for key, value in given["netD"].items()
+    }
+    with pytest.raises(ValueError, match=r"^netD: fromRGBLayers\.0\.weight has shape"):
+        from_gan_zoo(given)
+    longer = files()[0]
+    longer["formatLayer.module.weight"] = torch.randn(16 * WIDTHS[0], LATENT + 1)
+    with pytest.raises(ValueError, match="^generator_ema: its feature maps, latents or channels are not those of netG"):
+        from_gan_zoo({**content(), "avgG": longer})
+
+
+def test_what_is_not_used_and_what_is_not_there_is_told():
+    told = []
+    from_gan_zoo({**content(), "epoch": 3}, tell=told.append)
+    assert told == ["avgG: not in the file; the average is netG's weights", "not used of the file: epoch"]
+
+
+def test_a_damaged_file_is_one_line_of_the_command(tmp_path, monkeypatch, capsys):
+    given = content()
+    given["netG"] = without(given["netG"], "formatLayer.module.weight")
+    torch.save(given, tmp_path / "zoo.pth")
+    options = ["generator=zoo.pth", "out=a.ckpt"]
+    assert command_here("lightning_gans.import_weights", *options, cwd=tmp_path, monkeypatch=monkeypatch) == 1
+    told = capsys.readouterr().err.strip()
+    assert told == "error: generator=zoo.pth: netG: as a ProGAN up to 16 pixels it lacks formatLayer.weight"
+    assert not (tmp_path / "a.ckpt").exists()
 
 
 def test_other_files_are_left_to_others(tmp_path):

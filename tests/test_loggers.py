@@ -10,7 +10,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from wandb.proto import wandb_internal_pb2
 
-from conftest import command, evaluation, refusal, run, samples, tiny
+from conftest import LIMIT, command, evaluation, refusal, run, samples, tiny
 from lightning_gans import compose
 
 WATCHED = [samples(every_n_train_steps=2), evaluation(every_n_train_steps=2)]
@@ -23,7 +23,7 @@ def records(folder):
     W&B's service writes the end of the file after it has let go of the run, hence the wait.
     """
     paths = sorted(Path(folder).glob("wandb/offline-run-*/*.wandb"))  # named by their time
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + LIMIT
     while True:
         found = [parsed(path.read_bytes()) for path in paths]
         if all(any(record.HasField("exit") for record in run_records) for run_records in found):

@@ -16,6 +16,7 @@ from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from conftest import LIMIT
 from lightning_gans.metrics.interval import DistanceSpread
 from lightning_gans.metrics.modes import ModeCoverage
 from lightning_gans.metrics.ms_ssim import WEIGHTS, PairedSimilarity, ms_ssim
@@ -151,7 +152,7 @@ metric.update(features.flip(0) + 0.01, real=False)
 print({name: round(float(value), 3) for name, value in metric.compute().items()})
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 """
-    made = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=380)
+    made = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=3 * LIMIT)
     assert made.returncode == 0, made.stderr
     scores, peak = made.stdout.splitlines()
     assert "'coverage': 1.0" in scores
@@ -291,10 +292,10 @@ def test_similarity_of_pairs_does_not_depend_on_batches_and_tells_collapse():
     varied = pictures(20, seed=1)
     real, fake = varied.flip(0), varied[:1].repeat(20, 1, 1, 1)
     scores = [fed(PairedSimilarity(), real, varied, batch).compute() for batch in (1, 3, 20)]
-    by_hand = float(ms_ssim(varied[0::2], varied[1::2]).mean())
+    by_hand = float(ms_ssim(varied[0::2], varied[1::2]).double().mean())
     for score in scores:
-        assert float(score["ms_ssim"]) == pytest.approx(by_hand, rel=1e-6)
-        assert float(score["ms_ssim_real"]) == pytest.approx(by_hand, rel=1e-6)
+        assert float(score["ms_ssim"]) == pytest.approx(by_hand, rel=1e-4)
+        assert float(score["ms_ssim_real"]) == pytest.approx(by_hand, rel=1e-4)
     assert float(fed(PairedSimilarity(), real, fake).compute()["ms_ssim"]) == pytest.approx(1, abs=1e-6)
     odd = PairedSimilarity()
     odd.update(varied[:3], real=False)

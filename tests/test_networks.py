@@ -2,10 +2,12 @@
 
 import math
 
+import hydra
 import pytest
 import torch
 from torch import nn
 
+from conftest import compose
 from lightning_gans.networks import began, mlp, progan, r3gan, resnet
 from lightning_gans.networks.dcgan import Discriminator, Encoder, Generator
 from lightning_gans.networks.layers import MinibatchDiscrimination, MinibatchStddev, has_batch_norm, normalised
@@ -111,9 +113,15 @@ def test_began_networks():
     images = generator(torch.randn(2, 5))
     assert images.shape == critic(images).shape == (2, 3, 32, 32)
     widths = [layer.out_channels for layer in critic.encoder if isinstance(layer, nn.Conv2d)]
-    assert widths == [4, 4, 4, 8, 8, 8, 12, 12, 12]  # 32, 16, 8: n, 2n, 3n
+    assert widths == [4, 4, 4, 4, 8, 8, 8, 12, 12]  # 32, 16, 8: n, 2n, 3n
+    early = began.Autoencoder(image_size=32, channels=3, latent_dim=5, base_channels=4, widen="down")
+    widths = [layer.out_channels for layer in early.encoder if isinstance(layer, nn.Conv2d)]
+    assert widths == [4, 4, 4, 8, 8, 8, 12, 12, 12]
+    assert early(images).shape == images.shape
     assert {layer.out_channels for layer in generator.layers if isinstance(layer, nn.Conv2d)} == {4, 3}
-    assert began.Generator(image_size=64, channels=3)(torch.randn(1, 64)).shape == (1, 3, 64, 64)
+    with torch.device("meta"):
+        published = began.Autoencoder(image_size=64, channels=3)
+    assert sum(p.numel() for p in published.parameters()) == 13_405_379
 
 
 def test_encoder_gives_mean_and_log_variance():
@@ -135,6 +143,23 @@ def test_the_first_gan_as_published():
     assert [m.p for m in discriminator.layers if isinstance(m, nn.Dropout)] == [0.2, 0.5, 0.5]
     assert generator.layers[0].weight.abs().max() <= 0.05
     assert discriminator.layers[1].weight.abs().max() <= 0.005
+    assert sum(p.numel() for p in generator.parameters()) == 2_503_984
+    assert sum(p.numel() for p in discriminator.parameters()) == 1_231_441
+
+
+@pytest.mark.parametrize("output", ["tanh", "sigmoid"])
+def test_dense_images_start_at_a_mean(output):
+    """With the last weights 0, as the logistic function of released biases gives them in [0, 1]."""
+    generator = mlp.Generator(image_size=3, channels=1, latent_dim=2, hidden=[4], output=output).double()
+    latents = torch.randn(2, 2, dtype=torch.double)
+    logits = generator.layers[:-1](latents).view(2, 1, 3, 3)
+    expected = 2 / (1 + torch.exp(-logits)) - 1 if output == "sigmoid" else torch.tanh(logits)
+    torch.testing.assert_close(generator(latents), expected)
+    mean = torch.linspace(-1, 1, 9, dtype=torch.double).view(1, 3, 3)  # pixels that never change included
+    generator.start_at(mean)
+    nn.init.zeros_(generator.layers[2].weight)
+    torch.testing.assert_close(generator(latents), mean.expand(2, 1, 3, 3), rtol=0, atol=3e-7)
+    assert generator.layers[2].bias.isfinite().all()
 
 
 def test_resnets_of_cifar():
@@ -154,6 +179,28 @@ def test_resnets_of_cifar():
             assert torch.linalg.matrix_norm(module.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.05)
 
 
+@pytest.mark.parametrize("experiment", ["wgan_gp_cifar10", "sngan_cifar10"])
+def test_resnets_start_as_both_papers_code_does(experiment):
+    """Uniform with std sqrt(4 / (fan_in + fan_out)) in the blocks' 3x3 convolutions, else sqrt(2 / ...); biases 0."""
+    torch.manual_seed(0)
+    model = compose(f"experiment={experiment}", "data.root=x").model
+    for name, layers in (("generator", 11), ("discriminator", 11)):
+        network = hydra.utils.instantiate(model[name])
+        found = [(key, layer) for key, layer in network.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+        assert len(found) == layers
+        for key, layer in found:
+            spectral = hasattr(layer, "parametrizations")
+            weight = (layer.parametrizations.weight.original if spectral else layer.weight).detach().double()
+            fans = weight[0].numel() + weight[:, 0].numel()
+            std = math.sqrt((4 if ".conv_" in key else 2) / fans)
+            share = weight.square().mean().sqrt().item() / std
+            assert share == pytest.approx(1, abs=5 * math.sqrt(0.2 / weight.numel())), key  # five deviations of it
+            largest = weight.abs().max().item() / (math.sqrt(3) * std)
+            assert 1 - 20 / weight.numel() < largest <= 1 + 1e-6, key
+            assert not layer.bias.any()
+
+
+@pytest.mark.usefixtures("float64")
 def test_pooling_by_mean_is_the_sum_over_the_places():
     """64 of them at 8x8."""
     summed = resnet.Discriminator(image_size=32, channels=1, base_channels=4, norm=None, pooling="sum")
@@ -164,7 +211,7 @@ def test_pooling_by_mean_is_the_sum_over_the_places():
         bias = summed.dense.bias.normal_().clone()
         mean.dense.bias.copy_(bias)
         assert summed(images).std() > 1e-3
-        torch.testing.assert_close((mean(images) - bias) * 64, summed(images) - bias, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close((mean(images) - bias) * 64, summed(images) - bias)
 
 
 @pytest.mark.parametrize(
@@ -179,6 +226,7 @@ def test_progan_feature_maps_follow_their_rule(decay, maps):
     assert [layer[0].out_channels for layer in judged.from_rgb] == maps
 
 
+@pytest.mark.usefixtures("float64")
 def test_residual_block_by_hand():
     block = resnet.Block(2, 3, norm=None, resize="down")
     x = torch.randn(1, 2, 4, 4)

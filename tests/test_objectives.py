@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+from lightning.pytorch import Callback
 from torch import nn
 
-from conftest import TINY_FAMILY, refusal, run, tiny
+from conftest import TINY_FAMILY, assert_same_training, newest, refusal, run, tiny
 from lightning_gans import build, compose
 from lightning_gans.checks import check_keys
 from lightning_gans.models.began import Equilibrium
@@ -202,7 +203,74 @@ def test_uniform_latents(tmp_path):
     assert latents.std().item() == pytest.approx(1 / math.sqrt(3), abs=0.02)
 
 
+def test_uniform_latents_of_variance_one(tmp_path):
+    made = build(compose(*tiny("gan"), "model.latent=unit_uniform", "trainer.max_steps=1"), tmp_path)
+    made.fit()
+    for latents in (made.model.sampling_inputs(range(500), 0)[0], made.model.draw_inputs(500)[0]):
+        assert 1.7 < latents.abs().max() <= math.sqrt(3)
+        assert latents.std().item() == pytest.approx(1, abs=0.03)
+
+
+def test_dragan_and_the_progans_as_released():
+    assert compose("model=dragan", "tuned=none").model.latent == "uniform"
+    assert compose("model=progan", "tuned=none").model.discriminator.group_size == 16  # the whole batch
+    for name in ("progan_celebahq1024", "progan_celebahq1024_1gpu", "progan_lsun256", "progan_cifar10"):
+        config = compose(f"experiment={name}", *(["data.root=x"] if "celeba" in name else []))
+        assert config.model.discriminator.group_size == 4
+        assert config.data.flip == (name != "progan_cifar10")
+
+
+class Reals(Callback):
+    """Keeps the real images that every update of the discriminator sees."""
+
+    def on_fit_start(self, trainer, pl_module):
+        self.seen, judge = [], pl_module.discriminator_loss
+
+        def watching(batch):
+            self.seen.append(batch["image"].clone())
+            return judge(batch)
+
+        pl_module.discriminator_loss = watching
+
+
+def reals(folder, *options, steps=2, resume=None):
+    config = compose(*tiny("wgan_gp"), "model.n_critic=2", f"trainer.max_steps={steps}", *options)
+    made, watch = build(config, folder), Reals()
+    made.trainer.callbacks.append(watch)
+    made.fit(resume)
+    return torch.stack(watch.seen), made
+
+
+def test_dequantised_reals_fill_their_levels_evenly(tmp_path):
+    """k / 128 - 1 + U[0, 1) / 128 of level k; anew for each image, the same after a resume and without effect off."""
+    plain, _ = reals(tmp_path / "plain")
+    noisy, made = reals(tmp_path / "noisy", "model.dequantise=true")
+    levels = ((plain + 1) * 127.5).round()
+    u = (noisy + 1) * 128 - levels
+    assert u.min() > -1e-4
+    assert u.max() < 1 + 1e-4
+    assert u.mean().item() == pytest.approx(0.5, abs=0.01)
+    assert u.std().item() == pytest.approx(12**-0.5, abs=0.01)
+    assert len(u.flatten(1).unique(dim=0)) == 4  # chunks of two steps
+    fakes = made.model.generator(*made.model.sampling_inputs([0], 0))
+    assert made.model.seen(fakes) is fakes  # reals alone
+    reals(tmp_path / "broken", "model.dequantise=true", steps=1)
+    resumed, again = reals(tmp_path / "broken", "model.dequantise=true", resume=str(tmp_path / "broken"))
+    assert torch.equal(resumed, noisy[2:])
+    assert_same_training(newest(tmp_path / "broken"), newest(tmp_path / "noisy"))
+    for name in ("wgan_gp_cifar10", "sngan_cifar10"):
+        assert compose(f"experiment={name}").model.dequantise
+
+
 REFUSED = [
+    (["model=gan", "data=toy2d", "model.dequantise=true"], "model.dequantise=true: needs images"),
+    (
+        ["model=gan", "model/network=dcgan", "model.marginal_bias=true"],
+        "model.marginal_bias=true: dcgan.Generator has no",
+    ),
+    (["model=gan", "data=toy2d", "model.marginal_bias=true"], "model.marginal_bias=true: mlp.Generator has no bias"),
+    (["model=gan", "model.objective.d_weight=0"], "objective.d_weight=0"),
+    (["model=gan", "model.latent=gauss"], "model.latent=gauss"),
     (["model=began", "model.gamma=0"], "model.gamma=0"),
     (["model=began", "model.k_rate=-1"], "model.k_rate=-1"),
     (["model=began", "model.penalty={_target_: lightning_gans.penalties.R1}"], "model.penalty=R1: BEGAN has none"),

@@ -16,7 +16,7 @@ import torch
 import yaml
 from omegaconf import OmegaConf
 
-from conftest import TINY, TINY_FAMILY, command_here, evaluation, newest, run, tiny
+from conftest import LIMIT, TINY, TINY_FAMILY, command_here, evaluation, newest, run, tiny
 from lightning_gans import build, compose, config
 from lightning_gans.checks import check_keys
 from lightning_gans.config import CONF_DIR
@@ -105,7 +105,7 @@ def test_the_wheel_works_from_any_folder(wheel, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
 
     def called(*command):
-        made = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, timeout=120)
+        made = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, timeout=LIMIT)
         assert made.returncode == 0, made.stderr
         return made.stdout
 

@@ -14,7 +14,7 @@ import torchvision
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import nn
 
-from conftest import command_here, evaluation, run
+from conftest import LIMIT, command_here, evaluation, run
 from lightning_gans.callbacks.evaluation import Evaluation
 from lightning_gans.data.digit_domains import DigitDomains
 from lightning_gans.data.digit_edges import DigitEdges
@@ -110,7 +110,7 @@ def test_lpips_is_torchmetrics_own(monkeypatch):
     metric.update({"image": one, "target": two})
     own = LearnedPerceptualImagePatchSimilarity(net_type="alex")
     own.update(*(some.expand(-1, 3, -1, -1) / 127.5 - 1 for some in (one, two)))
-    assert float(metric.compute()["lpips"]) == pytest.approx(float(own.compute()), rel=1e-5)
+    assert float(metric.compute()["lpips"]) == pytest.approx(float(own.compute()), rel=1e-4)
     assert float(metric.compute()["lpips"]) > 0
     assert isinstance(metric, PairMean)
 
@@ -356,7 +356,7 @@ def test_two_processes_give_the_scores_of_one(tmp_path):
         subprocess.Popen([sys.executable, str(tmp_path / "script.py"), r, *arguments], stdout=-1, stderr=-1, text=True)
         for r in "01"
     ]
-    outputs = [process.communicate(timeout=200) for process in started]
+    outputs = [process.communicate(timeout=LIMIT) for process in started]
     assert [process.returncode for process in started] == [0, 0], outputs
     cards = [json.loads(out) for out, _ in outputs]
     one = score()

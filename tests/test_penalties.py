@@ -5,6 +5,7 @@ import torch
 
 from lightning_gans.networks.mlp import Discriminator
 from lightning_gans.penalties import R1, R1R2, R2, Dragan, GradientPenalty, input_gradients
+from lightning_gans.schedules import CosineValue
 
 W = torch.tensor([3.0, -4.0], dtype=torch.float32)  # |w| = 5
 
@@ -68,6 +69,15 @@ def test_one_number_per_sample_and_norm_per_sample():
     per_sample = GradientPenalty().per_sample(critic, torch.zeros(2, 1, 2, 2), torch.zeros(2, 1, 2, 2), watched)
     assert shapes == [(2, 1, 1, 1)]
     assert per_sample.tolist() == pytest.approx([0.0, 4.0])  # norms 1 and 3
+
+
+def test_a_weight_may_follow_the_images_seen():
+    critic = lambda x: x.flatten(1).square().sum(1) / 2  # noqa: E731
+    real, fake = torch.randn(4, 1, 2, 2), torch.randn(4, 1, 2, 2)
+    penalty = R1R2(CosineValue(2.0, 0.5, kimg=1))
+    for images, weight in ((0, 2.0), (500, 1.25), (1000, 0.5), (2000, 0.5)):
+        expected = R1R2(weight)(critic, real, fake, uniform)
+        torch.testing.assert_close(penalty(critic, real, fake, uniform, images_seen=images), expected)
 
 
 def test_reaches_the_critic_under_autocast_in_full_precision():

@@ -101,6 +101,20 @@ def test_a_path_that_fails_is_an_error_before_any_work(tmp_path, content):
         Perceptual(str(path), ["relu1_1"], instead="").check((3, 32, 32))
 
 
+def test_weights_of_another_network_or_not_finite_are_named(weights):
+    state = torch.load(weights)
+    lacking = {name: value for name, value in state.items() if name != "features.5.bias"}
+    for wrong, words in (
+        (lacking, r"as a VGG19 it lacks features\.5\.bias$"),
+        ({**state, "head.weight": torch.zeros(1)}, "it has head.weight too"),
+        ({**state, "features.0.bias": torch.full((64,), float("nan"))}, r"not finite: 64 of 64 in features\.0\.bias"),
+        ({**state, "features.0.bias": torch.zeros(3)}, r"features\.0\.bias has shape \(3,\); must be \(64,\)"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            VGG19(wrong, ["relu2_1"])
+    VGG19({**state, "classifier.0.bias": torch.zeros(4096)}, ["relu2_1"])
+
+
 @pytest.mark.parametrize(("shape", "reason"), [((4, 32, 32), "1 or 3 channels, not 4"), ((3, 8, 8), "16x16")])
 def test_images_that_vgg_does_not_take(shape, reason, weights):
     with pytest.raises(ValueError, match=rf"model\.perceptual_weights=.*{reason}"):

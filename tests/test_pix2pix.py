@@ -56,9 +56,9 @@ def test_the_discriminator_learns_nothing_about_the_generator(module):
 
 
 def test_noise_is_a_function_of_the_seed(module):
-    module.eval()
+    module.eval().double()
     torch.nn.init.normal_(module.generator.decoder[-1][1].weight)
-    source = pairs()["source"]
+    source = pairs()["source"].double()
     state = torch.get_rng_state()
     first = module.translate(source)
     assert torch.equal(torch.get_rng_state(), state)

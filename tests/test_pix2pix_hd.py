@@ -82,10 +82,22 @@ def test_the_papers_network_at_256():
     assert whole.shape == (1, 3, 256, 256)
     assert network.enhancer_down[1].weight.shape == (32, 36, 7, 7)
     parts = {part: sum(p.numel() for p in getattr(network, part).parameters()) for part in ("trunk", "coarse_image")}
-    blocks = 9 * 2 * 1024 * 1024 * 9
+    blocks = 9 * 2 * (1024 * 1024 * 9 + 1024)
     halvings = sum(9 * n * 2 * n for n in (64, 128, 256, 512))
-    assert parts["trunk"] == blocks + 2 * halvings + 64 * 36 * 49
+    biases = 64 + sum(2 * n + n for n in (64, 128, 256, 512))  # of the first, of halvings and of doublings
+    assert parts["trunk"] == blocks + 2 * halvings + 64 * 36 * 49 + biases
     assert parts["coarse_image"] == 3 * 64 * 49 + 3
+    assert sum(parts.values()) == 182_546_755  # as the authors' code has it, with biases before instance norm
+
+
+def test_biases_before_instance_norm_are_the_authors():
+    """All convolutions have one; ``bias_before_norm=False`` leaves those that a norm follows without."""
+    for make in (generator, discriminator, lambda **options: Encoder(image_size=32, channels=3, **options)):
+        for asked in (True, False):
+            layers = [layer for layer in make(bias_before_norm=asked).modules() if not list(layer.children())]
+            for layer, after in zip(layers, [*layers[1:], None], strict=True):
+                if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+                    assert (layer.bias is not None) == (asked or not isinstance(after, nn.InstanceNorm2d))
 
 
 def test_every_normalised_map_has_more_than_one_pixel():
@@ -286,7 +298,11 @@ def test_the_schedule_starts_anew_with_each_training(player):
 
 def test_the_papers_budget_is_that_of_its_schedule():
     config = compose("experiment=pix2pix_hd_cityscapes", "data.root=x")
-    assert config.trainer.max_steps == sum(map(sum, config.model.g_scheduler.trainings))
+    assert config.trainer.max_steps == sum(map(sum, config.model.g_scheduler.trainings)) == 300 * 2975
+    factory = hydra.utils.instantiate(config.model.d_scheduler)
+    schedule = factory(torch.optim.SGD([nn.Parameter(torch.zeros(1))], 1.0))
+    enhancer = [schedule.factor(passes * 2975) for passes in (200, 250, 275, 300)]
+    assert enhancer == [1, 1, 0.5, 0]  # 50 + 50 passes, as released
 
 
 # ------------------------------------------------------------------------------ labels, instances, features

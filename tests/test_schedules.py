@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from conftest import run
-from lightning_gans.schedules import CosineDecay, EpochDecay, ExponentialDecay, LinearDecay, RepeatedLinearDecay
+from lightning_gans.schedules import (
+    CosineDecay,
+    CosineValue,
+    EpochDecay,
+    ExponentialDecay,
+    LinearDecay,
+    RepeatedLinearDecay,
+    value_at,
+)
 
 
 def rates(make, steps, lr=1.0, **options):
@@ -41,6 +49,30 @@ def test_cosine_stays_at_its_end():
     expected = [0.25 + 0.75 * (1 + math.cos(math.pi * min(t, 4) / 4)) / 2 for t in range(8)]
     assert found == pytest.approx(expected)
     assert found[-1] == 0.25
+
+
+def test_cosine_over_images_is_the_same_at_any_batch_size():
+    one = [rate for rate, _ in rates(CosineDecay, 41, kimg=0.04, batch_size=1, final=0.25)]
+    four = [rate for rate, _ in rates(CosineDecay, 11, kimg=0.04, batch_size=4, final=0.25)]
+    assert four == pytest.approx(one[::4])
+    assert four == pytest.approx([rate for rate, _ in rates(CosineDecay, 11, updates=10, final=0.25)])
+
+
+def test_beta2_follows_the_cosine_of_the_rate():
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=1.0, betas=(0.1, 0.9))
+    schedule = CosineDecay(optimizer, updates=4, beta2=0.99)
+    for step in range(7):
+        expected = 0.99 - 0.09 * (1 + math.cos(math.pi * min(step, 4) / 4)) / 2
+        assert optimizer.param_groups[0]["betas"] == (0.1, pytest.approx(expected))
+        optimizer.step()
+        schedule.step()
+
+
+def test_a_number_over_images_is_a_function_of_them():
+    value = CosineValue(2.0, 0.5, kimg=10)
+    assert [value.at(images) for images in (0, 5000, 10_000, 10**9)] == pytest.approx([2.0, 1.25, 0.5, 0.5])
+    assert value.at(2500) == pytest.approx(0.5 + 1.5 * (1 + math.sqrt(0.5)) / 2)
+    assert [value_at(given, 5000) for given in (value, 3.0)] == pytest.approx([1.25, 3.0])
 
 
 def test_halving_with_a_floor_and_rising_momentum():
@@ -79,6 +111,10 @@ def test_state_is_where_it_stands_and_not_what_it_does():
     [
         (LinearDecay, {"updates": 0}, "updates=0"),
         (CosineDecay, {"updates": 5, "floor": -1}, "floor=-1"),
+        (CosineDecay, {}, "updates=None, kimg=None: say one of the two"),
+        (CosineDecay, {"updates": 0}, "updates=0: must be >= 1"),
+        (CosineDecay, {"kimg": 1.0}, "batch_size=None"),
+        (CosineDecay, {"updates": 5, "beta2": 0.9}, r"beta2=0\.9: SGD has none"),
         (RepeatedLinearDecay, {"trainings": [[0], [0, 0]]}, r"trainings=\[\[0\], \[0, 0\]\]"),
         (RepeatedLinearDecay, {"trainings": [[5], [-1, 2]]}, "trainings="),
         (ExponentialDecay, {"gamma": 0.5, "after": -1}, "after=-1"),

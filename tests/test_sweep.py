@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from conftest import command, differences, evaluation, newest, refusal, tiny
+from conftest import LIMIT, command, differences, evaluation, newest, refusal, tiny
 from lightning_gans.sweep import table
 
 SCORED = [*tiny(), evaluation(), "hydra.sweep.dir=sweep"]
@@ -63,7 +63,7 @@ def test_a_failed_job_is_told_and_the_others_go_on(tmp_path):
 def test_launchers_run_the_jobs_in_processes_of_their_own(tmp_path, launcher, module):
     pytest.importorskip(f"hydra_plugins.hydra_{module}_launcher")
     options = ["-m", *SCORED, f"hydra/launcher={launcher}", "model.g_optimizer.lr=1e-4,-1,2e-4"]
-    made = command("lightning_gans.train", *options, cwd=tmp_path, timeout=300)
+    made = command("lightning_gans.train", *options, cwd=tmp_path, timeout=3 * LIMIT)
     assert made.returncode == 1, made.stderr
     jobs = folders(tmp_path)
     assert [job.name for job in jobs] == [f"dcgan_digits_{i}" for i in range(3)]
@@ -80,7 +80,7 @@ def test_optuna_minimises_the_score_that_picks_the_best_checkpoint(tmp_path):
     """A trial that cannot train is one of those drawn, and does not end the search."""
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     options = [*SCORED, "hydra.sweeper.n_trials=5", "model.d_optimizer.lr=choice(-1,1e-4)"]
-    made = command("lightning_gans.train", "sweep=optuna", *options, cwd=tmp_path, timeout=300)
+    made = command("lightning_gans.train", "sweep=optuna", *options, cwd=tmp_path, timeout=3 * LIMIT)
     jobs = folders(tmp_path)
     outcomes = [json.loads((job / "job.json").read_text()) for job in jobs]
     assert len(jobs) == 5, made.stderr

@@ -10,6 +10,7 @@ from torch import nn
 
 from conftest import command, tiny
 from lightning_gans import build, compose
+from lightning_gans.data.decoding import Decoder
 from lightning_gans.data.degradations import Holes
 from lightning_gans.folders import Geometry, Originals, Translator, check_out, find, sheet_path, targets
 from lightning_gans.losses import LeastSquares
@@ -112,10 +113,12 @@ def test_everything_is_converted_to_the_models_channels_and_said_once(tmp_path):
     turned = picture(tmp_path / "in" / "turned.png", exif=exif)
     picture(tmp_path / "in" / "plain.png")
     outcome = translate(tmp_path / "in", tmp_path / "out")
-    assert outcome.converted == {"grey to colour": 2, "alpha left out": 1, "16 bits to 8": 1, "turned upright": 1}
+    noted = {"grey to colour": 2, "transparent, laid on white": 1, "16 bits to 8": 1, "turned upright": 1}
+    assert outcome.converted == noted
     out = tmp_path / "out"
     assert np.array_equal(pixels_of(out / "grey.png"), inverted(grey.repeat(3, 2)))
-    assert np.array_equal(pixels_of(out / "rgba.png"), inverted(rgba[..., :3]))
+    on_white = Image.alpha_composite(Image.new("RGBA", (12, 9), "white"), Image.fromarray(rgba))
+    assert np.array_equal(pixels_of(out / "rgba.png"), inverted(np.asarray(on_white)[..., :3]))
     assert np.array_equal(pixels_of(out / "wide.png")[..., 0], inverted((wide / 257).round().astype(np.uint8)))
     assert np.array_equal(pixels_of(out / "turned.png"), inverted(np.rot90(turned, -1)))
     outcome = translate(tmp_path / "in", tmp_path / "grey", translator(channels=1, made_channels=1))
@@ -148,6 +151,9 @@ def test_transparent_pixels_are_the_holes_that_inpainting_fills(tmp_path, channe
     assert torch.equal(seen[0][1:, :3], photo)
     assert (seen[0][1:, 3:] == 1).all()
     translate(tmp_path / "in", tmp_path / "plain", translator(network, channels=channels))
+    if channels == 3:  # transparent pixels are white
+        assert torch.equal(seen[1][:1, :, 2:6, 2:6], torch.ones(1, 3, 4, 4))
+        seen[1][:1, :, 2:6, 2:6] = photo[..., 2:6, 2:6]
     assert torch.equal(seen[1][:1, :3], photo)
 
 
@@ -222,7 +228,7 @@ def test_a_translation_of_too_many_pixels_is_not_made(tmp_path):
     picture(tmp_path / "in" / "a.png", (12, 9))
     picture(tmp_path / "in" / "b.png", (5, 5))
     source, names = find(str(tmp_path / "in"))
-    files = Originals(source, names, root="in", channels=3, max_pixels=400)
+    files = Originals(source, names, root="in", channels=3, decoder=Decoder(max_pixels=400))
     made = translator(
         lambda images: images.repeat_interleave(4, 2).repeat_interleave(4, 3), geometry=Geometry.of(scale=4)
     )

@@ -10,6 +10,10 @@ from lightning_gans.networks.layers import NoiseDropout, seed_noise, settle_stat
 U_NET = {"image_size": 32, "source_channels": 2, "channels": 3, "base_channels": 4}
 
 
+def size_of(network):
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
 def convolutions(network, kind=nn.Conv2d | nn.ConvTranspose2d):
     return [layer for layer in network.modules() if isinstance(layer, kind)]
 
@@ -35,7 +39,7 @@ def test_unet_of_the_paper_at_256():
     assert normed == [False, *[True] * 6, False]
     assert [any(isinstance(m, nn.BatchNorm2d) for m in block) for block in network.decoder] == [*[True] * 7, False]
     assert [any(isinstance(m, nn.Dropout) for m in block) for block in network.decoder] == [*[True] * 3, *[False] * 5]
-    assert sum(p.numel() for p in network.parameters()) == 54_413_955 + 64 + 512  # and biases where there is no norm
+    assert size_of(network) == 54_413_955 + 64 + 512  # and biases where there is no norm
     plain = unet.Generator(image_size=256, source_channels=3, channels=3, skips=False)
     assert [layer.in_channels for layer in convolutions(plain.decoder)] == [512, 512, 512, 512, 512, 256, 128, 64]
 
@@ -49,9 +53,46 @@ def test_only_skips_carry_what_the_middle_drops():
         assert (differ.abs().max() > 0) == skips
 
 
+def test_biases_before_a_norm_are_the_authors():
+    """PyTorch code of CycleGAN and pix2pix: before instance norm, not before batch norm; typed ones hold for both."""
+    makes = {
+        unet.Generator: {**U_NET, "image_size": 32},
+        translation_resnet.Generator: {"image_size": 32, "source_channels": 2, "channels": 3, "base_channels": 4},
+        patchgan.Discriminator: {"image_size": 32, "channels": 3, "base_channels": 4, "receptive_field": 16},
+    }
+    for make, options in makes.items():
+        for norm, asked, biased in (
+            ("instance", None, True),
+            ("batch", None, False),
+            ("instance", False, False),
+            ("batch", True, True),
+            (None, False, True),
+        ):
+            layers = list(make(**options, norm=norm, bias_before_norm=asked).modules())
+            before = [
+                layer.bias is not None
+                for layer, after in zip(layers, layers[1:], strict=False)
+                if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+                and (norm is None or isinstance(after, nn.InstanceNorm2d | nn.BatchNorm2d))
+            ]
+            assert before
+            assert set(before) == {biased}
+    judge = patchgan.Discriminator(image_size=256, channels=3, norm="instance")
+    assert size_of(judge) == 2_764_737
+    assert size_of(patchgan.Discriminator(image_size=256, channels=3, source_channels=3)) == 2_768_705
+
+
+@pytest.mark.parametrize("layers", [[0, 1, 2], [1, 2, 3], [4], []])
+def test_dropout_in_the_layers_that_are_asked_for(layers):
+    network = unet.Generator(**U_NET, dropout_layers=layers)
+    found = [any(isinstance(layer, NoiseDropout) for layer in block) for block in network.decoder]
+    assert found == [index in layers and index < 4 for index in range(5)]  # the last never
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        ({"dropout_layers": [-1]}, r"dropout_layers=\[-1\]: must be >= 0"),
         ({"image_size": 48}, "data.image_size=48.*nearest is 32"),
         ({"image_size": 48, "downs": 5}, "data.image_size=48: must be a multiple of 32"),
         ({"dropout": 1.0}, "dropout=1.0"),
@@ -69,7 +110,9 @@ def test_resnet_of_the_paper():
     network = translation_resnet.Generator(image_size=256, source_channels=3, channels=3)
     widths = [layer.out_channels for layer in convolutions(network)]
     assert widths == [64, 128, *[256] * 19, 128, 64, 3]
-    assert sum(p.numel() for p in network.parameters()) == 11_378_179 - sum(widths[:-1])  # no bias before a norm
+    assert size_of(network) == 11_378_179  # as the authors' code has it, with biases before instance norm
+    older = translation_resnet.Generator(image_size=256, source_channels=3, channels=3, bias_before_norm=False)
+    assert size_of(older) == 11_378_179 - sum(widths[:-1])
     assert sum(isinstance(layer, nn.ReflectionPad2d) for layer in network.modules()) == 2 + 18
     norms = [layer for layer in network.modules() if isinstance(layer, nn.InstanceNorm2d)]
     assert len(norms) == 23
@@ -145,6 +188,7 @@ def test_init(make):
         assert layer.bias is None or not layer.bias.any()
 
 
+@pytest.mark.usefixtures("float64")
 def test_instance_norm_makes_every_sample_alone():
     """What lets calls be batched: the second image does not change the first; batch norm's does."""
     torch.manual_seed(0)
@@ -155,9 +199,10 @@ def test_instance_norm_makes_every_sample_alone():
                 nn.init.normal_(p, 0, 0.2)
             x = torch.randn(2, 2, 16, 16)
             apart = (network(x)[:1] - network(x[:1])).abs().max().item()
-            assert (apart < 1e-5) == (norm != "batch"), (make, norm)
+            assert (apart < 1e-9) == (norm != "batch"), (make, norm)
 
 
+@pytest.mark.usefixtures("float64")
 def test_batch_norm_at_test_time():
     """``image``: a batch of one in training mode, whatever stands beside it; ``running``: what was collected."""
     for make in (unet.Generator, translation_resnet.Generator):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import re
 import shutil
@@ -17,17 +19,19 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from lightning_gans.atomic import written_whole
+from lightning_gans.atomic import set_aside, written_whole
 from lightning_gans.callbacks.stability import DivergedError, StabilityGuard
 from lightning_gans.callbacks.tolerance import unless_the_disk_fails
-from lightning_gans.checkpoint import BEST, FOLDER, LAST, last_good, read
+from lightning_gans.checkpoint import BEST, FOLDER, GOOD, LAST, last_good, read
+from lightning_gans.claims import refuse_taken
 from lightning_gans.metrics.names import best_by, is_higher_better
 
 
 class Checkpoint(Callback):
     """Keeps ``step-000300.ckpt`` files, the newest also as ``last.ckpt``, the best scored as ``best.ckpt``.
 
-    What a module calls its ``milestones``, the ends of its phases, is saved as well and never deleted.
+    What a module calls its ``milestones``, the ends of its phases, is saved as well and never deleted. While weights or
+    updates are close to the limits of ``StabilityGuard``, the newest checkpoint from before is kept as ``good.ckpt``.
 
     Ctrl-C and SIGTERM let the step finish, save and end the training; a second one ends it at once. Files lie under
     ``checkpoints`` in the run's folder and are written atomically, by process 0. Lightning runs its own kind of
@@ -60,6 +64,7 @@ class Checkpoint(Callback):
         self.interrupted_by: int | None = None
         self._signal: int | None = None  # what this process has heard
         self._saved_at: int | None = None
+        self._processes = 1
         self._handlers: dict[int, Any] = {}
 
     @staticmethod
@@ -73,9 +78,12 @@ class Checkpoint(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check the disk, read the best score so far and listen for signals."""
         self.interrupted_by = self._signal = None
-        self._saved_at = trainer.global_step
+        self._saved_at, self._processes = trainer.global_step, trainer.world_size
+        _raise_on_all(trainer, ValueError, self._taken(trainer) if trainer.is_global_zero else None)
         self._check_disk(trainer, pl_module)
-        self.best = trainer.strategy.broadcast(_best_score(self.folder(trainer) / BEST))
+        self.best = trainer.strategy.broadcast(
+            _best_score(self.folder(trainer) / BEST) if trainer.is_global_zero else None
+        )
         if trainer.is_global_zero:
             for left_over in self.folder(trainer).glob("*.ckpt.*.tmp"):
                 left_over.unlink()
@@ -102,8 +110,8 @@ class Checkpoint(Callback):
         self._give_signals_back()
 
     def state_dict(self) -> dict[str, Any]:
-        """The best score so far."""
-        return {"best": self.best}
+        """The best score so far, and how many processes train."""
+        return {"best": self.best, "processes": self._processes}
 
     # ------------------------------------------------------------------------------ saving
 
@@ -119,12 +127,15 @@ class Checkpoint(Callback):
         if self._saved_at == step or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         name = f"step-{step:06d}.ckpt"
+        guard = StabilityGuard.of(trainer)
+        good = guard is None or guard.accept(trainer)
         if not self._write(trainer, pl_module, name, final):
             return
         self._saved_at = step
         if trainer.is_global_zero:
             folder = self.folder(trainer)
             with unless_the_disk_fails(folder / LAST):
+                _keep_good(folder, trainer.ckpt_path, newest_is_good=good)
                 _alias(folder / name, folder / LAST)
                 kept = sorted((number, path) for path in folder.iterdir() if 0 < (number := _step_of(path)) <= step)
                 for number, old in kept[: -self.keep] if self.keep else []:
@@ -132,14 +143,16 @@ class Checkpoint(Callback):
                         old.unlink(missing_ok=True)
 
     def save_best(self, trainer: Trainer, pl_module: Any, scores: dict[str, float]) -> None:
-        """Write ``best.ckpt`` if these new scores are better than all before; on all processes."""
+        """Write ``best.ckpt`` if these new scores are better than all before, NaN never being; on all processes."""
         key = self.monitor or best_by(scores)
         if key is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         score = -scores[key] if is_higher_better(key) else scores[key]
         before = self.best
-        if before is None or score < before:
+        if not math.isnan(score) and (before is None or score < before):
             self.best = score
+            if guard := StabilityGuard.of(trainer):
+                guard.look(trainer)
             if not self._write(trainer, pl_module, BEST, final=False):
                 self.best = before
 
@@ -148,9 +161,6 @@ class Checkpoint(Callback):
         return Path(trainer.default_root_dir, FOLDER)
 
     def _write(self, trainer: Trainer, pl_module: Any, name: str, final: bool) -> bool:
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, StabilityGuard):
-                callback.look(trainer)
         pl_module.prepare_sampling()
         path = self.folder(trainer) / name
         _raise_on_all(trainer, DivergedError, _not_finite(pl_module, trainer.global_step, self.folder(trainer)))
@@ -169,13 +179,23 @@ class Checkpoint(Callback):
         rank_zero_warn(message + "; training goes on and tries again at the next interval")
         return False
 
+    def _taken(self, trainer: Trainer) -> str | None:
+        """What a new training would replace, where no ``Run`` has looked: under a Trainer of the caller's own."""
+        if trainer.global_step or trainer.ckpt_path or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return None
+        try:
+            refuse_taken(Path(trainer.default_root_dir), (), key="default_root_dir")
+        except ValueError as error:
+            return str(error)
+        return None
+
     def _check_disk(self, trainer: Trainer, pl_module: Any) -> None:
         folder = self.folder(trainer)
         folder.mkdir(parents=True, exist_ok=True)
         weights = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(pl_module))
         last = trainer.max_steps if trainer.max_steps > 0 else float("inf")
         ends = sum(trainer.global_step < step <= last for step in pl_module.milestones)  # whose files stay
-        needed = 3 * weights * ((self.keep or 2) + 2 + ends)  # Adam keeps two values a weight; one more, and the best
+        needed = 3 * weights * ((self.keep or 2) + 3 + ends)  # Adam keeps two values a weight; one more, best and good
         free = shutil.disk_usage(folder).free
         problem = (
             f"{folder}: {free / 2**20:.0f} MB of disk are free, checkpoints need about {needed / 2**20:.0f} MB; "
@@ -189,7 +209,8 @@ class Checkpoint(Callback):
         if self._signal is not None:
             raise KeyboardInterrupt
         self._signal = number
-        os.write(2, b"\nstopping after this step; once more to stop at once\n")  # print is not safe in a handler
+        with contextlib.suppress(OSError):  # closed or full
+            os.write(2, b"\nstopping after this step; once more to stop at once\n")  # print is not safe in a handler
 
     def _must_stop(self, trainer: Trainer, step: int) -> bool:
         if trainer.world_size == 1:
@@ -207,10 +228,27 @@ class Checkpoint(Callback):
 
 
 def _best_score(path: Path) -> float | None:
-    if not path.is_file():
+    """The score of ``best.ckpt``; a broken one is set aside, and the next score is the best."""
+    if not os.path.lexists(path):
         return None
-    states = read(path)["callbacks"]
-    return next((state["best"] for name, state in states.items() if name.startswith("Checkpoint")), None)
+    try:
+        score = _state_of(read(path)).get("best")
+        return None if score is None or math.isnan(score) else float(score)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        with unless_the_disk_fails(path):
+            set_aside(path, "not a checkpoint that can be read")
+    return None
+
+
+def _state_of(content: dict[str, Any]) -> dict[str, Any]:
+    """This callback's state in a checkpoint."""
+    states = content["callbacks"].items()
+    return next((state for name, state in states if name.startswith("Checkpoint")), {})
+
+
+def processes_of(content: dict[str, Any]) -> int | None:
+    """How many processes trained what a checkpoint holds; ``None`` where it does not say."""
+    return _state_of(content).get("processes")
 
 
 def _step_of(path: Path) -> int:
@@ -230,6 +268,19 @@ def _alias(source: Path, target: Path) -> None:
             os.link(source, temporary)
         except OSError:
             shutil.copyfile(source, temporary)
+
+
+def _keep_good(folder: Path, resumed: Any, *, newest_is_good: bool) -> None:
+    """Keep ``last.ckpt``, or the checkpoint ``resumed``, as ``good.ckpt`` until a newer one is good again.
+
+    So ``last.ckpt`` is good wherever there is no ``good.ckpt``, in a resumed run too.
+    """
+    if newest_is_good:
+        (folder / GOOD).unlink(missing_ok=True)
+    elif not (folder / GOOD).is_file():
+        before = next((path for path in (folder / LAST, Path(resumed or "")) if path.is_file()), None)
+        if before is not None:
+            _alias(before, folder / GOOD)
 
 
 def _not_finite(module: LightningModule, step: int, folder: Path) -> str | None:

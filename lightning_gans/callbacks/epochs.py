@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
@@ -32,6 +33,8 @@ def steps_for(model: GenerativeModule, images: float) -> int:
     """The generator updates that show at least so many real images."""
     step, seen = 0, 0
     while seen < images:
-        seen += model.plan(step).images
-        step += 1
+        plan = model.plan(step)
+        needed = math.ceil((images - seen) / plan.images)
+        steps = needed if plan.steps is None else min(needed, plan.steps)
+        step, seen = step + steps, seen + steps * plan.images
     return step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_gans.callbacks.checkpoint import Checkpoint
 from lightning_gans.callbacks.tolerance import unless_the_disk_fails
-from lightning_gans.metrics.evaluation import Evaluator, at_hand, check, score_names, suited, write_card
+from lightning_gans.metrics.evaluation import Evaluator, at_hand, caveat, check, score_names, suited, write_card
 from lightning_gans.metrics.extractors import Extractor
 from lightning_gans.metrics.names import DEFAULT, is_frechet
 from lightning_gans.models.translation import TranslationModule
@@ -124,14 +125,9 @@ class Evaluation(Callback):
             self.score(trainer, pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Score a resumed step whose checkpoint was written before its score; forget what lies after it."""
+        """Score a resumed step whose checkpoint was written before its score."""
         step = trainer.global_step
         self._since = time.monotonic()
-        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            for path in Path(trainer.default_root_dir, "scores").glob("step-*.json"):
-                if path.stem[5:].isdigit() and int(path.stem[5:]) > step:
-                    with unless_the_disk_fails(path):
-                        path.unlink()
         if step and step % self.every_n_train_steps == 0:
             self.score(trainer, pl_module)
 
@@ -150,6 +146,8 @@ class Evaluation(Callback):
         bar = trainer.progress_bar_callback is not None
         self.card = self._evaluator(pl_module, trainer.datamodule, progress=bar)  # type: ignore[attr-defined]
         self.card["train_seconds"], self._since = round(self._seconds, 2), time.monotonic()
+        if caveat(self.card):
+            rank_zero_warn(caveat(self.card))
         scores = self.card["scores"]
         trainer.callback_metrics.update(scores)
         for logger in trainer.loggers:
@@ -166,7 +164,8 @@ class Evaluation(Callback):
     def _count_gains(self, trainer: Trainer, distance: float | None) -> None:
         if distance is None:
             return
-        gained = self.best is None or distance < self.best
+        before = math.inf if self.best is None or math.isnan(self.best) else self.best
+        gained = distance < before  # NaN never is
         self.best = distance if gained else self.best
         self.without_gain = 0 if gained else self.without_gain + 1
         if self.patience is not None and self.without_gain >= self.patience:

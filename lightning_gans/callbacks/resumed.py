@@ -1,10 +1,35 @@
-"""What was typed on resuming."""
+"""What a resumed run changes: options that were typed, and what its folder holds of later steps."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
+
+from lightning_gans.callbacks.tolerance import unless_the_disk_fails
+from lightning_gans.loggers import CSV
+
+
+class Rewind(Callback):
+    """Removes the scores, grids and rows of later steps than the one that a training goes on from.
+
+    They are of the training that is left behind, and would stand among those to come.
+    """
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Clear the run's folder, by process 0; nothing in a trial run."""
+        if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        folder, step = Path(trainer.default_root_dir), trainer.global_step
+        for path in [*folder.glob("scores/step-*.json"), *folder.glob("samples/step-*.png")]:
+            number = path.stem.removeprefix("step-")
+            if number.isdecimal() and int(number) > step:
+                with unless_the_disk_fails(path):
+                    path.unlink()
+        for logger in trainer.loggers:
+            if isinstance(logger, CSV):
+                logger.rewind(step)
 
 
 class TypedOptions(Callback):

@@ -33,6 +33,8 @@ class SampleGrid(Callback):
     def __init__(self, *, every_n_train_steps: int = 1000, n: int | None = None, seed: int = 0) -> None:
         if every_n_train_steps < 1 or (n is not None and n < 1):
             raise ValueError(f"callbacks.samples: every_n_train_steps={every_n_train_steps} and n={n} must be >= 1")
+        if n is not None and n > MOST:
+            raise ValueError(f"callbacks.samples.n={n}: must be <= {MOST}, since all stand in one picture")
         self.every_n_train_steps, self.n, self.seed = every_n_train_steps, n, seed
         self.newest: Path | None = None
         self._drawn_at: int | None = None
@@ -82,5 +84,6 @@ class SampleGrid(Callback):
         return images.panels(rows)
 
 
+MOST = 10_000  # samples in a grid
 VISIBLE = 64  # pixels of a sample's side in a grid, of those that are enlarged
 AT_ONCE = 4  # examples, whose images may be large

@@ -241,7 +241,7 @@ def _check(archive: Archive, file: Path, place: Path, key: str) -> None:
     """Compare a file with what is known of it; its hash is written beside ``place``."""
     note = place.with_name(place.name + ".sha256")
     size, digest = file.stat().st_size, _sha256(file)
-    pinned = note.read_text().split()[:1] if note.is_file() else []
+    pinned = note.read_text(encoding="utf-8").split()[:1] if note.is_file() else []
     known = archive.sha256 or (pinned[0] if pinned else digest)
     if archive.size not in (None, size) or digest != known:
         found = f"{size:,} bytes, SHA-256 {digest}"
@@ -250,7 +250,7 @@ def _check(archive: Archive, file: Path, place: Path, key: str) -> None:
         raise _Damaged(f"{key}: {place.name} has {found}; must be {archive.about} of {wanted}; {cure}")
     if pinned != [digest]:
         with contextlib.suppress(OSError):  # a place that may only be read
-            note.write_text(f"{digest}  {place.name}\n")
+            note.write_text(f"{digest}  {place.name}\n", encoding="utf-8")
 
 
 def _sha256(path: Path) -> str:

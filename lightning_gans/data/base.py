@@ -26,6 +26,8 @@ Batch = dict[str, Tensor]
 
 REQUESTED = ("mirror", "corners", "draws")  # what a batch carries to the device beside its images
 
+MOST_WORKERS = 256  # loading processes of one training process; thousands would end the machine
+
 
 class Request(NamedTuple):
     """Which images a batch holds, and what is done to each: a function of the seed and the position in the stream.
@@ -263,7 +265,7 @@ class ImageData(LightningDataModule, ABC):
         num_classes: Number of classes, or ``None`` for a set without labels.
         flip: Mirror half of the images.
         num_workers: Loading processes; 0 is the fastest for sets held in memory.
-        limit: Use the first so many images; ``None``: all.
+        limit: Use so many images, of every class its share and always the same ones (see ``spread``); ``None``: all.
         val_fraction: Share of these images, drawn by ``seed``, that training never sees and scores may compare with.
         seed: Seed of the order, of the flips and of the held-out images.
         extractor: Makes the feature extractor that scores use unless another is asked for.
@@ -294,8 +296,8 @@ class ImageData(LightningDataModule, ABC):
         if (image_size is None) is not self.points:
             given, allowed = ("null", ">= 1") if image_size is None else (image_size, "null, since points have none")
             raise ValueError(f"data.image_size={given}: must be {allowed}")
-        if num_workers < 0:
-            raise ValueError(f"data.num_workers={num_workers}: must be >= 0")
+        if not 0 <= num_workers <= MOST_WORKERS:
+            raise ValueError(f"data.num_workers={num_workers}: must be from 0 to {MOST_WORKERS}")
         if limit is not None and limit < 1:
             raise ValueError(f"data.limit={limit}: must be >= 1, or null")
         if not 0 <= val_fraction < 1:
@@ -329,7 +331,7 @@ class ImageData(LightningDataModule, ABC):
     @property
     def split(self) -> str:
         """What ``train_images`` are, in words for score cards."""
-        limit = "" if self.limit is None else f", first {self.limit}"
+        limit = "" if self.limit is None else f", limited to {self.limit}"
         drawn = f", {self.val_fraction:g} held out by seed {self.seed}" if self.val_fraction else ""
         return f"{self.part}{limit}{drawn}"
 

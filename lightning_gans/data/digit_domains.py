@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lightning_gans.data.base import TensorImages
 from lightning_gans.data.digits import read_digits
+from lightning_gans.data.subset import spread
 from lightning_gans.data.translation import Pairs, TranslationData
 
 TEST = 297  # the last of the 1,797 digits
@@ -52,9 +53,10 @@ class DigitDomains(TranslationData):
         return self._pairs(slice(-TEST, None), slice(-TEST, None), aligned=True)
 
     def _pairs(self, sources: slice, targets: slice, *, aligned: bool) -> Pairs:
-        digits = read_digits(self.held_side)[0]
-        plain = digits[sources][: self.limit].repeat(1, self.source_channels, 1, 1)
-        other = dress(digits[targets][: self.limit], self.look)
+        whole, labels = read_digits(self.held_side)
+        digits = [whole[part][spread(len(whole[part]), self.limit, labels[part])] for part in (sources, targets)]
+        plain = digits[0].repeat(1, self.source_channels, 1, 1)
+        other = dress(digits[1], self.look)
         other = other if other.shape[1] == self.channels else other.repeat(1, self.channels, 1, 1)
         return Pairs(TensorImages(plain), TensorImages(other), aligned=aligned)
 

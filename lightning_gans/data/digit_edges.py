@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lightning_gans.data.base import TensorImages
 from lightning_gans.data.digits import read_digits
+from lightning_gans.data.subset import spread
 from lightning_gans.data.translation import Pairs, TranslationData
 
 TEST = 297  # the last of the 1,797 digits
@@ -35,7 +36,8 @@ class DigitEdges(TranslationData):
         return self._pairs(slice(-TEST, None))
 
     def _pairs(self, part: slice) -> Pairs:
-        digits = read_digits(self.held_side)[0][part][: self.limit]
+        digits, labels = (values[part] for values in read_digits(self.held_side))
+        digits = digits[spread(len(digits), self.limit, labels)]
         sources = outlines(digits).repeat(1, self.source_channels, 1, 1)
         return Pairs(TensorImages(sources), TensorImages(digits.repeat(1, self.channels, 1, 1)))
 

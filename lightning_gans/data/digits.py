@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lightning_gans.data.base import ImageData, TensorImages
 from lightning_gans.data.resize import resize
+from lightning_gans.data.subset import spread
 
 
 class Digits(ImageData):
@@ -18,14 +19,16 @@ class Digits(ImageData):
 
     def load(self) -> TensorImages:
         """All digits; channels beyond the first repeat it."""
-        images, labels = read_digits(self.side, self.limit)
+        images, labels = read_digits(self.side)
+        taken = spread(len(images), self.limit, labels)
+        images, labels = images[taken], labels[taken]
         return TensorImages(images.repeat(1, self.channels, 1, 1), labels)
 
 
-def read_digits(side: int, limit: int | None = None) -> tuple[Tensor, Tensor]:
+def read_digits(side: int) -> tuple[Tensor, Tensor]:
     """The digits (N, 1, side, side) uint8 and their labels (N,)."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    grey = torch.from_numpy(digits.images[:limit]).mul(255 / 16).round().to(torch.uint8)
-    return resize(grey[:, None], side), torch.from_numpy(digits.target[:limit]).long()
+    grey = torch.from_numpy(digits.images).mul(255 / 16).round().to(torch.uint8)
+    return resize(grey[:, None], side), torch.from_numpy(digits.target).long()

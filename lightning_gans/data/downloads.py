@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lightning_gans.data.base import ImageData, TensorImages
 from lightning_gans.data.resize import resize
+from lightning_gans.data.subset import spread
 
 
 class Downloaded(ImageData):
@@ -30,7 +31,7 @@ class Downloaded(ImageData):
     files: ClassVar[str]  # what torchvision looks for there
     package: ClassVar[str | None] = None  # what reading needs beyond the core
     labels: ClassVar[int] = 10  # classes
-    pad: ClassVar[int] = 0  # black pixels on every side, before the images are resized
+    pad: ClassVar[int] = 0  # black pixels on every side, before images are resized to another side than their own
     grey: ClassVar[bool] = False
 
     def __init__(self, *, root: str = "data", download: bool = True, **options: Any) -> None:
@@ -55,13 +56,30 @@ class Downloaded(ImageData):
         """Read torchvision's files; grey is repeated for further channels, RGB weighed for one."""
         with placed(self.root, self.folder, type(self).__name__, self.files):
             images, labels = self.read()
-        pixels = torch.as_tensor(images[: self.limit])
+        pixels, numbers = torch.as_tensor(images), None if labels is None else torch.as_tensor(labels).long()
+        self._check_labels(len(pixels), numbers)
+        taken = spread(len(pixels), self.limit, numbers)
+        pixels = pixels if len(taken) == len(pixels) else pixels[taken]
         if self.channels == 1 and not self.grey:
             pixels = luminance(pixels)
-        pixels = F.pad(pixels, (self.pad,) * 4) if self.pad else pixels
+        pixels = F.pad(pixels, (self.pad,) * 4) if self.pad and pixels.shape[-1] != self.side else pixels
         pixels = resize(pixels, self.side).contiguous()
         pixels = pixels.repeat(1, self.channels, 1, 1) if self.grey else pixels
-        return TensorImages(pixels, None if labels is None else torch.as_tensor(labels[: self.limit]).long())
+        return TensorImages(pixels, None if numbers is None else numbers[taken])
+
+    def _check_labels(self, n: int, labels: Tensor | None) -> None:
+        """Refuse labels of another number than the images, or of classes that the set does not have."""
+        if labels is None:
+            return
+        wrong = [f"{len(labels)} labels for {n} images"] if len(labels) != n else []
+        beyond = labels[(labels < 0) | (labels >= self.labels)]
+        wrong += [f"label {int(beyond[0])}, must be from 0 to {self.labels - 1}"] if len(beyond) else []
+        if wrong:
+            place = Path(self.root).expanduser() / self.folder
+            raise ValueError(
+                f"data.root={self.root}: the labels of {type(self).__name__} do not fit ({'; '.join(wrong)}). "
+                f"Put {self.files} into {place} anew"
+            )
 
 
 def luminance(images: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ from lightning_gans.data.downloads import Downloaded
 class FashionMNIST(Downloaded):
     """The 60,000 training images of Fashion-MNIST (Xiao et al. 2017, arXiv:1708.07747), 28x28 grey, ten classes.
 
-    Padded by two black pixels on every side to 32x32, then resized to ``image_size`` if that is another.
+    As they are with ``image_size`` 28; else padded by two black pixels on every side to 32x32, then resized to
+    ``image_size`` if that is another.
     """
 
     folder = "FashionMNIST/raw"

@@ -1,4 +1,4 @@
-"""Encoded images: read, checked and decoded, wherever they lie.
+"""Encoded images: read and checked, wherever they lie; ``decoding.py`` makes pixels of them.
 
 Files come from strangers. Nothing is extracted or unpickled; a file is told by its first bytes before more of it is
 read, and by the size that its header declares before it is decoded.
@@ -8,50 +8,43 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import io
 import math
 import mmap
 import os
 import warnings
 import zlib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, BinaryIO, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
 from lightning_gans.data.base import Batch, ImageData, ImageSet, TensorImages
+from lightning_gans.data.decoding import (
+    BACKGROUND,
+    MAX_PIXELS,
+    MODES,
+    Decoder,
+    Picture,
+    Unreadable,
+    check_background,
+    check_bits,
+    check_max_pixels,
+    reason,
+)
 from lightning_gans.data.resize import Policy, average, fit
+from lightning_gans.data.source import Bits, Problem, Source, decoder_of
+from lightning_gans.data.subset import class_folders, spread
 
-MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-FORMATS = {  # as Pillow names them, by their first bytes
-    "PNG": (b"\x89PNG",),
-    "JPEG": (b"\xff\xd8\xff",),
-    "WEBP": (b"RIFF",),
-    "BMP": (b"BM",),
-    "TIFF": (b"II*\0", b"MM\0*"),
-    "GIF": (b"GIF8",),
-    "PPM": (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6"),
-}
-MAX_PIXELS = 100_000_000
-PILLOW_MAX_PIXELS = 178_956_970  # what Pillow itself refuses
-BYTES_PER_PIXEL = 8  # of the largest pixel that is read: four channels of 16 bits, uncompressed
 DCT = 8  # a JPEG's blocks: it can be decoded at 1/2, 1/4 and 1/8 of its size
 TOLD = 10  # unreadable files that a message names
 
 OnError = Literal["stop", "skip"]
-
-
-class Problem(NamedTuple):
-    """A file that cannot be used, and why."""
-
-    name: str
-    reason: str
 
 
 class Facts(NamedTuple):
@@ -63,6 +56,8 @@ class Facts(NamedTuple):
     bits: int  # of one value
     rotated: bool  # by a camera's note
     digest: tuple[int, int]  # size and CRC-32 of the file
+    top: int = 0  # largest value of a picture of 16 bits
+    transparent: bool = False  # some of its pixels are not wholly opaque
 
 
 class Kept(NamedTuple):
@@ -71,44 +66,6 @@ class Kept(NamedTuple):
     side: int
     images: Tensor  # (N, C, side, side) uint8
     there: Tensor  # (N,) uint8, which of them have been decoded
-
-
-class Source(ABC):
-    """Where encoded images lie.
-
-    Attributes:
-        problems: What was found beside the images and cannot be used.
-        ignored: How many files are no images by their names.
-    """
-
-    problems: list[Problem]
-    ignored: int = 0
-
-    @abstractmethod
-    def names(self) -> list[str]:
-        """Names of the images, sorted."""
-
-    @abstractmethod
-    def open(self, name: str) -> tuple[BinaryIO, int]:
-        """A file to read from, and its size in bytes."""
-
-    def read(self, name: str, max_bytes: int) -> bytes:
-        """The whole file, if it begins as an image does and is not too large.
-
-        Raises:
-            ValueError: It does not, or is.
-            OSError: It cannot be read.
-        """
-        file, size = self.open(name)
-        with file:
-            start = file.read(16)
-            if not start:
-                raise ValueError("the file is empty")
-            if not start.startswith(tuple(sum(FORMATS.values(), ()))):
-                raise ValueError(f"not an image: it begins with {start[:8]!r}")
-            if size > max_bytes:
-                raise ValueError(f"{size:,} bytes; more than {BYTES_PER_PIXEL} for each of data.max_pixels")
-            return start + file.read()
 
 
 class ImageFiles(ImageSet):
@@ -122,7 +79,7 @@ class ImageFiles(ImageSet):
         channels: 1 to 4.
         resize: How pictures of other sides become squares.
         on_error: ``stop``: a file that cannot be read is an error; ``skip``: it is left out.
-        max_pixels: Larger pictures are not decoded.
+        decoder: How they are decoded.
         memory_gb: Of smaller images (``at``) so much is kept.
         labels: (N,) int64, or ``None``.
         classes: Names of the classes.
@@ -138,14 +95,14 @@ class ImageFiles(ImageSet):
         channels: int,
         resize: Policy = "cover",
         on_error: OnError = "stop",
-        max_pixels: int = MAX_PIXELS,
+        decoder: Decoder | None = None,
         memory_gb: float = 0.0,
         labels: Tensor | None = None,
         classes: list[str] | None = None,
     ) -> None:
         self.source, self.names, self.root = source, names, root
         self.image_size, self.channels, self.resize = image_size, channels, resize
-        self.on_error, self.max_pixels, self.memory_gb = on_error, max_pixels, memory_gb
+        self.on_error, self.decoder, self.memory_gb = on_error, decoder or Decoder(), memory_gb
         self.labels, self.classes = labels, classes
         self.resolution = image_size  # of the images handed out
         self._unreadable: set[int] = set()  # told once
@@ -235,12 +192,13 @@ class ImageFiles(ImageSet):
 
     def fingerprint(self) -> str:
         """Of the files as they lie there and of how they are decoded; nothing is decoded for it."""
-        settings = repr((self.names, self.resolution, self.channels, self.resize))
+        how = (self.resolution, self.channels, self.resize, self.decoder.background, self.decoder.bits)
+        settings = repr((self.names, *how))
         digest = hashlib.blake2b(settings.encode(), digest_size=16)
         for name in self.names:
             try:
-                digest.update(hashlib.blake2b(self.source.read(name, BYTES_PER_PIXEL * self.max_pixels)).digest())
-            except (OSError, ValueError, zlib.error):  # told when it is decoded
+                digest.update(hashlib.blake2b(self.source.read(name, self.decoder.max_bytes)).digest())
+            except Unreadable:  # told when it is decoded
                 digest.update(b"unreadable")
         return digest.hexdigest()
 
@@ -276,57 +234,35 @@ class ImageFiles(ImageSet):
 
     def decode_sized(self, i: int) -> tuple[Tensor, tuple[int, int]] | Problem:
         """As ``decode``, with width and height of the picture in its file, upright."""
-        try:
-            image = self._open(i)[0]
-            size = _upright_size(image)
-            return self._tensor(image), size
-        except Exception as error:  # a damaged file can fail anywhere in Pillow
-            return Problem(self.names[i], _reason(error))
+        found = self._decoded(i)
+        return found if isinstance(found, Problem) else (found[0], found[1].size)
 
     def inspect(self, i: int) -> Facts | Problem:
         """What file number i holds, decoded whole, or what is wrong with it."""
+        found = self._decoded(i)
+        if isinstance(found, Problem):
+            return found
+        one = found[1]
+        digest = (len(one.data), zlib.crc32(one.data))
+        return Facts(*one.size, one.mode, one.bits, one.rotated, digest, one.top, one.transparent)
+
+    def _decoded(self, i: int) -> tuple[Tensor, Picture] | Problem:
         try:
-            image, data = self._open(i)
-            bits = {"1": 1, "F": 32}.get(image.mode, 16 if has_16_bits(image) else 8)
-            mode, size = image.mode, _upright_size(image)
-            rotated = image.getexif().get(0x0112, 1) in range(2, 9)
-            self._tensor(image)
-            return Facts(*size, mode, bits, rotated, (len(data), zlib.crc32(data)))
-        except Exception as error:
-            return Problem(self.names[i], _reason(error))
+            picture = self.source.picture(self.names[i], self.decoder)
+            return self._tensor(picture), picture
+        except Exception as error:  # a damaged file can fail anywhere in Pillow
+            return Problem(self.names[i], reason(error))
 
-    def _open(self, i: int) -> tuple[Image.Image, bytes]:
-        """The picture, of which only the header was read, and its file."""
-        data = self.source.read(self.names[i], BYTES_PER_PIXEL * self.max_pixels)
-        try:
-            image = Image.open(io.BytesIO(data), formats=list(FORMATS))
-        except Image.DecompressionBombError as error:
-            raise ValueError(f"more pixels than data.max_pixels={self.max_pixels}") from error
-        if image.width * image.height > self.max_pixels:
-            raise ValueError(f"{image.width}x{image.height} pixels; more than data.max_pixels={self.max_pixels}")
-        return image, data
-
-    def _tensor(self, image: Image.Image) -> Tensor:
-        whole = self._draft(image)
-        return self._pixels(self._upright(image), self.channels, whole)
-
-    def _draft(self, image: Image.Image) -> tuple[int, int] | None:
-        """Let a JPEG be decoded no larger than needed; returns the sides that it would have had, as the camera says."""
-        if image.format != "JPEG" or self.resolution == self.image_size or self.resize == "native":
-            return None
-        whole = _upright_size(image)
-        image.draft(image.mode, (self._drafted_side, self._drafted_side))  # no side will be below this one
-        return whole
-
-    def _upright(self, image: Image.Image) -> Image.Image:
-        """The picture as the camera says, in 8 bits."""
-        wide = has_16_bits(image)  # what the file says, which a loaded picture no longer does
-        return eight_bit(ImageOps.exif_transpose(image), wide)
+    def _tensor(self, picture: Picture) -> Tensor:
+        """The picture as training sees it, (channels, resolution, resolution) uint8."""
+        drafted = picture.format == "JPEG" and self.resolution != self.image_size and self.resize != "native"
+        image = self.decoder.eight_bit(picture, self._drafted_side if drafted else None)
+        return self._pixels(image, self.channels, picture.size if drafted else None)
 
     def _pixels(self, image: Image.Image, channels: int, whole: tuple[int, int] | None = None) -> Tensor:
         """(channels, resolution, resolution) uint8; ``whole`` are the sides of a picture that was drafted."""
         side = self.image_size if whole is None else self._drafted_side
-        fitted = np.array(fit(image.convert(MODES[channels]), side, self.resize, whole=whole))
+        fitted = np.array(fit(self.decoder.flatten(image, MODES[channels]), side, self.resize, whole=whole))
         pixels = torch.from_numpy(fitted).view(side, side, -1).permute(2, 0, 1)
         return average(pixels[None], side // self.resolution)[0] if side > self.resolution else pixels
 
@@ -347,6 +283,10 @@ class FileData(ImageData):
         on_error: ``stop``: a file that cannot be read ends the training, by name; ``skip``: it is left out with a
             warning, and where images are read batch by batch the next one stands in for it.
         max_pixels: Pictures of more pixels are not decoded and count as files that cannot be read.
+        background: Colour beneath transparent pixels where ``channels`` have no alpha, a name or ``#rrggbb``; ``None``:
+            the colours that the file has there, whatever a program left.
+        bits: Of one value in pictures of 16 bits: 12 where a microscope wrote values from 0 to 4095. ``auto``: as many,
+            8 or more, as the largest value of all pictures in the same folder or zip takes. ``None``: all 16.
         memory_gb: Decoded sets up to this size are held in memory; larger ones are read batch by batch by
             ``num_workers`` processes, and where networks grow kept in memory at sides at which they fit.
         **options: See ``ImageData``.
@@ -359,6 +299,8 @@ class FileData(ImageData):
         resize: Policy = "cover",
         on_error: OnError = "stop",
         max_pixels: int = MAX_PIXELS,
+        background: str | None = BACKGROUND,
+        bits: Bits = None,
         memory_gb: float = 4.0,
         **options: Any,
     ) -> None:
@@ -370,10 +312,12 @@ class FileData(ImageData):
         if on_error not in ("stop", "skip"):
             raise ValueError(f"data.on_error={on_error}: must be stop or skip")
         check_max_pixels(max_pixels)
+        check_background(background)
+        check_bits(bits)
         if memory_gb < 0:
             raise ValueError(f"data.memory_gb={memory_gb}: must be >= 0")
         self.root, self.resize, self.on_error = root, resize, on_error
-        self.max_pixels, self.memory_gb = max_pixels, memory_gb
+        self.max_pixels, self.background, self.bits, self.memory_gb = max_pixels, background, bits, memory_gb
 
     @abstractmethod
     def files(self) -> ImageFiles:
@@ -384,6 +328,18 @@ class FileData(ImageData):
         """Side of the images that are held."""
         return self.side
 
+    def reading(self, source: Source) -> dict[str, Any]:
+        """Options of ``ImageFiles`` that every file of a source is read with."""
+        decoder = decoder_of(source, max_pixels=self.max_pixels, background=self.background, bits=self.bits)
+        how: dict[str, Any] = {"resize": self.resize, "on_error": self.on_error, "decoder": decoder}
+        return {"root": self.root, "image_size": self.held_side, **how}
+
+    def chosen(self, names: Sequence[str]) -> list[int]:
+        """Which of these images ``limit`` takes: of every sub-folder its share; see ``spread``."""
+        folders = class_folders(names)
+        number = {folder: i for i, folder in enumerate(dict.fromkeys(folders))}
+        return spread(len(names), self.limit, torch.tensor([number[folder] for folder in folders])).tolist()
+
     def make_files(
         self,
         source: Source,
@@ -392,19 +348,24 @@ class FileData(ImageData):
         classes: list[str] | None = None,
         channels: int | None = None,
     ) -> ImageFiles:
-        """The first ``limit`` of these images, read as the options say; ``channels`` other than the set's own."""
+        """Those of these images that ``limit`` takes, read as the options say.
+
+        Args:
+            source: Where they lie.
+            names: Their names.
+            labels: (N,) int64, or ``None``.
+            classes: Names of the classes.
+            channels: Other than the set's own.
+        """
+        taken = self.chosen(names)
         return ImageFiles(
             source,
-            names[: self.limit],
-            root=self.root,
-            image_size=self.held_side,
+            [names[i] for i in taken],
             channels=channels or self.channels,
-            resize=self.resize,
-            on_error=self.on_error,
-            max_pixels=self.max_pixels,
             memory_gb=self.memory_gb,
-            labels=labels if labels is None else labels[: self.limit],
+            labels=labels if labels is None else labels[taken],
             classes=classes,
+            **self.reading(source),
         )
 
     def load(self) -> ImageSet:
@@ -420,50 +381,6 @@ class FileData(ImageData):
         return list(sets)
 
 
-def check_max_pixels(max_pixels: int, key: str = "data.max_pixels") -> None:
-    """Refuse a bound that Pillow does not take.
-
-    Raises:
-        ValueError: By the key that says it.
-    """
-    if not 1 <= max_pixels <= PILLOW_MAX_PIXELS:
-        raise ValueError(f"{key}={max_pixels}: must be from 1 to {PILLOW_MAX_PIXELS}, Pillow's own bound")
-
-
-def eight_bit(image: Image.Image, wide: bool) -> Image.Image:
-    """Grey of 16 bits (``wide``) scaled to 8, which Pillow's own conversion would clip.
-
-    Raises:
-        ValueError: 32-bit values, whose range is not known.
-    """
-    if wide and image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.uint32)
-        return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise ValueError(f"mode {image.mode}: 32-bit values of unknown range; convert it to 8 or 16 bits")
-    return image
-
-
 def printable(text: str) -> str:
     """Text for a terminal: what a file name may hold beside letters, control characters say, is written out."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
-
-
-def has_16_bits(image: Image.Image) -> bool:
-    """Pillow keeps 16 bits of grey only, in mode I for some formats; of colours it gives the upper eight."""
-    stored = any(";16" in str(tile[3]) for tile in getattr(image, "tile", []))
-    return stored or image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
-
-
-def _upright_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height as the camera says."""
-    return image.size[::-1] if image.getexif().get(0x0112, 1) in range(5, 9) else image.size
-
-
-def _reason(error: Exception) -> str:
-    """In words, without the objects that Pillow prints."""
-    if isinstance(error, UnidentifiedImageError):
-        return "its header is damaged"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return " ".join(str(error).split()) or type(error).__name__

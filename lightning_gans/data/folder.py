@@ -7,13 +7,17 @@ import os
 import re
 import stat
 import zipfile
-from collections import deque
+from collections import defaultdict, deque
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import torch
 
-from lightning_gans.data.files import FileData, ImageFiles, Problem, Source
+from lightning_gans.data.arrays import InArray
+from lightning_gans.data.decoding import Unreadable, reason
+from lightning_gans.data.files import FileData, ImageFiles, printable
+from lightning_gans.data.source import Problem, Source
+from lightning_gans.data.subset import class_folders
 
 OVERVIEW = re.compile(r"(grid|sheet(_\d+)?)\.png")
 MARK = "lightning_gans"  # keyword of the text chunk of pictures that this package writes
@@ -26,7 +30,8 @@ class Folder(FileData):
     Args:
         root: The folder or zip.
         within: Use only what lies under this sub-folder, e.g. ``train``; ``None``: everything.
-        **options: See ``FileData``. With ``num_classes`` the sub-folders, in alphabetical order, are the classes.
+        **options: See ``FileData``. With ``num_classes`` the sub-folders, in alphabetical order, are the classes; an
+            image beside them counts as a file that cannot be read.
     """
 
     def __init__(self, *, root: str, within: str | None = None, **options: Any) -> None:
@@ -44,58 +49,93 @@ class Folder(FileData):
         source = source_at(self.root)
         names = source.names()
         if names and self.within:
-            top = self.within.strip("/") + "/"
+            top = prefix_of(self.within)
             names = [name for name in names if name.startswith(top)]
             if not names:
                 raise ValueError(f"data.within={self.within}: {self.root} has no images under such a folder")
         if not names:
             raise ValueError(f"data.root={self.root}: {no_images(source)}")
         folders = class_folders(names)
-        classes = sorted(set(folders))
+        classes = sorted({folder for folder in folders if folder})
         if self.num_classes is None:
             return self.make_files(source, names, classes=classes if len(classes) > 1 else None)
-        if classes == [""] or len(classes) != self.num_classes:
-            found = ", ".join(classes[:10]) if classes != [""] else "none"
-            count = 0 if classes == [""] else len(classes)
-            raise ValueError(f"data.num_classes={self.num_classes}: {self.root} has {count} class folders ({found})")
+        if len(classes) != self.num_classes:
+            found = f"{len(classes)} class folders ({printable(', '.join(classes[:10])) or 'none'})"
+            raise ValueError(f"data.num_classes={self.num_classes}: {self.root} has {found}")
         number = {folder: i for i, folder in enumerate(classes)}
-        return self.make_files(source, names, torch.tensor([number[folder] for folder in folders]), classes)
+        kept = [(name, number[folder]) for name, folder in zip(names, folders, strict=True) if folder]
+        labels = torch.tensor([label for _, label in kept])
+        files = self.make_files(source, [name for name, _ in kept], labels, classes)
+        stray = [name for name, folder in zip(names, folders, strict=True) if not folder]
+        source.problems += [Problem(name, "lies beside the class folders, and in none") for name in stray]
+        return files
+
+
+def prefix_of(folder: str) -> str:
+    """Return what the names of images below a sub-folder begin with: ``a/b/`` of ``a/b``, ``a/b/`` and ``./a/b``."""
+    parts = [part for part in PurePosixPath(folder).parts if part != "/"]
+    return "".join(f"{part}/" for part in parts)
 
 
 def check_exists(root: str, key: str = "data.root") -> None:
-    """Refuse a folder or zip that is not there.
+    """Refuse what is no folder and no file, or may not be looked at.
 
     Raises:
-        FileNotFoundError: By the key that named it.
+        FileNotFoundError: It is not there; by the key that named it.
+        ValueError: It is a device, a pipe or the like, or the system keeps it from us.
     """
-    if not Path(root).expanduser().exists():
-        raise FileNotFoundError(f"{key}={root}: does not exist; give a folder or a zip of images")
+    wanted = "give a folder or a zip of images"
+    try:
+        mode = os.stat(Path(root).expanduser()).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(f"{key}={root}: does not exist; {wanted}") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{key}={printable(root)}: cannot be read ({reason(error)}); {wanted}") from error
+    if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+        raise ValueError(f"{key}={root}: is a device, pipe or socket; {wanted}")
+
+
+def is_zip(root: str, key: str = "data.root") -> bool:
+    """Return whether a path, which must exist, is a zip.
+
+    Raises:
+        FileNotFoundError, ValueError: See ``check_exists``; a file that may not be read is no other file.
+    """
+    check_exists(root, key)
+    path = Path(root).expanduser()
+    try:
+        if path.is_dir():
+            return False
+        with open(path, "rb") as file:  # by its path alone zipfile takes what may not be read for something else
+            return zipfile.is_zipfile(file)
+    except OSError as error:
+        raise ValueError(f"{key}={root}: cannot be read ({reason(error)})") from error
 
 
 def source_at(root: str, key: str = "data.root") -> Source:
-    """A folder or zip of images, to be listed and read.
+    """A folder, zip or ``.npz`` array of images, to be listed and read.
 
     Raises:
-        ValueError: It is neither.
+        FileNotFoundError: It is not there.
+        ValueError: It is neither, or cannot be read.
     """
     path = Path(root).expanduser()
-    if path.is_file() and not zipfile.is_zipfile(path):
+    if path.suffix == ".npz" and path.is_file():
+        return InArray(path, key)
+    if not is_zip(root, key):
+        if path.is_dir():
+            return OnDisk(path)
         raise ValueError(f"{key}={root}: is neither a folder nor a zip")
-    return OnDisk(path) if path.is_dir() else InZip(path)
+    try:
+        return InZip(path)
+    except Exception as error:  # zipfile has many
+        raise ValueError(f"{key}={root}: is a zip that cannot be read ({reason(error)})") from error
 
 
 def no_images(source: Source) -> str:
     """What to say of a place without any."""
     found = f"; {source.problems[0].name}: {source.problems[0].reason}" if source.problems else ""
     return f"no images ({', '.join(EXTENSIONS)}){found}"
-
-
-def class_folders(names: list[str]) -> list[str]:
-    """The sub-folder that each image lies in, "" for none; top folders that hold everything do not count."""
-    parents = [PurePosixPath(name).parent.parts for name in names]
-    while len({part[:1] for part in parents}) == 1 and parents[0]:
-        parents = [part[1:] for part in parents]
-    return [part[0] if part else "" for part in parents]
 
 
 class OnDisk(Source):
@@ -144,44 +184,69 @@ class OnDisk(Source):
         """A regular file; pipes and devices would be waited for."""
         status = os.stat(self.root / name)
         if not stat.S_ISREG(status.st_mode):
-            raise ValueError("not a regular file")
+            raise Unreadable("not a regular file")
         return open(self.root / name, "rb"), status.st_size
 
 
 class InZip(Source):
     """Images in a zip, which is read in place; entries whose paths lead out of it are not used.
 
+    Backslashes, which some Windows programs write, part folders as slashes do.
+
     Args:
         path: The zip.
+
+    Raises:
+        OSError, zipfile.BadZipFile: It cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
         self.path, self.problems = path, []
-        self._archive: tuple[int, zipfile.ZipFile] | None = None
+        self._archive: tuple[int, zipfile.ZipFile, dict[str, list[zipfile.ZipInfo]]] | None = None
+        self._opened()
 
     def names(self) -> list[str]:
         """Every image in the archive."""
-        found, self.problems, self.ignored = set(), [], 0
-        for info in self._zip().infolist():
-            if leads_out(info.filename):
-                self.problems.append(Problem(info.filename, "its path leads out of the zip"))
-            elif not info.is_dir():
-                if is_image(info.filename) and not is_overview(self, info.filename):
-                    found.add(info.filename)
-                else:
-                    self.ignored += 1
+        archive, entries = self._opened()
+        outside = [info.filename for info in archive.infolist() if leads_out(info.filename)]
+        self.problems, self.ignored = [Problem(name, "its path leads out of the zip") for name in outside], 0
+        found = []
+        for name, several in entries.items():
+            if not is_image(name) or is_overview(self, name):
+                self.ignored += len(several)
+                continue
+            found.append(name)
+            if len(several) > 1:
+                told = f"the zip has {len(several)} entries of this name; only the last is read"
+                self.problems.append(Problem(name, told))
         return sorted(found)
 
     def open(self, name: str) -> tuple[BinaryIO, int]:
-        """An entry; no more than its declared size is ever unpacked."""
-        info = self._zip().getinfo(name)
-        return self._zip().open(info), info.file_size  # type: ignore[return-value]
+        """An entry; no more than its declared size is ever unpacked.
 
-    def _zip(self) -> zipfile.ZipFile:
-        """This process's own handle: a forked one would share its file position with other workers."""
+        Raises:
+            Unreadable: It is encrypted, or packed by a method that Python does not know.
+        """
+        archive, entries = self._opened()
+        if name not in entries:
+            raise Unreadable("no such entry in the zip")
+        info = entries[name][-1]  # as unzip leaves it
+        if info.flag_bits & 1:
+            raise Unreadable("encrypted; unpack the zip with its password, and give the folder")
+        try:
+            return archive.open(info), info.file_size  # type: ignore[return-value]
+        except NotImplementedError as error:
+            raise Unreadable(f"packed by a method that Python does not know, number {info.compress_type}") from error
+
+    def _opened(self) -> tuple[zipfile.ZipFile, dict[str, list[zipfile.ZipInfo]]]:
+        """This process's own handle, since a forked one would share its file position, and its files by their names."""
         if self._archive is None or self._archive[0] != os.getpid():
-            self._archive = (os.getpid(), zipfile.ZipFile(self.path))
-        return self._archive[1]
+            archive, entries = zipfile.ZipFile(self.path), defaultdict[str, list[zipfile.ZipInfo]](list)
+            for info in archive.infolist():
+                if not leads_out(info.filename) and not info.filename.endswith(("/", "\\")):  # a folder
+                    entries[str(PurePosixPath(info.filename.replace("\\", "/")))].append(info)
+            self._archive = (os.getpid(), archive, entries)
+        return self._archive[1:]
 
     def __getstate__(self) -> dict[str, Any]:
         """Open archives stay behind."""
@@ -201,10 +266,8 @@ def is_overview(source: Source, name: str) -> bool:
 def has_mark(source: Source, name: str, mark: str) -> bool:
     """Whether this package wrote a picture as what ``mark`` says: ``overview`` or ``sample``."""
     try:
-        file, _ = source.open(name)
-        with file:
-            return f"tEXt{MARK}\0{mark}".encode() in file.read(256)  # the chunk after a PNG's header
-    except Exception:  # told with its name when it is read
+        return f"tEXt{MARK}\0{mark}".encode() in source.start(name, 256)  # the chunk after a PNG's header
+    except Unreadable:  # told with its name when it is read
         return False
 
 

@@ -15,8 +15,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lightning_gans.data.base import ImageData
-from lightning_gans.data.files import MODES, Facts, FileData, ImageFiles, Problem, printable
-from lightning_gans.data.folder import class_folders
+from lightning_gans.data.decoding import BITS, MODES
+from lightning_gans.data.files import Facts, FileData, ImageFiles, printable
+from lightning_gans.data.source import Problem
+from lightning_gans.data.subset import class_folders
 from lightning_gans.data.translation import TranslationData
 from lightning_gans.data.translation_files import HalfFiles, JoinedFiles, NumberFiles, TranslationFiles
 from lightning_gans.images import grid, overview, panels, visible
@@ -171,13 +173,20 @@ def _contents(files: ImageFiles, known: Sequence[Named], examples: int, labelled
         rows.append((name, f"{min(sides)} / {median(sides):g} / {max(sides)} (smallest / median / largest)"))
     rows.append(("modes", _counts(Counter(facts.mode for _, facts in known))))
     rows.append(("bits", _counts(Counter(str(facts.bits) for _, facts in known))))
+    rows += _range(files, known)
     if files.labels is not None and files.classes is not None:
         counts = torch.bincount(files.labels, minlength=len(files.classes)).tolist()
         rows.append(("classes", _counts(dict(zip(files.classes, counts, strict=True)))))
     elif labelled:
-        folders = Counter(class_folders(list(files.names)))
+        folders = Counter(class_folders(files.names))
         if len(folders) > 1:
-            rows.append(("sub-folders", f"{_counts(folders)}; labels with data.num_classes={len(folders)}"))
+            stray = [name for name, folder in zip(files.names, class_folders(files.names), strict=True) if not folder]
+            count = f"{_counts(folders)}; labels with data.num_classes={len(folders) - bool(stray)}"
+            rows.append(("sub-folders", count))
+            if stray:
+                rows.append(
+                    ("in none", f"{len(stray):,}, e.g. {', '.join(stray[:examples])}; labels need a folder each")
+                )
     same = defaultdict(list)
     for name, facts in known:
         same[facts.digest].append(name)
@@ -186,6 +195,16 @@ def _contents(files: ImageFiles, known: Sequence[Named], examples: int, labelled
         surplus = sum(len(names) - 1 for names in groups)
         rows.append(("duplicates", f"{surplus:,}, e.g. " + "; ".join(" = ".join(g[:3]) for g in groups[:examples])))
     return rows
+
+
+def _range(files: ImageFiles, known: Sequence[Named]) -> list[tuple[str, str]]:
+    """The largest value of the pictures of 16 bits, and the option that scales by it where it leaves them dark."""
+    top = max((facts.top for _, facts in known), default=0)
+    if not top:
+        return []
+    used, read = max(8, top.bit_length()), files.decoder.bits or BITS
+    told = f"up to {top:,} of {2**read - 1:,} in pictures of {BITS} bits"
+    return [("values", told + (f"; data.bits={used} scales by {2**used - 1:,}" if used < read else ""))]
 
 
 def _changes(files: ImageFiles, known: Sequence[Named], examples: int) -> list[tuple[str, str]]:
@@ -215,8 +234,8 @@ def _changes(files: ImageFiles, known: Sequence[Named], examples: int) -> list[t
         odd: (lambda facts: strange(facts) > 0, lambda facts: -strange(facts)),
         "grey to colour": (lambda facts: facts.mode in grey and mode in ("RGB", "RGBA"), lambda facts: 0),
         "colour to grey": (lambda facts: facts.mode not in grey and mode in ("L", "LA"), lambda facts: 0),
-        "alpha left out": (lambda facts: facts.mode in ("LA", "PA", "RGBA") and "A" not in mode, lambda facts: 0),
-        "16 bits to 8": (lambda facts: facts.bits == 16 and mode != "", lambda facts: 0),
+        files.decoder.dropping_alpha: (lambda facts: facts.transparent and "A" not in mode, lambda facts: 0),
+        f"{files.decoder.bits or BITS} bits to 8": (lambda facts: facts.bits == BITS and mode != "", lambda facts: 0),
         "turned upright": (lambda facts: facts.rotated, lambda facts: 0),
     }
     rows = []

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from lightning_gans.data.decoding import Unreadable
 from lightning_gans.data.downloads import require
-from lightning_gans.data.files import FileData, ImageFiles, Source
+from lightning_gans.data.files import FileData, ImageFiles
+from lightning_gans.data.source import Source
 
 CATEGORIES = (
     "bedroom",
@@ -54,7 +56,7 @@ class LSUN(FileData):
         self.category, self.part = category, part
 
     def files(self) -> ImageFiles:
-        """The images of the category."""
+        """The images of the category; ``limit`` takes the first ones, whose keys are hashes and hence in no order."""
         name = f"{self.category}_{self.part}_lmdb"
         path = Path(self.root).expanduser() / name
         if not (path / "data.mdb").is_file():
@@ -87,7 +89,7 @@ class InLMDB(Source):
         with _reading(self.path) as transaction:
             value = transaction.get(os.fsencode(name))
         if value is None:
-            raise ValueError("no such key")
+            raise Unreadable("no such key")
         return io.BytesIO(value), len(value)
 
 
@@ -107,6 +109,6 @@ def _reading(path: Path) -> Iterator[Any]:
         try:
             environment = lmdb.open(str(path), readonly=True, lock=False, readahead=False, meminit=False)
         except lmdb.Error as error:
-            raise ValueError(f"{path} is no LMDB ({error})") from error
+            raise ValueError(f"{path}: cannot be read as an LMDB ({error})") from error
         with environment, environment.begin() as transaction:
             yield transaction

@@ -10,7 +10,8 @@ from lightning_gans.data.downloads import Downloaded
 class MNIST(Downloaded):
     """The 60,000 training images of MNIST (LeCun et al. 1998), 28x28 grey, ten classes.
 
-    Padded by two black pixels on every side to 32x32, then resized to ``image_size`` if that is another.
+    As they are with ``image_size`` 28; else padded by two black pixels on every side to 32x32, then resized to
+    ``image_size`` if that is another.
     """
 
     folder = "MNIST/raw"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -55,7 +56,7 @@ class NextFrame(TranslationFiles):
         within: Use only what lies under this sub-folder, e.g. ``train``; ``None``: everything.
         test_within: Sub-folder of the test clips; ``None``: there are none.
         **options: See ``TranslationFiles``; ``source_channels`` are ``context`` times ``channels``. The last frames of
-            the set are those that ``val_fraction`` holds out.
+            the set are those that ``val_fraction`` holds out, and its first ones those that ``limit`` takes.
 
     Raises:
         FileNotFoundError: There is no such folder or zip.
@@ -101,6 +102,10 @@ class NextFrame(TranslationFiles):
         n = len(super().divide(whole)[1])
         index = torch.arange(len(whole))
         return Part(whole, index[:-n]), Part(whole, index[-n:])
+
+    def chosen(self, names: Sequence[str]) -> list[int]:
+        """The first ``limit`` frames: others would leave no clips."""
+        return list(range(len(names)))[: self.limit]
 
     def _files(self, folder: str | None, option: str) -> ImageFiles:
         place = self.place()

@@ -10,7 +10,8 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from lightning_gans.data.base import Batch
-from lightning_gans.data.files import MODES, ImageFiles, printable
+from lightning_gans.data.decoding import MODES
+from lightning_gans.data.files import ImageFiles, printable
 from lightning_gans.data.folder import check_exists
 from lightning_gans.data.translation import Stacked
 from lightning_gans.data.translation_files import (
@@ -179,39 +180,30 @@ class Paired(TranslationFiles):
             channels = {"source": self.source_channels, "target": self.channels}
         return Stacked(self.hold(files)[0], **channels)
 
-    @property
-    def _reading(self) -> dict[str, Any]:
-        return {
-            "root": self.root,
-            "image_size": self.held_side,
-            "resize": self.resize,
-            "on_error": self.on_error,
-            "max_pixels": self.max_pixels,
-        }
-
     def _halves(self, names: list[str]) -> HalfFiles:
+        source = self.place().source
         return HalfFiles(
-            self.place().source,
-            names[: self.limit],
+            source,
+            [names[i] for i in self.chosen(names)],
             source_channels=self.source_channels,
             channels=self.channels,
             swap=self.direction == "b2a",
-            **self._reading,
+            **self.reading(source),
         )
 
     def _joined(self, wanted: Mapping[str, tuple[Place, str | None, str]]) -> JoinedFiles:
         found = {side: place.need(folder, option) for side, (place, folder, option) in wanted.items()}
         names = match(found, self.suffixes, f"data.root={self.root}")
         sides: dict[str, ImageFiles] = {}
+        taken = self.chosen(names["source"])
         for side, (place, _, _) in wanted.items():
-            chosen = names[side][: self.limit]
+            chosen = [names[side][i] for i in taken]
+            how = self.reading(place.source)
             if side == "source" and self.num_labels is not None:
-                sides[side] = NumberFiles(
-                    place.source, chosen, below=self.num_labels, option="data.num_labels", **self._reading
-                )
+                sides[side] = NumberFiles(place.source, chosen, below=self.num_labels, option="data.num_labels", **how)
             elif side == "instance":
-                sides[side] = NumberFiles(place.source, chosen, below=2**16, option="16 bits", **self._reading)
+                sides[side] = NumberFiles(place.source, chosen, below=2**16, option="16 bits", **how)
             else:
                 channels = self.source_channels if side == "source" else self.channels
                 sides[side] = self.make_files(place.source, chosen, channels=channels)
-        return JoinedFiles(sides, **self._reading)
+        return JoinedFiles(sides, **self.reading(wanted["source"][0].source))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_gans.data.base import ImageData, TensorImages
+from lightning_gans.data.subset import spread
 from lightning_gans.seeding import mix
 
 Distribution = Literal["ring", "grid", "swiss_roll", "moons"]
@@ -95,4 +96,5 @@ class Toy2D(ImageData):
         anchor = torch.randint(anchors, (self.n,), generator=rng)
         noise = torch.randn(self.n, 2, generator=rng)
         points = self.mixture.centres[mode, anchor] + self.mixture.sigma * noise
-        return TensorImages(points[: self.limit], mode[: self.limit])
+        taken = spread(self.n, self.limit, mode)
+        return TensorImages(points[taken], mode[taken])

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
-from lightning_gans.data.files import FileData, ImageFiles, Problem, Source, printable
-from lightning_gans.data.folder import check_exists, no_images, source_at
+from lightning_gans.data.decoding import Picture, Unreadable
+from lightning_gans.data.files import FileData, ImageFiles, printable
+from lightning_gans.data.folder import check_exists, no_images, prefix_of, source_at
 from lightning_gans.data.resize import fit
+from lightning_gans.data.source import Problem, Source
 from lightning_gans.data.translation import Targets, TranslationData
 
 NAMED = 10  # files without a partner that a message names
@@ -53,7 +55,7 @@ class Place:
         if folder is None:
             return {name.removeprefix(self.tops[-1]): name for name in self.names}
         for top in self.tops:
-            start = f"{top}{folder.strip('/')}/"
+            start = f"{top}{prefix_of(folder)}"
             found = {name.removeprefix(start): name for name in self.names if name.startswith(start)}
             if found:
                 return found
@@ -250,11 +252,11 @@ class HalfFiles(ImageFiles):
         super().__init__(source, names, channels=source_channels + channels, **options)
         self.channels_of, self.swap = (source_channels, channels), swap
 
-    def _tensor(self, image: Image.Image) -> Tensor:
-        image = self._upright(image)
+    def _tensor(self, picture: Picture) -> Tensor:
+        image = self.decoder.eight_bit(picture)
         half = image.width // 2
         if half < 1:
-            raise ValueError(f"{image.width}x{image.height} pixels: has no two halves")
+            raise Unreadable(f"{image.width}x{image.height} pixels: has no two halves")
         boxes = [(0, 0, half, image.height), (image.width - half, 0, image.width, image.height)]
         halves = [image.crop(box) for box in (reversed(boxes) if self.swap else boxes)]
         return torch.cat([self._pixels(one, n) for one, n in zip(halves, self.channels_of, strict=True)])
@@ -265,23 +267,23 @@ class HalfFiles(ImageFiles):
         return hashlib.blake2b(told.encode(), digest_size=16).hexdigest()
 
 
-def numbers_in(image: Image.Image, below: int, option: str) -> np.ndarray[Any, np.dtype[np.int32]]:
+def numbers_in(picture: Picture, below: int, option: str) -> np.ndarray[Any, np.dtype[np.int32]]:
     """The values (H, W) of a map of numbers, upright. Palettes are not looked up.
 
     Args:
-        image: Of one channel, or with a palette.
+        picture: Of one channel, or with a palette.
         below: Values must be below this.
         option: What says so.
 
     Raises:
-        ValueError: It is no such map, or has other values.
+        Unreadable: It is no such map, or has other values.
     """
-    if not (image.mode in ("1", "L", "P", "I") or image.mode.startswith("I;16")):
-        raise ValueError(f"mode {image.mode}: must have one channel of numbers, or a palette")
-    values = np.asarray(ImageOps.exif_transpose(image)).astype(np.int32)
+    if not (picture.mode in ("1", "L", "P", "I") or picture.mode.startswith("I;16")):
+        raise Unreadable(f"mode {picture.mode}: must have one channel of numbers, or a palette")
+    values = np.asarray(picture.decode()).astype(np.int32)
     if values.min() < 0 or values.max() >= below:
         wrong = values.min() if values.min() < 0 else values.max()
-        raise ValueError(f"value {wrong}: must be from 0 to {below - 1} ({option})")
+        raise Unreadable(f"value {wrong}: must be from 0 to {below - 1} ({option})")
     return values
 
 
@@ -302,8 +304,8 @@ class NumberFiles(ImageFiles):
         super().__init__(source, names, channels=1 if below <= 256 else 2, **options)
         self.below, self.option = below, option
 
-    def _tensor(self, image: Image.Image) -> Tensor:
-        values = numbers_in(image, self.below, self.option)
+    def _tensor(self, picture: Picture) -> Tensor:
+        values = numbers_in(picture, self.below, self.option)
         fitted = fit(Image.fromarray(values), self.image_size, self.resize, resampling=Image.Resampling.NEAREST)
         numbers = torch.from_numpy(np.array(fitted)).view(1, self.image_size, self.image_size)
         return (numbers if self.channels == 1 else torch.cat([numbers >> 8, numbers & 255])).to(torch.uint8)

@@ -10,7 +10,7 @@ import torch
 
 from lightning_gans import checkpoint
 from lightning_gans.data.base import ImageData
-from lightning_gans.data.files import OnError
+from lightning_gans.data.files import FileData, OnError
 from lightning_gans.data.translation import TranslationData
 from lightning_gans.metrics.extractors import Extractor, Inception
 from lightning_gans.metrics.sources import folder
@@ -112,5 +112,7 @@ def of_checkpoint(
         return Comparison(module, trained_on, examples, made_by, path)
     channels = examples.source_channels if examples and direction == "b2a" else trained_on.channels
     how: dict[str, Any] = {"image_size": trained_on.image_size, "channels": channels, "on_error": on_error}
+    if isinstance(trained_on, FileData):  # read as in training
+        how |= {"background": trained_on.background, "bits": trained_on.bits}
     others = folder(reference, "reference", **how)
     return Comparison(module, others, examples, made_by, path)

@@ -20,6 +20,7 @@ from torchmetrics.image.kid import KernelInceptionDistance
 from torchmetrics.utilities.distributed import gather_all_tensors
 from tqdm import tqdm
 
+from lightning_gans.atomic import write_text
 from lightning_gans.checks import under
 from lightning_gans.data.base import Batch, ImageData
 from lightning_gans.data.translation import TranslationData
@@ -357,6 +358,16 @@ class Evaluator:
         return settings
 
 
+def caveat(card: dict[str, Any]) -> str:
+    """Return what a card's scores do not mean, in one sentence; "" if there is nothing to say."""
+    if card.get("inception_score_splits") != card["n"]:
+        return ""
+    return (
+        f"the inception score of {card['n']} images means nothing: it is split in {card['n']}, and a split of one "
+        "image scores 1 whatever it shows"
+    )
+
+
 def share(total: int, rank: int, world: int) -> range:
     """One process's stretch of ``total`` positions; it begins at an even one, so that pairs stay together."""
     start, stop = (total // 2 * number // world * 2 for number in (rank, rank + 1))
@@ -456,11 +467,12 @@ def score_names(metrics: Sequence[str], extractor: Extractor | None) -> list[str
     return [score if fed in plain or extractor is None else extractor.key(score) for fed, score in scores]
 
 
+CARD_HEADS = ('{\n  "scores": {',)  # how a card's file begins
+
+
 def write_card(card: dict[str, Any], path: Path) -> Path:
-    """Write a score card as JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(card, indent=2) + "\n")
-    return path
+    """Write a score card as JSON, whole or not at all."""
+    return write_text(path, json.dumps(card, indent=2) + "\n")
 
 
 def _sum(number: int, device: torch.device) -> int:

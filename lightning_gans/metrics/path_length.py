@@ -70,4 +70,4 @@ def slerp(start: Tensor, end: Tensor, at: Tensor | float) -> Tensor:
 
 def path_for(latent: str) -> Callable[[Tensor, Tensor, Tensor | float], Tensor]:
     """The path between latents of a distribution that stays where samples lie: ``slerp`` or, in a cube, ``lerp``."""
-    return lerp if latent == "uniform" else slerp
+    return slerp if latent == "normal" else lerp

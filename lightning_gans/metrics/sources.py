@@ -10,12 +10,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from lightning_gans.data.base import Batch, ImageData, ImageSet
-from lightning_gans.data.files import FORMATS, OnError, printable
+from lightning_gans.data.decoding import BACKGROUND, Decoder
+from lightning_gans.data.files import OnError, printable
 from lightning_gans.data.folder import Folder, check_exists, no_images, source_at
+from lightning_gans.data.source import Bits
 from lightning_gans.data.translation import TranslationData
 from lightning_gans.images import to_uint8
 from lightning_gans.models.base import GenerativeModule
@@ -183,7 +184,16 @@ class Pictures:
         }
 
 
-def folder(root: str, key: str, *, image_size: int | None, channels: int, on_error: OnError = "stop") -> Folder:
+def folder(
+    root: str,
+    key: str,
+    *,
+    image_size: int | None,
+    channels: int,
+    on_error: OnError = "stop",
+    background: str | None = BACKGROUND,
+    bits: Bits = None,
+) -> Folder:
     """A folder or zip as an image set.
 
     Args:
@@ -192,6 +202,8 @@ def folder(root: str, key: str, *, image_size: int | None, channels: int, on_err
         image_size: Resize and cut to this; ``None``: take the images as they are.
         channels: 1 to 4.
         on_error: See ``FileData``.
+        background: See ``FileData``.
+        bits: See ``FileData``.
 
     Raises:
         FileNotFoundError: There is no such folder.
@@ -199,7 +211,8 @@ def folder(root: str, key: str, *, image_size: int | None, channels: int, on_err
     """
     try:
         check_exists(root)
-        data = Folder(root=root, image_size=image_size or _common_size(root), channels=channels, on_error=on_error)
+        how: dict[str, Any] = {"channels": channels, "on_error": on_error, "background": background, "bits": bits}
+        data = Folder(root=root, image_size=image_size or _common_size(root), **how)
         data.setup("test")
     except (FileNotFoundError, ValueError) as error:
         said = str(error).replace("data.root=", f"{key}=").replace("data.on_error", "on_error")
@@ -208,7 +221,7 @@ def folder(root: str, key: str, *, image_size: int | None, channels: int, on_err
 
 
 def _common_size(root: str) -> int:
-    """The side of all images in a folder or zip, by their headers."""
+    """The side of all images in a folder or zip; only those that a camera turned are decoded for it."""
     source = source_at(root)
     names = source.names()
     if not names:
@@ -216,8 +229,7 @@ def _common_size(root: str) -> int:
     sizes: dict[tuple[int, int], str] = {}
     for name in names:
         try:
-            with source.open(name)[0] as file:
-                sizes.setdefault(Image.open(file, formats=list(FORMATS)).size, name)
+            sizes.setdefault(source.picture(name, Decoder()).upright_size(), name)
         except Exception:  # a damaged file can fail anywhere in Pillow; told with its name when it is read
             continue
     if not sizes:

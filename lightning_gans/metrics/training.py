@@ -171,6 +171,6 @@ def write_classifier(
         progress=progress,
     )
     content = {"name": name, "network": network, "accuracy": accuracy, "state_dict": trained.state_dict()}
-    with written_whole(path) as temporary:
-        torch.save(content, temporary)
+    with written_whole(path) as temporary, temporary.open("wb") as file:
+        torch.save(content, file)
     return accuracy, len(images) - cut_at(len(images))

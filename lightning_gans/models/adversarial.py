@@ -16,6 +16,7 @@ from lightning_gans.losses import Objective
 from lightning_gans.models.base import Batch, GenerativeModule, Plan, Terms, split
 from lightning_gans.networks.layers import has_batch_norm, has_spectral_norm
 from lightning_gans.penalties import Penalty
+from lightning_gans.precision import full_precision
 
 
 class AdversarialModule(GenerativeModule):
@@ -38,6 +39,8 @@ class AdversarialModule(GenerativeModule):
         clip_weights: Clip the discriminator's weights to +- this before each of its updates; ``None``: no clipping.
         reuse_fakes: Let the generator learn from the very samples that the discriminator has just seen, which saves a
             forward pass; ``False``: from new ones. Needs ``accumulate`` = 1.
+        dequantise: Spread the 256 levels of real images evenly over [-1, 1): level k becomes k / 128 - 1 + u / 128,
+            u ~ U[0, 1) for every value, anew in every update, as the released code of WGAN-GP and SNGAN has it.
         **options: See ``GenerativeModule``.
 
     Raises:
@@ -60,6 +63,7 @@ class AdversarialModule(GenerativeModule):
         g_batch_size: int | None = None,
         clip_weights: float | None = None,
         reuse_fakes: bool = False,
+        dequantise: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(generator, **options)
@@ -77,7 +81,7 @@ class AdversarialModule(GenerativeModule):
             raise ValueError(f"model.clip_weights={clip_weights}: must be > 0, or null")
         if clip_weights is not None and has_spectral_norm(discriminator):
             raise ValueError(f"model.clip_weights={clip_weights}: not with spectral norm, which undoes it")
-        if isinstance(augment, AdaptiveAugment) and objective.midpoint is None:
+        if isinstance(augment, AdaptiveAugment) and augment.target is not None and objective.midpoint is None:
             raise ValueError(
                 f"model.augment=AdaptiveAugment: follows the sign of logits, which {type(objective).__name__} has not"
             )
@@ -90,7 +94,7 @@ class AdversarialModule(GenerativeModule):
         self.objective, self.penalty, self.augment = objective, penalty, augment
         self.optimizer_factories["d"], self.scheduler_factories["d"] = d_optimizer, d_scheduler
         self.n_critic, self.g_batch_size, self.clip_weights = n_critic, g_batch_size, clip_weights
-        self.reuse_fakes = reuse_fakes
+        self.reuse_fakes, self.dequantise = reuse_fakes, dequantise
         self._fake = torch.empty(0)  # the newest generated samples
         self.add_player("d", discriminator)
 
@@ -98,7 +102,7 @@ class AdversarialModule(GenerativeModule):
 
     def plan(self, step: int) -> Plan:
         """``n_critic`` chunks of ``batch_size`` real images."""
-        return Plan(self.n_critic, self.batch_size)
+        return Plan(self.n_critic, self.batch_size, steps=None)
 
     def discriminator_loss(self, batch: Batch) -> Terms:
         """Weighted terms of the discriminator's loss on one chunk of the batch."""
@@ -109,7 +113,7 @@ class AdversarialModule(GenerativeModule):
         self.observe(real_logits.detach())
         terms = self.objective.discriminator(real_logits, self.judge(fake))
         if self.penalty is not None:
-            terms["penalty"] = self.penalty(self.discriminator, real, fake, self.uniform)
+            terms["penalty"] = self.penalty(self.discriminator, real, fake, self.uniform, images_seen=self.images_seen)
         return terms
 
     def generator_loss(self, batch: Batch) -> Terms:
@@ -117,7 +121,7 @@ class AdversarialModule(GenerativeModule):
         if not self.reuse_fakes:
             n = len(batch["image"])
             if self.g_batch_size is not None:
-                n = self.g_batch_size // (self.trainer.world_size * self.accumulate)
+                n = self.g_batch_size // (self.world_size * self.accumulate)
             self._fake = self.generator(*self.draw_inputs(n))
         real_logits = self.judge(self.seen(batch["image"])) if self.objective.needs_real else None
         return self.objective.generator(self.judge(self.seen(self._fake)), real_logits)
@@ -130,7 +134,7 @@ class AdversarialModule(GenerativeModule):
     def judge(self, images: Tensor) -> Tensor:
         """The discriminator's raw logits in full precision, which objectives need under autocast too."""
         logits: Tensor = self.discriminator(images)
-        return logits.float()
+        return full_precision(logits)
 
     def seen(self, images: Tensor) -> Tensor:
         """Images as the discriminator sees them: augmented, if asked for."""
@@ -140,6 +144,10 @@ class AdversarialModule(GenerativeModule):
 
     def turns(self, batch: Batch, plan: Plan) -> list[tuple[str, Batch]]:
         """``n_critic`` discriminator updates on chunks of the batch and one generator update on the last of them."""
+        if self.dequantise:  # from k / 127.5 - 1
+            images = batch["image"]
+            noise = self.uniform(*images.shape).mul_(2).sub_(1)
+            batch = {**batch, "image": images * (255 / 256) + noise / 256}
         chunks = split(batch, plan.n_critic)
         return [*(("d", chunk) for chunk in chunks), ("g", chunks[-1])]
 
@@ -177,6 +185,8 @@ class AdversarialModule(GenerativeModule):
 
     def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """As the base, and whether the discriminator gives logits and the samples can be augmented."""
+        if self.dequantise and len(shapes["image"]) != 3:
+            raise ValueError("model.dequantise=true: needs images, whose values are levels; set it to false")
         if self.augment is not None:
             self.augment.check(shapes["image"])
         super().check_data(shapes)

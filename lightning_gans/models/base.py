@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -21,6 +22,8 @@ from lightning_gans.seeding import mix, seed_step
 
 Batch = dict[str, Tensor]
 Terms = dict[str, Tensor]
+Latent = Literal["normal", "uniform", "unit_uniform"]
+REACH = {"uniform": 1.0, "unit_uniform": math.sqrt(3)}  # of latents that are uniform within +- so much
 
 
 class Plan(NamedTuple):
@@ -29,6 +32,7 @@ class Plan(NamedTuple):
     n_critic: int
     batch_size: int
     resolution: int | None = None  # side of the images; None: as the data has them
+    steps: int | None = 1  # from this one on that are known to need the same; None: all that are left
 
     @property
     def images(self) -> int:
@@ -47,7 +51,8 @@ class GenerativeModule(LightningModule):
         generator: Makes images from its inputs; has ``latent_dim`` unless ``draw_inputs`` is overridden.
         g_optimizer: Makes the generator's optimiser from its player's parameters.
         g_scheduler: Makes the generator's learning-rate schedule from its optimiser; counts generator updates.
-        latent: Distribution of the latents: ``normal`` N(0, I), or ``uniform`` in [-1, 1).
+        latent: Distribution of the latents: ``normal`` N(0, I), ``uniform`` in [-1, 1), or ``unit_uniform`` in
+            [-sqrt(3), sqrt(3)), whose variance is 1.
         batch_size: Real images per update of the player that sees them, over all processes and micro-batches.
         accumulate: Micro-batches whose gradients make one update.
         clip_grad: Largest norm of a player's gradient; ``None``: no clipping.
@@ -69,7 +74,7 @@ class GenerativeModule(LightningModule):
         *,
         g_optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         g_scheduler: Callable[[Optimizer], LRScheduler] | None = None,
-        latent: Literal["normal", "uniform"] = "normal",
+        latent: Latent = "normal",
         batch_size: int = 64,
         accumulate: int = 1,
         clip_grad: float | None = None,
@@ -100,7 +105,7 @@ class GenerativeModule(LightningModule):
         self.config: dict[str, Any] | None = None  # what checkpoints carry; set by whoever composed the run
         self._trainable: dict[str, list[nn.Parameter]] = {}
         self._measured_at: int | None = None
-        self._shared_rng = torch.Generator()
+        self._shared_rng, self._rng_device = torch.Generator(), torch.device("cpu")
         self.add_player("g", generator)
 
     def add_player(self, player: str, *networks: nn.Module) -> None:
@@ -116,7 +121,7 @@ class GenerativeModule(LightningModule):
 
     def plan(self, step: int) -> Plan:
         """What step number ``step`` needs; asked by the sampler and by the step."""
-        return Plan(1, self.batch_size)
+        return Plan(1, self.batch_size, steps=None)
 
     @property
     def resolutions(self) -> list[int | None]:
@@ -210,17 +215,18 @@ class GenerativeModule(LightningModule):
 
     def draw_inputs(self, n: int) -> tuple[Tensor, ...]:
         """Random inputs of the generator for this process's share of a training batch."""
-        if self.latent == "uniform":
-            return (self.uniform(n, self.latent_dim).mul_(2).sub_(1),)
-        return (self.normal(n, self.latent_dim),)
+        if self.latent == "normal":
+            return (self.normal(n, self.latent_dim),)
+        reach = REACH[self.latent]
+        return (self.uniform(n, self.latent_dim).mul_(2 * reach).sub_(reach),)
 
     def sampling_inputs(self, indices: Sequence[int], seed: int) -> tuple[Tensor, ...]:
         """Inputs of the generator for samples number ``indices``: each a function of (seed, index) alone."""
-        rng, latents = torch.Generator(), torch.empty(len(indices), self.latent_dim)
+        rng, latents, reach = torch.Generator(), torch.empty(len(indices), self.latent_dim), REACH.get(self.latent)
         for row, index in zip(latents, indices, strict=True):
             rng.manual_seed(mix("sample", seed, index))
-            row.uniform_(-1, 1, generator=rng) if self.latent == "uniform" else row.normal_(generator=rng)
-        return (latents.to(self.device),)
+            row.uniform_(-reach, reach, generator=rng) if reach else row.normal_(generator=rng)
+        return (latents.to(self.device, self.dtype),)  # type: ignore[arg-type]
 
     @property
     def latent_dim(self) -> int:
@@ -268,6 +274,7 @@ class GenerativeModule(LightningModule):
             optimizer.step()
         else:
             self.trainer.strategy.optimizer_step(optimizer.optimizer, _nothing)
+        torch.clear_autocast_cache()  # which holds casts of the weights as they were, wherever autocast caches them
         optimizer.zero_grad(set_to_none=True)
 
     def player_optimizers(self) -> dict[str, LightningOptimizer]:
@@ -300,13 +307,24 @@ class GenerativeModule(LightningModule):
 
     def normal(self, n: int, *shape: int) -> Tensor:
         """This process's slice (n, *shape) of standard normal numbers drawn for the global batch."""
-        world, rank = self.trainer.world_size, self.global_rank
-        return torch.randn(n * world, *shape, generator=self._shared_rng, device=self.device)[rank::world]
+        drawn = torch.randn(n * self.world_size, *shape, generator=self._global_rng(), device=self.device)
+        return drawn[self.global_rank :: self.world_size]
 
     def uniform(self, n: int, *shape: int) -> Tensor:
         """This process's slice (n, *shape) of numbers in [0, 1) drawn for the global batch."""
-        world, rank = self.trainer.world_size, self.global_rank
-        return torch.rand(n * world, *shape, generator=self._shared_rng, device=self.device)[rank::world]
+        drawn = torch.rand(n * self.world_size, *shape, generator=self._global_rng(), device=self.device)
+        return drawn[self.global_rank :: self.world_size]
+
+    @property
+    def world_size(self) -> int:
+        """Number of processes that share a batch; 1 without a Trainer."""
+        return 1 if self._trainer is None else self._trainer.world_size
+
+    def _global_rng(self) -> torch.Generator:
+        """Return the generator of what is drawn for the global batch, on the module's device."""
+        if self._rng_device != self.device:
+            self._shared_rng, self._rng_device = torch.Generator(self.device), self.device
+        return self._shared_rng
 
     # ------------------------------------------------------------------------------ sampling
 
@@ -327,7 +345,7 @@ class GenerativeModule(LightningModule):
         if self.generator_ema is not None:
             indices = range(self.standing_batches * self.batch_size)
             measure_batch_norm(self.generator_ema, self._input_batches(indices, mix("batch norm", self.seed)))
-        elif self._trainer is not None and self.trainer.world_size > 1:
+        elif self.world_size > 1:
             for buffer in self.generator.buffers():
                 torch.distributed.broadcast(buffer, 0)
 
@@ -380,8 +398,7 @@ class GenerativeModule(LightningModule):
         return list(optimizers.values()), schedules
 
     def on_fit_start(self) -> None:
-        """Prepare the device's random generator and compile."""
-        self._shared_rng = torch.Generator(self.device)
+        """Compile the networks, if asked for."""
         if self.compile_networks:
             for network in (self.generator, *self.readers.values()):
                 for layer in network.modules():
@@ -390,9 +407,14 @@ class GenerativeModule(LightningModule):
                 network.compile()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Make every random number of the step a function of the seed, the step and the process."""
+        """Make every random number of the step a function of the seed, the step and the process.
+
+        Pixels become floats after Lightning has brought the batch to the trainer's precision; float64 is given here.
+        """
+        for name, value in batch.items():
+            batch[name] = value.to(self.dtype) if value.is_floating_point() else value
         seed_step(self.device, self.seed, self.iteration, self.global_rank)
-        self._shared_rng.manual_seed(mix("global batch", self.seed, self.iteration))
+        self._global_rng().manual_seed(mix("global batch", self.seed, self.iteration))
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clip, after gradients were unscaled and averaged over processes."""

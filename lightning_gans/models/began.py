@@ -12,6 +12,7 @@ from lightning_gans.losses import Objective
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Plan
 from lightning_gans.models.ema import evaluating
+from lightning_gans.precision import full_precision
 
 
 class Equilibrium(Objective, nn.Module):
@@ -54,7 +55,8 @@ class BEGAN(AdversarialModule):
 
     ``train/convergence`` is M = L(x) + |gamma L(x) - L(G(z))|, which falls as the training converges, and ``train/k``
     the balance. Both losses are means over all processes before they move k. As in the paper z is uniform and new for
-    each player's update; the networks' vanishing residuals and skip connections are left out.
+    each player's update; the networks' vanishing residuals and skip connections are left out. Samples come from an
+    average of the generator, which the paper has not: ``model.ema=null``.
 
     Args:
         generator: Player.
@@ -97,7 +99,7 @@ class BEGAN(AdversarialModule):
 
     def judge(self, images: Tensor) -> Tensor:
         """Mean absolute error of every image's reconstruction, (N,)."""
-        errors: Tensor = self.discriminator(images).float() - images.float()
+        errors: Tensor = full_precision(self.discriminator(images)) - full_precision(images)
         return errors.abs().flatten(1).mean(1)
 
     def adapt(self, plan: Plan) -> None:

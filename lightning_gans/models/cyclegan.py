@@ -14,6 +14,7 @@ from lightning_gans.models.base import Batch, Terms
 from lightning_gans.models.pool import ImagePool
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.networks.layers import has_batch_norm
+from lightning_gans.precision import full_precision
 from lightning_gans.seeding import mix
 
 
@@ -106,17 +107,22 @@ class CycleGAN(TranslationModule):
         self.keep(fake_a=fake_a, fake_b=fake_b)
         back_a, back_b = self.generator(fake_b, "b2a"), self.generator(fake_a, "a2b")
         terms = self.fooling("b", self.discriminator, fake_b, b) | self.fooling("a", self.discriminator_back, fake_a, a)
-        terms["cycle_a"] = self.cycle_weight * F.l1_loss(back_a.float(), a)
-        terms["cycle_b"] = self.cycle_weight * F.l1_loss(back_b.float(), b)
+        terms["cycle_a"] = self.cycle_weight * F.l1_loss(full_precision(back_a), a)
+        terms["cycle_b"] = self.cycle_weight * F.l1_loss(full_precision(back_b), b)
         if self.identity_weight:
             weight = self.cycle_weight * self.identity_weight
-            terms["identity_a"] = weight * F.l1_loss(same_a.float(), a)
-            terms["identity_b"] = weight * F.l1_loss(same_b.float(), b)
+            terms["identity_a"] = weight * F.l1_loss(full_precision(same_a), a)
+            terms["identity_b"] = weight * F.l1_loss(full_precision(same_b), b)
         return terms
+
+    def fakes(self, batch: Batch) -> Batch:
+        """Translate a batch both ways by the live generators."""
+        a, b = batch["source"], batch["target"]
+        return {"fake_a": self.generator(b, "b2a"), "fake_b": self.generator(a, "a2b")}
 
     def discriminator_loss(self, batch: Batch) -> Terms:
         """Half the objective's terms of both discriminators."""
-        part, kept = len(self._kept), self.kept()
+        part, kept = len(self._kept), self.kept(batch)
         sides = {
             "b": (self.discriminator, batch["target"], self.pooled(self.pool, kept["fake_b"], "b", part)),
             "a": (self.discriminator_back, batch["source"], self.pooled(self.pool_back, kept["fake_a"], "a", part)),
@@ -124,14 +130,14 @@ class CycleGAN(TranslationModule):
         terms: Terms = {}
         for domain, (discriminator, real, fake) in sides.items():
             real_logits, fake_logits = self.together(discriminator, real, fake)
-            found = self.objective.discriminator(real_logits.float(), fake_logits.float())
+            found = self.objective.discriminator(full_precision(real_logits), full_precision(fake_logits))
             terms |= {f"{name}_{domain}": term / 2 for name, term in found.items()}
         return terms
 
     def fooling(self, domain: str, discriminator: nn.Module, fake: Tensor, real: Tensor) -> Terms:
         """The objective's terms of the generator that made ``fake``."""
-        real_logits = discriminator(real).float() if self.objective.needs_real else None
-        terms = self.objective.generator(discriminator(fake).float(), real_logits)
+        real_logits = full_precision(discriminator(real)) if self.objective.needs_real else None
+        terms = self.objective.generator(full_precision(discriminator(fake)), real_logits)
         return {f"{name}_{domain}": term for name, term in terms.items()}
 
     def together(self, network: Any, *images: Tensor) -> tuple[Tensor, ...]:
@@ -145,16 +151,16 @@ class CycleGAN(TranslationModule):
         """What the discriminator sees in place of this process's newest fakes."""
         if not pool.size:
             return fakes
-        world, seed = self.trainer.world_size, mix("pool", self.seed, self.iteration, part, domain)
+        seed = mix("pool", self.seed, self.iteration, part, domain)
         seen: Tensor = pool(self.gathered(fakes), seed)
-        return seen[self.global_rank :: world]
+        return seen[self.global_rank :: self.world_size]
 
     def gathered(self, images: Tensor) -> Tensor:
         """Images of all processes in the order of the global batch."""
-        if self.trainer.world_size == 1:
+        if self.world_size == 1:
             return images
         images = images.contiguous()
-        pieces = [torch.empty_like(images) for _ in range(self.trainer.world_size)]
+        pieces = [torch.empty_like(images) for _ in range(self.world_size)]
         torch.distributed.all_gather(pieces, images)
         return torch.stack(pieces, 1).flatten(0, 1)
 

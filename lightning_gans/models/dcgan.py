@@ -14,5 +14,6 @@ class DCGAN(AdversarialModule):
 
     by Adam at 2e-4 with beta1 0.5, batches of real and of generated images going through D separately, since its
     batch norm sees them as two populations. As in the authors' released code z is normal, not uniform, and the
-    generator learns from the samples that the discriminator has just seen.
+    generator learns from the samples that the discriminator has just seen. Samples come from an average of the
+    generator, which the paper has not: ``model.ema=null``.
     """

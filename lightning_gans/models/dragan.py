@@ -10,5 +10,6 @@ class DRAGAN(AdversarialModule):
 
         D: -E[log s(D(x))] - E[log(1 - s(D(G(z))))] + 10 E[(|grad D(x')| - 1)^2]        G: -E[log s(D(G(z)))]
 
-    where x' lies near a real sample (see ``penalties.Dragan``); the critic has no batch norm.
+    where x' lies near a real sample (see ``penalties.Dragan``); the critic has no batch norm. Samples come from an
+    average of the generator, which the paper has not: ``model.ema=null``.
     """

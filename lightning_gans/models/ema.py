@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_gans.networks.layers import BATCH_NORMS
+from lightning_gans.schedules import Scheduled, ends_of, value_at
 
 
 class EMA:
@@ -21,7 +22,8 @@ class EMA:
     With ``decay`` it is a constant beta whatever the batch, as older papers have it; the other two are ``None`` then.
 
     Args:
-        half_life_kimg: h in thousands of real images, > 0.
+        half_life_kimg: h in thousands of real images, > 0; a number, or a ``CosineValue`` over the images seen before
+            the update, which may start at 0 (no average yet).
         ramp_up: Largest h as a fraction of the images seen; ``None``: no ramp.
         decay: beta of every update, from 0 to below 1.
 
@@ -30,9 +32,10 @@ class EMA:
     """
 
     def __init__(
-        self, half_life_kimg: float | None = 10.0, ramp_up: float | None = 0.05, decay: float | None = None
+        self, half_life_kimg: Scheduled | None = 10.0, ramp_up: float | None = 0.05, decay: float | None = None
     ) -> None:
-        if half_life_kimg is not None and half_life_kimg <= 0:
+        ends = (1.0, 1.0) if half_life_kimg is None else ends_of(half_life_kimg)
+        if min(ends) < 0 or max(ends) <= 0:
             raise ValueError(f"model.ema.half_life_kimg={half_life_kimg}: must be > 0, or null with model.ema.decay")
         if ramp_up is not None and ramp_up <= 0:
             raise ValueError(f"model.ema.ramp_up={ramp_up}: must be > 0, or null")
@@ -49,7 +52,7 @@ class EMA:
         """Weight of the old average after an update of ``images``, the run having shown ``images_seen``."""
         if self.half_life_kimg is None:
             return self.decay or 0.0
-        half_life = self.half_life_kimg * 1000
+        half_life = value_at(self.half_life_kimg, images_seen - images) * 1000
         if self.ramp_up is not None:
             half_life = min(half_life, self.ramp_up * images_seen)
         return float(0.5 ** (images / max(half_life, 1e-8)))
@@ -63,7 +66,7 @@ class EMA:
             mine.copy_(theirs)
 
 
-def _said(value: float | None) -> object:
+def _said(value: Scheduled | None) -> object:
     return "null" if value is None else value
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Batch
+from lightning_gans.networks import mlp
 
 
 class GAN(AdversarialModule):
@@ -20,25 +21,52 @@ class GAN(AdversarialModule):
 
     G minimises -E[log s(D(G(z)))], or E[log(1 - s(D(G(z))))] with ``model/objective=saturating``, the minimax game of
     equation 1, after ``n_critic`` (k in the paper) updates of D. Dense networks, D of maxout units with dropout; SGD
-    whose rate decays by 1.000004 per update while its momentum rises.
+    whose rate decays by 1.000004 per update while its momentum rises. Samples come from an average of the generator,
+    which the paper has not: ``model.ema=null``. ``experiment=gan_mnist`` is the authors' released
+    configuration for MNIST.
 
     Args:
         generator: Player.
         discriminator: Player.
-        max_norm: Largest norm of the weights into a unit of D's dense layers, kept after each of its updates, 1.9365
-            in the authors' released code; spectral norm has a bound of its own. ``None``: no bound.
+        max_norm: Largest norm of the weights into a unit of D's dense layers, kept after each of its updates; spectral
+            norm has a bound of its own. ``None``: no bound, as in the authors' released configuration for MNIST.
+        marginal_bias: Start the biases of G's last layer where images are the mean of the training images, as in the
+            same configuration; needs ``lightning_gans.networks.mlp.Generator`` and images.
         **options: See ``AdversarialModule``.
     """
 
     def __init__(
-        self, generator: nn.Module, discriminator: nn.Module, *, max_norm: float | None = None, **options: Any
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        *,
+        max_norm: float | None = None,
+        marginal_bias: bool = False,
+        **options: Any,
     ) -> None:
         super().__init__(generator, discriminator, **options)
         if max_norm is not None and max_norm <= 0:
             raise ValueError(f"model.max_norm={max_norm}: must be > 0, or null")
-        self.max_norm = max_norm
+        if marginal_bias and not (isinstance(generator, mlp.Generator) and len(generator.shape) == 3):
+            raise ValueError(
+                f"model.marginal_bias=true: {type(generator).__module__.rpartition('.')[2]}.Generator has no bias per "
+                "value of an image; use model/network=mlp on images, or set it to false"
+            )
+        self.max_norm, self.marginal_bias = max_norm, marginal_bias
         layers = [layer for layer in discriminator.modules() if isinstance(layer, nn.Linear)]
         self._bounded = [layer.weight for layer in layers if not hasattr(layer, "parametrizations")]
+
+    def on_fit_start(self) -> None:
+        """As the base; at the first start of a training set the generator's last biases, if asked for."""
+        super().on_fit_start()
+        if self.marginal_bias and self.iteration == 0:
+            images = getattr(getattr(self.trainer, "datamodule", None), "train_images", None)
+            if images is None:
+                raise ValueError("model.marginal_bias=true: needs a data module with train_images; set it to false")
+            mean = mean_image(images)
+            for network in (self.generator, self.generator_ema):
+                if network is not None:
+                    network.start_at(mean)  # type: ignore[operator]
 
     def update(self, player: str, batch: Batch) -> None:
         """One update of ``player``; the discriminator's weights are bounded after its own."""
@@ -47,3 +75,12 @@ class GAN(AdversarialModule):
             with torch.no_grad():
                 for weight in self._bounded:
                     weight.copy_(weight.renorm(2, 0, self.max_norm))
+
+
+def mean_image(images: Any) -> Tensor:
+    """Return the mean of an image set's uint8 images, (C, H, W) float64 in [-1, 1]; sums of integers, so exact."""
+    total = sum(
+        images.fetch(torch.arange(start, min(start + 1000, len(images))))["image"].sum(0, dtype=torch.int64)
+        for start in range(0, len(images), 1000)
+    )
+    return torch.as_tensor(total).double() / (127.5 * len(images)) - 1

@@ -10,6 +10,7 @@ from torch import nn
 
 from lightning_gans.models.base import Batch, Terms
 from lightning_gans.models.translation import TranslationModule
+from lightning_gans.precision import full_precision
 
 
 class Pix2Pix(TranslationModule):
@@ -55,11 +56,11 @@ class Pix2Pix(TranslationModule):
         self.keep(fake=fake)
         real_logits = self.judge(source, target) if self.objective.needs_real else None
         terms = self.objective.generator(self.judge(source, fake), real_logits)
-        return {**terms, "l1": self.l1_weight * F.l1_loss(fake.float(), target)}
+        return {**terms, "l1": self.l1_weight * F.l1_loss(full_precision(fake), target)}
 
     def discriminator_loss(self, batch: Batch) -> Terms:
         """Half the objective's terms, which slows the discriminator down."""
         source = batch["source"]
-        real_logits, fake_logits = self.judge(source, batch["target"]), self.judge(source, self.kept()["fake"])
+        real_logits, fake_logits = self.judge(source, batch["target"]), self.judge(source, self.kept(batch)["fake"])
         terms = self.objective.discriminator(real_logits, fake_logits)
         return {name: term / 2 for name, term in terms.items()}

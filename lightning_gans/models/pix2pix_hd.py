@@ -16,6 +16,7 @@ from lightning_gans.models.ema import evaluating
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.networks.pix2pix_hd import Stage, edges, halved, instance_means
 from lightning_gans.perceptual import Perceptual
+from lightning_gans.precision import full_precision
 from lightning_gans.seeding import mix
 
 LAYERS = {"relu1_1": 1 / 32, "relu2_1": 1 / 16, "relu3_1": 1 / 8, "relu4_1": 1 / 4, "relu5_1": 1.0}
@@ -156,7 +157,10 @@ class Pix2PixHD(TranslationModule):
 
     def judged(self, condition: Tensor, images: Tensor) -> list[list[Tensor]]:
         """Every layer's output by scale, in full precision."""
-        return [[layer.float() for layer in scale] for scale in self.discriminator(torch.cat([condition, images], 1))]
+        return [
+            [full_precision(layer) for layer in scale]
+            for scale in self.discriminator(torch.cat([condition, images], 1))
+        ]
 
     def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Condition and target at the size that the phase works at."""
@@ -169,10 +173,7 @@ class Pix2PixHD(TranslationModule):
 
     def generator_loss(self, batch: Batch) -> Terms:
         """Objective and feature matching over all scales, and VGG19's distance."""
-        inputs = self.condition(batch)
-        if self.encoder is not None:
-            inputs = torch.cat([inputs, self.encoded(batch)], 1)
-        fake = self.generator(inputs, self.stage_of(self.iteration))
+        fake = self.fakes(batch)["fake"]
         self.keep(fake=fake)
         condition, real = self.pair(batch)
         of_fake = self.judged(condition, fake)
@@ -185,6 +186,13 @@ class Pix2PixHD(TranslationModule):
             distances = [weight * F.l1_loss(mine, theirs) for weight, mine, theirs in pairs]
             terms["perceptual"] = self.perceptual_weight * torch.stack(distances).sum()
         return terms
+
+    def fakes(self, batch: Batch) -> Batch:
+        """Translate a batch by the live generator at the size that the phase works at."""
+        inputs = self.condition(batch)
+        if self.encoder is not None:
+            inputs = torch.cat([inputs, self.encoded(batch)], 1)
+        return {"fake": self.generator(inputs, self.stage_of(self.iteration))}
 
     def matching(self, of_fake: list[list[Tensor]], of_real: list[list[Tensor]]) -> Tensor:
         """Mean absolute differences of all features but the logits, summed over layers and averaged over scales."""
@@ -199,7 +207,7 @@ class Pix2PixHD(TranslationModule):
     def discriminator_loss(self, batch: Batch) -> Terms:
         """Half the objective over all scales."""
         condition, real = self.pair(batch)
-        of_real, of_fake = self.judged(condition, real), self.judged(condition, self.kept()["fake"])
+        of_real, of_fake = self.judged(condition, real), self.judged(condition, self.kept(batch)["fake"])
         scales = [self.objective.discriminator(r[-1], f[-1]) for r, f in zip(of_real, of_fake, strict=True)]
         return {name: term / 2 for name, term in summed(scales).items()}
 
@@ -228,7 +236,7 @@ class Pix2PixHD(TranslationModule):
             inputs = torch.cat([inputs, table[self.labels(batch)[:, 0]].movedim(-1, 1)], 1)
         stage = self.stage_of(max(self.iteration - 1, 0))  # of the last update; an enhancer must have learnt something
         with evaluating(self.network_of(direction)) as network:
-            images: Tensor = network(inputs, stage).float()
+            images: Tensor = network(inputs.to(self.dtype), stage).float()
         if images.shape[-2:] == source.shape[-2:]:
             return images
         return F.interpolate(images, source.shape[-2:], mode="bilinear")
@@ -265,7 +273,7 @@ class Pix2PixHD(TranslationModule):
         for index in range(0, n, -(-n // self.cluster_images)):
             batch = {key: value.to(self.device) for key, value in data.training_examples([index]).items()}
             with evaluating(self.encoder) as encoder:  # type: ignore[arg-type]
-                means, rows = instance_means(encoder(batch["target"]), self.instances(batch))
+                means, rows = instance_means(encoder(batch["target"].to(self.dtype)), self.instances(batch))
             label_of = torch.zeros(len(means), dtype=torch.int64, device=rows.device)
             label_of[rows] = self.labels(batch)[:, 0]
             for label, mean in zip(label_of.tolist(), means.cpu(), strict=True):
@@ -278,7 +286,7 @@ class Pix2PixHD(TranslationModule):
             centres = KMeans(count, n_init=1, random_state=0).fit(points.double().numpy()).cluster_centers_
             self.clusters[label, :count] = torch.from_numpy(centres).to(self.clusters)
             self.cluster_counts[label] = count
-        if self.trainer.world_size > 1:
+        if self.world_size > 1:
             for buffer in (self.clusters, self.cluster_counts):
                 torch.distributed.broadcast(buffer, 0)
 

@@ -86,7 +86,8 @@ class ProGAN(AdversarialModule):
     def plan(self, step: int) -> Plan:
         """``n_critic`` chunks of the phase's batch size at its resolution."""
         phase = self.phase(step)
-        return Plan(self.n_critic, phase.batch_size, phase.resolution)
+        left = None if phase.steps is None else phase.first + phase.steps - step
+        return Plan(self.n_critic, phase.batch_size, phase.resolution, left)
 
     @property
     def resolutions(self) -> list[int | None]:

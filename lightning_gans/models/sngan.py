@@ -11,5 +11,6 @@ class SNGAN(AdversarialModule):
         D: E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))]        G: -E[D(G(z))]
 
     on residual networks, every weight of D divided by its largest singular value (one power iteration per forward
-    pass, by ``torch.nn.utils.parametrizations.spectral_norm``).
+    pass, by ``torch.nn.utils.parametrizations.spectral_norm``). Samples come from an average of the generator, which
+    the paper has not: ``model.ema=null``.
     """

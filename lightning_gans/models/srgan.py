@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lightning_gans.models.base import Batch, Plan, Terms
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.perceptual import Perceptual
+from lightning_gans.precision import full_precision
 
 LAYER = "relu5_4"  # the paper's phi_5,4: the fourth convolution before the fifth pooling, after its activation
 SCALE = 12.75  # features are divided by it, which makes the loss about as large as that of pixels
@@ -92,7 +93,7 @@ class SRGAN(TranslationModule):
         """Pixels, or content and objective."""
         fake, real = self.generator(batch["source"]), batch["target"]
         if self.pretraining:
-            return {"mse": F.mse_loss(fake.float(), real)}
+            return {"mse": F.mse_loss(full_precision(fake), real)}
         self.keep(fake=fake)
         real_logits = self.judge(real) if self.objective.needs_real else None
         terms = self.objective.generator(self.judge(fake), real_logits)
@@ -102,13 +103,13 @@ class SRGAN(TranslationModule):
     def content(self, fake: Tensor, real: Tensor) -> Tensor:
         """How far two batches of images lie apart."""
         if not self.perceptual.on:
-            return F.mse_loss(fake.float(), real)
+            return F.mse_loss(full_precision(fake), real)
         (mine,), (theirs,) = self.perceptual(fake), self.perceptual(real)
         return F.mse_loss(mine / SCALE, theirs / SCALE)
 
     def discriminator_loss(self, batch: Batch) -> Terms:
         """The objective."""
-        return self.objective.discriminator(self.judge(batch["target"]), self.judge(self.kept()["fake"]))
+        return self.objective.discriminator(self.judge(batch["target"]), self.judge(self.kept(batch)["fake"]))
 
     def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """As the base, and whether VGG19 can be asked."""

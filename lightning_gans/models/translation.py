@@ -15,6 +15,7 @@ from lightning_gans.losses import Objective
 from lightning_gans.models.base import Batch, GenerativeModule, Plan, Terms
 from lightning_gans.models.ema import evaluating
 from lightning_gans.networks.layers import TestStatistics, seed_noise, settle_statistics
+from lightning_gans.precision import full_precision
 
 
 class TranslationModule(GenerativeModule):
@@ -98,14 +99,21 @@ class TranslationModule(GenerativeModule):
         """Keep what the generator has made, without its graph, for the discriminator's update on the same images."""
         self._kept.append({name: tensor.detach() for name, tensor in images.items()})
 
-    def kept(self) -> Batch:
-        """What the generator made of this micro-batch."""
+    def kept(self, batch: Batch) -> Batch:
+        """Return what the generator made of this micro-batch in its own update, or else makes of it now."""
+        if not self._kept:
+            with torch.no_grad():
+                self.keep(**self.fakes(batch))
         return self._kept.popleft()
+
+    def fakes(self, batch: Batch) -> Batch:
+        """Translate a batch by the live generator, by name."""
+        return {"fake": self.generator(batch["source"])}
 
     def judge(self, *images: Tensor) -> Tensor:
         """The discriminator's raw logits for images side by side in channels, in full precision."""
         logits: Tensor = self.discriminator(torch.cat(images, 1))
-        return logits.float()
+        return full_precision(logits)
 
     # ------------------------------------------------------------------------------ translation
 
@@ -127,7 +135,7 @@ class TranslationModule(GenerativeModule):
         self.check_source(source, direction)
         with evaluating(self.network_of(direction)) as network:
             seed_noise(network, seed)
-            images: Tensor = network(source)
+            images: Tensor = network(source.to(self.dtype))
         return images.float()
 
     def check_source(self, source: Tensor, direction: str) -> None:
@@ -163,7 +171,7 @@ class TranslationModule(GenerativeModule):
         if self._measured_at == self.iteration:
             return
         self._measured_at = self.iteration
-        if self._trainer is not None and self.trainer.world_size > 1:
+        if self.world_size > 1:
             for buffer in self.sampler.buffers():
                 torch.distributed.broadcast(buffer, 0)
 

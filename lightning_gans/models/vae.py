@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lightning_gans.models.base import Batch, GenerativeModule, Terms
 from lightning_gans.models.ema import evaluating
+from lightning_gans.precision import full_precision
 
 
 class VAE(GenerativeModule):
@@ -21,7 +22,8 @@ class VAE(GenerativeModule):
         -E[log p(x | z)] + beta KL(q(z | x) || N(0, I)),        z = mu(x) + sigma(x) e,  e ~ N(0, I)
 
     with KL = sum(mu^2 + sigma^2 - 1 - log sigma^2) / 2. ``gaussian``: p = N(G(z), ``scale``^2), whose constants are
-    kept; ``bernoulli``: every value, moved from [-1, 1] to [0, 1], is a probability. Samples are the means G(z).
+    kept; ``bernoulli``: every value, moved from [-1, 1] to [0, 1], is a probability. Samples are the means G(z), of an
+    average of the decoder, which the paper has not: ``model.ema=null``.
 
     Args:
         generator: Decoder, latents (N, latent_dim) to images in [-1, 1].
@@ -55,10 +57,10 @@ class VAE(GenerativeModule):
     def generator_loss(self, batch: Batch) -> Terms:
         """The two terms of the negative evidence lower bound, means over the batch."""
         images = batch["image"]
-        mean, log_variance = (output.float() for output in self.encoder(images))
+        mean, log_variance = (full_precision(output) for output in self.encoder(images))
         latents = mean + torch.exp(log_variance / 2) * self.normal(*mean.shape)
         kl = (mean.square() + log_variance.exp() - 1 - log_variance).sum(1) / 2  # (N,)
-        reconstruction = self.surprise(self.generator(latents).float(), images)  # (N,)
+        reconstruction = self.surprise(full_precision(self.generator(latents)), images)  # (N,)
         return {"reconstruction": reconstruction.mean(), "kl": self.beta * kl.mean()}
 
     def surprise(self, made: Tensor, images: Tensor) -> Tensor:

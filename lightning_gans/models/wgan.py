@@ -17,6 +17,7 @@ class WGAN(AdversarialModule):
 
     The critic's weights are clipped before each of its updates, so that it stays Lipschitz (algorithm 1; the authors'
     released code clips before, the paper after). -(d_real + d_fake) estimates the Wasserstein distance up to a factor.
+    Samples come from an average of the generator, which the paper has not: ``model.ema=null``.
 
     Args:
         generator: Player.
@@ -36,5 +37,10 @@ class WGAN(AdversarialModule):
 
     def plan(self, step: int) -> Plan:
         """``n_critic`` chunks, or ``warm_up_critic`` where the critic is to get ahead."""
-        ahead = self.warm_up_critic is not None and (step < 25 or step % 500 == 0)
-        return Plan(self.warm_up_critic if ahead and self.warm_up_critic else self.n_critic, self.batch_size)
+        if self.warm_up_critic is None:
+            return super().plan(step)
+        if step < 25:
+            return Plan(self.warm_up_critic, self.batch_size, steps=25 - step)
+        if step % 500 == 0:
+            return Plan(self.warm_up_critic, self.batch_size)
+        return Plan(self.n_critic, self.batch_size, steps=500 - step % 500)

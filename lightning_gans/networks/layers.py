@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
 
+from lightning_gans.precision import full_precision
 from lightning_gans.seeding import mix
 
 SPECTRAL_NORM = _SpectralNorm
@@ -99,7 +100,7 @@ class MinibatchStddev(nn.Module):
         """(N, C, ...) -> (N, C + 1, ...)."""
         n = len(features)
         size = next((k for k in range(min(self.size, n), 1, -1) if n % k == 0), n)
-        groups = features.float().reshape(size, n // size, -1)
+        groups = full_precision(features).reshape(size, n // size, -1)
         deviation = groups.var(0, correction=0).add(1e-8).sqrt().mean(1)  # (N / size,)
         shape = (n, 1, *features.shape[2:])
         extra = deviation.repeat(size).view(n, *[1] * (features.dim() - 1)).expand(shape)
@@ -126,7 +127,7 @@ class MinibatchDiscrimination(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, ...) -> (N, C + kernels, ...), the same everywhere."""
         n = len(features)
-        flat = features.float().flatten(1)
+        flat = full_precision(features).flatten(1)
         with torch.autocast(flat.device.type, enabled=False):
             seen = (flat @ self.tensor.flatten(1)).view(n, *self.tensor.shape[1:])  # (N, kernels, dimensions)
             closeness = torch.exp(-(seen[:, None] - seen[None]).abs().sum(-1)).sum(1) - 1  # without itself
@@ -198,6 +199,19 @@ def translation_norm(
     if norm == "instance":
         return [nn.InstanceNorm2d(width)]
     return [ImageBatchNorm(width, test_statistics)] if norm == "batch" else []
+
+
+def has_bias(norm: str | None, bias_before_norm: bool | None = None) -> bool:
+    """Return whether a convolution of a translation network, with ``norm`` after it, has a bias.
+
+    A norm takes the bias away again, so that this decides on the number of weights and not on what is learnt.
+
+    Args:
+        norm: What follows the convolution; without one there always is a bias.
+        bias_before_norm: Whether there is one all the same; ``None``: before instance norm and not before batch norm,
+            as in the PyTorch code of CycleGAN's and pix2pix's authors.
+    """
+    return norm is None or (norm == "instance" if bias_before_norm is None else bias_before_norm)
 
 
 class NoiseDropout(nn.Dropout):

@@ -16,7 +16,7 @@ from lightning_gans.networks.layers import Minibatch, minibatch_layer, normalisa
 class Generator(nn.Module):
     """Latents (N, latent_dim) to images (N, channels, image_size, image_size) in [-1, 1], or to points (N, channels).
 
-    Dense layers with ReLU; tanh at the end for images, nothing for points.
+    Dense layers with ReLU; tanh, or a logistic function, at the end for images, nothing for points.
 
     Args:
         image_size: Height and width; ``None``: points.
@@ -25,6 +25,7 @@ class Generator(nn.Module):
         hidden: Widths of the hidden layers.
         norm: ``batch``, ``layer`` or ``None`` as in the paper.
         init: ``uniform``: weights U(-0.05, 0.05) as in the authors' released code; ``he``: He-normal.
+        output: What bounds images: ``tanh``, or ``sigmoid``, 2 s(x) - 1, as in the authors' released code.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Generator(nn.Module):
         hidden: Sequence[int] = (1200, 1200),
         norm: Literal["batch", "layer"] | None = None,
         init: Literal["uniform", "he"] = "uniform",
+        output: Literal["tanh", "sigmoid"] = "tanh",
     ) -> None:
         super().__init__()
         self.shape = _shape(image_size, channels)
@@ -44,13 +46,26 @@ class Generator(nn.Module):
         layers: list[nn.Module] = []
         for inputs, outputs in zip([latent_dim, *hidden], _checked(hidden), strict=False):
             layers += [*normalised(_dense(inputs, outputs, init, 0.05), norm), nn.ReLU(inplace=True)]
-        layers.append(_dense([latent_dim, *hidden][-1], math.prod(self.shape), init, 0.05))
-        self.layers = nn.Sequential(*layers, *([nn.Tanh()] if image_size else []))
+        last = _dense([latent_dim, *hidden][-1], math.prod(self.shape), init, 0.05)
+        bound = [nn.Tanh() if output == "tanh" else Logistic()] if image_size else []
+        self.layers = nn.Sequential(*layers, last, *bound)
 
     def forward(self, latents: Tensor) -> Tensor:
         """(N, latent_dim) -> (N, channels, image_size, image_size) or (N, channels)."""
         made: Tensor = self.layers(latents)
         return made.view(-1, *self.shape)
+
+    @torch.no_grad()
+    def start_at(self, mean: Tensor) -> None:
+        """Set the last layer's biases to where images are ``mean`` if its weights are 0.
+
+        Args:
+            mean: (channels, image_size, image_size) in [-1, 1]; in units of [0, 1], 1e-7 away from both ends.
+        """
+        last, bound = self.layers[-2], self.layers[-1]
+        assert isinstance(last, nn.Linear)
+        logits = torch.logit((mean.double().flatten() + 1) / 2, eps=1e-7)
+        last.bias.copy_(logits if isinstance(bound, Logistic) else logits / 2)  # 2 s(x) - 1 = tanh(x / 2)
 
 
 class Discriminator(nn.Module):
@@ -108,6 +123,14 @@ class Discriminator(nn.Module):
         """(N, ...) -> (N,)."""
         flat = samples.flatten(1)
         return torch.flatten(self.layers((flat + 1) / 2 if self.is_image else flat))
+
+
+class Logistic(nn.Module):
+    """The logistic function s in the range of images: 2 s(x) - 1."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, ...) -> (N, ...) in [-1, 1]."""
+        return torch.tanh(features / 2)
 
 
 class Maxout(nn.Module):

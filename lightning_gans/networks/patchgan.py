@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from lightning_gans.checks import at_least_one
-from lightning_gans.networks.layers import check_image_size, normal_init, translation_norm
+from lightning_gans.networks.layers import check_image_size, has_bias, normal_init, translation_norm
 
 STRIDED = {16: 1, 34: 2, 70: 3, 142: 4, 286: 5}  # receptive field in pixels: convolutions of stride 2
 
@@ -26,6 +26,8 @@ class Discriminator(nn.Module):
             one logit (N, 1, 1, 1), for which ``image_size`` is a power of two from 8 to 1024.
         base_channels: Maps after the first convolution; they double up to eight times as many.
         norm: ``batch``, ``instance`` (without gain and bias) or ``None``.
+        bias_before_norm: Whether convolutions that a norm follows have a bias; ``None``: before instance norm alone, as
+            in the authors' PyTorch code.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Discriminator(nn.Module):
         receptive_field: Literal[1, 16, 34, 70, 142, 286] | None = 70,
         base_channels: int = 64,
         norm: Literal["batch", "instance"] | None = "batch",
+        bias_before_norm: bool | None = None,
     ) -> None:
         super().__init__()
         at_least_one("", channels=channels, base_channels=base_channels)
@@ -64,7 +67,8 @@ class Discriminator(nn.Module):
         for level, width in enumerate(widths):
             here = norm if level else None
             padding = 1 if kernels == 4 else 0
-            layers.append(nn.Conv2d(inputs, width, kernels, strides[level], padding, bias=here is None))
+            bias = has_bias(here, bias_before_norm)
+            layers.append(nn.Conv2d(inputs, width, kernels, strides[level], padding, bias=bias))
             layers += [*translation_norm(here, width), nn.LeakyReLU(0.2, inplace=True)]
             inputs = width
         padding = 1 if receptive_field in STRIDED else 0

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lightning_gans.checks import at_least_one
 from lightning_gans.networks.layers import normal_init
 from lightning_gans.networks.translation_resnet import Block
+from lightning_gans.precision import full_precision
 
 Stage = Literal["coarse", "enhancer", "joint"]
 MOST_DOWNS = 4
@@ -65,6 +66,7 @@ class Generator(nn.Module):
         blocks: Residual blocks of the global generator.
         enhancer: Whether there is a local enhancer; without one the global generator works at full size.
         enhancer_blocks: Residual blocks of the enhancer.
+        bias_before_norm: Whether convolutions that instance norm follows have a bias, as in the authors' code.
 
     Attributes:
         multiple: Sides of inputs are multiples of this.
@@ -83,6 +85,7 @@ class Generator(nn.Module):
         blocks: int = 9,
         enhancer: bool = True,
         enhancer_blocks: int = 3,
+        bias_before_norm: bool = True,
     ) -> None:
         super().__init__()
         at_least_one("", source_channels=source_channels, channels=channels, blocks=blocks)
@@ -96,19 +99,19 @@ class Generator(nn.Module):
         self.instance_edges, self.feature_channels, self.has_enhancer = instance_edges, feature_channels, enhancer
         self.source_channels = source_channels
         self.multiple = scale << downs
-        inputs, n = source_channels + instance_edges + feature_channels, base_channels
+        inputs, n, bias = source_channels + instance_edges + feature_channels, base_channels, bias_before_norm
         self.trunk = nn.Sequential(
-            *_first(inputs, n),
-            *[layer for level in range(downs) for layer in _down(n << level)],
-            *[Block(n << downs, "instance", "image", []) for _ in range(blocks)],
-            *[layer for level in reversed(range(downs)) for layer in _up(n << level)],
+            *_first(inputs, n, bias),
+            *[layer for level in range(downs) for layer in _down(n << level, n << level + 1, bias)],
+            *[Block(n << downs, "instance", "image", [], bias) for _ in range(blocks)],
+            *[layer for level in reversed(range(downs)) for layer in _up(n << level + 1, n << level, bias)],
         )
         self.coarse_image = nn.Sequential(*_last(n, channels))
         if enhancer:
-            self.enhancer_down = nn.Sequential(*_first(inputs, n // 2), *_down(n // 2, n))
+            self.enhancer_down = nn.Sequential(*_first(inputs, n // 2, bias), *_down(n // 2, n, bias))
             self.enhancer_up = nn.Sequential(
-                *[Block(n, "instance", "image", []) for _ in range(enhancer_blocks)],
-                *_up(n // 2, n),
+                *[Block(n, "instance", "image", [], bias) for _ in range(enhancer_blocks)],
+                *_up(n, n // 2, bias),
                 *_last(n // 2, channels),
             )
         self.apply(normal_init)
@@ -145,6 +148,7 @@ class Discriminator(nn.Module):
         layers: Layers of stride 2.
         scales: How many discriminators.
         coarse: Whether it has to judge images of half the size too, since the generator has a coarse phase.
+        bias_before_norm: Whether convolutions that instance norm follows have a bias, as in the authors' code.
     """
 
     def __init__(
@@ -158,6 +162,7 @@ class Discriminator(nn.Module):
         layers: int = 3,
         scales: int = 2,
         coarse: bool = True,
+        bias_before_norm: bool = True,
     ) -> None:
         super().__init__()
         at_least_one("", source_channels=source_channels, channels=channels, base_channels=base_channels)
@@ -171,7 +176,7 @@ class Discriminator(nn.Module):
             )
         self.instance_edges, self.layers = instance_edges, layers
         inputs = source_channels + instance_edges + channels
-        self.scales = nn.ModuleList([Patches(inputs, base_channels, layers) for _ in range(scales)])
+        self.scales = nn.ModuleList([Patches(inputs, base_channels, layers, bias_before_norm) for _ in range(scales)])
         self.apply(normal_init)
 
     def forward(self, images: Tensor) -> list[list[Tensor]]:
@@ -186,12 +191,13 @@ class Discriminator(nn.Module):
 class Patches(nn.Module):
     """A discriminator of patches: 4x4 convolutions, ``layers`` of stride 2 and two of stride 1."""
 
-    def __init__(self, inputs: int, base_channels: int, layers: int) -> None:
+    def __init__(self, inputs: int, base_channels: int, layers: int, bias_before_norm: bool) -> None:
         super().__init__()
         widths = [min(base_channels << level, MOST_CHANNELS) for level in range(layers + 1)]
         parts: list[nn.Module] = []
         for level, width in enumerate(widths):
-            convolution = nn.Conv2d(inputs, width, 4, 2 if level < layers else 1, 2, bias=not level)  # a norm follows
+            stride, bias = 2 if level < layers else 1, bias_before_norm or not level
+            convolution = nn.Conv2d(inputs, width, 4, stride, 2, bias=bias)
             norm = [nn.InstanceNorm2d(width)] if level else []
             parts.append(nn.Sequential(convolution, *norm, nn.LeakyReLU(0.2, inplace=True)))
             inputs = width
@@ -215,6 +221,7 @@ class Encoder(nn.Module):
         feature_channels: Channels of the features.
         base_channels: Feature maps of the first layer.
         downs: Halvings; ``None``: four, or as many as leave a 4x4 map.
+        bias_before_norm: Whether convolutions that instance norm follows have a bias, as in the authors' code.
     """
 
     def __init__(
@@ -225,15 +232,16 @@ class Encoder(nn.Module):
         feature_channels: int = 3,
         base_channels: int = 16,
         downs: int | None = None,
+        bias_before_norm: bool = True,
     ) -> None:
         super().__init__()
         at_least_one("", channels=channels, feature_channels=feature_channels, base_channels=base_channels)
         downs = count_downs(image_size, downs, "model.encoder")
-        self.feature_channels, n = feature_channels, base_channels
+        self.feature_channels, n, bias = feature_channels, base_channels, bias_before_norm
         self.layers = nn.Sequential(
-            *_first(channels, n),
-            *[layer for level in range(downs) for layer in _down(n << level)],
-            *[layer for level in reversed(range(downs)) for layer in _up(n << level)],
+            *_first(channels, n, bias),
+            *[layer for level in range(downs) for layer in _down(n << level, n << level + 1, bias)],
+            *[layer for level in reversed(range(downs)) for layer in _up(n << level + 1, n << level, bias)],
             *_last(n, feature_channels),
         )
         self.apply(normal_init)
@@ -273,23 +281,23 @@ def instance_means(features: Tensor, instances: Tensor) -> tuple[Tensor, Tensor]
     numbers = torch.arange(len(instances), device=instances.device)[:, None, None, None]
     apart = numbers * (instances.max() + 1) + instances
     found, rows = torch.unique(apart, return_inverse=True)
-    flat = features.float().movedim(1, -1).flatten(0, 2)  # (N H W, F)
+    flat = full_precision(features).movedim(1, -1).flatten(0, 2)  # (N H W, F)
     index = rows.flatten()
     sums = flat.new_zeros(len(found), flat.shape[1]).index_add(0, index, flat)
     sizes = torch.bincount(index, minlength=len(found))
     return sums / sizes[:, None], rows[:, 0]
 
 
-def _first(inputs: int, width: int) -> list[nn.Module]:
-    return [nn.ReflectionPad2d(3), *_normed(nn.Conv2d(inputs, width, 7, bias=False))]
+def _first(inputs: int, width: int, bias: bool) -> list[nn.Module]:
+    return [nn.ReflectionPad2d(3), *_normed(nn.Conv2d(inputs, width, 7, bias=bias))]
 
 
-def _down(inputs: int, outputs: int | None = None) -> list[nn.Module]:
-    return _normed(nn.Conv2d(inputs, outputs or 2 * inputs, 3, 2, 1, bias=False))
+def _down(inputs: int, outputs: int, bias: bool) -> list[nn.Module]:
+    return _normed(nn.Conv2d(inputs, outputs, 3, 2, 1, bias=bias))
 
 
-def _up(outputs: int, inputs: int | None = None) -> list[nn.Module]:
-    return _normed(nn.ConvTranspose2d(inputs or 2 * outputs, outputs, 3, 2, 1, output_padding=1, bias=False))
+def _up(inputs: int, outputs: int, bias: bool) -> list[nn.Module]:
+    return _normed(nn.ConvTranspose2d(inputs, outputs, 3, 2, 1, output_padding=1, bias=bias))
 
 
 def _last(inputs: int, outputs: int) -> list[nn.Module]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lightning_gans.checks import at_least_one
 from lightning_gans.networks.layers import Minibatch, check_image_size, minibatch_layer, normalisation
+from lightning_gans.precision import full_precision
 
 SIZES = (8, 1024)
 SLOPE = 0.2
@@ -31,10 +32,13 @@ class EqualisedConv2d(nn.Conv2d):
         kernel: Side of the kernel; odd ones are padded to keep the size.
         gain: He's sqrt(2), or 1 for a layer without activation.
         equalised: ``False``: the factor enters the initial weights instead.
+        bias: Whether it has a bias.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, *, gain: float = HE, equalised: bool = True) -> None:
-        super().__init__(inputs, outputs, kernel, padding=kernel // 2 if kernel % 2 else 0)
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, *, gain: float = HE, equalised: bool = True, bias: bool = True
+    ) -> None:
+        super().__init__(inputs, outputs, kernel, padding=kernel // 2 if kernel % 2 else 0, bias=bias)
         self.scale = _start(self, gain, equalised)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
@@ -76,7 +80,7 @@ class PixelNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, ...) -> (N, C, ...)."""
-        wide = x.float()
+        wide = full_precision(x)
         return (wide * torch.rsqrt(wide.square().mean(1, keepdim=True) + 1e-8)).to(x.dtype)
 
 
@@ -135,8 +139,7 @@ class Growing(nn.Module):
 
     def fade(self, old: Tensor, new: Tensor) -> Tensor:
         """(1 - alpha) old + alpha new, in full precision: bf16 would lose a new block of little weight."""
-        wide = torch.promote_types(old.dtype, torch.float32)
-        return old.to(wide).lerp(new.to(wide), self.alpha)
+        return full_precision(old).lerp(full_precision(new), self.alpha)
 
 
 class Generator(Growing):
@@ -159,6 +162,7 @@ class Generator(Growing):
         position_bias: Let the first layer have a bias per value of its 4x4 maps, not one per map.
         slope: Of the rectifiers' negative side; 0: ReLU.
         tanh: End in a tanh, which bounds the colours once they are mixed.
+        bias_before_norm: Whether layers that batch norm follows have a bias; the authors' code has none there.
     """
 
     def __init__(
@@ -176,6 +180,7 @@ class Generator(Growing):
         position_bias: bool = False,
         slope: float = SLOPE,
         tanh: bool = False,
+        bias_before_norm: bool = False,
     ) -> None:
         super().__init__(image_size)
         if not 0 <= slope < 1:
@@ -184,12 +189,14 @@ class Generator(Growing):
         self.latent_dim = latent_dim
         maps = feature_maps(image_size, fmap_base, fmap_decay, fmap_max)
         self.normalise = PixelNorm() if normalise_latents else nn.Identity()
+        bias = norm != "batch" or bias_before_norm
 
         def convolution(inputs: int, outputs: int) -> list[nn.Module]:
-            layer, act = EqualisedConv2d(inputs, outputs, 3, equalised=equalised_lr), nn.LeakyReLU(slope)
-            return [layer, *_ordered(norm, outputs, act)]
+            layer = EqualisedConv2d(inputs, outputs, 3, equalised=equalised_lr, bias=bias)
+            return [layer, *_ordered(norm, outputs, nn.LeakyReLU(slope))]
 
-        first: list[nn.Module] = [FirstLayer(latent_dim, maps[0], equalised=equalised_lr, position_bias=position_bias)]
+        options = {"equalised": equalised_lr, "position_bias": position_bias, "bias": bias}
+        first: list[nn.Module] = [FirstLayer(latent_dim, maps[0], **options)]
         first += [*_ordered(norm, maps[0], nn.LeakyReLU(slope)), *convolution(maps[0], maps[0])]
         blocks = [nn.Sequential(*first)]
         for inputs, outputs in zip(maps, maps[1:], strict=False):
@@ -235,8 +242,11 @@ class Discriminator(Growing):
         norm: ``layer`` or ``None``, of 3x3 and 4x4 convolutions.
         equalised_lr: Scale weights at run time.
         minibatch: ``stddev``, ``discrimination`` or ``None``: how samples are compared.
-        group_size: Samples that ``stddev`` compares; see ``MinibatchStddev``.
+        group_size: Samples that ``stddev`` compares; see ``MinibatchStddev``. 16 is the whole batch of the paper and of
+            the authors' first release; their second one compares 4.
         noise: Multiply the inputs of convolutions by noise where the logits of reals are high.
+        fused_scale: Average before the rectifier (and norm) of a block's second convolution, as the authors' second
+            release does in its fused layers and so do its weights; ``False``: after it, as in the paper's table.
     """
 
     logit_average: Tensor  # only with noise
@@ -252,8 +262,9 @@ class Discriminator(Growing):
         norm: Literal["layer"] | None = None,
         equalised_lr: bool = True,
         minibatch: Minibatch | None = "stddev",
-        group_size: int = 4,
+        group_size: int = 16,
         noise: bool = False,
+        fused_scale: bool = False,
     ) -> None:
         super().__init__(image_size)
         at_least_one("", channels=channels, group_size=group_size, fmap_base=fmap_base, fmap_max=fmap_max)
@@ -262,10 +273,10 @@ class Discriminator(Growing):
         if noise:
             self.register_buffer("logit_average", torch.zeros(()))
 
-        def convolution(inputs: int, outputs: int, kernel: int) -> list[nn.Module]:
+        def convolution(inputs: int, outputs: int, kernel: int, fused: Sequence[nn.Module] = ()) -> list[nn.Module]:
             layer = EqualisedConv2d(inputs, outputs, kernel, equalised=equalised_lr)
             noisy = [self.noise] if self.noise is not None else []
-            return [*noisy, layer, *_ordered(norm, outputs, nn.LeakyReLU(SLOPE))]
+            return [*noisy, layer, *fused, *_ordered(norm, outputs, nn.LeakyReLU(SLOPE))]
 
         self.from_rgb = nn.ModuleList(
             nn.Sequential(EqualisedConv2d(channels, width, 1, equalised=equalised_lr), nn.LeakyReLU(SLOPE))
@@ -279,8 +290,10 @@ class Discriminator(Growing):
         last += [*late, EqualisedLinear(dense + more_features, 1, gain=1.0, equalised=equalised_lr)]
         blocks = [nn.Sequential(*last)]
         for outputs, inputs in zip(maps, maps[1:], strict=False):
-            down = nn.AvgPool2d(2)
-            blocks.append(nn.Sequential(*convolution(inputs, inputs, 3), *convolution(inputs, outputs, 3), down))
+            down = [nn.AvgPool2d(2)]
+            fused, after = (down, []) if fused_scale else ([], down)  # a mean leaves the bias as it is
+            second = convolution(inputs, outputs, 3, fused)
+            blocks.append(nn.Sequential(*convolution(inputs, inputs, 3), *second, *after))
         self.blocks = nn.ModuleList(blocks)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -309,20 +322,23 @@ class FirstLayer(nn.Module):
         maps: Feature maps.
         equalised: Scale weights at run time.
         position_bias: One bias per value in place of one per map.
+        bias: Whether it has any.
     """
 
-    def __init__(self, latent_dim: int, maps: int, *, equalised: bool = True, position_bias: bool = False) -> None:
+    def __init__(
+        self, latent_dim: int, maps: int, *, equalised: bool = True, position_bias: bool = False, bias: bool = True
+    ) -> None:
         super().__init__()
         scale = HE / 4 / math.sqrt(latent_dim)
         self.scale = scale if equalised else 1.0
         self.weight = nn.Parameter(torch.randn(latent_dim, maps, 4, 4) * (1.0 if equalised else scale))
         side = 4 if position_bias else 1
-        self.bias = nn.Parameter(torch.zeros(maps, side, side))
+        self.bias = nn.Parameter(torch.zeros(maps, side, side)) if bias else None
 
     def forward(self, latents: Tensor) -> Tensor:
         """(N, latent_dim) -> (N, maps, 4, 4)."""
         made = F.conv_transpose2d(latents[:, :, None, None], self.weight * self.scale)
-        return made + self.bias.to(made.dtype)
+        return made if self.bias is None else made + self.bias.to(made.dtype)
 
 
 def feature_maps(image_size: int, base: int, decay: float, largest: int) -> list[int]:

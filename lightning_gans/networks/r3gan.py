@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_gans.checks import at_least_one
-from lightning_gans.networks.layers import Minibatch, check_image_size, minibatch_layer, widths
+from lightning_gans.networks.layers import Minibatch, check_image_size, minibatch_layer
 
 SIZES = (8, 256)
 SLOPE = 0.2
+Padding = Literal["zeros", "edge"]
 
 
 class Generator(nn.Module):
@@ -26,11 +28,13 @@ class Generator(nn.Module):
         image_size: Height and width, a power of two from 8 to 256.
         channels: Image channels, >= 1.
         latent_dim: Length of the latent vector.
-        base_channels: Feature maps at half the image size and above; they double at every further halving.
+        base_channels: Feature maps at the image size; they double at every halving.
         max_channels: Most feature maps of a block.
         blocks: Residual blocks per resolution.
         group_size: Channels in a group of the grouped convolutions.
         expansion: Width inside a block, as a multiple.
+        base_levels: Resolutions, from the image size down, that have ``base_channels`` before the widths double.
+        padding: What upsampling sees beyond the edge: ``zeros`` as in the released code, or the ``edge`` itself.
     """
 
     def __init__(
@@ -44,9 +48,12 @@ class Generator(nn.Module):
         blocks: int = 2,
         group_size: int = 16,
         expansion: int = 2,
+        base_levels: int = 1,
+        padding: Padding = "zeros",
     ) -> None:
         super().__init__()
-        maps = _maps(image_size, channels, base_channels, max_channels, blocks, group_size, expansion)[::-1]
+        maps = _maps(image_size, channels, base_channels, max_channels, blocks, group_size, expansion, base_levels)
+        maps = maps[::-1]
         at_least_one("", latent_dim=latent_dim)
         self.latent_dim = latent_dim
         self.basis = nn.Parameter(torch.randn(maps[0], 4, 4))
@@ -54,7 +61,7 @@ class Generator(nn.Module):
         depth = len(maps) * blocks
         layers: list[nn.Module] = []
         for index, width in enumerate(maps):
-            layers += [Resample(maps[index - 1], width, 2.0)] if index else []
+            layers += [Upsample(maps[index - 1], width, padding)] if index else []
             layers += [Block(width, group_size, expansion, depth) for _ in range(blocks)]
         self.layers = nn.Sequential(*layers)
         self.last = _layer(nn.Conv2d(maps[-1], channels, 1, bias=False))
@@ -74,11 +81,12 @@ class Discriminator(nn.Module):
     Args:
         image_size: Height and width, a power of two from 8 to 256.
         channels: Image channels, >= 1.
-        base_channels: Feature maps at the image size and half of it; they double at every further halving.
+        base_channels: Feature maps at the image size; they double at every halving.
         max_channels: Most feature maps of a block.
         blocks: Residual blocks per resolution.
         group_size: Channels in a group of the grouped convolutions.
         expansion: Width inside a block, as a multiple.
+        base_levels: Resolutions, from the image size down, that have ``base_channels`` before the widths double.
         minibatch: What compares the samples of a batch at 4x4: ``stddev``, ``discrimination`` or ``None`` as in the
             paper.
     """
@@ -93,14 +101,15 @@ class Discriminator(nn.Module):
         blocks: int = 2,
         group_size: int = 16,
         expansion: int = 2,
+        base_levels: int = 1,
         minibatch: Minibatch | None = None,
     ) -> None:
         super().__init__()
-        maps = _maps(image_size, channels, base_channels, max_channels, blocks, group_size, expansion)
+        maps = _maps(image_size, channels, base_channels, max_channels, blocks, group_size, expansion, base_levels)
         depth = len(maps) * blocks
         layers: list[nn.Module] = [_layer(nn.Conv2d(channels, maps[0], 1, bias=False))]
         for index, width in enumerate(maps):
-            layers += [Resample(maps[index - 1], width, 0.5)] if index else []
+            layers += [Downsample(maps[index - 1], width)] if index else []
             layers += [Block(width, group_size, expansion, depth) for _ in range(blocks)]
         compare, extra = minibatch_layer(minibatch, (maps[-1], 4, 4))
         wide = maps[-1] + extra
@@ -144,32 +153,54 @@ class Block(nn.Module):
 
 
 class Resample(nn.Module):
-    """Bilinear resampling by two, with a 1x1 convolution where the width changes, done at the smaller size.
-
-    Both ways by the filter [1, 3, 3, 1].
+    """The filter [1, 3, 3, 1] x [1, 3, 3, 1] / 64, and a 1x1 convolution where the width changes.
 
     Args:
         inputs: Channels in.
         outputs: Channels out.
-        scale: 2.0 or 0.5.
     """
 
     filter: Tensor
 
-    def __init__(self, inputs: int, outputs: int, scale: float) -> None:
+    def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.scale = scale
         taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
         self.register_buffer("filter", torch.outer(taps, taps)[None, None], persistent=False)
         self.change = _layer(nn.Conv2d(inputs, outputs, 1, bias=False)) if inputs != outputs else None
 
+    def filters(self, x: Tensor) -> Tensor:
+        """The filter for every channel of ``x`` (N, C, H, W): (C, 1, 4, 4)."""
+        return self.filter.expand(x.shape[1], -1, -1, -1)
+
+
+class Upsample(Resample):
+    """Bilinear upsampling by two after the change of width.
+
+    Args:
+        inputs: Channels in.
+        outputs: Channels out.
+        padding: ``zeros``: a transposed convolution by 4 x the filter, which sees zeros beyond the edge; ``edge``: the
+            pixels of the edge again.
+    """
+
+    def __init__(self, inputs: int, outputs: int, padding: Padding = "zeros") -> None:
+        super().__init__(inputs, outputs)
+        self.padding = padding
+
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C', 2H, 2W) or (N, C', H/2, W/2)."""
-        if self.scale > 1 and self.change is not None:
-            x = self.change(x)
-        if self.scale > 1:
+        """(N, C, H, W) -> (N, C', 2H, 2W)."""
+        x = x if self.change is None else self.change(x)
+        if self.padding == "edge":
             return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-        x = F.conv2d(x, self.filter.expand(x.shape[1], -1, -1, -1), stride=2, padding=1, groups=x.shape[1])
+        return F.conv_transpose2d(x, 4 * self.filters(x), stride=2, padding=1, groups=x.shape[1])
+
+
+class Downsample(Resample):
+    """Smoothing and every second pixel, zeros beyond the edge, before the change of width."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C', H/2, W/2)."""
+        x = F.conv2d(x, self.filters(x), stride=2, padding=1, groups=x.shape[1])
         return x if self.change is None else self.change(x)
 
 
@@ -181,8 +212,9 @@ def _maps(
     blocks: int,
     group_size: int,
     expansion: int,
+    base_levels: int,
 ) -> list[int]:
-    """Feature maps from the image size down to 4x4."""
+    """Feature maps from the image size down to 4x4: min(base << level, max), level 0 being ``base_levels`` long."""
     check_image_size(image_size, *SIZES)
     at_least_one(
         "",
@@ -192,8 +224,10 @@ def _maps(
         blocks=blocks,
         group_size=group_size,
         expansion=expansion,
+        base_levels=base_levels,
     )
-    maps = [min(base_channels, max_channels), *widths(image_size, base_channels, max_channels)]
+    levels = image_size.bit_length() - 2  # 32 -> 4: 32, 16, 8, 4
+    maps = [min(base_channels << max(0, level + 1 - base_levels), max_channels) for level in range(levels)]
     for width in maps:
         inside = width * expansion
         if inside >= group_size and inside % group_size:

@@ -37,7 +37,7 @@ class Generator(nn.Module):
         base_channels: Feature maps of the last block; they double at every halving of the map.
         max_channels: Most feature maps of a block.
         norm: ``batch`` as in the papers, or ``None``.
-        init: ``glorot`` (SNGAN) or ``he`` (WGAN-GP), uniform.
+        init: ``glorot`` as in both papers' code, or ``he``; uniform.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Discriminator(nn.Module):
         norm: ``spectral`` on every layer (SNGAN), ``layer``, or ``None`` (WGAN-GP).
         pooling: Over space at the end: ``sum`` (SNGAN) or ``mean`` (WGAN-GP).
         minibatch: What compares the samples of a batch before pooling: ``stddev``, ``discrimination`` or ``None``.
-        init: ``glorot`` (SNGAN) or ``he`` (WGAN-GP), uniform.
+        init: ``glorot`` as in both papers' code, or ``he``; uniform.
     """
 
     def __init__(
@@ -177,7 +177,11 @@ def _up(x: Tensor) -> Tensor:
 
 
 def initialise(network: nn.Module, init: Init) -> None:
-    """Uniform weights by Glorot's or He's rule, 3x3 convolutions of blocks with ReLU's gain, biases 0."""
+    """Draw uniform weights by Glorot's or He's rule, 3x3 convolutions of blocks with ReLU's gain; biases are 0.
+
+    By Glorot's rule, which the released code of both papers has, their standard deviation is
+    sqrt(2 / (fan_in + fan_out)), and sqrt(4 / (fan_in + fan_out)) in the blocks' 3x3 convolutions.
+    """
     inside = {
         layer for block in network.modules() if isinstance(block, Block) for layer in (block.conv_1, block.conv_2)
     }

@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from lightning_gans.checks import at_least_one
-from lightning_gans.networks.layers import NoiseDropout, TestStatistics, normal_init, translation_norm
+from lightning_gans.networks.layers import NoiseDropout, TestStatistics, has_bias, normal_init, translation_norm
 
 
 class Block(nn.Module):
@@ -19,11 +19,12 @@ class Block(nn.Module):
         norm: Literal["batch", "instance"] | None,
         test_statistics: TestStatistics | None,
         noise: list[nn.Module],
+        bias: bool,
     ) -> None:
         super().__init__()
 
         def convolution() -> list[nn.Module]:
-            conv = nn.Conv2d(width, width, 3, bias=norm is None)
+            conv = nn.Conv2d(width, width, 3, bias=bias)
             return [nn.ReflectionPad2d(1), conv, *translation_norm(norm, width, test_statistics)]
 
         self.layers = nn.Sequential(*convolution(), nn.ReLU(inplace=True), *noise, *convolution())
@@ -53,6 +54,8 @@ class Generator(nn.Module):
             decides, by its batch.
         dropout: Probability inside every block; 0: none, as in the paper.
         dropout_at_test: Keep dropout on at test time; then its mask comes from a seed.
+        bias_before_norm: Whether convolutions that a norm follows have a bias; ``None``: before instance norm alone, as
+            in the authors' PyTorch code.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Generator(nn.Module):
         test_statistics: TestStatistics | None = None,
         dropout: float = 0.0,
         dropout_at_test: bool = False,
+        bias_before_norm: bool | None = None,
     ) -> None:
         super().__init__()
         blocks = (9 if image_size >= 256 else 6) if blocks is None else blocks
@@ -85,13 +89,13 @@ class Generator(nn.Module):
             width = convolution.out_channels
             return [convolution, *translation_norm(norm, width, test_statistics), nn.ReLU(inplace=True)]
 
-        bias = norm is None
+        bias = has_bias(norm, bias_before_norm)
         layers = [nn.ReflectionPad2d(3), *normed(nn.Conv2d(source_channels, base_channels, 7, bias=bias))]
         for inputs, outputs in zip(widths, widths[1:], strict=False):
             layers += normed(nn.Conv2d(inputs, outputs, 3, 2, 1, bias=bias))
         for _ in range(blocks):
             noise: list[nn.Module] = [NoiseDropout(dropout, at_test=dropout_at_test)] if dropout else []
-            layers.append(Block(widths[-1], norm, test_statistics, noise))
+            layers.append(Block(widths[-1], norm, test_statistics, noise, bias))
         for inputs, outputs in zip(widths[::-1], widths[-2::-1], strict=False):
             layers += normed(nn.ConvTranspose2d(inputs, outputs, 3, 2, 1, output_padding=1, bias=bias))
         self.layers = nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(base_channels, channels, 7), nn.Tanh())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -12,6 +13,7 @@ from lightning_gans.networks.layers import (
     NoiseDropout,
     TestStatistics,
     check_image_size,
+    has_bias,
     normal_init,
     translation_norm,
 )
@@ -34,9 +36,13 @@ class Generator(nn.Module):
         norm: ``batch``, ``instance`` (without gain and bias) or ``None``.
         test_statistics: Of batch norm at test time: each ``image``'s own, as in the paper, or the ``running`` ones;
             ``None``: the family decides, by its batch.
-        dropout: Probability after the three inner layers of the decoder; 0: none.
+        dropout: Probability after the layers of the decoder that ``dropout_layers`` counts; 0: none.
         dropout_at_test: Keep dropout on at test time, as the paper does; then its mask comes from a seed.
         skips: ``False``: the paper's plain encoder-decoder.
+        dropout_layers: Layers of the decoder with dropout, 0 being the innermost; the paper's are the three inner ones,
+            those of the authors' PyTorch code 1, 2 and 3 (at 128 pixels 1 and 2). The last layer never has any.
+        bias_before_norm: Whether convolutions that a norm follows have a bias; ``None``: before instance norm alone, as
+            in the authors' PyTorch code.
     """
 
     def __init__(
@@ -53,6 +59,8 @@ class Generator(nn.Module):
         dropout: float = 0.5,
         dropout_at_test: bool = True,
         skips: bool = True,
+        dropout_layers: Sequence[int] = (0, 1, 2),
+        bias_before_norm: bool | None = None,
     ) -> None:
         super().__init__()
         if downs is None:
@@ -64,7 +72,10 @@ class Generator(nn.Module):
             raise ValueError(f"data.image_size={image_size}: must be a multiple of {2**downs} with downs={downs}")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout={dropout}: must be from 0 to below 1")
+        if any(layer < 0 for layer in dropout_layers):
+            raise ValueError(f"dropout_layers={list(dropout_layers)}: must be >= 0, the innermost layer")
         self.multiple, self.skips = 2**downs, skips
+        bias = has_bias(norm, bias_before_norm)
         widths = [min(base_channels << level, max_channels) for level in range(downs)]
 
         def normed(width: int) -> list[nn.Module]:
@@ -74,15 +85,15 @@ class Generator(nn.Module):
         for level, (inputs, outputs) in enumerate(zip([source_channels, *widths], widths, strict=False)):
             bare = level in (0, downs - 1)
             layers: list[nn.Module] = [nn.LeakyReLU(0.2)] if level else []
-            layers.append(nn.Conv2d(inputs, outputs, 4, 2, 1, bias=bare or norm is None))
+            layers.append(nn.Conv2d(inputs, outputs, 4, 2, 1, bias=bare or bias))
             self.encoder.append(nn.Sequential(*layers, *([] if bare else normed(outputs))))
         self.decoder = nn.ModuleList()  # the innermost layer first
         for level in range(downs - 1, -1, -1):
             inputs = widths[level] * (2 if skips and level < downs - 1 else 1)
             outputs = widths[level - 1] if level else channels
-            layers = [nn.ReLU(), nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=not level or norm is None)]
+            layers = [nn.ReLU(), nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=not level or bias)]
             layers += normed(outputs) if level else [nn.Tanh()]
-            if dropout and level and downs - 1 - level < 3:
+            if dropout and level and downs - 1 - level in dropout_layers:
                 layers.append(NoiseDropout(dropout, at_test=dropout_at_test))
             self.decoder.append(nn.Sequential(*layers))
         self.apply(normal_init)

@@ -1,0 +1,31 @@
+"""What configs of older checkpoints leave out: options that came later, at the values that those were trained with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_NETWORKS = "lightning_gans.networks."
+_WAS: dict[str, dict[str, Any]] = {  # a new default that changes a network stands here with the old one
+    "began.Autoencoder": {"widen": "down"},
+    "patchgan.Discriminator": {"bias_before_norm": False},
+    "pix2pix_hd.Discriminator": {"bias_before_norm": False},
+    "pix2pix_hd.Encoder": {"bias_before_norm": False},
+    "pix2pix_hd.Generator": {"bias_before_norm": False},
+    "progan.Discriminator": {"group_size": 4},
+    "progan.Generator": {"bias_before_norm": True},
+    "r3gan.Discriminator": {"base_levels": 2},
+    "r3gan.Generator": {"base_levels": 2, "padding": "edge"},
+    "translation_resnet.Generator": {"bias_before_norm": False},
+    "unet.Generator": {"bias_before_norm": False},
+}
+
+
+def complete(node: Any) -> None:
+    """Write the values that were left out into every ``_target_`` node of a config of plain containers, in place."""
+    if isinstance(node, dict):
+        for key, value in _WAS.get(str(node.get("_target_", "")).removeprefix(_NETWORKS), {}).items():
+            node.setdefault(key, value)
+        node = list(node.values())
+    if isinstance(node, list | tuple):
+        for value in node:
+            complete(value)

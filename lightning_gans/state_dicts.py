@@ -1,0 +1,82 @@
+"""Checks of state dicts that others have published: every key of a file is used or named, and so is every weight."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from torch import Tensor
+
+_SHOWN = 3
+
+
+def without_wrappers(state: Mapping[Any, Any], wrapper: str, where: str) -> dict[str, Any]:
+    """Return a state dict whose names have lost what a regular expression finds in them.
+
+    Raises:
+        ValueError: Two names become one.
+    """
+    names = {name: re.sub(wrapper, "", str(name)) for name in state}
+    twice = [str(name) for name, short in names.items() if short != name and short in state]
+    if twice:
+        raise ValueError(f"{where}: holds a layer twice: {shown(twice)}, and without its prefix")
+    return {names[name]: value for name, value in state.items()}
+
+
+def check_keys(state: Mapping[str, Any], required: Collection[str], optional: Collection[str], where: str) -> None:
+    """Refuse a state dict that lacks a key, or has one that its network does not know.
+
+    Args:
+        state: By the names of the network that published it.
+        required: Keys that the network has.
+        optional: Keys that may stand beside them.
+        where: Of the state dict and the network, for messages: ``FILE: as a ...``.
+
+    Raises:
+        ValueError: With the keys.
+    """
+    lacking = [name for name in required if name not in state]
+    allowed = {*required, *optional}
+    foreign = [name for name in state if name not in allowed]
+    problems = [f"lacks {shown(lacking)}"] if lacking else []
+    problems += [f"has {shown(foreign)} too"] if foreign else []
+    if problems:
+        raise ValueError(f"{where} it {' and '.join(problems)}")
+
+
+def check_values(state: Mapping[str, Any], where: str) -> None:
+    """Refuse a state dict with something else than tensors in it, or with numbers that are not finite.
+
+    Args:
+        state: What is going to be used of it.
+        where: For messages, e.g. the file.
+
+    Raises:
+        ValueError: With the keys.
+    """
+    odd = [name for name, value in state.items() if not isinstance(value, Tensor)]
+    if odd:
+        raise ValueError(f"{where}: {shown(odd)}: must be tensors")
+    bad = {name: int((~value.isfinite()).sum()) for name, value in state.items()}
+    bad = {name: count for name, count in bad.items() if count}
+    if bad:
+        counted = ", ".join(f"{count} of {state[name].numel()} in {name}" for name, count in list(bad.items())[:_SHOWN])
+        more = f" and in {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
+        raise ValueError(f"{where}: holds weights that are not finite: {counted}{more}")
+
+
+def check_shape(found: tuple[int, ...], expected: tuple[int, ...], name: str, where: str) -> None:
+    """Refuse a tensor of another shape.
+
+    Raises:
+        ValueError: With both shapes.
+    """
+    if found != expected:
+        raise ValueError(f"{where}: {name} has shape {found}; must be {expected}")
+
+
+def shown(names: Collection[str]) -> str:
+    """The first names of many, and how many more there are."""
+    first = ", ".join(list(names)[:_SHOWN])
+    return f"{first} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else first
