@@ -202,7 +202,7 @@ def typed(arguments: list[str], key: str) -> str | None:
 
 
 def typed_keys(arguments: list[str]) -> list[str]:
-    """The keys of ``key=value`` arguments, those that are added or taken out too."""
+    """List the keys of ``key=value`` arguments, those that are added or taken out too."""
     return [argument.partition("=")[0].lstrip("+~") for argument in arguments if not argument.startswith("-")]
 
 

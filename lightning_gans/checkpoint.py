@@ -81,13 +81,14 @@ def read(path: str | os.PathLike[str], *, to_resume: bool = False) -> dict[str, 
         raise ValueError(f"{error}{hint}") from error
     with integrity.malformed(file):
         integrity.check_sections(content, file, to_resume=to_resume)
+        content["config"] = roles.plain(content["config"], is_resolved=False)
     if content.get(integrity.FORMAT, 0) < 1:
         older.complete(content["config"])
     return content
 
 
 def section(content: dict[str, Any], name: str) -> dict[str, Any]:
-    """A section of a checkpoint's resolved config.
+    """Return a section of a checkpoint's resolved config.
 
     Raises:
         ValueError: It holds none, or names no class there.
@@ -144,7 +145,7 @@ def rebuild(content: dict[str, Any], *, trust: Sequence[str] = ()) -> Generative
 
 
 def check_training(content: dict[str, Any], module: GenerativeModule) -> None:
-    """Look whether a content has a state for every optimiser and schedule of a module.
+    """Check that a content has a state for every optimiser and schedule of a module.
 
     Raises:
         TypeError, ValueError: It has not.

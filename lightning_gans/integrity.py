@@ -23,7 +23,7 @@ class DamagedError(ValueError):
 
 
 def read_whole(file: Path) -> dict[str, Any]:
-    """The content of a file, if it is as it was written and of a format that is known here; nothing in it is run.
+    """Read a file that is as it was written and of a format that is known here; nothing in it is run.
 
     Raises:
         OSError: It may not be read.
@@ -54,7 +54,7 @@ def read_whole(file: Path) -> dict[str, Any]:
 
 
 def _names_are_whole(file: Path) -> bool:
-    """Whether all that is no tensor is as it was written, by the checksum that the archive has of it."""
+    """Compare all that is no tensor with the checksum that the archive has of it."""
     try:
         with zipfile.ZipFile(file) as archive:
             return all(archive.read(name) for name in archive.namelist() if name.endswith("data.pkl"))
@@ -63,7 +63,7 @@ def _names_are_whole(file: Path) -> bool:
 
 
 def is_whole(file: Path) -> bool:
-    """Whether a file can be read, and is as it was written."""
+    """Return whether a file can be read, and is as it was written."""
     try:
         return bool(read_whole(file))
     except (ValueError, OSError):
@@ -71,12 +71,12 @@ def is_whole(file: Path) -> bool:
 
 
 def sealed(content: dict[str, Any]) -> dict[str, Any]:
-    """A content with the number of its format and its checksum, as it is written."""
+    """Add the number of the format and the checksum to a content that is to be written."""
     return {**content, FORMAT: FORMAT_VERSION, CHECKSUM: checksum(content)}
 
 
 def checksum(content: Any) -> str:
-    """CRC-32 over a content's tensors in their order, types and shapes included.
+    """Compute the CRC-32 of a content's tensors in their order, types and shapes included.
 
     Finds accidents, not forgers. Takes about a second a gigabyte.
     """
@@ -97,7 +97,7 @@ def checksum(content: Any) -> str:
 
 @contextlib.contextmanager
 def malformed(file: Path | str) -> Iterator[None]:
-    """Around whatever takes a checkpoint's sections at their word: one sentence for those that are not as they were."""
+    """Turn what is raised at a section that is not as it should be into one sentence with the file."""
     try:
         yield
     except (KeyError, TypeError, AttributeError, IndexError, AssertionError, RuntimeError) as error:
@@ -106,7 +106,7 @@ def malformed(file: Path | str) -> Iterator[None]:
 
 
 def check_sections(content: dict[str, Any], file: Path, *, to_resume: bool) -> None:
-    """Look whether every section is there and of its kind.
+    """Check that every section is there and of its kind.
 
     Raises:
         ValueError: There is no config.

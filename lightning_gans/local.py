@@ -29,12 +29,12 @@ _REFERENCE = re.compile(r"\$\{\.*[A-Za-z_][\w\-]*(\.[\w\-]+|\[[\w\-]+\])*\}", re
 
 
 def is_reference(text: str) -> bool:
-    """Whether a string's interpolations all name other values of the config, each by one plain name."""
+    """Return whether a string's interpolations all name other values of the config, each by one plain name."""
     return "${" in text and "${" not in _REFERENCE.sub("", text)
 
 
 def portable(raw: Any, resolved: Any) -> Any:
-    """A config with its references, but with what resolvers such as ``oc.env`` said in their place.
+    """Copy a config with its references kept and resolver calls (``oc.env``, ...) replaced by their values.
 
     Args:
         raw: As plain containers, not resolved.
@@ -63,7 +63,7 @@ def refuse_resolvers(node: Any, place: str = "") -> None:
 
 
 def localised(config: Mapping[str, Any], typed: Sequence[str] = ()) -> tuple[dict[str, Any], list[str]]:
-    """A checkpoint's config with this installation's values for all that a file does not decide.
+    """Replace all that a file does not decide in a checkpoint's config by this installation's values.
 
     Sets are downloaded only to where they are by default, or to a folder that was typed. A set is loaded by no more
     processes than there are cores.
@@ -99,7 +99,7 @@ def localised(config: Mapping[str, Any], typed: Sequence[str] = ()) -> tuple[dic
 
 
 def _surroundings() -> dict[str, Any]:
-    """What the environment says of this installation: W&B's mode, and a launcher such as torchrun of its processes."""
+    """Read what the environment says: W&B's mode, and the processes of a launcher such as torchrun."""
     said: dict[str, Any] = {"logger.mode": os.environ.get("WANDB_MODE", "online")}
     if {"WORLD_SIZE", "LOCAL_WORLD_SIZE"} <= os.environ.keys():
         here = max(1, int(os.environ["LOCAL_WORLD_SIZE"]))
@@ -108,7 +108,7 @@ def _surroundings() -> dict[str, Any]:
 
 
 def _nodes(config: dict[str, Any], section: str) -> list[tuple[str, dict[str, Any]]]:
-    """The nodes of a section with their keys, each a copy that stands in ``config`` from now on."""
+    """List the nodes of a section with their keys, each a copy that stands in ``config`` from now on."""
     if config.get(section) is None:
         return []
     config[section] = _copied(config[section], section)
@@ -126,7 +126,7 @@ def _copied(node: Any, place: str) -> dict[str, Any]:
 
 
 def places_read(node: Any, typed: Sequence[str] = (), place: str = "") -> list[str]:
-    """``key=value`` of the places that a resolved config wants to read from, without those that were typed.
+    """List ``key=value`` of the places that a resolved config wants to read from, without those that were typed.
 
     Raises:
         ValueError: One of them is an address.

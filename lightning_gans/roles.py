@@ -64,30 +64,31 @@ _PLAIN = object()  # the role of values: nothing may be named there
 _ANY = object()  # of what a trusted class takes without saying of which kind
 
 
-def plain(node: Any, place: str = "config") -> Any:
-    """Copy a resolved config into dicts, lists and plain values, which is then what is checked and built.
+def plain(node: Any, place: str = "config", *, is_resolved: bool = True) -> Any:
+    """Copy a config into dicts, lists and plain values, which is then what is checked and built.
 
     Args:
         node: Of a checkpoint's config, or a whole one.
         place: Its key, for messages.
+        is_resolved: Refuse what still holds an interpolation.
 
     Raises:
         ValueError: It holds an interpolation, or something that is no plain value.
     """
-    return _plain(node, place, _DEEPEST)
+    return _plain(node, place, _DEEPEST, is_resolved)
 
 
-def _plain(node: Any, place: str, levels: int) -> Any:
-    if isinstance(node, str) and "${" in node:
+def _plain(node: Any, place: str, levels: int, is_resolved: bool) -> Any:
+    if is_resolved and isinstance(node, str) and "${" in node:
         raise ValueError(f"{place}: the config is not resolved: {shown(node)}")
     if isinstance(node, PurePath):  # of a config that was made in Python
         return str(node)
     if node is None or isinstance(node, bool | int | float | str):
         return node
     if levels and isinstance(node, list | tuple):
-        return [_plain(value, f"{place}[{i}]", levels - 1) for i, value in enumerate(node)]
+        return [_plain(value, f"{place}[{i}]", levels - 1, is_resolved) for i, value in enumerate(node)]
     if levels and isinstance(node, dict) and all(isinstance(key, bool | int | float | str) for key in node):
-        return {key: _plain(value, f"{place}.{shown(key)}", levels - 1) for key, value in node.items()}
+        return {key: _plain(value, f"{place}.{shown(key)}", levels - 1, is_resolved) for key, value in node.items()}
     problem = f"is a {type(node).__name__}" if levels else "is nested too deeply"
     raise ValueError(f"{place}: the config is malformed: {problem}")
 
@@ -178,7 +179,7 @@ def _check_object(node: dict[str, Any], role: Any, place: str, trust: Sequence[s
 
 
 def _hints(kind: type) -> dict[str, Any]:
-    """Types of a class's arguments, those of its bases included, which ``**options`` stands for."""
+    """Collect the types of a class's arguments, those of its bases included, which ``**options`` stands for."""
     found: dict[str, Any] = {}
     for owner in kind.__mro__:
         with contextlib.suppress(Exception):  # names that exist for type checkers only
@@ -187,7 +188,7 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 def _class(target: str, place: str, refusal: str, trust: Sequence[str]) -> type:
-    """The class of that name; nothing but this package and what is trusted is imported for it."""
+    """Find the class of that name; nothing but this package and what is trusted is imported for it."""
     found: Any = None
     own = _OURS.fullmatch(target)
     home, _, name = target.rpartition(".")
@@ -236,7 +237,7 @@ def _fits(kind: type, base: type, is_free: bool) -> bool:
 
 
 def _kinds(role: Any) -> Iterator[tuple[type, bool]]:
-    """Classes that a role names, each with whether it is a factory's, which is called later."""
+    """Yield the classes that a role names, each with whether it is a factory's, which is called later."""
     origin = typing.get_origin(role)
     if origin in (typing.Union, types.UnionType):
         for one in typing.get_args(role):
@@ -250,7 +251,7 @@ def _kinds(role: Any) -> Iterator[tuple[type, bool]]:
 
 
 def _element(role: Any) -> Any:
-    """The role of what a list or a mapping without a name holds."""
+    """Return the role of what a list or a mapping without a name holds."""
     if role in (_ANY, nn.Module):
         return role
     for one in typing.get_args(role) if typing.get_origin(role) in (typing.Union, types.UnionType) else (role,):
@@ -264,7 +265,7 @@ def _said(role: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value out of a file for a message: short, in one line, and without what a terminal would obey."""
+    """Format a value out of a file for a message: short, in one line, without what a terminal would obey."""
     text = printable(str(value)[:200])
     return text if len(text) < 120 else text[:117] + "..."
 

@@ -274,7 +274,7 @@ def build(
 
 
 def _settled(given: DictConfig, trust: Sequence[str] | None, batch_size: int = 1) -> tuple[DictConfig, dict[str, Any]]:
-    """What is checked and built, ``auto`` values decided and interpolations resolved once; and what checkpoints carry.
+    """Decide ``auto`` values and resolve interpolations once: what is checked and built, and what checkpoints carry.
 
     Args:
         given: The composed config.
@@ -382,7 +382,7 @@ def pick_device(name: str) -> torch.device:
 
 @contextlib.contextmanager
 def _restoring(path: Path | None) -> Iterator[None]:
-    """Say which file it was where Lightning fails at restoring what a checkpoint's sections hold."""
+    """Name the file where Lightning fails at restoring what a checkpoint's sections hold."""
     try:
         yield
     except Exception as error:

@@ -22,13 +22,16 @@ from torch import nn
 
 import lightning_gans
 from conftest import MODELS, command_here, needs, newest, run, tiny
-from lightning_gans import build, checkpoint, compose, config, integrity, local, roles
+from lightning_gans import build, checkpoint, compose, config, gan_zoo, integrity, local, published, roles
 from lightning_gans.augmentations import Augmentation
 from lightning_gans.checks import _targets
 from lightning_gans.config import CONF_DIR
 from lightning_gans.losses import Objective
+from lightning_gans.metrics.cache import RealCache
+from lightning_gans.metrics.extractors import Classifier, Inception
 from lightning_gans.models.ema import EMA
 from lightning_gans.penalties import Penalty
+from lightning_gans.perceptual import Perceptual
 
 # What each command that reads a checkpoint needs beside it; one that is not here fails.
 COMMANDS = {
@@ -294,7 +297,7 @@ def test_a_config_out_of_a_file_is_resolved_once_and_by_its_own_names(
     assert not ran
     assert "hidden" not in said
     assert said.count("error: ") == 1
-    assert not (tmp_path / "resumed").exists() or not any((tmp_path / "resumed").rglob("*.*"))
+    assert not any(b"hidden" in path.read_bytes() for path in (tmp_path / "resumed").rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize(
@@ -379,7 +382,7 @@ def test_places_to_read_from_are_no_addresses(contents, root):
 # Strings of our classes that are words, file endings and names inside of a root, and no places of their own.
 WORDS = {"source", "target", "instance", "test_source", "test_target", "test_instance", "within", "test_within"}
 WORDS |= {"source_suffix", "target_suffix", "instance_suffix", "name", "project", "group", "category", "monitor"}
-WORDS |= {"part", "test_part", "distribution", "direction", "norm", "instead"}
+WORDS |= {"part", "test_part", "distribution", "direction", "norm", "instead", "background"}
 
 
 def test_every_string_that_our_classes_take_is_known_as_a_place_or_a_word():
@@ -450,6 +453,31 @@ def test_nothing_is_fetched_from_where_a_checkpoint_says(contents, evil, listene
     wandb = {"_target_": "lightning.pytorch.loggers.WandbLogger", "_partial_": True, "base_url": listener.address}
     outcome(name, put(content, "logger.x", wandb), "", evil, tmp_path, monkeypatch, capsys)
     assert listener.asked == 0
+
+
+def test_code_in_any_file_that_is_read_never_runs(tmp_path):
+    """Checkpoints, extractors, published weights, VGG19's, features of real images."""
+    marker = tmp_path / "ran"
+
+    class Evil:
+        def __reduce__(self):
+            return (marker.touch, ())
+
+    file = tmp_path / "evil.pt"
+    torch.save(
+        {"state_dict": Evil(), "network": Evil(), "netG": Evil(), "key": Evil(), "features.0.weight": Evil()}, file
+    )
+    vgg = Perceptual(None, ["relu1_1"], instead="")
+    for read in (checkpoint.read, lightning_gans.load, Classifier, Inception, published.read, vgg._read):
+        with pytest.raises(ValueError, match=r"^[^\n]*evil\.pt[^\n]*$"):
+            read(str(file))
+    assert gan_zoo.read(file) is None
+    cache = RealCache(str(tmp_path))
+    cache.path({}).write_bytes(file.read_bytes())
+    assert cache.load({}) is None
+    assert not marker.exists()
+    torch.load(file, weights_only=False)  # the attack is real
+    assert marker.exists()
 
 
 def test_nothing_is_downloaded_at_load_and_sample(contents, monkeypatch):
@@ -561,9 +589,9 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(trained, monkeypatch)
 def test_weights_that_do_not_fit_are_told_in_one_short_line(trained):
     content = newest(trained)
     content["config"]["resolved"]["model"]["generator"]["base_channels"] = 8
-    with pytest.raises(ValueError, match=r"do not fit its config: generator\S+ differs, \(.*\) in the file") as caught:
+    with pytest.raises(ValueError, match=r"do not fit its config: generator\S+ is \(.*\) and should be \(") as caught:
         checkpoint.rebuild(content)
-    assert len(str(caught.value)) < 300
+    assert len(str(caught.value)) < 400
 
 
 # ------------------------------------------------------------------------------ malformed
@@ -620,6 +648,16 @@ def test_malformed_sections_end_in_one_line_at_load(trained):
             except Exception as error:
                 raise AssertionError(f"{path}={value!r}: {type(error).__name__}: {error}") from error
     assert tried > 200
+
+
+def test_a_config_that_holds_itself_is_told(trained, tmp_path):
+    for kind in ("resolved", "source"):
+        content = {key: value for key, value in newest(trained).items() if "lightning_gans" not in key}
+        content["config"][kind]["model"]["seed"] = content["config"][kind]
+        torch.save(content, tmp_path / "cycle.ckpt")
+        for to_resume in (False, True):
+            with pytest.raises(ValueError, match="is nested too deeply"):
+                checkpoint.read(tmp_path / "cycle.ckpt", to_resume=to_resume)
 
 
 @pytest.mark.parametrize("name", ["Gone", "gone.Gone"])
