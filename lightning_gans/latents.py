@@ -143,7 +143,7 @@ class Walker:
         pictures = Pictures(data, n_real)
         for batch in tqdm(pictures.batches(range(pictures.n), self.batch_size), "training images", leave=False):
             neighbours.update(extractor(batch["image"].to(self.module.device)).features, real=True)
-        found = neighbours.compute()[1].cpu()
+        found = neighbours.compute()[1].cpu().view(len(samples), -1)  # torchmetrics squeezes a single one
         real = data.train_images.fetch(pictures.order[found.flatten()])["image"]
         return torch.cat([samples.cpu()[:, None], real.view(*found.shape, *real.shape[1:])], 1)
 

@@ -56,7 +56,8 @@ def make_trainer(cfg: DictConfig, model: GenerativeModule, world: int, folder: P
     _check_options(cfg.trainer)
     nodes = {name: node for name, node in (cfg.callbacks or {}).items() if node is not None}
     callbacks = [instantiate(node, f"callbacks.{name}", Callback) for name, node in nodes.items()]
-    first = (ProgressBar, StabilityGuard, Checkpoint)
+    first = (ProgressBar, StabilityGuard, Checkpoint, Rewind)  # nothing is cleared in a folder that is refused
+    callbacks.append(Rewind())
     callbacks.sort(key=lambda callback: next((i for i, kind in enumerate(first) if isinstance(callback, kind)), 9))
     _check_scores(callbacks, model, cfg.data.get("extractor"))
     nodes = {name: node for name, node in (cfg.logger or {}).items() if node is not None}
@@ -85,7 +86,7 @@ def make_trainer(cfg: DictConfig, model: GenerativeModule, world: int, folder: P
         cfg.trainer,
         "trainer",
         Trainer,
-        callbacks=[Rewind(), Clock(), *callbacks],
+        callbacks=[Clock(), *callbacks],
         logger=[logger(save_dir=str(folder)) for logger in loggers] or False,
         default_root_dir=str(folder),
         plugins=[checkpoint.AtomicCheckpointIO()],

@@ -130,6 +130,7 @@ def test_samples_of_classes_are_told_by_the_extractor(walker):
         ("slerp", ["rows=2", "steps=4"], 4),
         ("loop", ["rows=2", "steps=3"], 6),
         ("nearest", ["rows=2", "steps=3"], None),
+        ("nearest", ["rows=1", "steps=2"], None),
     ],
 )
 def test_the_command_writes_pictures(folder, tmp_path, mode, options, frames):
