@@ -140,7 +140,8 @@ def test_the_command_writes_pictures(folder, tmp_path, mode, options, frames):
     out = tmp_path / "my pictures"
     assert sorted(path.suffix for path in out.iterdir()) == ([".gif", ".png"] if frames else [".png"])
     columns = int(options[1][-1])
-    assert Image.open(out / f"{mode}.png").size == (columns * 34 + 2, 2 * 34 + 2)
+    lines = int(options[0][-1])
+    assert Image.open(out / f"{mode}.png").size == (columns * 34 + 2, lines * 34 + 2)
     if frames:
         assert Image.open(out / f"{mode}.gif").n_frames == frames
 
