@@ -5,6 +5,7 @@ import pickle
 import socket
 import struct
 
+import hydra
 import lmdb
 import numpy as np
 import pytest
@@ -18,7 +19,6 @@ from torchvision.datasets.utils import calculate_md5
 
 from conftest import command, refusal, run, tiny
 from lightning_gans import build, compose
-from lightning_gans.checkpoint import instantiate
 from lightning_gans.data.celeba import CelebA
 from lightning_gans.data.cifar10 import CIFAR10
 from lightning_gans.data.downloads import luminance
@@ -293,7 +293,7 @@ ABSENT = {
 def made(choice, root, **options):
     """The data of a choice, as evaluate builds it."""
     cfg = compose(f"data={choice}", f"data.root={root}", *[f"data.{key}={value}" for key, value in options.items()])
-    return instantiate(_resolved(cfg.data))
+    return hydra.utils.instantiate(_resolved(cfg.data), _convert_="all")
 
 
 def _resolved(node):
