@@ -5,6 +5,7 @@ Nothing here imports torch, since a folder is claimed before anything is written
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import os
@@ -75,6 +76,8 @@ def claim(folder: Path, *, key: str = "hydra.run.dir") -> bool:
         return False
     folder.mkdir(parents=True, exist_ok=True)
     number = os.open(folder / CLAIM, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
+    if not _held:
+        atexit.register(_release_all)
     try:
         if fcntl is not None:
             fcntl.lockf(number, fcntl.LOCK_EX | fcntl.LOCK_NB)  # of this process, not of its data workers
@@ -86,6 +89,9 @@ def claim(folder: Path, *, key: str = "hydra.run.dir") -> bool:
                 f"{key}={folder}: another run is writing there ({owner}); wait for its end, or choose another folder"
             ) from None
         print(f"{folder}: files cannot be locked there ({error.strerror}); start no second run in it", file=sys.stderr)
+    if not _is_there(folder / CLAIM, number):  # its last owner took it away as we opened it
+        os.close(number)
+        return claim(folder, key=key)
     with contextlib.suppress(OSError):  # a full disk is told where something is lost by it
         os.ftruncate(number, 0)
         os.write(number, f"process {os.getpid()} on {socket.gethostname()} since {time.ctime()}\n".encode())
@@ -94,10 +100,30 @@ def claim(folder: Path, *, key: str = "hydra.run.dir") -> bool:
 
 
 def release(folder: Path) -> None:
-    """Let others write into a folder again."""
-    number = _held.pop(folder.resolve(), None)
-    if number is not None:
-        os.close(number)
+    """Let others write into a folder again; one in which nothing was written is removed, with empty ones above it."""
+    place = folder.resolve()
+    number = _held.pop(place, None)
+    if number is None:
+        return
+    with contextlib.suppress(OSError):
+        if [path.name for path in place.iterdir()] == [CLAIM]:
+            (place / CLAIM).unlink()
+            os.removedirs(place)
+    os.close(number)
+
+
+def _release_all() -> None:
+    """Release what a run held that ended in a mistake."""
+    for place in list(_held):
+        release(place)
+
+
+def _is_there(path: Path, number: int) -> bool:
+    """Return whether a path still names the file that was opened."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(number))
+    except FileNotFoundError:
+        return False
 
 
 def make_new(folder: Path) -> Path:

@@ -131,7 +131,7 @@ def test_mistakes_that_need_torch_are_told_the_same_way(own_configs):
         ("trainer.max_steps=many", ["trainer.max_steps=many", "valid integer"]),
         ("callbacks.checkpoint.keep=0", ["callbacks.checkpoint.keep=0", ">= 1, or null"]),
         ("callbacks.checkpoint.every_n_train_steps=0", ["every_n_train_steps=0"]),
-        ("data.num_workers=-1", ["data.num_workers=-1", ">= 0"]),
+        ("data.num_workers=-1", ["data.num_workers=-1", "from 0 to"]),
         ("data.limit=0", ["data.limit=0"]),
         ("model._target_=lightning_gans.models.dcgan.DCGANN", ["DCGANN"]),
         ("model._target_=lightning_gans.models.nothing.X", ["lightning_gans.models.nothing"]),
