@@ -684,7 +684,7 @@ def test_the_disk_has_room_for_the_ends_of_phases(tmp_path, monkeypatch):
     """Whose checkpoints stay, beside the newest ones."""
     made = build(compose(*tiny("progan"), *GROWING, "callbacks.checkpoint.keep=1", "trainer.max_steps=15"), tmp_path)
     weights = sum(tensor.numel() * 4 for tensor in [*made.model.parameters(), *made.model.buffers()])
-    free = type("Usage", (), {"free": 3 * weights * 7 - 1})
+    free = type("Usage", (), {"free": 3 * weights * 8 - 1})
     monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
     with pytest.raises(ValueError, match="of disk are free"):
         made.fit()
