@@ -39,6 +39,8 @@ def test_parts_combine_freely(tmp_path, model, network, number):
         f"model/augment={AUGMENTS[(number + shift) % 4]}",
         *SMALL[network],
         "trainer.max_steps=2",
+        "callbacks.stability.max_update=null",  # one family's rate may be far too high for another's networks
+        "callbacks.stability.max_weight=null",
     ]
     if "model/augment=adaptive" in options and OBJECTIVES[(number + shift) % 6] in ("wasserstein", "relativistic"):
         assert "follows the sign of logits" in refusal(tmp_path, *BASE, *options)

@@ -28,8 +28,7 @@ class StabilityGuard(Callback):
     Every loss term of every step is checked on the device. At intervals, at a fit's first step and before a checkpoint
     is written, the outcome is read: of the losses, of the size of every layer's weights (their root mean square) and
     of every player's update in that step, as a multiple of the size of its weights. The largest seen in trainings of
-    this package's families: weights 1.6 and updates 0.5 with their own optimisers, 5 and 4 with plain gradient descent,
-    and updates of 18 where networks and optimisers of two families are combined.
+    this package's families: weights 1.6 and updates 0.5 with their own optimisers, 5 and 4 with plain gradient descent.
     Nothing of it changes the training, and nothing needs to be saved for a resumed one.
 
     Args:
