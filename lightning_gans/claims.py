@@ -38,7 +38,7 @@ _held: dict[Path, int] = {}  # open claims of this process, by folder
 
 
 def is_first_process() -> bool:
-    """Whether this process writes: the first of a training, as its launcher numbers them.
+    """Return whether this process writes: the first of a training, as its launcher numbers them.
 
     Numbers count only beside the number of processes that a launcher sets, so that one that a shell has left over
     means nothing.
@@ -235,7 +235,7 @@ class ClaimFolder(Callback):
 
 
 def _is_resumed_in(resume: str, folder: Path) -> bool:
-    """Whether the checkpoint that is resumed is one of the folder's own."""
+    """Return whether the checkpoint that is resumed is one of the folder's own."""
     from lightning_gans import checkpoint
 
     return checkpoint.find(resume).resolve().parent == (folder / CHECKPOINTS).resolve()
@@ -265,12 +265,12 @@ def _claim_node(config: DictConfig, node: str, claim_it: Callable[[Path], None])
 
 
 def _has_agent() -> bool:
-    """Whether torchrun started several processes, which can ask its store."""
+    """Return whether torchrun started several processes, which can ask its store."""
     return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True" and _number("WORLD_SIZE", 1) > 1
 
 
 def _of_first_process(node: str, claimed: Callable[[], Path]) -> Path:
-    """What the first process of torchrun's claims, on all of them."""
+    """Return the folder that torchrun's first process claims, on all processes."""
     from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
     store = TCPStore(os.environ["MASTER_ADDR"], _number("MASTER_PORT", 29500), is_master=False)

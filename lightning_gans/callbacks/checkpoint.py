@@ -180,7 +180,7 @@ class Checkpoint(Callback):
         return False
 
     def _taken(self, trainer: Trainer) -> str | None:
-        """What a new training would replace, where no ``Run`` has looked: under a Trainer of the caller's own."""
+        """Return what a new training would replace, for a Trainer of the caller's own, where no ``Run`` has checked."""
         if trainer.global_step or trainer.ckpt_path or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return None
         try:
@@ -247,7 +247,7 @@ def _state_of(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def processes_of(content: dict[str, Any]) -> int | None:
-    """How many processes trained what a checkpoint holds; ``None`` where it does not say."""
+    """Return how many processes trained a checkpoint; ``None`` if it does not say."""
     return _state_of(content).get("processes")
 
 

@@ -1,4 +1,4 @@
-"""What a resumed run changes: options that were typed, and what its folder holds of later steps."""
+"""Apply what a resumed run changes: options that were typed, and files of later steps in its folder."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Decoder:
-    """How pictures become pixels of 8 bits.
+    """Decode pictures into pixels of 8 bits.
 
     Args:
         max_pixels: Larger pictures are not decoded.
