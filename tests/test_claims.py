@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -278,26 +279,28 @@ def test_a_metrics_file_of_other_columns_is_set_aside(tmp_path, capsys):
 # ------------------------------------------------------------------------------ whole or not at all
 
 
-@pytest.fixture
+@contextmanager
 def full_disk():
-    """No file may become larger than 1000 bytes."""
+    """Let no file become larger than 1000 bytes within the block (not around a test: pytest writes its own output)."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.filterwarnings("ignore:could not write")
-def test_rows_that_find_no_room_are_written_later(tmp_path, full_disk):
+def test_rows_that_find_no_room_are_written_later(tmp_path):
     """None of them half, and those before stay."""
     logger = CSV(save_dir=str(tmp_path))
-    for step in range(300):
-        logger.log_metrics({"loss": 0.5}, step=step)
-        logger.save()
+    with full_disk():
+        for step in range(300):
+            logger.log_metrics({"loss": 0.5}, step=step)
+            logger.save()
     rows = (tmp_path / "metrics.csv").read_text().splitlines()
     assert 50 < len(rows) < 300
     assert rows == ["loss,step", *(f"0.5,{step}" for step in range(len(rows) - 1))]
-    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     logger.log_metrics({"loss": 0.5, "other": 1.0}, step=300)  # a new column rewrites the file
     logger.save()
     whole = (tmp_path / "metrics.csv").read_text().splitlines()
@@ -327,10 +330,10 @@ WRITERS = {
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-def test_a_full_disk_names_the_path_and_leaves_the_older_file(tmp_path, full_disk, writer):
+def test_a_full_disk_names_the_path_and_leaves_the_older_file(tmp_path, writer):
     path = tmp_path / "file"
     path.write_text("older")
-    with pytest.raises(OSError, match="File too large") as error:
+    with pytest.raises(OSError, match="File too large") as error, full_disk():
         WRITERS[writer](path)
     assert (error.value.errno, error.value.filename) == (errno.EFBIG, str(path))
     assert files_of(tmp_path) == {"file": b"older"}

@@ -68,7 +68,8 @@ def test_a_typed_part_stands_before_what_is_tuned():
     assert typed.penalty._target_.endswith("R2")
     assert typed.g_optimizer._target_ == "torch.optim.SGD"  # the paper's
     kept = compose("model=dcgan", "data=digits", "model/penalty=r1", "model.discriminator.norm=null").model
-    assert kept.g_optimizer.lr == 1e-3  # what is tuned for the digits has no penalty
+    assert kept.g_optimizer.lr == compose("model=dcgan", "data=digits").model.g_optimizer.lr  # tuned: it has no penalty
+    assert kept.g_optimizer.lr != compose("model=dcgan", "data=digits", "tuned=none").model.g_optimizer.lr
     with_it = compose("model=gan", "data=toy2d", "model/penalty=r2", "tuned=gan_toy2d").model
     assert with_it.penalty._target_.endswith("R1")  # as typed
 
