@@ -29,15 +29,17 @@ def straightforward(model: CycleGAN, batch: dict[str, Tensor], anew: bool) -> di
     terms = model.generator_loss(batch)
     if anew:
         with torch.no_grad():
-            model.kept()
-            model.keep(fake_b=model.generator(batch["source"], "a2b"), fake_a=model.generator(batch["target"], "b2a"))
+            model.pop_fakes()
+            model.stash_fakes(
+                fake_b=model.generator(batch["source"], "a2b"), fake_a=model.generator(batch["target"], "b2a")
+            )
     model.joins_calls = joins
     return terms
 
 
 def step(model: CycleGAN, batch: dict[str, Tensor], optimizers: list[Any], kind: str, bf16: bool) -> None:
     """One update of both players."""
-    players = [model.generator, torch.nn.ModuleList(model.readers.values())]
+    players = [model.generator, torch.nn.ModuleList(model.image_networks.values())]
     for player, optimizer in enumerate(optimizers):
         for index, network in enumerate(players):
             network.requires_grad_(index == player)

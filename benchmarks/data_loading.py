@@ -26,14 +26,14 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import datasets, transforms
 
-from lightning_gans.data.base import ImageData
+from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.folder import Folder
 from lightning_gans.data.mnist import MNIST
 
 BATCH = 64
 
 
-def ours(data: ImageData) -> Iterable[torch.Tensor]:
+def ours(data: ImageDataModule) -> Iterable[torch.Tensor]:
     """Batches as a module's training step gets them."""
     plan = SimpleNamespace(images=BATCH)
     module = SimpleNamespace(plan=lambda step: plan, iteration=0, images_seen=0)
@@ -64,7 +64,7 @@ def speed(batches: Iterable[torch.Tensor], images: int) -> float:
     return steps * BATCH / (time.perf_counter() - started)
 
 
-def compare(name: str, data: ImageData, dataset: Dataset, images: int) -> None:
+def compare(name: str, data: ImageDataModule, dataset: Dataset, images: int) -> None:
     """Print one row."""
     started = time.perf_counter()
     data.setup("fit")

@@ -123,9 +123,9 @@ def newest_step(folder: Path) -> int:
     Raises:
         ValueError: It cannot be read.
     """
-    from lightning_gans import checkpoint
+    from lightning_gans.checkpoints import files
 
-    return int(checkpoint.read(folder)["global_step"]) if any((folder / "checkpoints").glob("*.ckpt")) else 0
+    return int(files.read(folder)["global_step"]) if any((folder / "checkpoints").glob("*.ckpt")) else 0
 
 
 def torture(options: list[str], kills: int, rng: random.Random, folder: Path) -> dict[str, int]:

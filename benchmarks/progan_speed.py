@@ -25,9 +25,9 @@ import torch
 from lightning.pytorch import Callback
 
 from lightning_gans import build, compose
-from lightning_gans.data.base import TensorImages
-from lightning_gans.growth import Phase
-from lightning_gans.run import Run
+from lightning_gans.data.datasets import InMemoryImages
+from lightning_gans.schedules.growth import Phase
+from lightning_gans.training.run import Run
 
 WARMUP = 2  # steps of a phase that do not count
 KIMG = 800.0  # the paper's, of a fade and of the training after it
@@ -75,7 +75,7 @@ def make(size: int, widths: tuple[int, int], batch: int, folder: str, steps: int
         *options,
     )
     run = build(cfg, folder)
-    run.data._parts = TensorImages(torch.randint(0, 256, (256, 3, size, size), dtype=torch.uint8)), None
+    run.data._parts = InMemoryImages(torch.randint(0, 256, (256, 3, size, size), dtype=torch.uint8)), None
     return run
 
 
@@ -99,7 +99,7 @@ def peak(size: int, resolution: int, widths: tuple[int, int], batch: int) -> int
             run.fit()
             weights = sum(t.numel() * t.element_size() for t in [*run.model.parameters(), *run.model.buffers()])
             return torch.cuda.max_memory_allocated() - weights
-        run.data.train_images.at(resolution)  # made before, and not by the step
+        run.data.train_images.resized(resolution)  # made before, and not by the step
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak is counted from here on
         before = _status("VmRSS")
         run.fit()

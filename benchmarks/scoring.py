@@ -25,9 +25,12 @@ from torch.utils.data import Dataset
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from lightning_gans.data.base import ImageData, TensorImages
-from lightning_gans.metrics.evaluation import Evaluator
-from lightning_gans.metrics.extractors import Digits, Extractor, Inception
+from lightning_gans.data.base import ImageDataModule
+from lightning_gans.data.datasets import InMemoryImages
+from lightning_gans.evaluation.evaluator import Evaluator
+from lightning_gans.extractors.base import Extractor
+from lightning_gans.extractors.digits import DigitsExtractor
+from lightning_gans.extractors.inception import Inception
 
 BATCH = 64
 
@@ -45,15 +48,15 @@ class Images(Dataset):
         return self.images[i]
 
 
-class Held(ImageData):
+class Held(ImageDataModule):
     """As ours takes them."""
 
     def __init__(self, images: Tensor) -> None:
         super().__init__(image_size=images.shape[-1], channels=images.shape[1])
         self.held = images
 
-    def load(self) -> TensorImages:
-        return TensorImages(self.held)
+    def load(self) -> InMemoryImages:
+        return InMemoryImages(self.held)
 
 
 class Registered(FeatureExtractorBase):
@@ -61,7 +64,7 @@ class Registered(FeatureExtractorBase):
 
     def __init__(self, name: str, features_list: list[str], **_: object) -> None:
         super().__init__(name, features_list)
-        self.ours = Digits()
+        self.ours = DigitsExtractor()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         found = self.ours(images)
@@ -150,7 +153,7 @@ def main() -> None:
     columns += ["ours / theirs, processor", "again / theirs, processor", "FID differs by"]
     print(f"| {' | '.join(columns)} |\n|" + "---|" * len(columns))
     if given.n:
-        compare("small", given.n, "cpu", given.rounds, Digits(), feature_extractor="small")
+        compare("small", given.n, "cpu", given.rounds, DigitsExtractor(), feature_extractor="small")
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder, "seeded.pth"))
         load, FeatureExtractorInceptionV3.load_state_dict = FeatureExtractorInceptionV3.load_state_dict, lambda *_: None

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from lightning.pytorch import Callback
 
 from lightning_gans import build, compose
-from lightning_gans.data.base import TensorImages
+from lightning_gans.data.datasets import InMemoryImages
 
 BATCH = 64
 
@@ -107,7 +107,7 @@ def compare(size: int, channels: int, precision: str, pairs: int, steps: int) ->
     with tempfile.TemporaryDirectory() as folder:
         run = build(cfg, folder)
         images = torch.randint(0, 256, (2000, channels, size, size), dtype=torch.uint8)
-        run.data._parts = TensorImages(images), None
+        run.data._parts = InMemoryImages(images), None
         networks = (run.model.generator, run.model.discriminator)
         loops = {
             "bare": loop(networks, images, tuned=True, bf16=run.cfg.trainer.precision == "bf16-mixed"),

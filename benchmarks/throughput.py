@@ -17,7 +17,7 @@ import torch
 from lightning.pytorch import Callback
 
 from lightning_gans import build, compose
-from lightning_gans.data.base import TensorImages
+from lightning_gans.data.datasets import InMemoryImages
 
 BATCH = 64
 
@@ -54,7 +54,7 @@ def speed(size: int, channels: int, steps: int, *options: str) -> float:
     with tempfile.TemporaryDirectory() as folder:
         run = build(cfg, folder)
         images = torch.randint(0, 256, (2000, channels, size, size), dtype=torch.uint8)
-        run.data._parts = TensorImages(images), None
+        run.data._parts = InMemoryImages(images), None
         clock = Clock(warmup)
         run.trainer.callbacks.append(clock)
         run.fit()

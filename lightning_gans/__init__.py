@@ -9,14 +9,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lightning_gans.arguments import compose
-    from lightning_gans.checkpoint import load
-    from lightning_gans.run import build
+    from lightning_gans.checkpoints.load import load
+    from lightning_gans.config.command import compose
+    from lightning_gans.training.run import build
 
 __all__ = ["build", "compose", "load"]
 __version__ = "0.1.0"
 
-_OWNERS = {"load": "checkpoint", "compose": "arguments", "build": "run"}
+_OWNERS = {"load": "checkpoints.load", "compose": "config.command", "build": "training.run"}
 
 
 def __getattr__(name: str) -> Any:

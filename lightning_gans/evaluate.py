@@ -7,26 +7,29 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from lightning_gans import checks, cli, config, options
+from lightning_gans.config import command, options, schemas, validation
 from lightning_gans.metrics.names import DEFAULT
 
 
-@hydra.main(version_base="1.3", config_path=str(config.CONF_DIR), config_name="evaluate")
-@cli.told
+@hydra.main(version_base="1.3", config_path=str(schemas.CONF_DIR), config_name="evaluate")
+@command.handle_errors
 def evaluate(cfg: DictConfig) -> None:
     """Print the scores, and write them with their card as JSON."""
-    checks.check_keys(cfg, config.EvaluateSchema)
+    validation.check_keys(cfg, schemas.EvaluateSchema)
     options.check_evaluate(cfg)
 
-    from lightning_gans.images import make_folder, refuse_foreign
-    from lightning_gans.metrics.comparison import of_checkpoint, of_folders
-    from lightning_gans.metrics.evaluation import CARD_HEADS, Evaluator, at_hand, caveat, check, suited, write_card
-    from lightning_gans.run import pick_device
+    from lightning_gans.evaluation.comparison import of_checkpoint, of_folders
+    from lightning_gans.evaluation.evaluator import Evaluator
+    from lightning_gans.evaluation.score_history import CARD_HEADS, caveat, write_card
+    from lightning_gans.evaluation.selection import available_metrics, check_options, select_metrics
+    from lightning_gans.images.files import make_folder
+    from lightning_gans.inference.outputs import refuse_foreign
+    from lightning_gans.runtime.device import pick_device
 
     given = {key: cfg[key] for key in ("n", "n_real", "batch_size")}
     asked = None if cfg.metrics is None else list(cfg.metrics)
-    check(**given, metrics=DEFAULT if asked is None else asked)
-    checks.check(cfg, config.EvaluateSchema)
+    check_options(**given, metrics=DEFAULT if asked is None else asked)
+    validation.check(cfg, schemas.EvaluateSchema)
     device, make = pick_device(cfg.device), hydra.utils.instantiate(cfg.extractor)
     how = {"make": make, "on_error": cfg.on_error}
     if cfg.candidate:
@@ -34,13 +37,13 @@ def evaluate(cfg: DictConfig) -> None:
     else:
         how |= {"data": dict(cfg.data), "direction": cfg.direction, "device": device, "trust": cfg.trust}
         sides = of_checkpoint(cfg.checkpoint, cfg.reference, **how)
-    metrics = suited(asked, sides.candidate, sides.examples or sides.reference)
+    metrics = select_metrics(asked, sides.candidate, sides.examples or sides.reference)
     out = cfg.out or (sides.path and sides.path.parent)
     out = make_folder(out) if out else None
     if out:
         refuse_foreign(out, [sides.card_name], CARD_HEADS)
     must = asked is not None or make is not None
-    extractor, metrics, lacking = at_hand(metrics, sides.make, was_asked=must, bf16=cfg.bf16)
+    extractor, metrics, lacking = available_metrics(metrics, sides.make, was_asked=must, bf16=cfg.bf16)
     if not metrics:
         raise ValueError("; ".join(lacking.values()))
     for names, problem in lacking.items():
@@ -57,7 +60,7 @@ def evaluate(cfg: DictConfig) -> None:
 
 def main() -> None:
     """The command line."""
-    cli.run(evaluate)
+    command.run(evaluate)
 
 
 if __name__ == "__main__":

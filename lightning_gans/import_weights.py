@@ -7,16 +7,17 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from lightning_gans import atomic, checks, cli, config
+from lightning_gans.config import command, schemas, validation
+from lightning_gans.runtime import atomic
 
 NETWORKS = ("generator", "generator_back", "discriminator", "discriminator_back")
 
 
-@hydra.main(version_base="1.3", config_path=str(config.CONF_DIR), config_name="import_weights")
-@cli.told
+@hydra.main(version_base="1.3", config_path=str(schemas.CONF_DIR), config_name="import_weights")
+@command.handle_errors
 def import_weights(cfg: DictConfig) -> None:
     """Read bare state dicts and write the checkpoint."""
-    checks.check_keys(cfg, config.ImportWeightsSchema)
+    validation.check_keys(cfg, schemas.ImportWeightsSchema)
     if cfg.test_statistics not in ("image", "running"):
         raise ValueError(f"test_statistics={cfg.test_statistics}: must be image or running")
     out = Path(cfg.out).expanduser()
@@ -25,9 +26,9 @@ def import_weights(cfg: DictConfig) -> None:
 
     atomic.refuse_existing(out, overwrite=cfg.overwrite)
 
-    from lightning_gans import gan_zoo
-    from lightning_gans.checkpoint import AtomicCheckpointIO
-    from lightning_gans.published import assemble
+    from lightning_gans.checkpoints.files import AtomicCheckpointIO
+    from lightning_gans.weights import gan_zoo
+    from lightning_gans.weights.published import assemble
 
     files = {name: cfg[name] for name in NETWORKS if cfg[name] is not None}
     options = {"test_statistics": cfg.test_statistics, "dropout_at_test": cfg.dropout_at_test}
@@ -52,7 +53,7 @@ def import_weights(cfg: DictConfig) -> None:
 
 def main() -> None:
     """The command line."""
-    cli.run(import_weights)
+    command.run(import_weights)
 
 
 if __name__ == "__main__":

@@ -5,25 +5,26 @@ from __future__ import annotations
 import hydra
 from omegaconf import DictConfig
 
-from lightning_gans import checks, cli, config, options
+from lightning_gans.config import command, options, schemas, validation
 
 
-@hydra.main(version_base="1.3", config_path=str(config.CONF_DIR), config_name="interpolate")
-@cli.told
+@hydra.main(version_base="1.3", config_path=str(schemas.CONF_DIR), config_name="interpolate")
+@command.handle_errors
 def interpolate(cfg: DictConfig) -> None:
     """Write ``MODE.png`` and, of what moves, ``MODE.gif``."""
-    checks.check_keys(cfg, config.InterpolateSchema)
+    validation.check_keys(cfg, schemas.InterpolateSchema)
     options.check_interpolate(cfg)
 
-    from lightning_gans import checkpoint
-    from lightning_gans.images import make_folder, refuse_foreign
-    from lightning_gans.latents import Walker, write
+    from lightning_gans.checkpoints import files, load
+    from lightning_gans.images.files import make_folder
+    from lightning_gans.inference.latents import Walker, write
+    from lightning_gans.inference.outputs import refuse_foreign
     from lightning_gans.metrics.path_length import lerp, slerp
-    from lightning_gans.run import pick_device
+    from lightning_gans.runtime.device import pick_device
 
-    checks.check(cfg, config.InterpolateSchema)
-    content = checkpoint.read(cfg.checkpoint)
-    module = checkpoint.rebuild(content, trust=cfg.trust).to(pick_device(cfg.device))
+    validation.check(cfg, schemas.InterpolateSchema)
+    content = files.read(cfg.checkpoint)
+    module = load.rebuild(content, trust=cfg.trust).to(pick_device(cfg.device))
     module.sampling_inputs([0], cfg.seed)  # refused by what has no latents, before anything is written
     folder = make_folder(cfg.out)
     refuse_foreign(folder, (f"{cfg.mode}.png", f"{cfg.mode}.gif"))
@@ -40,8 +41,8 @@ def interpolate(cfg: DictConfig) -> None:
     elif cfg.mode == "arithmetic" and cfg.classes is None:
         rows = walker.arithmetic([list(cfg[name]) for name in "abc"])
     else:  # the modes that look at images through an extractor
-        data = checkpoint.real_data(content, **cfg.data, trust=cfg.trust)
-        make = hydra.utils.instantiate(cfg.extractor) or checkpoint.extractor_of(content, data, trust=cfg.trust)
+        data = load.real_data(content, **cfg.data, trust=cfg.trust)
+        make = hydra.utils.instantiate(cfg.extractor) or load.extractor_of(content, data, trust=cfg.trust)
         if cfg.mode == "nearest":
             rows = walker.nearest(indices, cfg.steps - 1, data, make(), cfg.n_real)
         else:
@@ -52,7 +53,7 @@ def interpolate(cfg: DictConfig) -> None:
 
 def main() -> None:
     """The command line."""
-    cli.run(interpolate)
+    command.run(interpolate)
 
 
 if __name__ == "__main__":

@@ -5,23 +5,25 @@ from __future__ import annotations
 import hydra
 from omegaconf import DictConfig
 
-from lightning_gans import checks, cli, config
+from lightning_gans.config import command, errors, schemas, validation
 
 
-@hydra.main(version_base="1.3", config_path=str(config.CONF_DIR), config_name="sample")
-@cli.told
+@hydra.main(version_base="1.3", config_path=str(schemas.CONF_DIR), config_name="sample")
+@command.handle_errors
 def sample(cfg: DictConfig) -> None:
     """Write images and their grid."""
-    checks.check_root(cfg, config.SampleSchema)
-    checks.at_least_one("", n=cfg.n, batch_size=cfg.batch_size)
+    validation.check_root(cfg, schemas.SampleSchema)
+    errors.at_least_one("", n=cfg.n, batch_size=cfg.batch_size)
     if cfg.format not in ("png", "npz"):
         raise ValueError(f"format={cfg.format}: must be png or npz")
     if not cfg.checkpoint or not cfg.out:
         raise ValueError("checkpoint=PATH and out=DIR are needed")
 
-    from lightning_gans.checkpoint import load, points_of
-    from lightning_gans.images import make_folder, older_samples, write_samples
-    from lightning_gans.run import pick_device
+    from lightning_gans.checkpoints.load import load, points_of
+    from lightning_gans.images.files import make_folder
+    from lightning_gans.inference.outputs import older_samples
+    from lightning_gans.inference.samples import write_samples
+    from lightning_gans.runtime.device import pick_device
 
     older = older_samples(cfg.out, overwrite=cfg.overwrite)
     module = load(cfg.checkpoint, trust=cfg.trust, device=pick_device(cfg.device))
@@ -34,7 +36,7 @@ def sample(cfg: DictConfig) -> None:
 
 def main() -> None:
     """The command line."""
-    cli.run(sample)
+    command.run(sample)
 
 
 if __name__ == "__main__":

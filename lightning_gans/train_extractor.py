@@ -8,30 +8,30 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from lightning_gans import checks, cli, config
+from lightning_gans.config import command, errors, schemas, validation
 
 
-@hydra.main(version_base="1.3", config_path=str(config.CONF_DIR), config_name="train_extractor")
-@cli.told
+@hydra.main(version_base="1.3", config_path=str(schemas.CONF_DIR), config_name="train_extractor")
+@command.handle_errors
 def train_extractor(cfg: DictConfig) -> None:
     """Write the classifier's file and say how good it is."""
-    checks.check_keys(cfg, config.TrainExtractorSchema)
-    checks.at_least_one("", epochs=cfg.epochs, batch_size=cfg.batch_size, width=cfg.width)
+    validation.check_keys(cfg, schemas.TrainExtractorSchema)
+    errors.at_least_one("", epochs=cfg.epochs, batch_size=cfg.batch_size, width=cfg.width)
     if cfg.name is not None and not re.fullmatch(r"\w+", cfg.name, re.ASCII):
         raise ValueError(f"name={cfg.name}: must be of letters, digits and _, since scores are called by it")
     if not cfg.data.get("num_classes"):
         raise ValueError("data.num_classes: missing; a classifier needs a labelled set")
 
-    from lightning_gans.atomic import refuse_existing
-    from lightning_gans.data.base import ImageData
-    from lightning_gans.metrics.training import write_classifier
-    from lightning_gans.run import pick_device
-    from lightning_gans.trainer import instantiate
+    from lightning_gans.data.base import ImageDataModule
+    from lightning_gans.runtime.atomic import refuse_existing
+    from lightning_gans.runtime.device import pick_device
+    from lightning_gans.training.classifier import write_classifier
+    from lightning_gans.training.trainer import instantiate
 
     refuse_existing(Path(cfg.out).expanduser(), overwrite=cfg.overwrite)
-    checks.check(cfg, config.TrainExtractorSchema)
+    validation.check(cfg, schemas.TrainExtractorSchema)
     device = pick_device(cfg.device)
-    data = instantiate(cfg.data, "data", ImageData)
+    data = instantiate(cfg.data, "data", ImageDataModule)
     options = {key: cfg[key] for key in ("epochs", "batch_size", "width", "flip", "seed")}
     name = cfg.name or type(data).__name__.lower()
     accuracy, n = write_classifier(data, cfg.out, name=name, device=device, progress=True, **options)
@@ -41,7 +41,7 @@ def train_extractor(cfg: DictConfig) -> None:
 
 def main() -> None:
     """The command line."""
-    cli.run(train_extractor)
+    command.run(train_extractor)
 
 
 if __name__ == "__main__":

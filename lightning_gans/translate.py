@@ -8,31 +8,33 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from lightning_gans import checks, cli, config, options
+from lightning_gans.config import command, options, schemas, validation
 
 
-@hydra.main(version_base="1.3", config_path=str(config.CONF_DIR), config_name="translate")
-@cli.told
+@hydra.main(version_base="1.3", config_path=str(schemas.CONF_DIR), config_name="translate")
+@command.handle_errors
 def translate(cfg: DictConfig) -> None:
     """Write a translation of every picture, and a sheet of the first ones."""
-    checks.check_keys(cfg, config.TranslateSchema)
+    validation.check_keys(cfg, schemas.TranslateSchema)
     options.check_translate(cfg)
 
-    from lightning_gans import checkpoint, folders
+    from lightning_gans.checkpoints import load
     from lightning_gans.data.decoding import check_max_pixels
-    from lightning_gans.images import make_folder
-    from lightning_gans.run import pick_device
+    from lightning_gans.images.files import make_folder
+    from lightning_gans.inference import source_images
+    from lightning_gans.inference import translator as inference_translator
+    from lightning_gans.runtime.device import pick_device
 
     check_max_pixels(cfg.max_pixels, "max_pixels")
-    source, names = folders.find(cfg.input)
+    source, names = source_images.find(cfg.input)
     ending = cfg.format or "png"
     folder = Path(cfg.out).expanduser()
-    paths = folders.targets(names, folder, ending)
-    sheet = folders.sheet_path(folder, paths) if cfg.sheet else None
-    folders.check_out(cfg.input, cfg.out, cfg.overwrite, [*paths, *([sheet] if sheet else [])], names)
+    paths = inference_translator.targets(names, folder, ending)
+    sheet = inference_translator.sheet_path(folder, paths) if cfg.sheet else None
+    inference_translator.check_out(cfg.input, cfg.out, cfg.overwrite, [*paths, *([sheet] if sheet else [])], names)
     make_folder(folder)
-    module = checkpoint.load(cfg.checkpoint, trust=cfg.trust, device=pick_device(cfg.device))
-    translator = folders.Translator.of(module, direction=cfg.direction, tile=cfg.tile, seed=cfg.seed)
+    module = load.load(cfg.checkpoint, trust=cfg.trust, device=pick_device(cfg.device))
+    translator = inference_translator.Translator.of(module, direction=cfg.direction, tile=cfg.tile, seed=cfg.seed)
     translator.check_format(ending)
     files = translator.originals(source, names, root=cfg.input, max_pixels=cfg.max_pixels)
     how = {"batch_size": cfg.batch_size, "threads": cfg.num_workers, "shown": cfg.sheet, "sheet": sheet}
@@ -48,7 +50,7 @@ def translate(cfg: DictConfig) -> None:
 
 def main() -> None:
     """The command line."""
-    cli.run(translate)
+    command.run(translate)
 
 
 if __name__ == "__main__":

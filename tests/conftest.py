@@ -16,8 +16,8 @@ from lightning.pytorch import Callback
 from omegaconf import OmegaConf
 
 from lightning_gans import build, compose
-from lightning_gans.cli import explain
-from lightning_gans.config import CONF_DIR
+from lightning_gans.config.explain import format_error
+from lightning_gans.config.schemas import CONF_DIR
 
 # Features of real images are kept here, and not among the user's.
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="lightning_gans_tests_")
@@ -142,7 +142,7 @@ def refusal(folder, *overrides):
     try:
         build(compose(*overrides), folder)
     except Exception as error:
-        return explain(error)
+        return format_error(error)
     return "built"
 
 

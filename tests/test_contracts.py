@@ -11,9 +11,10 @@ from PIL import Image
 import lightning_gans
 from conftest import MODELS, TINY_FAMILY, assert_same_training, command_here, newest, run, tiny, watched
 from lightning_gans import build, compose
-from lightning_gans.images import save, to_uint8
-from lightning_gans.losses import Hinge, LeastSquares, NonSaturating, Relativistic, Saturating, Wasserstein
-from lightning_gans.metrics.evaluation import suited
+from lightning_gans.evaluation.selection import select_metrics
+from lightning_gans.images.files import save
+from lightning_gans.images.pixels import to_uint8
+from lightning_gans.losses.objectives import Hinge, LeastSquares, NonSaturating, Relativistic, Saturating, Wasserstein
 from lightning_gans.models.translation import TranslationModule
 
 
@@ -147,7 +148,7 @@ def test_sample_or_translate_and_evaluate_from_the_file_alone(trained, tmp_path,
     assert card["n"] == 20
     expected = {"fd_digits", "is_digits", "kd_digits"}
     if translates(trained[0].model):
-        expected = set(suited(None, trained[0].model, trained[0].data)) - {"frechet", "kernel"}
+        expected = set(select_metrics(None, trained[0].model, trained[0].data)) - {"frechet", "kernel"}
         assert card["translated"] == "test"
     assert expected <= set(card["scores"])
     assert sorted(path.name for path in work.iterdir()) == ["my samples", "scores"]

@@ -15,9 +15,9 @@ from sklearn.linear_model import LogisticRegression
 import lightning_gans
 from lightning_gans import build, compose
 from lightning_gans.data.digits import Digits
-from lightning_gans.images import to_uint8
-from lightning_gans.metrics.evaluation import Evaluator
-from lightning_gans.metrics.extractors import Digits as Extractor
+from lightning_gans.evaluation.evaluator import Evaluator
+from lightning_gans.extractors.digits import DigitsExtractor as Extractor
+from lightning_gans.images.pixels import to_uint8
 
 
 @pytest.mark.slow

@@ -17,10 +17,11 @@ import yaml
 from omegaconf import OmegaConf
 
 from conftest import LIMIT, TINY, TINY_FAMILY, command_here, evaluation, newest, run, tiny
-from lightning_gans import build, compose, config
-from lightning_gans.checks import check_keys
-from lightning_gans.config import CONF_DIR
-from lightning_gans.images import save
+from lightning_gans import build, compose
+from lightning_gans.config import schemas
+from lightning_gans.config.schemas import CONF_DIR
+from lightning_gans.config.validation import check_keys
+from lightning_gans.images.files import save
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -62,7 +63,7 @@ def test_the_wheel_holds_every_config_and_the_weights(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     for path in CONF_DIR.rglob("*.yaml"):
         assert f"lightning_gans/conf/{path.relative_to(CONF_DIR).as_posix()}" in names
-    assert "lightning_gans/metrics/digits.pt" in names
+    assert "lightning_gans/extractors/digits.pt" in names
     assert "lightning_gans/py.typed" in names
     assert not [name for name in names if name.startswith(("tests/", "conf/"))]
 
@@ -109,7 +110,7 @@ def test_the_wheel_works_from_any_folder(wheel, tmp_path):
         assert made.returncode == 0, made.stderr
         return made.stdout
 
-    where = called(sys.executable, "-c", "from lightning_gans.config import CONF_DIR; print(CONF_DIR)")
+    where = called(sys.executable, "-c", "from lightning_gans.config.schemas import CONF_DIR; print(CONF_DIR)")
     assert where.strip() == str(site / "lightning_gans" / "conf")
     trained = called(
         sys.executable,
@@ -155,7 +156,7 @@ def test_every_command_of_the_readme_composes(command):
     module, overrides = words_of(command)
     single = [re.sub(r"=([^=,\[{]+),.*$", r"=\1", override) for override in overrides]  # of a sweep the first
     cfg = compose(*[o for o in single if not o.startswith(("resume=", "sweep="))], config=module)
-    check_keys(cfg, getattr(config, f"{module.title().replace('_', '')}Schema"))
+    check_keys(cfg, getattr(schemas, f"{module.title().replace('_', '')}Schema"))
 
 
 def keys_of(node, prefix=""):
@@ -263,7 +264,7 @@ def test_what_the_readme_says_of_others_holds(own, monkeypatch):
         build(compose(path, "model.generator={_target_: my_gan.networks.Generator}"), own)
     (own / "my_gan" / "plain.py").write_text("from torch.utils.data import Dataset\nclass Pics(Dataset): ...\n")
     with pytest.raises(
-        ValueError, match=r"data: is a Pics; its _target_ must name a lightning_gans\.data\.base\.ImageData"
+        ValueError, match=r"data: is a Pics; its _target_ must name a lightning_gans\.data\.base\.ImageDataModule"
     ):
         build(compose(path, "model=mine", "data=squares", "data._target_=my_gan.plain.Pics"), own)
 

@@ -14,23 +14,23 @@ from types import FrameType
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from lightning_gans.atomic import set_aside, written_whole
 from lightning_gans.callbacks.stability import DivergedError, StabilityGuard
-from lightning_gans.callbacks.tolerance import unless_the_disk_fails
-from lightning_gans.checkpoint import BEST, FOLDER, GOOD, LAST, last_good, read
-from lightning_gans.claims import refuse_taken
+from lightning_gans.checkpoints.files import BEST, FOLDER, GOOD, LAST, last_good, read
+from lightning_gans.config.claims import refuse_taken
 from lightning_gans.metrics.names import best_by, is_higher_better
+from lightning_gans.runtime.atomic import atomic_write, set_aside
+from lightning_gans.runtime.distributed import max_over_processes
+from lightning_gans.runtime.tolerance import warn_on_os_error
 
 
 class Checkpoint(Callback):
     """Keeps ``step-000300.ckpt`` files, the newest also as ``last.ckpt``, the best scored as ``best.ckpt``.
 
-    What a module calls its ``milestones``, the ends of its phases, is saved as well and never deleted. While weights or
+    What a module calls its ``phase_ends``, the ends of its phases, is saved as well and never deleted. While weights or
     updates are close to the limits of ``StabilityGuard``, the newest checkpoint from before is kept as ``good.ckpt``.
 
     Ctrl-C and SIGTERM let the step finish, save and end the training; a second one ends it at once. Files lie under
@@ -94,7 +94,7 @@ class Checkpoint(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Save where the interval, the end of a phase or a signal asks for it."""
         step = trainer.global_step
-        if step % self.every_n_train_steps == 0 or step in pl_module.milestones:
+        if step % self.every_n_train_steps == 0 or step in pl_module.phase_ends:
             self.save(trainer, pl_module)
         if self._must_stop(trainer, step):
             self.save(trainer, pl_module, final=True)
@@ -134,12 +134,12 @@ class Checkpoint(Callback):
         self._saved_at = step
         if trainer.is_global_zero:
             folder = self.folder(trainer)
-            with unless_the_disk_fails(folder / LAST):
+            with warn_on_os_error(folder / LAST):
                 _keep_good(folder, trainer.ckpt_path, newest_is_good=good)
                 _alias(folder / name, folder / LAST)
                 kept = sorted((number, path) for path in folder.iterdir() if 0 < (number := _step_of(path)) <= step)
                 for number, old in kept[: -self.keep] if self.keep else []:
-                    if number not in pl_module.milestones:
+                    if number not in pl_module.phase_ends:
                         old.unlink(missing_ok=True)
 
     def save_best(self, trainer: Trainer, pl_module: Any, scores: dict[str, float]) -> None:
@@ -194,7 +194,7 @@ class Checkpoint(Callback):
         folder.mkdir(parents=True, exist_ok=True)
         weights = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(pl_module))
         last = trainer.max_steps if trainer.max_steps > 0 else float("inf")
-        ends = sum(trainer.global_step < step <= last for step in pl_module.milestones)  # whose files stay
+        ends = sum(trainer.global_step < step <= last for step in pl_module.phase_ends)  # whose files stay
         needed = 3 * weights * ((self.keep or 2) + 3 + ends)  # Adam keeps two values a weight; one more, best and good
         free = shutil.disk_usage(folder).free
         problem = (
@@ -217,7 +217,7 @@ class Checkpoint(Callback):
             self.interrupted_by = self._signal
         elif step % self.AGREE_EVERY == 0:
             number = torch.tensor(self._signal or 0, device=trainer.strategy.root_device)
-            dist.all_reduce(number, op=dist.ReduceOp.MAX)
+            max_over_processes(number)
             self.interrupted_by = int(number) or None
         return self.interrupted_by is not None
 
@@ -235,7 +235,7 @@ def _best_score(path: Path) -> float | None:
         score = _state_of(read(path)).get("best")
         return None if score is None or math.isnan(score) else float(score)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        with unless_the_disk_fails(path):
+        with warn_on_os_error(path):
             set_aside(path, "not a checkpoint that can be read")
     return None
 
@@ -263,7 +263,7 @@ def _tensors(module: LightningModule) -> list[Tensor]:
 
 def _alias(source: Path, target: Path) -> None:
     """Make ``target`` the same file as ``source``, atomically; a copy where the file system has no links."""
-    with written_whole(target, flushed=True) as temporary:
+    with atomic_write(target, flushed=True) as temporary:
         try:
             os.link(source, temporary)
         except OSError:

@@ -12,11 +12,13 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_gans.callbacks.checkpoint import Checkpoint
-from lightning_gans.callbacks.tolerance import unless_the_disk_fails
-from lightning_gans.metrics.evaluation import Evaluator, at_hand, caveat, check, score_names, suited, write_card
-from lightning_gans.metrics.extractors import Extractor
+from lightning_gans.evaluation.evaluator import Evaluator
+from lightning_gans.evaluation.score_history import caveat, write_card
+from lightning_gans.evaluation.selection import available_metrics, check_options, score_names, select_metrics
+from lightning_gans.extractors.base import Extractor
 from lightning_gans.metrics.names import DEFAULT, is_frechet
 from lightning_gans.models.translation import TranslationModule
+from lightning_gans.runtime.tolerance import warn_on_os_error
 
 
 class Evaluation(Callback):
@@ -70,7 +72,7 @@ class Evaluation(Callback):
         if direction not in ("a2b", "b2a"):
             raise ValueError(f"callbacks.evaluation.direction={direction}: must be a2b or b2a")
         some = DEFAULT if metrics is None else metrics
-        check(n=n, n_real=n_real, metrics=some, batch_size=batch_size, where="callbacks.evaluation")
+        check_options(n=n, n_real=n_real, metrics=some, batch_size=batch_size, where="callbacks.evaluation")
         self.every_n_train_steps, self.patience, self.extractor = every_n_train_steps, patience, extractor
         self.bf16 = bf16
         self.options: dict[str, Any] = {
@@ -99,10 +101,10 @@ class Evaluation(Callback):
         where = "callbacks.evaluation"
         if isinstance(pl_module, TranslationModule):
             pl_module.check_direction(options["direction"])
-        options["metrics"] = suited(options["metrics"], pl_module, data, where)
+        options["metrics"] = select_metrics(options["metrics"], pl_module, data, where)
         if self.patience is not None and "frechet" not in options["metrics"]:
             raise ValueError(f"{where}.patience={self.patience}: needs frechet among the metrics")
-        extractor, options["metrics"], lacking = at_hand(
+        extractor, options["metrics"], lacking = available_metrics(
             options["metrics"], make, was_asked=wanted, bf16=self.bf16, trainer=trainer
         )
         for names, problem in lacking.items():
@@ -153,7 +155,7 @@ class Evaluation(Callback):
         for logger in trainer.loggers:
             logger.log_metrics({**scores, "score_images": self.card["n"]}, step=step)
         path = Path(trainer.default_root_dir, "scores", f"step-{step:06d}.json")
-        with unless_the_disk_fails(path):
+        with warn_on_os_error(path):
             if trainer.is_global_zero:
                 write_card(self.card, path)
         saving = Checkpoint.of(trainer)

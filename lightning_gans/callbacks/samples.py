@@ -9,11 +9,11 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 
-from lightning_gans import images
-from lightning_gans.callbacks.tolerance import unless_the_disk_fails
-from lightning_gans.data.translation import TranslationData
-from lightning_gans.loggers import log_image
+from lightning_gans.data.translation.base import TranslationData
+from lightning_gans.images import files, pixels, sheets
+from lightning_gans.loggers.dashboards import Dashboard
 from lightning_gans.models.translation import TranslationModule
+from lightning_gans.runtime.tolerance import warn_on_os_error
 
 
 class SampleGrid(Callback):
@@ -61,27 +61,28 @@ class SampleGrid(Callback):
         with_sources = isinstance(pl_module, TranslationModule)
         sheet = self._translations(pl_module, data) if with_sources else self._samples(pl_module, data)
         path = Path(trainer.default_root_dir, "samples", f"step-{step:06d}.png")
-        with unless_the_disk_fails(path):
-            self.newest = images.save(sheet, path)
+        with warn_on_os_error(path):
+            self.newest = files.save(sheet, path)
         for logger in trainer.loggers:
-            log_image(logger, "samples", sheet, step)
+            if isinstance(logger, Dashboard):
+                logger.log_image("samples", [sheet], step=step)
 
     def _samples(self, module: Any, data: Any) -> Tensor:
-        samples = torch.cat([images.to_uint8(s) for s in module.samples(range(self.n or 64), seed=self.seed)])
-        if module.repeats > 1:
-            step = min(module.repeats, max(1, samples.shape[-1] // VISIBLE))
+        samples = torch.cat([pixels.to_uint8(s) for s in module.samples(range(self.n or 64), seed=self.seed)])
+        if module.upsample_factor > 1:
+            step = min(module.upsample_factor, max(1, samples.shape[-1] // VISIBLE))
             samples = samples[..., ::step, ::step]
         behind = next(data.real_images(range(min(1000, len(data.train_images))), 1000)) if samples.ndim == 2 else None
-        return images.overview(samples, behind)
+        return sheets.overview(samples, behind)
 
     def _translations(self, module: TranslationModule, data: TranslationData) -> Tensor:
         rows: list[list[Tensor]] = []
         shown = torch.linspace(0, data.n_examples - 1, min(self.n or 16, data.n_examples)).long().tolist()
         for start in range(0, len(shown), AT_ONCE):
             batch = data.examples(shown[start : start + AT_ONCE])
-            panels = module.panels({key: value.to(module.device) for key, value in batch.items()})
-            rows += zip(*(list(images.visible(panel)) for panel in panels.values()), strict=True)  # type: ignore[arg-type]
-        return images.panels(rows)
+            panels = module.visuals({key: value.to(module.device) for key, value in batch.items()})
+            rows += zip(*(list(pixels.visible(panel)) for panel in panels.values()), strict=True)  # type: ignore[arg-type]
+        return sheets.panels(rows)
 
 
 MOST = 10_000  # samples in a grid

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
-import torch.distributed as dist
 from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lightning_gans.checkpoint import FOLDER, last_good
+from lightning_gans.checkpoints.files import FOLDER, last_good
+from lightning_gans.runtime.distributed import max_over_processes
 
 _CALM = 0.1  # share of the limits within which a checkpoint counts as good
 _SMALL = 0.01  # size of weights below which that of updates is not compared with them: networks may start at zero
@@ -232,5 +232,5 @@ def _maximum(values: Tensor, trainer: Trainer) -> Tensor:
     """Return the largest values over all processes, infinite for NaN."""
     largest = values.nan_to_num(nan=float("inf"), posinf=float("inf"))
     if trainer.world_size > 1:
-        dist.all_reduce(largest, op=dist.ReduceOp.MAX)
+        max_over_processes(largest)
     return largest

@@ -20,8 +20,7 @@ from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
-from lightning_gans.data.files import printable
-from lightning_gans.data.folder import is_image, leads_out
+from lightning_gans.data.file_sources import is_image, leads_out, printable
 
 try:
     import fcntl

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from lightning_gans.data.downloads import placed, require
-from lightning_gans.data.files import FileData, ImageFiles
-from lightning_gans.data.folder import OnDisk
+from lightning_gans.data.file_sources import OnDisk
+from lightning_gans.data.files import FileData
+from lightning_gans.data.image_files import ImageFiles
 
 
 class CelebA(FileData):

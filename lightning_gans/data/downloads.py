@@ -13,18 +13,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_gans.data.base import ImageData, TensorImages
+from lightning_gans.data.base import ImageDataModule
+from lightning_gans.data.datasets import InMemoryImages
 from lightning_gans.data.resize import resize
 from lightning_gans.data.subset import spread
 
 
-class Downloaded(ImageData):
+class Downloaded(ImageDataModule):
     """A small square set that torchvision downloads, checks and reads, held in memory. A set overrides ``read``.
 
     Args:
         root: Folder of all sets; this one lies there as torchvision lays it out.
         download: Let torchvision download what is missing.
-        **options: See ``ImageData``.
+        **options: See ``ImageDataModule``.
     """
 
     folder: ClassVar[str]  # of this set, under root
@@ -52,7 +53,7 @@ class Downloaded(ImageData):
     def read(self) -> tuple[Any, Any]:
         """Images (N, C, S, S) uint8 and labels (N,), or ``None``, as arrays or tensors, by torchvision."""
 
-    def load(self) -> TensorImages:
+    def load(self) -> InMemoryImages:
         """Read torchvision's files; grey is repeated for further channels, RGB weighed for one."""
         with placed(self.root, self.folder, type(self).__name__, self.files):
             images, labels = self.read()
@@ -65,7 +66,7 @@ class Downloaded(ImageData):
         pixels = F.pad(pixels, (self.pad,) * 4) if self.pad and pixels.shape[-1] != self.side else pixels
         pixels = resize(pixels, self.side).contiguous()
         pixels = pixels.repeat(1, self.channels, 1, 1) if self.grey else pixels
-        return TensorImages(pixels, None if numbers is None else numbers[taken])
+        return InMemoryImages(pixels, None if numbers is None else numbers[taken])
 
     def _check_labels(self, n: int, labels: Tensor | None) -> None:
         """Refuse labels of another number than the images, or of classes that the set does not have."""

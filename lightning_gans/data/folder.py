@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import re
-import stat
-import zipfile
-from collections import defaultdict, deque
-from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from pathlib import PurePosixPath
+from typing import Any
 
 import torch
 
-from lightning_gans.data.arrays import InArray
-from lightning_gans.data.decoding import Unreadable, reason
-from lightning_gans.data.files import FileData, ImageFiles, printable
-from lightning_gans.data.source import Problem, Source
+from lightning_gans.data.file_sources import check_exists, no_images, printable, source_at
+from lightning_gans.data.files import FileData
+from lightning_gans.data.image_files import ImageFiles
+from lightning_gans.data.source import FileError
 from lightning_gans.data.subset import class_folders
-
-OVERVIEW = re.compile(r"(grid|sheet(_\d+)?)\.png")
-MARK = "lightning_gans"  # keyword of the text chunk of pictures that this package writes
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm")
 
 
 class Folder(FileData):
@@ -67,7 +57,7 @@ class Folder(FileData):
         labels = torch.tensor([label for _, label in kept])
         files = self.make_files(source, [name for name, _ in kept], labels, classes)
         stray = [name for name, folder in zip(names, folders, strict=True) if not folder]
-        source.problems += [Problem(name, "lies beside the class folders, and in none") for name in stray]
+        source.problems += [FileError(name, "lies beside the class folders, and in none") for name in stray]
         return files
 
 
@@ -75,215 +65,3 @@ def prefix_of(folder: str) -> str:
     """Return what the names of images below a sub-folder begin with: ``a/b/`` of ``a/b``, ``a/b/`` and ``./a/b``."""
     parts = [part for part in PurePosixPath(folder).parts if part != "/"]
     return "".join(f"{part}/" for part in parts)
-
-
-def check_exists(root: str, key: str = "data.root") -> None:
-    """Refuse what is no folder and no file, or may not be looked at.
-
-    Raises:
-        FileNotFoundError: It is not there; by the key that named it.
-        ValueError: It is a device, a pipe or the like, or the system keeps it from us.
-    """
-    wanted = "give a folder or a zip of images"
-    try:
-        mode = os.stat(Path(root).expanduser()).st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        raise FileNotFoundError(f"{key}={root}: does not exist; {wanted}") from None
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{key}={printable(root)}: cannot be read ({reason(error)}); {wanted}") from error
-    if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
-        raise ValueError(f"{key}={root}: is a device, pipe or socket; {wanted}")
-
-
-def is_zip(root: str, key: str = "data.root") -> bool:
-    """Return whether a path, which must exist, is a zip.
-
-    Raises:
-        FileNotFoundError, ValueError: See ``check_exists``; a file that may not be read is no other file.
-    """
-    check_exists(root, key)
-    path = Path(root).expanduser()
-    try:
-        if path.is_dir():
-            return False
-        with open(path, "rb") as file:  # by its path alone zipfile takes what may not be read for something else
-            return zipfile.is_zipfile(file)
-    except OSError as error:
-        raise ValueError(f"{key}={root}: cannot be read ({reason(error)})") from error
-
-
-def source_at(root: str, key: str = "data.root") -> Source:
-    """A folder, zip or ``.npz`` array of images, to be listed and read.
-
-    Raises:
-        FileNotFoundError: It is not there.
-        ValueError: It is neither, or cannot be read.
-    """
-    path = Path(root).expanduser()
-    if path.suffix == ".npz" and path.is_file():
-        return InArray(path, key)
-    if not is_zip(root, key):
-        if path.is_dir():
-            return OnDisk(path)
-        raise ValueError(f"{key}={root}: is neither a folder nor a zip")
-    try:
-        return InZip(path)
-    except Exception as error:  # zipfile has many
-        raise ValueError(f"{key}={root}: is a zip that cannot be read ({reason(error)})") from error
-
-
-def no_images(source: Source) -> str:
-    """What to say of a place without any."""
-    found = f"; {source.problems[0].name}: {source.problems[0].reason}" if source.problems else ""
-    return f"no images ({', '.join(EXTENSIONS)}){found}"
-
-
-class OnDisk(Source):
-    """Images under a folder. Symbolic links are followed; a folder is read once, so that they cannot lead in circles.
-
-    Args:
-        root: The folder.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.root, self.problems = root, []
-
-    def names(self) -> list[str]:
-        """Every image under the folder; hidden files and folders are passed over."""
-        found, self.problems, self.ignored = [], [], 0
-        seen: set[tuple[int, int]] = set()
-        folders, links = deque([""]), deque[str]()  # linked folders come last, so that it is they that repeat
-        while folders or links:
-            folder = folders.popleft() if folders else links.popleft()
-            try:
-                status = os.stat(self.root / folder)
-                if (status.st_dev, status.st_ino) in seen:
-                    self.problems.append(Problem(folder, "a symbolic link to a folder that was read already"))
-                    continue
-                seen.add((status.st_dev, status.st_ino))
-                entries = sorted(os.scandir(self.root / folder), key=lambda entry: entry.name)
-            except OSError as error:
-                self.problems.append(Problem(folder or ".", error.strerror or str(error)))
-                continue
-            for entry in entries:
-                name = f"{folder}/{entry.name}" if folder else entry.name
-                if entry.is_dir(follow_symlinks=False):
-                    if not _is_hidden(name):
-                        folders.append(name)
-                elif os.path.isdir(entry.path):
-                    links.append(name)
-                elif is_image(name) and not is_overview(self, name):
-                    found.append(name)
-                elif _is_loop(entry.path):
-                    self.problems.append(Problem(name, os.strerror(errno.ELOOP)))
-                else:
-                    self.ignored += 1
-        return sorted(found)
-
-    def open(self, name: str) -> tuple[BinaryIO, int]:
-        """A regular file; pipes and devices would be waited for."""
-        status = os.stat(self.root / name)
-        if not stat.S_ISREG(status.st_mode):
-            raise Unreadable("not a regular file")
-        return open(self.root / name, "rb"), status.st_size
-
-
-class InZip(Source):
-    """Images in a zip, which is read in place; entries whose paths lead out of it are not used.
-
-    Backslashes, which some Windows programs write, part folders as slashes do.
-
-    Args:
-        path: The zip.
-
-    Raises:
-        OSError, zipfile.BadZipFile: It cannot be read.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.problems = path, []
-        self._archive: tuple[int, zipfile.ZipFile, dict[str, list[zipfile.ZipInfo]]] | None = None
-        self._opened()
-
-    def names(self) -> list[str]:
-        """Every image in the archive."""
-        archive, entries = self._opened()
-        outside = [info.filename for info in archive.infolist() if leads_out(info.filename)]
-        self.problems, self.ignored = [Problem(name, "its path leads out of the zip") for name in outside], 0
-        found = []
-        for name, several in entries.items():
-            if not is_image(name) or is_overview(self, name):
-                self.ignored += len(several)
-                continue
-            found.append(name)
-            if len(several) > 1:
-                told = f"the zip has {len(several)} entries of this name; only the last is read"
-                self.problems.append(Problem(name, told))
-        return sorted(found)
-
-    def open(self, name: str) -> tuple[BinaryIO, int]:
-        """An entry; no more than its declared size is ever unpacked.
-
-        Raises:
-            Unreadable: It is encrypted, or packed by a method that Python does not know.
-        """
-        archive, entries = self._opened()
-        if name not in entries:
-            raise Unreadable("no such entry in the zip")
-        info = entries[name][-1]  # as unzip leaves it
-        if info.flag_bits & 1:
-            raise Unreadable("encrypted; unpack the zip with its password, and give the folder")
-        try:
-            return archive.open(info), info.file_size  # type: ignore[return-value]
-        except NotImplementedError as error:
-            raise Unreadable(f"packed by a method that Python does not know, number {info.compress_type}") from error
-
-    def _opened(self) -> tuple[zipfile.ZipFile, dict[str, list[zipfile.ZipInfo]]]:
-        """This process's own handle, since a forked one would share its file position, and its files by their names."""
-        if self._archive is None or self._archive[0] != os.getpid():
-            archive, entries = zipfile.ZipFile(self.path), defaultdict[str, list[zipfile.ZipInfo]](list)
-            for info in archive.infolist():
-                if not leads_out(info.filename) and not info.filename.endswith(("/", "\\")):  # a folder
-                    entries[str(PurePosixPath(info.filename.replace("\\", "/")))].append(info)
-            self._archive = (os.getpid(), archive, entries)
-        return self._archive[1:]
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Open archives stay behind."""
-        return {**self.__dict__, "_archive": None}
-
-
-def is_image(name: str) -> bool:
-    """An image by its ending; what file managers leave behind (``__MACOSX``, ``._a.png``) is none."""
-    return name.lower().endswith(EXTENSIONS) and not _is_hidden(name)
-
-
-def is_overview(source: Source, name: str) -> bool:
-    """Whether a picture shows many others: ``grid.png`` or ``sheet.png``, with the mark that this package writes."""
-    return OVERVIEW.fullmatch(PurePosixPath(name).name) is not None and has_mark(source, name, "overview")
-
-
-def has_mark(source: Source, name: str, mark: str) -> bool:
-    """Whether this package wrote a picture as what ``mark`` says: ``overview`` or ``sample``."""
-    try:
-        return f"tEXt{MARK}\0{mark}".encode() in source.start(name, 256)  # the chunk after a PNG's header
-    except Unreadable:  # told with its name when it is read
-        return False
-
-
-def _is_hidden(name: str) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
-
-
-def leads_out(name: str) -> bool:
-    """Whether an entry of an archive would lie outside the folder that it is unpacked in."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    return path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name) is not None
-
-
-def _is_loop(path: str) -> bool:
-    try:
-        os.stat(path)
-    except OSError as error:
-        return error.errno == errno.ELOOP
-    return False

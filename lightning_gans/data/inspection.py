@@ -14,19 +14,22 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from lightning_gans.data.base import ImageData
+from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.decoding import BITS, MODES
-from lightning_gans.data.files import Facts, FileData, ImageFiles, printable
-from lightning_gans.data.source import Problem
+from lightning_gans.data.file_sources import printable
+from lightning_gans.data.files import FileData
+from lightning_gans.data.image_files import ImageFiles, ImageInfo
+from lightning_gans.data.source import FileError
 from lightning_gans.data.subset import class_folders
-from lightning_gans.data.translation import TranslationData
-from lightning_gans.data.translation_files import HalfFiles, JoinedFiles, NumberFiles, TranslationFiles
-from lightning_gans.images import grid, overview, panels, visible
+from lightning_gans.data.translation.base import TranslationData
+from lightning_gans.data.translation.files import HalfFiles, JoinedFiles, NumberFiles, TranslationFiles
+from lightning_gans.images.pixels import visible
+from lightning_gans.images.sheets import grid, overview, panels
 
 SHOWN = 64  # pictures in the grid
 NAMED = 20  # unreadable files in the report
 
-Named = tuple[str, Facts]
+Named = tuple[str, ImageInfo]
 
 
 class Report(NamedTuple):
@@ -43,7 +46,7 @@ class Report(NamedTuple):
     grid: Tensor | None
 
 
-def look(data: ImageData, *, examples: int = 3) -> Report:
+def look(data: ImageDataModule, *, examples: int = 3) -> Report:
     """Read a whole set.
 
     Args:
@@ -91,7 +94,7 @@ def _look_at_sides(data: TranslationData, examples: int) -> Report:
     return Report(_table(rows), 0, panels(list(zip(*sides, strict=True))))
 
 
-def _misfits(files: ImageFiles, known: dict[str, dict[str, Facts]]) -> list[Problem]:
+def _misfits(files: ImageFiles, known: dict[str, dict[str, ImageInfo]]) -> list[FileError]:
     """Files that belong together and are of different aspects, of those that can be read."""
     if not isinstance(files, JoinedFiles):
         return []
@@ -104,7 +107,7 @@ def _misfits(files: ImageFiles, known: dict[str, dict[str, Facts]]) -> list[Prob
     return found
 
 
-def _look_at_tensors(data: ImageData) -> Report:
+def _look_at_tensors(data: ImageDataModule) -> Report:
     data.setup("check")
     images, n = data.train_images, len(data.train_images)
     rows = [("data", f"{type(data).__name__}: {data.split}"), ("images", f"{n:,}, held in memory")]
@@ -136,16 +139,16 @@ def _look_at_files(data: FileData, examples: int) -> Report:
     return Report(_table(rows), len(problems), grid(torch.stack(pictures)) if pictures else None)
 
 
-def _inspect(files: ImageFiles) -> tuple[list[Named], list[Problem]]:
+def _inspect(files: ImageFiles) -> tuple[list[Named], list[FileError]]:
     """What every file holds, and those that cannot be read."""
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        looking = threads.map(files.inspect, range(len(files)))
+        looking = threads.map(files.probe, range(len(files)))
         found = list(tqdm(looking, "reading images", len(files), leave=False, mininterval=1))
-    problems = [*files.source.problems, *(facts for facts in found if isinstance(facts, Problem))]
-    return [(files.names[i], facts) for i, facts in enumerate(found) if isinstance(facts, Facts)], problems
+    problems = [*files.source.problems, *(facts for facts in found if isinstance(facts, FileError))]
+    return [(files.names[i], facts) for i, facts in enumerate(found) if isinstance(facts, ImageInfo)], problems
 
 
-def _count(files: ImageFiles, known: Sequence[Named], problems: Sequence[Problem]) -> str:
+def _count(files: ImageFiles, known: Sequence[Named], problems: Sequence[FileError]) -> str:
     ignored = f"; {files.source.ignored:,} other files passed over" if files.source.ignored else ""
     return f"{len(known):,} readable, {len(problems):,} not{ignored}"
 
@@ -160,7 +163,7 @@ def _size(files: ImageFiles) -> str:
     return f"{files.image_size}x{files.image_size}x{1 if isinstance(files, NumberFiles) else channels}"
 
 
-def _unreadable(problems: Sequence[Problem]) -> list[tuple[str, str]]:
+def _unreadable(problems: Sequence[FileError]) -> list[tuple[str, str]]:
     rows = [("  unreadable", f"{name}: {reason}") for name, reason in problems[:NAMED]]
     return rows + ([("  unreadable", f"and {len(problems) - NAMED:,} more")] if len(problems) > NAMED else [])
 
@@ -213,21 +216,21 @@ def _changes(files: ImageFiles, known: Sequence[Named], examples: int) -> list[t
         known = [(name, facts._replace(width=facts.width // 2)) for name, facts in known]
     channels = files.channels_of[1] if isinstance(files, HalfFiles) else files.channels
     size, mode = files.image_size, "" if isinstance(files, NumberFiles) else MODES[channels]
-    side: Callable[[Facts], int] = {
+    side: Callable[[ImageInfo], int] = {
         "cover": lambda facts: min(facts.width, facts.height),
         "contain": lambda facts: max(facts.width, facts.height),
         "stretch": lambda facts: max(facts.width, facts.height),
         "native": lambda facts: min(facts.width, facts.height, size),
     }[files.resize]
 
-    def strange(facts: Facts) -> float:
+    def strange(facts: ImageInfo) -> float:
         """The share of a picture that is left out, or would be to make it square."""
         kept = min(side(facts), facts.width, facts.height)
         return 1 - kept**2 / (facts.width * facts.height)
 
     odd = {"cover": "cropped", "contain": "put on black", "stretch": "stretched", "native": "cropped"}[files.resize]
     grey = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")
-    remarks: dict[str, tuple[Callable[[Facts], bool], Callable[[Facts], float]]] = {
+    remarks: dict[str, tuple[Callable[[ImageInfo], bool], Callable[[ImageInfo], float]]] = {
         "as they are": (lambda facts: facts.width == facts.height == size, lambda facts: 0),
         "reduced": (lambda facts: side(facts) > size, lambda facts: -side(facts)),
         "enlarged": (lambda facts: side(facts) < size, side),
@@ -248,7 +251,7 @@ def _changes(files: ImageFiles, known: Sequence[Named], examples: int) -> list[t
     return rows
 
 
-def _shape(data: ImageData) -> str:
+def _shape(data: ImageDataModule) -> str:
     return "x".join(str(side) for side in (*data.shape[1:], data.shape[0]))
 
 

@@ -13,7 +13,8 @@ from typing import Any, BinaryIO
 
 from lightning_gans.data.decoding import Unreadable
 from lightning_gans.data.downloads import require
-from lightning_gans.data.files import FileData, ImageFiles
+from lightning_gans.data.files import FileData
+from lightning_gans.data.image_files import ImageFiles
 from lightning_gans.data.source import Source
 
 CATEGORIES = (

@@ -26,7 +26,7 @@ from lightning_gans.data.decoding import (
 Bits = int | Literal["auto"] | None
 
 
-class Problem(NamedTuple):
+class FileError(NamedTuple):
     """A file that cannot be used, and why."""
 
     name: str
@@ -42,7 +42,7 @@ class Source(ABC):
         bits: What ``decoder_of`` found that the values of 16-bit pictures take; 0: there are none; ``None``: not asked.
     """
 
-    problems: list[Problem]
+    problems: list[FileError]
     ignored: int = 0
     bits: int | None = None
 

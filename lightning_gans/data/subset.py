@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 import torch
 from torch import Tensor
 
-from lightning_gans.seeding import mix
+from lightning_gans.runtime.seeding import derive_seed
 
 
 def spread(n: int, limit: int | None, classes: Tensor | None = None) -> Tensor:
@@ -27,7 +27,7 @@ def spread(n: int, limit: int | None, classes: Tensor | None = None) -> Tensor:
     """
     if limit is None or limit >= n:
         return torch.arange(n)
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(mix("limit")))
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(derive_seed("limit")))
     if classes is not None:
         shuffled = classes[order]
         grouped = shuffled.argsort(stable=True)

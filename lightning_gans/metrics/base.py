@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
 
-class TwoSided(Metric):
+class RealFakeMetric(Metric):
     """Compares generated with real. ``reset`` forgets the generated side alone: the real one is read once.
 
     States whose names begin with ``real_`` are the real side. On several processes every process updates with its
@@ -30,7 +31,7 @@ class TwoSided(Metric):
         self._defaults.update(real)
 
 
-class Collected(TwoSided):
+class Buffered(RealFakeMetric):
     """Keeps what it is given of either side, in the order of the updates and then of the processes."""
 
     real_values: list[Tensor]
@@ -45,6 +46,29 @@ class Collected(TwoSided):
         """Take a batch, e.g. of features (N, F)."""
         (self.real_values if real else self.fake_values).append(values)
 
-    def sides(self) -> tuple[Tensor, Tensor]:
+    def real_and_fake(self) -> tuple[Tensor, Tensor]:
         """Everything real, and everything generated."""
         return dim_zero_cat(self.real_values), dim_zero_cat(self.fake_values)
+
+
+class PrecomputedFeatures(nn.Module):
+    """Take the place of the network that torchmetrics expects, where features are computed already."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the features as they are."""
+        return features
+
+
+def join_batches(metric: Metric) -> None:
+    """Make one tensor of each list in torchmetrics' IS and KID.
+
+    They gather lists entry by entry: processes with unequal numbers of batches would wait for each other, and equal
+    numbers come out interleaved.
+    """
+    for name in ("features", "real_features", "fake_features"):
+        if isinstance(getattr(metric, name, None), list):
+            setattr(metric, name, [torch.cat(getattr(metric, name))])

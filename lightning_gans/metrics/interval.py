@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lightning_gans.metrics.base import Collected
-from lightning_gans.seeding import mix
+from lightning_gans.metrics.base import Buffered
+from lightning_gans.runtime.seeding import derive_seed
 
 
-class DistanceSpread(Collected):
+class DistanceSpread(Buffered):
     """Standard deviation of the Frechet and of the kernel distance over other samples, by the bootstrap.
 
     The samples are drawn anew with replacement; the real images stand still. It says how much the number would move
@@ -28,9 +28,9 @@ class DistanceSpread(Collected):
 
     def compute(self) -> dict[str, Tensor]:
         """Standard deviations of ``frechet`` and ``kernel``."""
-        real, samples = self.sides()
+        real, samples = self.real_and_fake()
         real, fake = real[: 5 * self.limit].double(), samples[: self.limit].double()
-        rng = torch.Generator().manual_seed(mix("bootstrap", self.seed))
+        rng = torch.Generator().manual_seed(derive_seed("bootstrap", self.seed))
         draws = [torch.randint(len(fake), (len(fake),), generator=rng).to(fake.device) for _ in range(self.resamples)]
         scale = (len(fake) / len(samples)) ** 0.5
         return {

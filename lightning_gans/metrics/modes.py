@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lightning_gans.metrics.base import TwoSided
+from lightning_gans.metrics.base import RealFakeMetric
 
 
-class ModeCoverage(TwoSided):
+class ModeCoverage(RealFakeMetric):
     """How many classes the samples reach, and how far their shares are from those of the real images.
 
     A class is covered if the classifier puts one sample there. The divergence is KL(samples || real) in nats, between

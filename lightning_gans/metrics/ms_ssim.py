@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_gans.metrics.base import TwoSided
+from lightning_gans.metrics.base import RealFakeMetric
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first (Wang et al. 2003)
 WINDOW, SIGMA = 11, 1.5
@@ -18,7 +18,7 @@ C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 SMALLEST = 2 ** (len(WEIGHTS) - 1)
 
 
-class PairedSimilarity(TwoSided):
+class PairedSimilarity(RealFakeMetric):
     """Mean MS-SSIM of images number 0 and 1, 2 and 3, ...; of the real images too, which is what to aim at.
 
     Images count in the order of the updates; a batch of odd size leaves its last image to the next one. Each process

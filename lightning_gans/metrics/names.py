@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from lightning_gans.checks import under
+from lightning_gans.config.errors import prefix
 
 METRICS: dict[str, str] = {  # by the name that configs use: what it is fed with
     "frechet": "features",
@@ -126,5 +126,5 @@ def metrics_for(
         elif METRICS[metric] in ("images", "paths") and kind == "points":
             reason = "compares images; the data has points"
         if reason:
-            raise ValueError(f"{under(where)}metrics={metric}: {reason}")
+            raise ValueError(f"{prefix(where)}metrics={metric}: {reason}")
     return [*metrics]

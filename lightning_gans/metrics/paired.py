@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
-from lightning_gans.data.base import Batch
-from lightning_gans.images import to_uint8
+from lightning_gans.images.pixels import to_uint8
 from lightning_gans.metrics.ms_ssim import ssim
 from lightning_gans.metrics.y_channel import shaved_luma
 
+Batch = dict[str, Tensor]
 PEAK = 255.0
 SMALLEST_FOR_LPIPS = 32  # AlexNet takes no smaller ones
 MOST = 100.0  # dB: what equal images are given, whose ratio is infinite

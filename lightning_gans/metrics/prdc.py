@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from lightning_gans.metrics.base import Collected
+from lightning_gans.metrics.base import Buffered
 
 SLAB = 2**24  # distances held at once
 
@@ -39,7 +39,7 @@ def neighbour_radii(points: Tensor, ks: tuple[int, ...]) -> list[Tensor]:
     return [torch.cat(radii) for radii in found]
 
 
-class PRDC(Collected):
+class PRDC(Buffered):
     """Precision, recall (Kynkaanniemi et al. 2019, 1904.06991), density and coverage (Naeem et al. 2020, 2002.09797).
 
     A ball around each real feature reaches to its k-th nearest other real feature. Precision is the share of samples
@@ -63,7 +63,7 @@ class PRDC(Collected):
         Raises:
             ValueError: A side has too few features.
         """
-        real, fake = (side[: self.limit] for side in self.sides())
+        real, fake = (side[: self.limit] for side in self.real_and_fake())
         if min(len(real), len(fake)) < self.needed:
             raise ValueError(f"prdc: {len(real)} real images and {len(fake)} samples; needs {self.needed} of each")
         real_radii, dense_radii = neighbour_radii(real, (self.k, self.k_density))
@@ -85,7 +85,7 @@ class PRDC(Collected):
         }
 
 
-class NearestNeighbours(Collected):
+class NearestNeighbours(Buffered):
     """The real images nearest to each sample in feature space: what a memorising generator would have copied.
 
     Args:
@@ -98,6 +98,6 @@ class NearestNeighbours(Collected):
 
     def compute(self) -> tuple[Tensor, Tensor]:
         """Distances and positions among the real features, nearest first: both (N, k)."""
-        real, fake = self.sides()
+        real, fake = self.real_and_fake()
         found = [squared.topk(min(self.k, len(real)), largest=False, sorted=True) for _, squared in slabs(fake, real)]
         return torch.cat([some.values for some in found]).sqrt(), torch.cat([some.indices for some in found])

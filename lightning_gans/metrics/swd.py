@@ -7,15 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_gans.metrics.base import Collected
-from lightning_gans.seeding import mix
+from lightning_gans.metrics.base import Buffered
+from lightning_gans.runtime.seeding import derive_seed
 
 SMALLEST = 16  # pixels of the coarsest level
 PATCH, PATCHES = 7, 128  # pixels of a patch; patches of an image and level
 REPEATS, DIRECTIONS = 4, 128
 
 
-class SlicedWasserstein(Collected):
+class SlicedWasserstein(Buffered):
     """Distance x 10^3 at each level of the Laplacian pyramid from 16x16 to the image size, and their mean.
 
     From every image and level 128 patches of 7x7 pixels at random places; patches are normalised by mean and standard
@@ -40,7 +40,7 @@ class SlicedWasserstein(Collected):
 
     def compute(self) -> dict[str, Tensor]:
         """``swd_16``, ``swd_32``, ... by the level's height, and ``swd``, their mean."""
-        real, fake = self.sides()
+        real, fake = self.real_and_fake()
         if real.shape[1:] != fake.shape[1:]:
             raise ValueError(f"swd: real images are {tuple(real.shape[1:])} and samples {tuple(fake.shape[1:])}")
         n = min(self.limit, len(real), len(fake))
@@ -52,7 +52,7 @@ class SlicedWasserstein(Collected):
 
     def _distance(self, real: Tensor, fake: Tensor, level: int) -> Tensor:
         one, two = (_normalised(self._patches(images, level)) for images in (real, fake))
-        rng = torch.Generator().manual_seed(mix("directions", self.seed, level))
+        rng = torch.Generator().manual_seed(derive_seed("directions", self.seed, level))
         distances = []
         for _ in range(REPEATS):
             directions = torch.randn(one.shape[1], DIRECTIONS, generator=rng).to(one.device)
@@ -65,7 +65,7 @@ class SlicedWasserstein(Collected):
     def _patches(self, images: Tensor, level: int) -> Tensor:
         """Patches of one level, (N * 128, C, 7, 7)."""
         height, width = (size >> level for size in images.shape[-2:])
-        rng = torch.Generator().manual_seed(mix("places", self.seed, level))
+        rng = torch.Generator().manual_seed(derive_seed("places", self.seed, level))
         top = torch.randint(height - PATCH + 1, (len(images), PATCHES), generator=rng).to(images.device)
         left = torch.randint(width - PATCH + 1, (len(images), PATCHES), generator=rng).to(images.device)
         inner = torch.arange(PATCH, device=images.device)

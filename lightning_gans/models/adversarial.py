@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from lightning_gans.augmentations import AdaptiveAugment, Augmentation
-from lightning_gans.checks import at_least_one
-from lightning_gans.losses import Objective
+from lightning_gans.augment.adaptive import AdaptiveAugment
+from lightning_gans.augment.base import Augmentation
+from lightning_gans.config.errors import at_least_one
+from lightning_gans.losses.objectives import Objective
+from lightning_gans.losses.penalties import Penalty
 from lightning_gans.models.base import Batch, GenerativeModule, Plan, Terms, split
 from lightning_gans.networks.layers import has_batch_norm, has_spectral_norm
-from lightning_gans.penalties import Penalty
-from lightning_gans.precision import full_precision
+from lightning_gans.runtime.precision import full_precision
 
 
 class AdversarialModule(GenerativeModule):
@@ -108,10 +109,10 @@ class AdversarialModule(GenerativeModule):
         """Weighted terms of the discriminator's loss on one chunk of the batch."""
         with torch.set_grad_enabled(self.reuse_fakes):
             self._fake = self.generator(*self.draw_inputs(len(batch["image"])))
-        real, fake = self.seen(batch["image"]), self.seen(self._fake.detach())
-        real_logits = self.judge(real)
-        self.observe(real_logits.detach())
-        terms = self.objective.discriminator(real_logits, self.judge(fake))
+        real, fake = self.augmented(batch["image"]), self.augmented(self._fake.detach())
+        real_logits = self.logits(real)
+        self.update_statistics(real_logits.detach())
+        terms = self.objective.discriminator(real_logits, self.logits(fake))
         if self.penalty is not None:
             terms["penalty"] = self.penalty(self.discriminator, real, fake, self.uniform, images_seen=self.images_seen)
         return terms
@@ -123,26 +124,26 @@ class AdversarialModule(GenerativeModule):
             if self.g_batch_size is not None:
                 n = self.g_batch_size // (self.world_size * self.accumulate)
             self._fake = self.generator(*self.draw_inputs(n))
-        real_logits = self.judge(self.seen(batch["image"])) if self.objective.needs_real else None
-        return self.objective.generator(self.judge(self.seen(self._fake)), real_logits)
+        real_logits = self.logits(self.augmented(batch["image"])) if self.objective.needs_real else None
+        return self.objective.generator(self.logits(self.augmented(self._fake)), real_logits)
 
-    def observe(self, real_logits: Tensor) -> None:
+    def update_statistics(self, real_logits: Tensor) -> None:
         """Take note of what the discriminator thinks of real images, for what adapts to it."""
         if self.augment is not None:
-            self.augment.observe(real_logits - (self.objective.midpoint or 0.0))
+            self.augment.update_statistics(real_logits - (self.objective.midpoint or 0.0))
 
-    def judge(self, images: Tensor) -> Tensor:
+    def logits(self, images: Tensor) -> Tensor:
         """The discriminator's raw logits in full precision, which objectives need under autocast too."""
         logits: Tensor = self.discriminator(images)
         return full_precision(logits)
 
-    def seen(self, images: Tensor) -> Tensor:
+    def augmented(self, images: Tensor) -> Tensor:
         """Images as the discriminator sees them: augmented, if asked for."""
         return images if self.augment is None else self.augment(images, self)
 
     # ------------------------------------------------------------------------------ the alternation
 
-    def turns(self, batch: Batch, plan: Plan) -> list[tuple[str, Batch]]:
+    def update_order(self, batch: Batch, plan: Plan) -> list[tuple[str, Batch]]:
         """``n_critic`` discriminator updates on chunks of the batch and one generator update on the last of them."""
         if self.dequantise:  # from k / 127.5 - 1
             images = batch["image"]
@@ -173,15 +174,15 @@ class AdversarialModule(GenerativeModule):
         """The moving player alone, or the generator too where its samples are used again."""
         return ("d", "g") if player == "d" and self.reuse_fakes else (player,)
 
-    def adapt(self, plan: Plan) -> None:
+    def on_update_end(self, plan: Plan) -> None:
         """Let an adaptive augmentation follow what the discriminator thought of the real images."""
         self._fake = torch.empty(0)  # free the graph
         if self.augment is not None:
-            self.augment.adapt(self.iteration, plan.images)
+            self.augment.on_update_end(self.iteration, plan.images)
 
-    def gauges(self) -> dict[str, Tensor]:
+    def extra_logs(self) -> dict[str, Tensor]:
         """What the augmentation shows."""
-        return {} if self.augment is None else self.augment.gauges()
+        return {} if self.augment is None else self.augment.extra_logs()
 
     def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """As the base, and whether the discriminator gives logits and the samples can be augmented."""
@@ -194,6 +195,6 @@ class AdversarialModule(GenerativeModule):
             raise ValueError("model.discriminator: is an autoencoder; this family needs one that gives logits")
 
     @property
-    def readers(self) -> dict[str, nn.Module]:
+    def image_networks(self) -> dict[str, nn.Module]:
         """The discriminator."""
         return {"discriminator": self.discriminator}

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from lightning_gans.checks import at_least_one
+from lightning_gans.config.errors import at_least_one
 from lightning_gans.models.ema import EMA, evaluating, measure_batch_norm
 from lightning_gans.networks.layers import SPECTRAL_NORM
-from lightning_gans.schedules import Constant, EpochDecay
-from lightning_gans.seeding import mix, seed_step
+from lightning_gans.runtime.distributed import broadcast_tensors
+from lightning_gans.runtime.seeding import derive_seed, seed_step
+from lightning_gans.schedules.learning_rate import Constant, EpochDecay
 
 Batch = dict[str, Tensor]
 Terms = dict[str, Tensor]
@@ -43,9 +44,9 @@ class Plan(NamedTuple):
 class GenerativeModule(LightningModule):
     """A generator that learns in steps, alone or against others.
 
-    One training step takes ``plan(step).images`` real images, lets every player move on its share (``turns``) and ends
-    with one more generator update done. So ``trainer.global_step``, ``max_steps``, every interval, schedule and logger
-    axis count generator updates. A family says what a player minimises; it never overrides the step.
+    One training step takes ``plan(step).images`` real images, lets every player move on its share (``update_order``)
+    and ends with one more generator update done. So ``trainer.global_step``, ``max_steps``, every interval, schedule
+    and logger axis count generator updates. A family says what a player minimises; it never overrides the step.
 
     Args:
         generator: Makes images from its inputs; has ``latent_dim`` unless ``draw_inputs`` is overridden.
@@ -65,7 +66,7 @@ class GenerativeModule(LightningModule):
         ValueError: A value out of range.
     """
 
-    accepts: ClassVar[tuple[str, ...]] = ("image", "labelled", "points")  # kinds of data
+    data_kinds: ClassVar[tuple[str, ...]] = ("image", "labelled", "points")  # kinds of data
     standing_batches: ClassVar[int] = 16  # batches that batch norm statistics of the average are measured on
 
     def __init__(
@@ -104,7 +105,7 @@ class GenerativeModule(LightningModule):
         self._pieces: dict[str, list[Tensor]] = {}
         self.config: dict[str, Any] | None = None  # what checkpoints carry; set by whoever composed the run
         self._trainable: dict[str, list[nn.Parameter]] = {}
-        self._measured_at: int | None = None
+        self._stats_step: int | None = None
         self._shared_rng, self._rng_device = torch.Generator(), torch.device("cpu")
         self.add_player("g", generator)
 
@@ -128,7 +129,7 @@ class GenerativeModule(LightningModule):
         """Sides of the images that the steps still to come take."""
         return [self.plan(self.iteration).resolution]
 
-    def turns(self, batch: Batch, plan: Plan) -> list[tuple[str, Batch]]:
+    def update_order(self, batch: Batch, plan: Plan) -> list[tuple[str, Batch]]:
         """Who moves in a step, in order, and on which part of the batch."""
         return [("g", batch)]
 
@@ -140,7 +141,7 @@ class GenerativeModule(LightningModule):
         """Weighted terms of the generator's loss on its part of the batch."""
         raise NotImplementedError
 
-    def adapt(self, plan: Plan) -> None:
+    def on_update_end(self, plan: Plan) -> None:
         """Move whatever follows the training beside the weights; called at the end of every step, before the logs."""
 
     def check_budget(self, updates: int) -> None:
@@ -158,17 +159,17 @@ class GenerativeModule(LightningModule):
         """
 
     @property
-    def outline(self) -> str:
+    def schedule_summary(self) -> str:
         """What the training will be, for whoever starts it to see; "" where the options say it all."""
         return ""
 
     @property
-    def milestones(self) -> tuple[int, ...]:
+    def phase_ends(self) -> tuple[int, ...]:
         """Generator updates after which a phase of the training ends; their checkpoints are kept."""
         return ()
 
     @property
-    def readers(self) -> dict[str, nn.Module]:
+    def image_networks(self) -> dict[str, nn.Module]:
         """Networks that take images, by name."""
         return {}
 
@@ -187,7 +188,7 @@ class GenerativeModule(LightningModule):
             made = tuple(generator(*self.sampling_inputs([0], 0)).shape[1:])
         if made != shape:
             raise ValueError(f"model.generator makes images {made}; data has {shape} (channels, height, width)")
-        for name, network in self.readers.items():
+        for name, network in self.image_networks.items():
             try:
                 with evaluating(network):
                     network(torch.zeros(2, *shape))
@@ -199,17 +200,17 @@ class GenerativeModule(LightningModule):
         """Every batch that processes and micro-batches share, by its option."""
         return {"batch_size": self.batch_size}
 
-    def finish(self, images: Tensor) -> Tensor:
+    def postprocess(self, images: Tensor) -> Tensor:
         """What the sampling network made, (N, C, H, W), as it is handed out: in [-1, 1] and of the data's size."""
         return images
 
     @property
-    def repeats(self) -> int:
-        """How often ``finish`` repeats every pixel in each direction: above 1 while a network has still to grow."""
+    def upsample_factor(self) -> int:
+        """How often ``postprocess`` repeats every pixel in each direction: above 1 while a network still grows."""
         return 1
 
     @property
-    def ignores_length(self) -> bool:
+    def normalizes_latents(self) -> bool:
         """Whether the generator divides latents by their length, so that only their direction counts."""
         return False
 
@@ -224,7 +225,7 @@ class GenerativeModule(LightningModule):
         """Inputs of the generator for samples number ``indices``: each a function of (seed, index) alone."""
         rng, latents, reach = torch.Generator(), torch.empty(len(indices), self.latent_dim), REACH.get(self.latent)
         for row, index in zip(latents, indices, strict=True):
-            rng.manual_seed(mix("sample", seed, index))
+            rng.manual_seed(derive_seed("sample", seed, index))
             row.uniform_(-reach, reach, generator=rng) if reach else row.normal_(generator=rng)
         return (latents.to(self.device, self.dtype),)  # type: ignore[arg-type]
 
@@ -239,14 +240,14 @@ class GenerativeModule(LightningModule):
         """Every player's moves on its share of the batch, then what follows them."""
         plan = self.plan(self.iteration)
         self._pieces = {}
-        for player, part in self.turns(batch, plan):
+        for player, part in self.update_order(batch, plan):
             self.update(player, part)
         self.terms = {name: torch.stack(pieces).mean() for name, pieces in self._pieces.items()}
         self.iteration += 1
         self.images_seen += plan.images
         if self.ema is not None:
             self.ema.update(self.generator_ema, self.generator, plan.images, self.images_seen)  # type: ignore[arg-type]
-        self.adapt(plan)
+        self.on_update_end(plan)
         self.log_terms()
         self.step_schedulers()
 
@@ -288,7 +289,7 @@ class GenerativeModule(LightningModule):
         for scheduler in self.trainer.strategy.lr_scheduler_configs:
             scheduler.scheduler.step()  # type: ignore[call-arg]
 
-    def gauges(self) -> dict[str, Tensor]:
+    def extra_logs(self) -> dict[str, Tensor]:
         """What else a family wants on the dashboard, as scalars that are equal on all processes."""
         return {}
 
@@ -296,7 +297,7 @@ class GenerativeModule(LightningModule):
         """Log the step's terms, every ``trainer.log_every_n_steps`` generator updates."""
         if self.iteration % self.trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
-        logs = {f"train/{name}": value for name, value in {**self.terms, **self.gauges()}.items()}
+        logs = {f"train/{name}": value for name, value in {**self.terms, **self.extra_logs()}.items()}
         logs["train/kimg"] = torch.tensor(self.images_seen / 1000)
         for player, optimizer in self.player_optimizers().items():
             logs[f"train/{player}_lr"] = torch.tensor(float(optimizer.param_groups[0]["lr"]))
@@ -339,15 +340,14 @@ class GenerativeModule(LightningModule):
         The averaged generator measures its own statistics; without one, process 0's are given to all. Callbacks call
         this on all processes before the network is used or saved.
         """
-        if self._measured_at == self.iteration:
+        if self._stats_step == self.iteration:
             return
-        self._measured_at = self.iteration
+        self._stats_step = self.iteration
         if self.generator_ema is not None:
             indices = range(self.standing_batches * self.batch_size)
-            measure_batch_norm(self.generator_ema, self._input_batches(indices, mix("batch norm", self.seed)))
+            measure_batch_norm(self.generator_ema, self._input_batches(indices, derive_seed("batch norm", self.seed)))
         elif self.world_size > 1:
-            for buffer in self.generator.buffers():
-                torch.distributed.broadcast(buffer, 0)
+            broadcast_tensors(self.generator.buffers())
 
     def _input_batches(
         self, indices: Sequence[int], seed: int, size: int | None = None
@@ -371,7 +371,7 @@ class GenerativeModule(LightningModule):
         self.prepare_sampling()
         with evaluating(self.sampler) as network:
             for inputs in self._input_batches(indices, seed, batch_size):
-                yield self.finish(network(*inputs).float())
+                yield self.postprocess(network(*inputs).float())
 
     def sample(self, n: int, *, seed: int = 0, batch_size: int = 64) -> Tensor:
         """``n`` samples (n, C, H, W) in [-1, 1]; the same seed gives the same first images whatever ``n``.
@@ -384,7 +384,7 @@ class GenerativeModule(LightningModule):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Inputs of the generator, e.g. latents (N, latent_dim), to images by the sampling network."""
-        return self.finish(self.sampler(*inputs))
+        return self.postprocess(self.sampler(*inputs))
 
     # ------------------------------------------------------------------------------ Lightning's hooks
 
@@ -400,7 +400,7 @@ class GenerativeModule(LightningModule):
     def on_fit_start(self) -> None:
         """Compile the networks, if asked for."""
         if self.compile_networks:
-            for network in (self.generator, *self.readers.values()):
+            for network in (self.generator, *self.image_networks.values()):
                 for layer in network.modules():
                     if isinstance(layer, SPECTRAL_NORM):  # changes its vectors at every forward pass
                         layer.forward = torch.compiler.disable(layer.forward)  # type: ignore
@@ -414,7 +414,7 @@ class GenerativeModule(LightningModule):
         for name, value in batch.items():
             batch[name] = value.to(self.dtype) if value.is_floating_point() else value
         seed_step(self.device, self.seed, self.iteration, self.global_rank)
-        self._global_rng().manual_seed(mix("global batch", self.seed, self.iteration))
+        self._global_rng().manual_seed(derive_seed("global batch", self.seed, self.iteration))
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clip, after gradients were unscaled and averaged over processes."""
@@ -431,13 +431,13 @@ class GenerativeModule(LightningModule):
 
     def get_extra_state(self) -> dict[str, int]:
         """The counters, in every ``state_dict``."""
-        measured = self._measured_at == self.iteration
+        measured = self._stats_step == self.iteration
         return {"iteration": self.iteration, "images_seen": self.images_seen, "measured": measured}
 
     def set_extra_state(self, state: dict[str, int]) -> None:
         """Restore the counters."""
         self.iteration, self.images_seen = state["iteration"], state["images_seen"]
-        self._measured_at = self.iteration if state["measured"] else None
+        self._stats_step = self.iteration if state["measured"] else None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Make the checkpoint self-describing: the resolved config as plain containers."""

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_gans.losses import Objective
+from lightning_gans.losses.objectives import Objective
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Plan
 from lightning_gans.models.ema import evaluating
-from lightning_gans.precision import full_precision
+from lightning_gans.runtime.precision import full_precision
 
 
 class Equilibrium(Objective, nn.Module):
@@ -97,18 +97,18 @@ class BEGAN(AdversarialModule):
         if found != shape:
             raise ValueError(f"model.discriminator gives {found} for images {shape}: BEGAN's is an autoencoder")
 
-    def judge(self, images: Tensor) -> Tensor:
+    def logits(self, images: Tensor) -> Tensor:
         """Mean absolute error of every image's reconstruction, (N,)."""
         errors: Tensor = full_precision(self.discriminator(images)) - full_precision(images)
         return errors.abs().flatten(1).mean(1)
 
-    def adapt(self, plan: Plan) -> None:
+    def on_update_end(self, plan: Plan) -> None:
         """Move k by both losses."""
-        super().adapt(plan)
+        super().on_update_end(plan)
         losses = torch.stack([self.terms["d_real"], self.terms["g_adversarial"]])
         real, fake = self.trainer.strategy.reduce(losses, reduce_op="mean").unbind()
         self._convergence = self.objective.balance(real, fake)
 
-    def gauges(self) -> dict[str, Tensor]:
+    def extra_logs(self) -> dict[str, Tensor]:
         """K and the convergence measure."""
-        return {**super().gauges(), "k": self.objective.k.clone(), "convergence": self._convergence}
+        return {**super().extra_logs(), "k": self.objective.k.clone(), "convergence": self._convergence}

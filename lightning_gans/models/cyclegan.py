@@ -14,11 +14,12 @@ from lightning_gans.models.base import Batch, Terms
 from lightning_gans.models.pool import ImagePool
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.networks.layers import has_batch_norm
-from lightning_gans.precision import full_precision
-from lightning_gans.seeding import mix
+from lightning_gans.runtime.distributed import gather_interleaved
+from lightning_gans.runtime.precision import full_precision
+from lightning_gans.runtime.seeding import derive_seed
 
 
-class Directions(nn.Module):
+class GeneratorPair(nn.Module):
     """Two generators as one player.
 
     Args:
@@ -29,7 +30,7 @@ class Directions(nn.Module):
     def __init__(self, a2b: nn.Module, b2a: nn.Module) -> None:
         super().__init__()
         self.a2b, self.b2a = a2b, b2a
-        self.multiple = math.lcm(*(int(getattr(network, "multiple", 1)) for network in (a2b, b2a)))
+        self.size_divisor = math.lcm(*(int(getattr(network, "size_divisor", 1)) for network in (a2b, b2a)))
 
     def forward(self, images: Tensor, direction: str = "a2b") -> Tensor:
         """Images of one domain to the other's."""
@@ -65,7 +66,7 @@ class CycleGAN(TranslationModule):
         **options: See ``TranslationModule``.
     """
 
-    accepts: ClassVar[tuple[str, ...]] = ("unpaired",)
+    data_kinds: ClassVar[tuple[str, ...]] = ("unpaired",)
     directions: ClassVar[tuple[str, ...]] = ("a2b", "b2a")
 
     def __init__(
@@ -81,7 +82,7 @@ class CycleGAN(TranslationModule):
         identity_weight: float = 0.5,
         **options: Any,
     ) -> None:
-        super().__init__(Directions(generator, generator_back), discriminator, **options)
+        super().__init__(GeneratorPair(generator, generator_back), discriminator, **options)
         for name, weight in {"cycle_weight": cycle_weight, "identity_weight": identity_weight}.items():
             if weight < 0:
                 raise ValueError(f"model.{name}={weight}: must be >= 0")
@@ -90,7 +91,7 @@ class CycleGAN(TranslationModule):
         self.add_player("d", discriminator_back)
         self.joins_calls = not any(map(has_batch_norm, (self.generator, discriminator, discriminator_back)))
 
-    def shown(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    def input_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
         """Each discriminator sees one domain."""
         return {"discriminator": shapes["target"], "discriminator_back": shapes["source"]}
 
@@ -100,13 +101,15 @@ class CycleGAN(TranslationModule):
         """Both generators' terms; ``_b`` are those of images in B, or of a cycle that starts there."""
         a, b = batch["source"], batch["target"]
         if self.identity_weight:
-            fake_b, same_b = self.together(lambda x: self.generator(x, "a2b"), a, b)
-            fake_a, same_a = self.together(lambda x: self.generator(x, "b2a"), b, a)
+            fake_b, same_b = self.batched_call(lambda x: self.generator(x, "a2b"), a, b)
+            fake_a, same_a = self.batched_call(lambda x: self.generator(x, "b2a"), b, a)
         else:
             fake_b, fake_a = self.generator(a, "a2b"), self.generator(b, "b2a")
-        self.keep(fake_a=fake_a, fake_b=fake_b)
+        self.stash_fakes(fake_a=fake_a, fake_b=fake_b)
         back_a, back_b = self.generator(fake_b, "b2a"), self.generator(fake_a, "a2b")
-        terms = self.fooling("b", self.discriminator, fake_b, b) | self.fooling("a", self.discriminator_back, fake_a, a)
+        terms = self.adversarial_loss("b", self.discriminator, fake_b, b) | self.adversarial_loss(
+            "a", self.discriminator_back, fake_a, a
+        )
         terms["cycle_a"] = self.cycle_weight * F.l1_loss(full_precision(back_a), a)
         terms["cycle_b"] = self.cycle_weight * F.l1_loss(full_precision(back_b), b)
         if self.identity_weight:
@@ -122,47 +125,44 @@ class CycleGAN(TranslationModule):
 
     def discriminator_loss(self, batch: Batch) -> Terms:
         """Half the objective's terms of both discriminators."""
-        part, kept = len(self._kept), self.kept(batch)
+        part, kept = len(self._stashed), self.pop_fakes(batch)
         sides = {
-            "b": (self.discriminator, batch["target"], self.pooled(self.pool, kept["fake_b"], "b", part)),
-            "a": (self.discriminator_back, batch["source"], self.pooled(self.pool_back, kept["fake_a"], "a", part)),
+            "b": (self.discriminator, batch["target"], self.query_pool(self.pool, kept["fake_b"], "b", part)),
+            "a": (self.discriminator_back, batch["source"], self.query_pool(self.pool_back, kept["fake_a"], "a", part)),
         }
         terms: Terms = {}
         for domain, (discriminator, real, fake) in sides.items():
-            real_logits, fake_logits = self.together(discriminator, real, fake)
+            real_logits, fake_logits = self.batched_call(discriminator, real, fake)
             found = self.objective.discriminator(full_precision(real_logits), full_precision(fake_logits))
             terms |= {f"{name}_{domain}": term / 2 for name, term in found.items()}
         return terms
 
-    def fooling(self, domain: str, discriminator: nn.Module, fake: Tensor, real: Tensor) -> Terms:
+    def adversarial_loss(self, domain: str, discriminator: nn.Module, fake: Tensor, real: Tensor) -> Terms:
         """The objective's terms of the generator that made ``fake``."""
         real_logits = full_precision(discriminator(real)) if self.objective.needs_real else None
         terms = self.objective.generator(full_precision(discriminator(fake)), real_logits)
         return {f"{name}_{domain}": term for name, term in terms.items()}
 
-    def together(self, network: Any, *images: Tensor) -> tuple[Tensor, ...]:
+    def batched_call(self, network: Any, *images: Tensor) -> tuple[Tensor, ...]:
         """What a network makes of several batches: in one call, if that is the same."""
         if not self.joins_calls:
             return tuple(network(batch) for batch in images)
         made: tuple[Tensor, ...] = network(torch.cat(images)).chunk(len(images))
         return made
 
-    def pooled(self, pool: ImagePool, fakes: Tensor, domain: str, part: int) -> Tensor:
+    def query_pool(self, pool: ImagePool, fakes: Tensor, domain: str, part: int) -> Tensor:
         """What the discriminator sees in place of this process's newest fakes."""
         if not pool.size:
             return fakes
-        seed = mix("pool", self.seed, self.iteration, part, domain)
-        seen: Tensor = pool(self.gathered(fakes), seed)
+        seed = derive_seed("pool", self.seed, self.iteration, part, domain)
+        seen: Tensor = pool(self.gather_fakes(fakes), seed)
         return seen[self.global_rank :: self.world_size]
 
-    def gathered(self, images: Tensor) -> Tensor:
+    def gather_fakes(self, images: Tensor) -> Tensor:
         """Images of all processes in the order of the global batch."""
         if self.world_size == 1:
             return images
-        images = images.contiguous()
-        pieces = [torch.empty_like(images) for _ in range(self.world_size)]
-        torch.distributed.all_gather(pieces, images)
-        return torch.stack(pieces, 1).flatten(0, 1)
+        return gather_interleaved(images, self.world_size)
 
     # ------------------------------------------------------------------------------ translation
 
@@ -171,7 +171,7 @@ class CycleGAN(TranslationModule):
         network: nn.Module = getattr(self.sampler, direction)
         return network
 
-    def panels(self, batch: Batch) -> dict[str, Tensor]:
+    def visuals(self, batch: Batch) -> dict[str, Tensor]:
         """An image of A, in B, and back in A; then one of B, in A, and back in B."""
         made: dict[str, Tensor] = {}
         for domain, side, there, back in (("a", "source", "a2b", "b2a"), ("b", "target", "b2a", "a2b")):
@@ -201,6 +201,6 @@ class CycleGAN(TranslationModule):
                 raise ValueError(f"model.{name} holds images {tuple(pool.images.shape[1:])}; data has {shape}")
 
     @property
-    def readers(self) -> dict[str, nn.Module]:
+    def image_networks(self) -> dict[str, nn.Module]:
         """Both discriminators."""
         return {"discriminator": self.discriminator, "discriminator_back": self.discriminator_back}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_gans.networks.layers import BATCH_NORMS
-from lightning_gans.schedules import Scheduled, ends_of, value_at
+from lightning_gans.schedules.values import Scheduled, ends_of, value_at
 
 
 class EMA:

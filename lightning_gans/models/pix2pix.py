@@ -10,7 +10,7 @@ from torch import nn
 
 from lightning_gans.models.base import Batch, Terms
 from lightning_gans.models.translation import TranslationModule
-from lightning_gans.precision import full_precision
+from lightning_gans.runtime.precision import full_precision
 
 
 class Pix2Pix(TranslationModule):
@@ -44,7 +44,7 @@ class Pix2Pix(TranslationModule):
             raise ValueError(f"model.l1_weight={l1_weight}: must be >= 0")
         self.l1_weight = l1_weight
 
-    def shown(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    def input_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
         """Source and target side by side."""
         source, target = shapes["source"], shapes["target"]
         return {"discriminator": (source[0] + target[0], *target[1:])}
@@ -53,14 +53,17 @@ class Pix2Pix(TranslationModule):
         """The objective's terms and the weighted mean absolute error."""
         source, target = batch["source"], batch["target"]
         fake = self.generator(source)
-        self.keep(fake=fake)
-        real_logits = self.judge(source, target) if self.objective.needs_real else None
-        terms = self.objective.generator(self.judge(source, fake), real_logits)
+        self.stash_fakes(fake=fake)
+        real_logits = self.logits(source, target) if self.objective.needs_real else None
+        terms = self.objective.generator(self.logits(source, fake), real_logits)
         return {**terms, "l1": self.l1_weight * F.l1_loss(full_precision(fake), target)}
 
     def discriminator_loss(self, batch: Batch) -> Terms:
         """Half the objective's terms, which slows the discriminator down."""
         source = batch["source"]
-        real_logits, fake_logits = self.judge(source, batch["target"]), self.judge(source, self.kept(batch)["fake"])
+        real_logits, fake_logits = (
+            self.logits(source, batch["target"]),
+            self.logits(source, self.pop_fakes(batch)["fake"]),
+        )
         terms = self.objective.discriminator(real_logits, fake_logits)
         return {name: term / 2 for name, term in terms.items()}

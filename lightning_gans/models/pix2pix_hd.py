@@ -10,14 +10,15 @@ import torch.nn.functional as F
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
-from lightning_gans.checks import at_least_one
+from lightning_gans.config.errors import at_least_one
+from lightning_gans.losses.perceptual import Perceptual
 from lightning_gans.models.base import Batch, Terms
 from lightning_gans.models.ema import evaluating
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.networks.pix2pix_hd import Stage, edges, halved, instance_means
-from lightning_gans.perceptual import Perceptual
-from lightning_gans.precision import full_precision
-from lightning_gans.seeding import mix
+from lightning_gans.runtime.distributed import broadcast_tensors
+from lightning_gans.runtime.precision import full_precision
+from lightning_gans.runtime.seeding import derive_seed
 
 LAYERS = {"relu1_1": 1 / 32, "relu2_1": 1 / 16, "relu3_1": 1 / 8, "relu4_1": 1 / 4, "relu5_1": 1.0}
 
@@ -124,7 +125,7 @@ class Pix2PixHD(TranslationModule):
         return "coarse" if step < self.coarse_updates else "enhancer"
 
     @property
-    def milestones(self) -> tuple[int, ...]:
+    def phase_ends(self) -> tuple[int, ...]:
         """The ends of the first two phases."""
         ends = (self.coarse_updates, self.coarse_updates + self.enhancer_updates)
         return ends if self.generator.has_enhancer else ()
@@ -155,7 +156,7 @@ class Pix2PixHD(TranslationModule):
         means, rows = instance_means(self.encoder(batch["target"]), self.instances(batch))  # type: ignore[misc]
         return means[rows].movedim(-1, 1)
 
-    def judged(self, condition: Tensor, images: Tensor) -> list[list[Tensor]]:
+    def discriminate(self, condition: Tensor, images: Tensor) -> list[list[Tensor]]:
         """Every layer's output by scale, in full precision."""
         return [
             [full_precision(layer) for layer in scale]
@@ -174,11 +175,11 @@ class Pix2PixHD(TranslationModule):
     def generator_loss(self, batch: Batch) -> Terms:
         """Objective and feature matching over all scales, and VGG19's distance."""
         fake = self.fakes(batch)["fake"]
-        self.keep(fake=fake)
+        self.stash_fakes(fake=fake)
         condition, real = self.pair(batch)
-        of_fake = self.judged(condition, fake)
+        of_fake = self.discriminate(condition, fake)
         with torch.no_grad():
-            of_real = self.judged(condition, real)
+            of_real = self.discriminate(condition, real)
         terms = summed([self.objective.generator(f[-1], r[-1]) for f, r in zip(of_fake, of_real, strict=True)])
         terms["matching"] = self.matching_weight * self.matching(of_fake, of_real)
         if self.perceptual.on:
@@ -207,7 +208,10 @@ class Pix2PixHD(TranslationModule):
     def discriminator_loss(self, batch: Batch) -> Terms:
         """Half the objective over all scales."""
         condition, real = self.pair(batch)
-        of_real, of_fake = self.judged(condition, real), self.judged(condition, self.kept(batch)["fake"])
+        of_real, of_fake = (
+            self.discriminate(condition, real),
+            self.discriminate(condition, self.pop_fakes(batch)["fake"]),
+        )
         scales = [self.objective.discriminator(r[-1], f[-1]) for r, f in zip(of_real, of_fake, strict=True)]
         return {name: term / 2 for name, term in summed(scales).items()}
 
@@ -220,7 +224,7 @@ class Pix2PixHD(TranslationModule):
         """Translate images; up to the end of the coarse phase by the global generator, enlarged.
 
         Args:
-            source: (N, source_channels, H, W); sides are multiples of ``multiple``.
+            source: (N, source_channels, H, W); sides are multiples of ``size_divisor``.
             direction: ``a2b``.
             seed: Picks a cluster of features for every label, if there is an encoder.
             instance: (N, 1, H, W) int64, numbers of instances; ``None``: the label map's regions.
@@ -247,14 +251,14 @@ class Pix2PixHD(TranslationModule):
 
     def chosen_clusters(self, seed: int) -> Tensor:
         """One cluster of features for every label, (labels, F)."""
-        rng = torch.Generator().manual_seed(mix("clusters", seed))
+        rng = torch.Generator().manual_seed(derive_seed("clusters", seed))
         drawn = torch.randint(1 << 30, (len(self.clusters),), generator=rng)
         picked = drawn.to(self.clusters.device) % self.cluster_counts.clamp(min=1)
         return self.clusters[torch.arange(len(self.clusters), device=picked.device), picked]
 
     def prepare_sampling(self) -> None:
         """As the base, and cluster the encoder's features of some training images, by label."""
-        stale = self._measured_at != self.iteration
+        stale = self._stats_step != self.iteration
         super().prepare_sampling()
         if stale and self.encoder is not None and self._trainer is not None:
             self.measure_clusters(self.trainer.datamodule)  # type: ignore[attr-defined]
@@ -287,12 +291,11 @@ class Pix2PixHD(TranslationModule):
             self.clusters[label, :count] = torch.from_numpy(centres).to(self.clusters)
             self.cluster_counts[label] = count
         if self.world_size > 1:
-            for buffer in (self.clusters, self.cluster_counts):
-                torch.distributed.broadcast(buffer, 0)
+            broadcast_tensors((self.clusters, self.cluster_counts))
 
     # ------------------------------------------------------------------------------ hooks
 
-    def shown(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    def input_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
         """Condition and target side by side; the encoder sees the target."""
         source, target = shapes["source"], shapes["target"]
         batch = {"source": torch.zeros(1, *source, device=self.device)}
@@ -324,7 +327,7 @@ class Pix2PixHD(TranslationModule):
     def on_fit_start(self) -> None:
         """As the base, and have VGG19 ready."""
         super().on_fit_start()
-        self.perceptual.settle(self.trainer)
+        self.perceptual.load_weights(self.trainer)
 
 
 def summed(scales: list[Terms]) -> Terms:

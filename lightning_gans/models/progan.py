@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from lightning_gans.growth import Growth, Phase
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Batch, Plan
 from lightning_gans.networks import progan
-from lightning_gans.schedules import EpochDecay
+from lightning_gans.schedules.growth import Growth, Phase
+from lightning_gans.schedules.learning_rate import EpochDecay
 
 
 class ProGAN(AdversarialModule):
@@ -41,7 +41,7 @@ class ProGAN(AdversarialModule):
         **options: See ``AdversarialModule``.
     """
 
-    accepts = ("image", "labelled")
+    data_kinds = ("image", "labelled")
     generator: progan.Generator
     discriminator: progan.Discriminator
 
@@ -105,12 +105,12 @@ class ProGAN(AdversarialModule):
         return sizes
 
     @property
-    def milestones(self) -> tuple[int, ...]:
+    def phase_ends(self) -> tuple[int, ...]:
         """The ends of fades and of the stays between them."""
         return tuple(phase.first for phase in self.phases[1:])
 
     @property
-    def outline(self) -> str:
+    def schedule_summary(self) -> str:
         """The schedule as a table."""
         rows = ["growth                 from update  real images an update  thousand images"]
         for phase in self.phases if self.growth else []:
@@ -181,26 +181,26 @@ class ProGAN(AdversarialModule):
             for optimizer in self.player_optimizers().values():
                 optimizer.optimizer.state.clear()
 
-    def turns(self, batch: Batch, plan: Plan) -> list[tuple[str, Batch]]:
+    def update_order(self, batch: Batch, plan: Plan) -> list[tuple[str, Batch]]:
         """As the base, the real images faded like the networks."""
-        return super().turns({**batch, "image": self.faded(batch["image"])}, plan)
+        return super().update_order({**batch, "image": self.fade_reals(batch["image"])}, plan)
 
-    def faded(self, images: Tensor) -> Tensor:
+    def fade_reals(self, images: Tensor) -> Tensor:
         """Images mixed with their own half resolution: (1 - alpha) old + alpha new; (N, C, H, W) in and out."""
         if not self.discriminator.fading:
             return images
         old = F.interpolate(F.avg_pool2d(images, 2), scale_factor=2, mode="nearest")
         return self.discriminator.fade(old, images)
 
-    def observe(self, real_logits: Tensor) -> None:
+    def update_statistics(self, real_logits: Tensor) -> None:
         """As the base; keep the logits' mean for the discriminator's noise."""
-        super().observe(real_logits)
+        super().update_statistics(real_logits)
         if self.discriminator.noise is not None:
             self._logits.append(real_logits.mean())
 
-    def adapt(self, plan: Plan) -> None:
+    def on_update_end(self, plan: Plan) -> None:
         """Move the average that the discriminator's noise follows, by all processes' logits."""
-        super().adapt(plan)
+        super().on_update_end(plan)
         if self._logits:
             mean = self.trainer.strategy.reduce(torch.stack(self._logits).mean(), reduce_op="mean")
             self.discriminator.follow(mean)
@@ -223,29 +223,29 @@ class ProGAN(AdversarialModule):
     def _schedulers(self) -> list[Any]:
         return [config.scheduler for config in self.trainer.strategy.lr_scheduler_configs]
 
-    def gauges(self) -> dict[str, Tensor]:
+    def extra_logs(self) -> dict[str, Tensor]:
         """Resolution and alpha of the step, and the average that the noise follows."""
         phase = self.phase(self.iteration - 1)
         shown = {"resolution": torch.tensor(float(phase.resolution))}
         shown["alpha"] = torch.tensor(phase.alpha(self.iteration - 1))
         if self.discriminator.noise is not None:
             shown["logit_average"] = self.discriminator.logit_average.clone()
-        return {**super().gauges(), **shown}
+        return {**super().extra_logs(), **shown}
 
     # ------------------------------------------------------------------------------ samples and state
 
-    def finish(self, images: Tensor) -> Tensor:
+    def postprocess(self, images: Tensor) -> Tensor:
         """Enlarged to the last resolution by repeating pixels, and clamped to [-1, 1]."""
         factor = self.generator.image_size // images.shape[-1]
         return images.repeat_interleave(factor, 2).repeat_interleave(factor, 3).clamp(-1, 1)
 
     @property
-    def repeats(self) -> int:
+    def upsample_factor(self) -> int:
         """The last resolution divided by the one that the networks stand at."""
         return int(self.generator.image_size // self.sampler.resolution)  # type: ignore[operator]
 
     @property
-    def ignores_length(self) -> bool:
+    def normalizes_latents(self) -> bool:
         """Where latents are normalised."""
         return isinstance(self.generator.normalise, progan.PixelNorm)
 

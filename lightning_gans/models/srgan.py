@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
+from lightning_gans.losses.perceptual import Perceptual
 from lightning_gans.models.base import Batch, Plan, Terms
 from lightning_gans.models.translation import TranslationModule
-from lightning_gans.perceptual import Perceptual
-from lightning_gans.precision import full_precision
+from lightning_gans.runtime.precision import full_precision
 
 LAYER = "relu5_4"  # the paper's phi_5,4: the fourth convolution before the fifth pooling, after its activation
 SCALE = 12.75  # features are divided by it, which makes the loss about as large as that of pixels
@@ -46,7 +46,7 @@ class SRGAN(TranslationModule):
         ValueError: A value out of range.
     """
 
-    accepts: ClassVar[tuple[str, ...]] = ("super_resolution",)
+    data_kinds: ClassVar[tuple[str, ...]] = ("super_resolution",)
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class SRGAN(TranslationModule):
         return self.iteration < self.mse_updates
 
     @property
-    def milestones(self) -> tuple[int, ...]:
+    def phase_ends(self) -> tuple[int, ...]:
         """The end of the first phase: SRResNet."""
         return (self.mse_updates,)
 
@@ -85,18 +85,18 @@ class SRGAN(TranslationModule):
         """Side of an output divided by that of its input."""
         return int(self.generator.scale)  # type: ignore[arg-type]
 
-    def turns(self, batch: Batch, plan: Plan) -> list[tuple[str, Batch]]:
+    def update_order(self, batch: Batch, plan: Plan) -> list[tuple[str, Batch]]:
         """The generator alone, later both."""
-        return [("g", batch)] if self.pretraining else super().turns(batch, plan)
+        return [("g", batch)] if self.pretraining else super().update_order(batch, plan)
 
     def generator_loss(self, batch: Batch) -> Terms:
         """Pixels, or content and objective."""
         fake, real = self.generator(batch["source"]), batch["target"]
         if self.pretraining:
             return {"mse": F.mse_loss(full_precision(fake), real)}
-        self.keep(fake=fake)
-        real_logits = self.judge(real) if self.objective.needs_real else None
-        terms = self.objective.generator(self.judge(fake), real_logits)
+        self.stash_fakes(fake=fake)
+        real_logits = self.logits(real) if self.objective.needs_real else None
+        terms = self.objective.generator(self.logits(fake), real_logits)
         adversarial = {name: self.adversarial_weight * term for name, term in terms.items()}
         return {"content": self.content_weight * self.content(fake, real), **adversarial}
 
@@ -109,7 +109,7 @@ class SRGAN(TranslationModule):
 
     def discriminator_loss(self, batch: Batch) -> Terms:
         """The objective."""
-        return self.objective.discriminator(self.judge(batch["target"]), self.judge(self.kept(batch)["fake"]))
+        return self.objective.discriminator(self.logits(batch["target"]), self.logits(self.pop_fakes(batch)["fake"]))
 
     def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """As the base, and whether VGG19 can be asked."""
@@ -128,4 +128,4 @@ class SRGAN(TranslationModule):
         """As the base, and have VGG19 ready, unless the training ends with the first phase."""
         super().on_fit_start()
         if not 0 <= self.trainer.max_steps <= self.mse_updates:
-            self.perceptual.settle(self.trainer)
+            self.perceptual.load_weights(self.trainer)

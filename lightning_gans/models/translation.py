@@ -11,18 +11,19 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from lightning_gans.losses import Objective
+from lightning_gans.losses.objectives import Objective
 from lightning_gans.models.base import Batch, GenerativeModule, Plan, Terms
 from lightning_gans.models.ema import evaluating
-from lightning_gans.networks.layers import TestStatistics, seed_noise, settle_statistics
-from lightning_gans.precision import full_precision
+from lightning_gans.networks.layers import TestStatistics, seed_noise, set_test_statistics
+from lightning_gans.runtime.distributed import broadcast_tensors
+from lightning_gans.runtime.precision import full_precision
 
 
 class TranslationModule(GenerativeModule):
     """A generator from images to images and a discriminator, in turn.
 
-    The generator moves first; what it makes is made once and kept for the discriminator's update (``keep``, ``kept``).
-    A family says what both minimise, and nothing else, unless it has several directions or phases.
+    The generator moves first; what it makes is made once and kept for the discriminator's update (``stash_fakes``,
+    ``pop_fakes``). A family says what both minimise, and nothing else, unless it has several directions or phases.
 
     Args:
         generator: Translates (N, C, H, W) to images; several networks if a family trains several directions.
@@ -40,7 +41,7 @@ class TranslationModule(GenerativeModule):
         ValueError: A value out of range.
     """
 
-    accepts: ClassVar[tuple[str, ...]] = ("paired",)
+    data_kinds: ClassVar[tuple[str, ...]] = ("paired",)
     directions: ClassVar[tuple[str, ...]] = ("a2b",)
     scale: int = 1
 
@@ -55,16 +56,16 @@ class TranslationModule(GenerativeModule):
         **options: Any,
     ) -> None:
         super().__init__(generator, latent="normal", **options)
-        self.settle_statistics(self.batch_size // self.accumulate)  # until the training starts
+        self.set_test_statistics(self.batch_size // self.accumulate)  # until the training starts
         self.discriminator, self.objective = discriminator, objective
         self.optimizer_factories["d"], self.scheduler_factories["d"] = d_optimizer, d_scheduler
-        self._kept: deque[Batch] = deque()  # one entry per micro-batch of the generator's update
+        self._stashed: deque[Batch] = deque()  # one entry per micro-batch of the generator's update
         self.add_player("d", discriminator)
 
-    def settle_statistics(self, images: int) -> None:
+    def set_test_statistics(self, images: int) -> None:
         """What batch norm that was left to it uses at test time: each image's own statistics if trained so."""
         self.test_statistics: TestStatistics = "image" if images == 1 else "running"
-        settle_statistics(self, self.test_statistics)
+        set_test_statistics(self, self.test_statistics)
 
     # ------------------------------------------------------------------------------ what a family may change
 
@@ -77,9 +78,9 @@ class TranslationModule(GenerativeModule):
         raise NotImplementedError
 
     @property
-    def multiple(self) -> int:
+    def size_divisor(self) -> int:
         """Sides of inputs are multiples of this."""
-        return int(getattr(self.generator, "multiple", 1))
+        return int(getattr(self.generator, "size_divisor", 1))
 
     def network_of(self, direction: str) -> nn.Module:
         """The network, averaged if there is an average, that translates in a direction."""
@@ -87,7 +88,7 @@ class TranslationModule(GenerativeModule):
 
     # ------------------------------------------------------------------------------ the alternation
 
-    def turns(self, batch: Batch, plan: Plan) -> list[tuple[str, Batch]]:
+    def update_order(self, batch: Batch, plan: Plan) -> list[tuple[str, Batch]]:
         """One update of the generator, then one of the discriminator on the same images."""
         return [("g", batch), ("d", batch)]
 
@@ -95,22 +96,22 @@ class TranslationModule(GenerativeModule):
         """Weighted terms of a player's loss on its share."""
         return self.discriminator_loss(batch) if player == "d" else self.generator_loss(batch)
 
-    def keep(self, **images: Tensor) -> None:
+    def stash_fakes(self, **images: Tensor) -> None:
         """Keep what the generator has made, without its graph, for the discriminator's update on the same images."""
-        self._kept.append({name: tensor.detach() for name, tensor in images.items()})
+        self._stashed.append({name: tensor.detach() for name, tensor in images.items()})
 
-    def kept(self, batch: Batch) -> Batch:
+    def pop_fakes(self, batch: Batch) -> Batch:
         """Return what the generator made of this micro-batch in its own update, or else makes of it now."""
-        if not self._kept:
+        if not self._stashed:
             with torch.no_grad():
-                self.keep(**self.fakes(batch))
-        return self._kept.popleft()
+                self.stash_fakes(**self.fakes(batch))
+        return self._stashed.popleft()
 
     def fakes(self, batch: Batch) -> Batch:
         """Translate a batch by the live generator, by name."""
         return {"fake": self.generator(batch["source"])}
 
-    def judge(self, *images: Tensor) -> Tensor:
+    def logits(self, *images: Tensor) -> Tensor:
         """The discriminator's raw logits for images side by side in channels, in full precision."""
         logits: Tensor = self.discriminator(torch.cat(images, 1))
         return full_precision(logits)
@@ -122,7 +123,7 @@ class TranslationModule(GenerativeModule):
         """Translate images, each by itself, whatever stands beside it.
 
         Args:
-            source: (N, source_channels, H, W) in [-1, 1]; sides are multiples of ``multiple``.
+            source: (N, source_channels, H, W) in [-1, 1]; sides are multiples of ``size_divisor``.
             direction: One of ``directions``.
             seed: Of what is random, in a family where something is.
 
@@ -145,8 +146,8 @@ class TranslationModule(GenerativeModule):
             ValueError: An unknown direction, or sides that do not fit.
         """
         self.check_direction(direction)
-        if source.shape[-1] % self.multiple or source.shape[-2] % self.multiple:
-            raise ValueError(f"source: sides {tuple(source.shape[-2:])} must be multiples of {self.multiple}")
+        if source.shape[-1] % self.size_divisor or source.shape[-2] % self.size_divisor:
+            raise ValueError(f"source: sides {tuple(source.shape[-2:])} must be multiples of {self.size_divisor}")
 
     def check_direction(self, direction: str) -> None:
         """Refuse a direction that was not learnt.
@@ -162,18 +163,17 @@ class TranslationModule(GenerativeModule):
         """Translations of the data's examples: of their sources, or backwards of their targets."""
         return self.translate(batch["source" if direction == "a2b" else "target"], direction=direction, seed=seed)
 
-    def panels(self, batch: Batch) -> dict[str, Tensor]:
+    def visuals(self, batch: Batch) -> dict[str, Tensor]:
         """What a sample grid shows of examples, side by side: (N, C, H, W) in [-1, 1] or one-hot labels, by name."""
         return {"source": batch["source"], "translation": self.translate_batch(batch), "target": batch["target"]}
 
     def prepare_sampling(self) -> None:
         """Make every process's network the same, once per update; an average takes the live network's statistics."""
-        if self._measured_at == self.iteration:
+        if self._stats_step == self.iteration:
             return
-        self._measured_at = self.iteration
+        self._stats_step = self.iteration
         if self.world_size > 1:
-            for buffer in self.sampler.buffers():
-                torch.distributed.broadcast(buffer, 0)
+            broadcast_tensors(self.sampler.buffers())
 
     @torch.no_grad()
     def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -187,9 +187,9 @@ class TranslationModule(GenerativeModule):
         """
         source, target = shapes["source"], shapes["target"]
         side = source[-1]
-        if side % self.multiple:
+        if side % self.size_divisor:
             raise ValueError(
-                f"data.image_size={side}: model.generator needs sides that are multiples of {self.multiple}"
+                f"data.image_size={side}: model.generator needs sides that are multiples of {self.size_divisor}"
             )
         try:
             made = tuple(self.translate(torch.zeros(1, *source, device=self.device)).shape[1:])
@@ -199,7 +199,7 @@ class TranslationModule(GenerativeModule):
             raise ValueError(
                 f"model.generator makes images {made}; data has targets {target} (channels, height, width)"
             )
-        for name, shape in self.shown(shapes).items():
+        for name, shape in self.input_shapes(shapes).items():
             network: nn.Module = getattr(self, name)
             try:
                 with evaluating(network):
@@ -207,7 +207,7 @@ class TranslationModule(GenerativeModule):
             except (RuntimeError, ValueError) as error:
                 raise ValueError(f"model.{name} does not take what it is given, {shape}: {error}") from error
 
-    def shown(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    def input_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
         """Shape of one sample that each network beside the generator is given, by the network's name.
 
         Args:
@@ -227,7 +227,7 @@ class TranslationModule(GenerativeModule):
         )
 
     @property
-    def readers(self) -> dict[str, nn.Module]:
+    def image_networks(self) -> dict[str, nn.Module]:
         """The discriminator."""
         return {"discriminator": self.discriminator}
 
@@ -238,7 +238,7 @@ class TranslationModule(GenerativeModule):
         super().on_fit_start()
         together = self.batch_size // self.accumulate
         shared = getattr(self.trainer.strategy, "_layer_sync", None) is not None  # trainer.sync_batchnorm
-        self.settle_statistics(together if shared else together // self.trainer.world_size)
+        self.set_test_statistics(together if shared else together // self.trainer.world_size)
 
     def get_extra_state(self) -> dict[str, Any]:
         """As the base, and what batch norm uses at test time, which the number of processes decides."""
@@ -248,4 +248,4 @@ class TranslationModule(GenerativeModule):
         """Restore both."""
         super().set_extra_state(state)
         self.test_statistics = state.get("test_statistics", self.test_statistics)
-        settle_statistics(self, self.test_statistics)
+        set_test_statistics(self, self.test_statistics)

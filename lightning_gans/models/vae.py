@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lightning_gans.models.base import Batch, GenerativeModule, Terms
 from lightning_gans.models.ema import evaluating
-from lightning_gans.precision import full_precision
+from lightning_gans.runtime.precision import full_precision
 
 
 class VAE(GenerativeModule):
@@ -60,10 +60,10 @@ class VAE(GenerativeModule):
         mean, log_variance = (full_precision(output) for output in self.encoder(images))
         latents = mean + torch.exp(log_variance / 2) * self.normal(*mean.shape)
         kl = (mean.square() + log_variance.exp() - 1 - log_variance).sum(1) / 2  # (N,)
-        reconstruction = self.surprise(full_precision(self.generator(latents)), images)  # (N,)
+        reconstruction = self.negative_log_likelihood(full_precision(self.generator(latents)), images)  # (N,)
         return {"reconstruction": reconstruction.mean(), "kl": self.beta * kl.mean()}
 
-    def surprise(self, made: Tensor, images: Tensor) -> Tensor:
+    def negative_log_likelihood(self, made: Tensor, images: Tensor) -> Tensor:
         """-log p(x | z) of every image in nats, (N,)."""
         if self.likelihood == "bernoulli":
             probability = ((made + 1) / 2).clamp(1e-6, 1 - 1e-6)
@@ -83,6 +83,6 @@ class VAE(GenerativeModule):
             raise ValueError(f"model.encoder gives {found} latents and model.generator takes {self.latent_dim}")
 
     @property
-    def readers(self) -> dict[str, nn.Module]:
+    def image_networks(self) -> dict[str, nn.Module]:
         """The encoder."""
         return {"encoder": self.encoder}

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lightning_gans.checks import at_least_one
+from lightning_gans.config.errors import at_least_one
 from lightning_gans.networks.layers import (
     BATCH_NORMS,
     Minibatch,

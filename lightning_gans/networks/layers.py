@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
 
-from lightning_gans.precision import full_precision
-from lightning_gans.seeding import mix
+from lightning_gans.runtime.precision import full_precision
+from lightning_gans.runtime.seeding import derive_seed
 
 SPECTRAL_NORM = _SpectralNorm
 Minibatch = Literal["stddev", "discrimination"]
@@ -169,7 +169,7 @@ class ImageBatchNorm(nn.BatchNorm2d):
     Args:
         width: Feature maps.
         test_statistics: ``image``: its own; ``running``: as batch norm usually does; ``None``: left to
-            ``settle_statistics``.
+            ``set_test_statistics``.
     """
 
     settled: TestStatistics = "running"
@@ -185,7 +185,7 @@ class ImageBatchNorm(nn.BatchNorm2d):
         return nn.functional.instance_norm(input, weight=self.weight, bias=self.bias, eps=self.eps)
 
 
-def settle_statistics(network: nn.Module, statistics: TestStatistics) -> None:
+def set_test_statistics(network: nn.Module, statistics: TestStatistics) -> None:
     """Say what layers that were left to it use at test time."""
     for layer in network.modules():
         if isinstance(layer, ImageBatchNorm):
@@ -243,4 +243,4 @@ class NoiseDropout(nn.Dropout):
 def seed_noise(network: nn.Module, seed: int) -> None:
     """Draw the masks of dropout at test time from ``seed``, another one for every layer."""
     for index, layer in enumerate(layer for layer in network.modules() if isinstance(layer, NoiseDropout)):
-        layer.seed = mix("dropout", seed, index)
+        layer.seed = derive_seed("dropout", seed, index)

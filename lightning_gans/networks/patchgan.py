@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from lightning_gans.checks import at_least_one
+from lightning_gans.config.errors import at_least_one
 from lightning_gans.networks.layers import check_image_size, has_bias, normal_init, translation_norm
 
 STRIDED = {16: 1, 34: 2, 70: 3, 142: 4, 286: 5}  # receptive field in pixels: convolutions of stride 2

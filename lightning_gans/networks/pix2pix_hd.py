@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_gans.checks import at_least_one
+from lightning_gans.config.errors import at_least_one
 from lightning_gans.networks.layers import normal_init
 from lightning_gans.networks.translation_resnet import Block
-from lightning_gans.precision import full_precision
+from lightning_gans.runtime.precision import full_precision
 
 Stage = Literal["coarse", "enhancer", "joint"]
 MOST_DOWNS = 4
@@ -69,7 +69,7 @@ class Generator(nn.Module):
         bias_before_norm: Whether convolutions that instance norm follows have a bias, as in the authors' code.
 
     Attributes:
-        multiple: Sides of inputs are multiples of this.
+        size_divisor: Sides of inputs are multiples of this.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Generator(nn.Module):
         downs = count_downs(image_size, downs, "model.generator", scale)
         self.instance_edges, self.feature_channels, self.has_enhancer = instance_edges, feature_channels, enhancer
         self.source_channels = source_channels
-        self.multiple = scale << downs
+        self.size_divisor = scale << downs
         inputs, n, bias = source_channels + instance_edges + feature_channels, base_channels, bias_before_norm
         self.trunk = nn.Sequential(
             *_first(inputs, n, bias),
@@ -176,7 +176,9 @@ class Discriminator(nn.Module):
             )
         self.instance_edges, self.layers = instance_edges, layers
         inputs = source_channels + instance_edges + channels
-        self.scales = nn.ModuleList([Patches(inputs, base_channels, layers, bias_before_norm) for _ in range(scales)])
+        self.scales = nn.ModuleList(
+            [PatchDiscriminator(inputs, base_channels, layers, bias_before_norm) for _ in range(scales)]
+        )
         self.apply(normal_init)
 
     def forward(self, images: Tensor) -> list[list[Tensor]]:
@@ -188,7 +190,7 @@ class Discriminator(nn.Module):
         return found
 
 
-class Patches(nn.Module):
+class PatchDiscriminator(nn.Module):
     """A discriminator of patches: 4x4 convolutions, ``layers`` of stride 2 and two of stride 1."""
 
     def __init__(self, inputs: int, base_channels: int, layers: int, bias_before_norm: bool) -> None:

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_gans.checks import at_least_one
+from lightning_gans.config.errors import at_least_one
 from lightning_gans.networks.layers import Minibatch, check_image_size, minibatch_layer, normalisation
-from lightning_gans.precision import full_precision
+from lightning_gans.runtime.precision import full_precision
 
 SIZES = (8, 1024)
 SLOPE = 0.2

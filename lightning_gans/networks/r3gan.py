@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_gans.checks import at_least_one
+from lightning_gans.config.errors import at_least_one
 from lightning_gans.networks.layers import Minibatch, check_image_size, minibatch_layer
 
 SIZES = (8, 256)

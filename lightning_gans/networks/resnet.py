@@ -10,14 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from lightning_gans.checks import at_least_one
-from lightning_gans.networks.layers import (
-    Minibatch,
-    check_image_size,
-    minibatch_layer,
-    normalisation,
-    widths,
-)
+from lightning_gans.config.errors import at_least_one
+from lightning_gans.networks.layers import Minibatch, check_image_size, minibatch_layer, normalisation, widths
 
 SIZES = (8, 256)
 Init = Literal["glorot", "he"]

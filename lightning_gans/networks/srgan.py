@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_gans.checks import at_least_one
+from lightning_gans.config.errors import at_least_one
 from lightning_gans.networks.layers import normalised
 
 FACTORS = (2, 4, 8)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from lightning_gans.checks import at_least_one
+from lightning_gans.config.errors import at_least_one
 from lightning_gans.networks.layers import NoiseDropout, TestStatistics, has_bias, normal_init, translation_norm
 
 
@@ -36,7 +36,7 @@ class Block(nn.Module):
 
 
 class Generator(nn.Module):
-    """Sources (N, source_channels, H, W) to images (N, channels, H, W) in [-1, 1]; H and W multiples of ``multiple``.
+    """Sources (N, source_channels, H, W) to images (N, channels, H, W) in [-1, 1]; H, W multiples of ``size_divisor``.
 
     A 7x7 convolution, ``downs`` 3x3 convolutions of stride 2, residual blocks, as many transposed convolutions back
     and a 7x7 convolution with tanh. Reflection padding where the stride is 1; norm and ReLU after all but the last.
@@ -82,7 +82,7 @@ class Generator(nn.Module):
             raise ValueError(f"data.image_size={image_size}: must be {allowed}")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout={dropout}: must be from 0 to below 1")
-        self.multiple = 2**downs
+        self.size_divisor = 2**downs
         widths = [base_channels << level for level in range(downs + 1)]
 
         def normed(convolution: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:

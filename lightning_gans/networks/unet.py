@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lightning_gans.checks import at_least_one
+from lightning_gans.config.errors import at_least_one
 from lightning_gans.networks.layers import (
     NoiseDropout,
     TestStatistics,
@@ -20,7 +20,7 @@ from lightning_gans.networks.layers import (
 
 
 class Generator(nn.Module):
-    """Sources (N, source_channels, H, W) to images (N, channels, H, W) in [-1, 1]; H and W multiples of ``multiple``.
+    """Sources (N, source_channels, H, W) to images (N, channels, H, W) in [-1, 1]; H, W multiples of ``size_divisor``.
 
     The encoder halves the map ``downs`` times by 4x4 convolutions with LeakyReLU(0.2); the decoder mirrors it by
     transposed ones with ReLU and reads, beside its own maps, the encoder's of the same size. No norm on the first and
@@ -74,7 +74,7 @@ class Generator(nn.Module):
             raise ValueError(f"dropout={dropout}: must be from 0 to below 1")
         if any(layer < 0 for layer in dropout_layers):
             raise ValueError(f"dropout_layers={list(dropout_layers)}: must be >= 0, the innermost layer")
-        self.multiple, self.skips = 2**downs, skips
+        self.size_divisor, self.skips = 2**downs, skips
         bias = has_bias(norm, bias_before_norm)
         widths = [min(base_channels << level, max_channels) for level in range(downs)]
 

@@ -1,0 +1,40 @@
+"""Budgets in real images and in passes over them, as generator updates."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from lightning.pytorch import Callback, Trainer
+
+from lightning_gans.models.base import GenerativeModule
+
+
+class EpochBudget(Callback):
+    """Ends the training after so many passes over the training images, whose number is known once they are read.
+
+    Args:
+        epochs: Passes.
+    """
+
+    def __init__(self, epochs: float) -> None:
+        self.epochs = epochs
+
+    def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Say it in generator updates, which Lightning counts."""
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            images = trainer.datamodule.images_per_epoch  # type: ignore[attr-defined]
+            updates = steps_for(pl_module, self.epochs * images)
+            trainer.fit_loop.epoch_loop.max_steps = updates
+            pl_module.check_budget(updates)
+
+
+def steps_for(model: GenerativeModule, images: float) -> int:
+    """The generator updates that show at least so many real images."""
+    step, seen = 0, 0
+    while seen < images:
+        plan = model.plan(step)
+        needed = math.ceil((images - seen) / plan.images)
+        steps = needed if plan.steps is None else min(needed, plan.steps)
+        step, seen = step + steps, seen + steps * plan.images
+    return step

@@ -1,0 +1,121 @@
+"""Find, read and write checkpoint files.
+
+A checkpoint is Lightning's, of tensors, numbers, strings and plain containers only, with the resolved config under
+``config``. It loads with ``weights_only=True``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from lightning_gans.checkpoints import integrity, older, roles
+from lightning_gans.checkpoints.moved import upgrade
+from lightning_gans.runtime.atomic import atomic_write
+
+FOLDER = "checkpoints"
+LAST, BEST, GOOD = "last.ckpt", "best.ckpt", "good.ckpt"
+
+
+def find(path: str | os.PathLike[str]) -> Path:
+    """The checkpoint that a path means: a file, or the newest in a run's folder.
+
+    Raises:
+        FileNotFoundError: Neither.
+    """
+    given = Path(path).expanduser()
+    if given.is_file():
+        return given
+    for folder in (given / FOLDER, given):
+        if (folder / LAST).is_file():
+            return folder / LAST
+        found = sorted(folder.glob("*.ckpt"), key=lambda file: file.stat().st_mtime)
+        if found:
+            return found[-1]
+    raise FileNotFoundError(f"{path}: no checkpoint there; give a .ckpt file or the folder of a run")
+
+
+def last_good(folder: Path, resumed: str | os.PathLike[str] | None = None) -> str:
+    """Name the newest good checkpoint for a message.
+
+    Args:
+        folder: The run's ``checkpoints``.
+        resumed: The checkpoint that the run went on from.
+
+    Returns:
+        A clause with ``good.ckpt``, which is there if later ones are in doubt, ``last.ckpt`` or ``resumed``.
+    """
+    for path in (folder / GOOD, folder / LAST, *([Path(resumed)] if resumed else [])):
+        if path.is_file():
+            return f"the last good checkpoint is {path}"
+    return "there is no earlier checkpoint"
+
+
+def read(path: str | os.PathLike[str], *, to_resume: bool = False) -> dict[str, Any]:
+    """Read a checkpoint's content safely, onto the CPU; options that are younger than it get their older values.
+
+    Args:
+        path: A checkpoint, or a run's folder for its newest one.
+        to_resume: Whether a training is to go on from it, which needs more than weights.
+
+    Raises:
+        FileNotFoundError: There is none.
+        OSError: It may not be read.
+        ValueError: The file is damaged, not ours, of a later version, or holds more than data.
+    """
+    file = find(path)
+    try:
+        content = integrity.read_whole(file)
+    except integrity.DamagedError as error:
+        others = sorted(file.parent.glob("*.ckpt"), key=lambda other: (other.stat().st_mtime, other.name), reverse=True)
+        whole = next((other for other in others if not other.samefile(file) and integrity.is_whole(other)), None)
+        hint = f"; the newest whole one beside it is {whole}" if whole else ""
+        raise ValueError(f"{error}{hint}") from error
+    with integrity.malformed(file):
+        integrity.check_sections(content, file, to_resume=to_resume)
+        content["config"] = roles.plain(content["config"], is_resolved=False)
+    content = upgrade(content)
+    if content.get(integrity.FORMAT, 0) < 1:
+        older.complete(content["config"])
+    return content
+
+
+def section(content: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a section of a checkpoint's resolved config.
+
+    Raises:
+        ValueError: It holds none, or names no class there.
+    """
+    node = content["config"]["resolved"].get(name)
+    if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
+        raise ValueError(f"the checkpoint is malformed: its config says nothing of {name}")
+    return node
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the final place, flushes to disk and renames: a killed or failed save leaves the old file whole.
+
+    Attributes:
+        deferring: Keep a failure in ``failure`` and do not raise it: one process alone writes, and the others would
+            wait for it.
+        failure: Why the last save failed.
+    """
+
+    deferring = False
+    failure: OSError | RuntimeError | None = None
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write ``checkpoint`` to ``path``, with its format and checksum."""
+        self.failure = None
+        checkpoint = integrity.sealed(checkpoint)
+        try:
+            with atomic_write(Path(path), flushed=True) as temporary, temporary.open("wb") as file:
+                torch.save(checkpoint, file)
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+            self.failure = error
+            if not self.deferring:
+                raise

@@ -1,0 +1,146 @@
+"""Rebuild modules and data sets from a checkpoint."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+
+from lightning_gans.checkpoints import integrity, roles
+from lightning_gans.checkpoints.files import read, section
+from lightning_gans.config import local
+from lightning_gans.models.base import GenerativeModule
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    trust: Sequence[str] = (),
+    device: str | torch.device = "cpu",
+) -> GenerativeModule:
+    """Rebuild a trained family from its checkpoint alone.
+
+    Args:
+        path: A checkpoint, or a run's folder for its newest one.
+        trust: Packages of your own whose modules the checkpoint may name.
+        device: Where to put it.
+
+    Returns:
+        The module in evaluation mode, its config under ``module.config``.
+
+    Raises:
+        FileNotFoundError: There is no such checkpoint.
+        ValueError: It is damaged, its weights are not finite, or it names something that is not trusted.
+    """
+    return rebuild(read(path), trust=trust).to(device)
+
+
+def rebuild(content: dict[str, Any], *, trust: Sequence[str] = ()) -> GenerativeModule:
+    """The module that a checkpoint's content describes, with its weights.
+
+    Raises:
+        ValueError: It names something that is not trusted, or its weights are not finite or do not fit.
+    """
+    integrity.refuse_not_finite(content["state_dict"])
+    module: GenerativeModule = roles.build(section(content, "model"), "model", trust)
+    try:
+        with integrity.malformed("the checkpoint"):
+            module.load_state_dict(content["state_dict"])
+            if not all(isinstance(count, int) and count >= 0 for count in (module.iteration, module.images_seen)):
+                raise TypeError("its counters are no counts")
+    except ValueError as error:
+        differing = integrity.differing(module.state_dict(), content["state_dict"])
+        if not differing:
+            raise
+        raise ValueError(f"the checkpoint's weights do not fit its config: {differing}") from error
+    module.config = content["config"]
+    return module.eval()
+
+
+def check_training(content: dict[str, Any], module: GenerativeModule) -> None:
+    """Check that a content has a state for every optimiser and schedule of a module.
+
+    Raises:
+        TypeError, ValueError: It has not.
+    """
+    for name in ("optimizer_states", "lr_schedulers"):
+        states, players = content[name], len(module.optimizer_factories)
+        if not all(isinstance(state, dict) for state in states):
+            raise TypeError(f"{name}: no dicts")
+        if len(states) != players:
+            raise ValueError(f"the checkpoint holds {len(states)} {name} and the run has {players}")
+    if not all(isinstance(state.get("last_epoch"), int) for state in content["lr_schedulers"]):
+        raise TypeError("lr_schedulers: no last_epoch")
+    if not all(isinstance(state, dict) for state in content["callbacks"].values()):
+        raise TypeError("callbacks: no dicts")
+
+
+def content_of(module: GenerativeModule) -> dict[str, Any]:
+    """What a checkpoint of this module would hold, had it been saved before its first step; the tensors are shared."""
+    optimizers, schedules = module.configure_optimizers()
+    return {
+        "state_dict": module.state_dict(),
+        "config": module.config,
+        "optimizer_states": [optimizer.state_dict() for optimizer in optimizers],
+        "lr_schedulers": [schedule.state_dict() for schedule in schedules],
+        "callbacks": {},
+        "epoch": 0,
+        "global_step": 0,
+        "pytorch-lightning_version": lightning.__version__,
+    }
+
+
+def real_data(
+    content: dict[str, Any], *, root: str | None = None, held_out: bool = False, trust: Sequence[str] = ()
+) -> Any:
+    """The image set that a checkpoint was trained on.
+
+    Args:
+        content: Of the checkpoint.
+        root: Where the images lie, if not where they lay in training.
+        held_out: Take the images that training never saw in the place of those that it saw.
+        trust: Packages of your own that the checkpoint may name.
+
+    Raises:
+        ValueError: ``root`` is given and the set reads no folder.
+    """
+    node = dict(section(content, "data"))
+    if root is not None:
+        if "root" not in node:
+            raise ValueError(f"data.root={root}: {roles.shown(node['_target_'])} reads no folder")
+        node["root"] = root
+    node = local.localised({"data": node}, ["data.root"] if root else [])[0]["data"]
+    local.places_read({"data": node}, ["data.root"] if root else [])  # no address
+    data = roles.build(node, "data", trust)
+    return data.held_out() if held_out else data
+
+
+def extractor_of(content: dict[str, Any], data: Any, *, trust: Sequence[str] = ()) -> Any:
+    """What makes the extractor that a checkpoint was scored with in training: its own, or else that of its data.
+
+    Raises:
+        ValueError: Neither names one.
+    """
+    trained_with = content["config"]["resolved"].get("extractor")
+    if not trained_with and data.extractor is None:
+        raise ValueError(f"extractor: missing; {type(data).__name__} names none of its own")
+    if not trained_with:
+        return data.extractor
+    local.places_read({"extractor": trained_with})  # no address
+    return roles.build(trained_with, "extractor", trust)
+
+
+def points_of(module: GenerativeModule, *, trust: Sequence[str] = ()) -> Tensor | None:
+    """Up to a thousand real points (N, 2) of the toy set that a loaded module was trained on; ``None`` of images."""
+    node = (module.config or {}).get("resolved", {}).get("data")
+    if not isinstance(node, dict) or "image_size" not in node or node["image_size"] is not None:
+        return None
+    data = roles.build(node, "data", trust)
+    if not data.points:
+        return None
+    points = data.train_images
+    return points.fetch(torch.arange(min(1000, len(points))))["image"]  # type: ignore[no-any-return]

@@ -1,0 +1,1 @@
+"""Everything between the shell and one checked config. Imports no torch."""

@@ -1,0 +1,147 @@
+"""Format errors of Hydra, OmegaConf, Lightning and the file system as one sentence with the key."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+    ValidationError,
+)
+
+from lightning_gans.config.errors import REPLACED, unknown_key_message
+from lightning_gans.config.overrides import GROUPS, MODEL_PARTS, PATH_KEYS, override_value
+from lightning_gans.config.schemas import CONF_DIR
+
+KINDS = {"Integer": "an integer", "Float": "a number", "Boolean": "true or false"}  # by OmegaConf's names
+
+
+@contextlib.contextmanager
+def as_value_error(arguments: Sequence[str] = ()) -> Iterator[None]:
+    """From Python too a mistake is a ``ValueError`` of the one sentence that the command line prints.
+
+    Args:
+        arguments: What was typed, ``key=value`` each.
+    """
+    try:
+        yield
+    except Exception as error:
+        message = format_error(error, arguments)
+        if message is None or (message == str(error) and isinstance(error, ValueError | OSError)):
+            raise
+        raise ValueError(message) from error
+
+
+def format_error(error: BaseException, arguments: Sequence[str] | None = None) -> str | None:
+    """One sentence for a mistake of the user's; ``None`` for a bug of ours.
+
+    Args:
+        error: What was raised.
+        arguments: What was typed; ``None``: on the command line.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    cause = error.__cause__ or error.__context__
+    if isinstance(error, InstantiationException):
+        # Hydra puts the key under the text of whatever the constructor said.
+        key = re.search(r"^full_key: (.+)$", str(error), re.MULTILINE)
+        text = (cause and (format_error(cause, arguments) or str(cause))) or str(error).splitlines()[0]
+        return text if key and key[1] in text else f"{key[1] if key else 'config'}: {text}"
+    if isinstance(error, MissingConfigException):
+        group, _, choice = (error.missing_cfg_file or "").rpartition("/")
+        known = error.options or [path.stem for path in CONF_DIR.joinpath(group).glob("*.yaml")]
+        plugin = " (a plugin of Hydra's: pip install 'lightning_gans[sweep]')" if group.startswith("hydra/") else ""
+        return unknown_key_message(f"{group}={choice}" if group else choice, choice, known) + plugin
+    if isinstance(error, ConfigCompositionException) and isinstance(cause, ConfigKeyError | ConfigAttributeError):
+        return _unknown_key(cause)
+    if isinstance(error, ConfigKeyError | ConfigAttributeError):
+        return _unknown_key(error)
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key}: missing; say {error.full_key}=..."
+    if isinstance(error, OverrideParseException):
+        lines = [line for line in str(error).splitlines() if not line.startswith(("Error parsing", "See "))]
+        return f"{error.override}: cannot be understood as key=value ({' '.join(lines)})"
+    invalid = cause if isinstance(error, ConfigCompositionException) else error
+    if isinstance(invalid, ValidationError) and invalid.full_key:
+        return _invalid_value(invalid)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        lines = [str(error), str(cause or "")]
+        return " ".join(" ".join(lines).replace("full_key:", "at").replace("object_type=dict", "").split())
+    if type(error).__name__ == "MisconfigurationException":  # Lightning's; naming it would import torch
+        return "trainer: " + " ".join(str(error).split())
+    if type(error).__module__.startswith("yaml"):
+        return "a config file cannot be read: " + " ".join(str(error).split())
+    if isinstance(error, OSError) and error.filename is not None:
+        return _unusable_path(error, arguments)
+    if is_out_of_memory(error):
+        reason = str(error).splitlines()[0].rpartition("== 0. ")[2] if str(error) else "MemoryError"
+        return f"out of memory ({reason[:200]}); lower model.batch_size, model.n_critic or the sizes of the networks"
+    if isinstance(error, UnicodeEncodeError):
+        return f"{ascii(error.object)[1:-1]}: a library cannot write this text ({error.reason}); rename what it names"
+    if isinstance(error, ValueError | OSError | FloatingPointError):
+        text = str(error)
+        groups = (*GROUPS, *MODEL_PARTS, "model/network", "tuned")
+        empty = next(
+            (a.lstrip("+") for a in arguments if a.lstrip("+").partition("=")[0] in groups and "=null" in a), None
+        )
+        if "Got NoneType" in text and empty:
+            return f"{empty}: a group needs a choice; to have none of it say {empty.partition('=')[0]}=none"
+        if text.startswith("Caught ") and "DataLoader worker" in text:  # with the worker's whole traceback
+            text = [line for line in text.splitlines() if line.strip()][-1].partition(": ")[2]
+        return " ".join(text.split("\n"))
+    return None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error is of Python's memory, the CPU's under torch, or a GPU's."""
+    of_torch = isinstance(error, RuntimeError) and (
+        "can't allocate memory" in str(error) or "unable to mmap" in str(error)
+    )
+    return isinstance(error, MemoryError) or of_torch or type(error).__name__ == "OutOfMemoryError"
+
+
+def _invalid_value(error: ValidationError) -> str:
+    """What OmegaConf says of a value of another type than the schema's, with the key first."""
+    text = str(error).splitlines()[0]
+    found = re.fullmatch(r"Value '(.*)' of type '.*' could not be converted to (\w+)", text)
+    if found and found[2] in KINDS:
+        return f"{error.full_key}={found[1]}: must be {KINDS[found[2]]}"
+    return f"{error.full_key}: {text}"
+
+
+def _unusable_path(error: OSError, arguments: list[str]) -> str:
+    """What the system says of a path, with the key that it was typed for."""
+    path, reason = Path(os.fsdecode(error.filename)), error.strerror or str(error)
+    for key in PATH_KEYS:
+        value = override_value(arguments, key)
+        place, there = Path(value or ".").absolute(), path.absolute()
+        if value and (place == there or there in place.parents or place in there.parents):
+            what = "cannot be made a folder" if key == "hydra.run.dir" else "cannot be used"
+            return f"{key}={value}: {what} ({reason}); say another"
+    return f"{path}: {reason}"
+
+
+def _unknown_key(error: OmegaConfBaseException) -> str:
+    parent = error.parent_node
+    allowed = list(parent.keys()) if isinstance(parent, DictConfig) else []
+    allowed = allowed or [name for name in getattr(error.object_type, "__dataclass_fields__", {})]
+    path = str(error.full_key or error.key)
+    message = unknown_key_message(path, path.rpartition(".")[2], allowed)
+    if isinstance(parent, DictConfig) and "_target_" in parent and path not in REPLACED:
+        message += f" (anything else that its class takes: +{path}=...)"
+    return message

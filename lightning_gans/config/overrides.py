@@ -1,0 +1,228 @@
+"""Read and normalise the ``key=value`` arguments of a command before Hydra composes them. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from lightning_gans.config.schemas import CONF_DIR, TrainSchema
+
+# Values that people type as paths; quoted before Hydra's grammar reads them.
+PATH_KEYS = (
+    *("resume", "checkpoint", "out", "input", "root", "reference", "candidate", "run", "cache", "hydra.run.dir"),
+    *("generator", "generator_back", "discriminator", "discriminator_back"),
+    *("data.root", "extractor.weights", "extractor.base.weights", "callbacks.evaluation.cache"),
+    *("data.target_root", "model.perceptual_weights"),
+)
+# Values that are names whatever they look like: 2019, true, ~. Only null is not; a folder of that name is null/.
+NAME_KEYS = (
+    *("data.within", "data.test_within", "data.part", "data.test_part", "data.source", "data.target", "data.instance"),
+    *("data.test_source", "data.test_target", "data.test_instance", "data.background"),
+    *("data.source_suffix", "data.target_suffix", "data.instance_suffix"),
+)
+LIST_KEYS = ("run",)  # of these, those that take a list too
+BUDGETS = ("trainer.max_steps", "max_kimg", "max_epochs")
+GROUPS = ("model", "data", "trainer", "callbacks", "logger", "extractor")
+MODEL_PARTS = ("model/objective", "model/penalty", "model/augment", "model/growth")
+_AT_COMMAS = re.compile(r""" "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' | [^,]+ """, re.VERBOSE)
+_WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p", "--cfg", "-c")
+
+
+def normalized(arguments: list[str]) -> list[str]:
+    """Make of what people type what Hydra reads: paths quoted, integers written out, one budget alone."""
+    return exclusive_budget(drop_tuned(write_integers(quote_paths(arguments))))
+
+
+def write_integers(arguments: list[str]) -> list[str]:
+    """Write whole numbers such as ``1e5`` or ``2.5e3`` out, which Hydra would read as floating point."""
+
+    def written(found: re.Match[str]) -> str:
+        digits, fraction, exponent = found[1], (found[2] or "").rstrip("0"), int(found[3])
+        value = int(digits + fraction) * 10 ** max(0, exponent - len(fraction))
+        return str(value) if len(fraction) <= exponent and value < 2**63 else found[0]
+
+    whole = re.compile(r"(?<![\w.+-])(\d+)(?:\.(\d+))?[eE]\+?(\d{1,2})(?![\w.])")
+    out = []
+    for key, equals, value in (argument.partition("=") for argument in arguments):
+        is_quoted = '"' in value or "'" in value
+        out.append(key + equals + (value if is_quoted else whole.sub(written, value)))
+    return out
+
+
+def quote_paths(arguments: list[str]) -> list[str]:
+    """Quote the paths and names among ``key=value`` arguments, so that ``my run (1)/a=b.ckpt`` reaches us as typed.
+
+    In a multirun a comma parts two of them, as it parts other values; one that has a comma is typed in quotes then.
+    """
+    several = _is_multirun(arguments)
+    quoted = []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        name = key.lstrip("+") if equals else ""
+        if name in PATH_KEYS and not value:
+            raise ValueError(f"{argument}: empty; say a path")
+        is_list = name in LIST_KEYS and value[:1] == "["
+        if name in (*PATH_KEYS, *NAME_KEYS) and value and not is_list and not (several and value.startswith("choice(")):
+            parted = several and name != "hydra.run.dir"
+            pieces = [piece.strip() for piece in _AT_COMMAS.findall(value)] if parted else [value]
+            argument = f"{key}={','.join(_as_text(piece, name in PATH_KEYS) for piece in pieces if piece)}"
+        quoted.append(argument)
+    return quoted
+
+
+def _is_multirun(arguments: list[str]) -> bool:
+    """Return whether the arguments start several jobs; every file of the group ``sweep`` does."""
+    sweeps = (
+        override_value(arguments, "sweep") not in (None, "null")
+        or override_value(arguments, "hydra.mode") == "MULTIRUN"
+    )
+    return sweeps or not {"-m", "--multirun"}.isdisjoint(arguments)
+
+
+def _as_text(value: str, is_path: bool) -> str:
+    """One value in quotes, unless it is so typed or is ``null``; the user's folder in the place of a path's ``~``."""
+    if value == "null" or value[0] in "\"'":
+        return value
+    return quote(os.path.expanduser(value) if is_path else value)
+
+
+def anchor_paths(cfg: DictConfig) -> None:
+    """Make relative paths absolute where ``hydra.job.chdir=true`` moved the job away from where they were typed."""
+    if not HydraConfig.get().job.chdir:
+        return
+    for key in PATH_KEYS:
+        value = OmegaConf.select(cfg, key)
+        if isinstance(value, str) and value != "auto" and "://" not in value:
+            path = Path(HydraConfig.get().runtime.cwd, Path(value).expanduser())
+            OmegaConf.update(cfg, key, str(path))
+
+
+def join_list(arguments: list[str], key: str) -> list[str]:
+    """Make a list of ``key=FOLDER`` and the bare words after it, as a shell expands ``key=a b c``."""
+    place = next((i for i, argument in enumerate(arguments) if argument.startswith(f"{key}=")), None)
+    if place is None:
+        return arguments
+    end = place + 1
+    while end < len(arguments) and "=" not in arguments[end] and not arguments[end].startswith("-"):
+        end += 1
+    first = arguments[place].partition("=")[2]
+    if end == place + 1 or not first:
+        return arguments
+    words = ",".join(quote(word) for word in (first, *arguments[place + 1 : end]))
+    return [*arguments[:place], f"{key}=[{words}]", *arguments[end:]]
+
+
+def quote(value: str) -> str:
+    """In double quotes as Hydra's grammar has them: backslashes count only before a quote."""
+    value = re.sub(r'(\\*)"', lambda found: found[1] * 2 + '\\"', value)
+    return '"' + re.sub(r"(\\+)$", lambda found: found[1] * 2, value) + '"'
+
+
+def _unquoted(value: str) -> str:
+    return re.sub(r'(\\+)("|$)', lambda found: found[1][: len(found[1]) // 2] + found[2], value[1:-1])
+
+
+def drop_tuned(arguments: list[str]) -> list[str]:
+    """Add ``tuned=none`` where a part of the model was typed that the tuned file is not made for.
+
+    That is another network, or a part that the file itself puts in place and would lay over what was typed.
+    """
+    parts = [part for part in ("model/network", *MODEL_PARTS) if override_value(arguments, part) is not None]
+    if not parts or override_value(arguments, "tuned") is not None or override_value(arguments, "resume") is not None:
+        return arguments
+    entries = yaml.safe_load((CONF_DIR / "train.yaml").read_text(encoding="utf-8"))["defaults"]
+    defaults = {key: value for entry in entries if isinstance(entry, dict) for key, value in entry.items()}
+    model, data = (override_value(arguments, key) or defaults[key] for key in ("model", "data"))
+    file = CONF_DIR / "tuned" / f"{model}_{data}.yaml"
+    node = yaml.safe_load(file.read_text(encoding="utf-8"))["model"] if file.is_file() else {}
+    if file.is_file() and any(part == "model/network" or part.partition("/")[2] in node for part in parts):
+        return [*arguments, "tuned=none"]
+    return arguments
+
+
+def exclusive_budget(arguments: list[str]) -> list[str]:
+    """Let a typed budget take the place of those that an experiment, a family or a tuned file has."""
+    said = [key for key in BUDGETS if override_value(arguments, key) is not None]
+    return [*arguments, *(f"{key}=null" for key in BUDGETS[1:] if key not in said)] if said else arguments
+
+
+def options_first(arguments: list[str]) -> list[str]:
+    """Put ``--config-dir DIR`` and the like before the overrides, where Hydra understands them.
+
+    Hydra takes overrides in one piece only, and Lightning appends some of its own for further processes.
+    """
+    options: list[str] = []
+    overrides: list[str] = []
+    takes_value = False
+    for argument in arguments:
+        is_option = argument.startswith("-")
+        (options if is_option or takes_value else overrides).append(argument)
+        takes_value = is_option and argument in _WITH_VALUE
+    return options + overrides
+
+
+def override_value(arguments: list[str], key: str) -> str | None:
+    """The value of ``key=value`` among the arguments, without its quotes."""
+    for argument in reversed(arguments):
+        if argument.lstrip("+").startswith(f"{key}="):
+            value = argument.partition("=")[2]
+            return _unquoted(value) if value[:1] == '"' else value
+    return None
+
+
+def typed_keys(arguments: list[str]) -> list[str]:
+    """List the keys of ``key=value`` arguments, those that are added or taken out too."""
+    return [argument.partition("=")[0].lstrip("+~") for argument in arguments if not argument.startswith("-")]
+
+
+def resume_arguments(arguments: list[str], source: dict[str, Any], folder: Path | None) -> list[str]:
+    """Make a checkpoint's config the one that Hydra composes from, so that only what is typed changes.
+
+    Args:
+        arguments: What was typed.
+        source: The config of the checkpoint with its references, from ``local.localised``.
+        folder: The folder of the run that is resumed, if it is known.
+
+    Returns:
+        Arguments for Hydra; given these again it returns them unchanged.
+
+    Raises:
+        ValueError: ``experiment``, ``sweep``, ``tuned`` or ``model/network`` was typed.
+    """
+    changed = []
+    known = set(TrainSchema.__dataclass_fields__) - {"trust", "resume"}  # which are the user's to give
+    source = {key: value for key, value in source.items() if key in known}
+    if any(override_value(arguments, key) is not None for key in BUDGETS):
+        source |= dict.fromkeys(BUDGETS[1:])
+    for argument in arguments:
+        key = argument.partition("=")[0].lstrip("+")
+        if key in ("experiment", "sweep", "tuned"):
+            raise ValueError(f"{argument}: cannot be combined with resume; say what is to change, key by key")
+        if key == "model/network":
+            raise ValueError(f"{argument}: a resumed run keeps its networks")
+        if "=" in argument and key in (*GROUPS, *MODEL_PARTS):  # a new choice takes the place of the old one whole
+            group, _, part = key.partition("/")
+            source[group] = {k: v for k, v in (source.get(group) or {}).items() if part and k != part} or None
+            if source[group] is None:
+                del source[group]
+            brought = key in MODEL_PARTS and override_value(arguments, "model") is not None  # by the new family
+            argument = argument.lstrip("+") if brought else "+" + argument.lstrip("+")
+        changed.append(argument)
+    where = str(folder) if folder else "outputs/resumed/${now:%Y-%m-%d_%H-%M-%S}"
+    own: dict[str, Any] = {"run": {"dir": where}, "sweep": {"dir": where}, "output_subdir": None}
+    own |= {
+        "job": {"chdir": False},
+        "callbacks": {"folder": {"_target_": "lightning_gans.training.claim_folder.ClaimFolder"}},
+    }
+    quiet = [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
+    node = {"defaults": ["train_schema", *quiet, "_self_"], **source, "hydra": own}
+    ConfigStore.instance().store("resumed", node)
+    name = "--config-name=resumed"
+    return changed if name in changed else [name, *changed]

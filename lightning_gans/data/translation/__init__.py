@@ -1,0 +1,1 @@
+"""Pairs of images, and images of two domains."""

@@ -1,0 +1,170 @@
+"""What makes the source of a pair from its target: smaller, grey, edges, with holes.
+
+Each is computed on the device from the images of a batch as they were cut and mirrored, so that both halves of a pair
+fit whatever was done to them.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
+_REACH = 16  # pixels over which a weak edge is followed from a strong one
+
+
+class Degradation(Protocol):
+    """From targets (N, C, H, W) in [-1, 1] to sources (N, C', H', W') in [-1, 1].
+
+    ``draws`` (N, 4) in [0, 1) is what is random in it.
+    """
+
+    def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
+        """The sources of a batch."""
+
+
+def grey(images: Tensor) -> Tensor:
+    """Brightness (N, 1, H, W) of images (N, C, H, W): RGB weighed as by ITU-R BT.601; without colours channel 0."""
+    if images.shape[1] < 3:
+        return images[:, :1]
+    weights = torch.tensor([0.299, 0.587, 0.114], dtype=images.dtype, device=images.device)
+    return (images[:, :3] * weights[:, None, None]).sum(1, keepdim=True)
+
+
+class Downscale:
+    """Height and width divided by ``factor``, by antialiased bicubic interpolation, rounded to 8 bits.
+
+    Args:
+        factor: 2, 4 or 8.
+    """
+
+    def __init__(self, factor: int) -> None:
+        self.factor = factor
+
+    def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, H / factor, W / factor)."""
+        size = (images.shape[-2] // self.factor, images.shape[-1] // self.factor)
+        small = F.interpolate(images.float(), size, mode="bicubic", antialias=True, align_corners=False)
+        return small.add_(1).mul_(127.5).round_().clamp_(0, 255).div_(127.5).sub_(1)
+
+
+class ToGray:
+    """Brightness alone."""
+
+    def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, 1, H, W)."""
+        return grey(images)
+
+
+class CannyEdges:
+    """Black lines on white where colours change most (Canny 1986).
+
+    The image is smoothed by a Gaussian and its gradient taken by Sobel's operator, in each pixel that of the channel
+    where it is largest. A pixel is a line where the gradient is the largest along its own direction (of four) and above
+    ``high``, or above ``low`` and joined to such a pixel by a path of at most 16 pixels.
+
+    Args:
+        sigma: Of the Gaussian, in pixels.
+        low: Gradient, as the share of the whole range that a channel changes by per pixel.
+        high: The same of pixels that lines begin at.
+    """
+
+    def __init__(self, sigma: float = 1.0, low: float = 0.02, high: float = 0.06) -> None:
+        self.sigma, self.low, self.high = sigma, low, high
+
+    def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, 1, H, W) of -1 (line) and 1."""
+        n, height, width = len(images), *images.shape[-2:]
+        colours = images[:, : 1 if images.shape[1] < 3 else 3].float().add(1).div(2)
+        smooth = F.pad(_blur(colours.reshape(-1, 1, height, width), self.sigma), (1, 1, 1, 1), mode="replicate")
+        sobel = torch.tensor(_SOBEL, device=images.device).div(8)[None, None]
+        across = F.conv2d(smooth, sobel).view(n, -1, height, width)
+        down = F.conv2d(smooth, sobel.mT).view(n, -1, height, width)
+        strength, channel = torch.hypot(across, down).max(1, keepdim=True)
+        across, down = across.gather(1, channel), down.gather(1, channel)
+        thin = strength * _is_ridge(strength, across, down)
+        weak, line = thin > self.low, (thin > self.high).float()
+        for _ in range(_REACH):
+            line = F.max_pool2d(line, 3, 1, 1) * weak
+        return 1 - 2 * line
+
+
+def _blur(images: Tensor, sigma: float) -> Tensor:
+    if sigma == 0:
+        return images
+    reach = min(round(3 * sigma) or 1, min(images.shape[-2:]) - 1)
+    at = torch.arange(-reach, reach + 1, dtype=images.dtype, device=images.device)
+    kernel = torch.exp(-0.5 * (at / sigma) ** 2)
+    kernel = (kernel / kernel.sum())[None, None, None]
+    padded = F.pad(images, (reach,) * 4, mode="replicate")
+    return F.conv2d(F.conv2d(padded, kernel), kernel.mT)
+
+
+def _is_ridge(strength: Tensor, across: Tensor, down: Tensor) -> Tensor:
+    """Where the gradient is no smaller than its two neighbours along its own direction, in steps of 45 degrees."""
+    height, width = strength.shape[-2:]
+    padded = F.pad(strength, (1, 1, 1, 1))
+
+    def ridge(dy: int, dx: int) -> Tensor:
+        before = padded[..., 1 - dy : 1 - dy + height, 1 - dx : 1 - dx + width]
+        return (strength >= before) & (strength > padded[..., 1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width])
+
+    tangent = 0.41421356  # of 22.5 degrees
+    is_across = down.abs() <= tangent * across.abs()
+    is_down = across.abs() < tangent * down.abs()
+    diagonal = torch.where(across * down > 0, ridge(1, 1), ridge(1, -1))
+    return torch.where(is_across, ridge(0, 1), torch.where(is_down, ridge(1, 0), diagonal))
+
+
+class RandomMask:
+    """One rectangle of every image put out: its values are 0, in the middle between black and white.
+
+    Args:
+        smallest: Least height and width of a hole, as a share of the image's.
+        largest: Largest height and width.
+        mask: Add a channel of -1 in the hole and 1 beside it, as an alpha channel has it.
+    """
+
+    def __init__(self, smallest: float = 0.25, largest: float = 0.5, *, mask: bool = False) -> None:
+        self.smallest, self.largest, self.mask = smallest, largest, mask
+
+    def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
+        """(N, C, H, W) to the same, or to (N, C + 1, H, W) with the mask."""
+        sides = torch.tensor(images.shape[-2:], device=images.device)
+        size = ((self.smallest + (self.largest - self.smallest) * draws[:, :2]) * sides).round().clamp_min(1)
+        first = (draws[:, 2:4] * (sides - size + 1)).floor()
+        inside = []
+        for axis, side in enumerate(images.shape[-2:]):
+            at = torch.arange(side, device=images.device)
+            start = first[:, axis, None]
+            inside.append((at >= start) & (at < start + size[:, axis, None]))
+        hole = inside[0][:, None, :, None] & inside[1][:, None, None, :]  # (N, 1, H, W)
+        masked = images.masked_fill(hole, 0.0)
+        return torch.cat([masked, 1 - 2 * hole.to(images.dtype)], 1) if self.mask else masked
+
+
+def check_factor(factor: int, side: int) -> int:
+    """A factor by which pictures can be made smaller.
+
+    Raises:
+        ValueError: It is none, or ``side`` is no multiple of it.
+    """
+    if factor not in (2, 4, 8):
+        raise ValueError(f"data.factor={factor}: must be 2, 4 or 8")
+    if side % factor:
+        raise ValueError(f"data.image_size={side}: must be a multiple of data.factor={factor}")
+    return factor
+
+
+def check_channels(source_channels: int, *made: int) -> None:
+    """Refuse ``source_channels`` that a set's sources do not have.
+
+    Raises:
+        ValueError: With those that they can have.
+    """
+    if source_channels not in made:
+        allowed = " or ".join(str(channels) for channels in dict.fromkeys(made))
+        raise ValueError(f"data.source_channels={source_channels}: must be {allowed}")

@@ -1,0 +1,1 @@
+"""Scores: the evaluator, what it compares, and the history of scores."""

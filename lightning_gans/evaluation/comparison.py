@@ -1,0 +1,120 @@
+"""What ``evaluate`` compares with what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from lightning_gans.checkpoints import files, load
+from lightning_gans.data.base import ImageDataModule
+from lightning_gans.data.files import FileData
+from lightning_gans.data.image_files import OnError
+from lightning_gans.data.translation.base import TranslationData
+from lightning_gans.evaluation.sources import folder
+from lightning_gans.extractors.base import Extractor
+from lightning_gans.extractors.inception import Inception
+from lightning_gans.models.base import GenerativeModule
+
+
+class Comparison(NamedTuple):
+    """Two sides, and what their features are made by.
+
+    Attributes:
+        candidate: What is scored.
+        reference: The real images.
+        examples: What a candidate that translates is given; ``None``: it does not.
+        make: Makes the extractor.
+        path: Of the candidate's checkpoint; ``None``: it is a folder.
+    """
+
+    candidate: GenerativeModule | ImageDataModule
+    reference: ImageDataModule
+    examples: TranslationData | None
+    make: Callable[[], Extractor]
+    path: Path | None = None
+
+    @property
+    def card_name(self) -> str:
+        """Name of the file that the scores go to."""
+        return f"{self.path.stem if self.path else 'candidate'}.scores.json"
+
+    def told(self, card: dict[str, Any]) -> str:
+        """The scores, line by line, and last of what against what."""
+        scores = "".join(f"{name:<16} {value:.5g}\n" for name, value in card["scores"].items())
+        kind = "images" if self.path is None else "samples"
+        if self.examples is not None:
+            kind = f"translations ({card['translated']})"
+        against = f"{card['n_real']:,} real images" if card["n_real"] else "their targets"
+        return f"{scores}{card['n']:,} {kind} against {against}"
+
+
+def of_folders(
+    candidate: str,
+    reference: str,
+    *,
+    image_size: int | None,
+    channels: int,
+    make: Callable[[], Extractor] | None,
+    on_error: OnError = "stop",
+) -> Comparison:
+    """Two folders or zips.
+
+    Args:
+        candidate: Images to score.
+        reference: Real images.
+        image_size: See ``sources.folder``.
+        channels: Of both, 1 to 4.
+        make: Makes the extractor; ``None``: Inception.
+        on_error: See ``FileData``.
+
+    Raises:
+        FileNotFoundError, ValueError: See ``sources.folder``.
+    """
+    how: dict[str, Any] = {"image_size": image_size, "channels": channels, "on_error": on_error}
+    images, real = folder(candidate, "candidate", **how), folder(reference, "reference", **how)
+    return Comparison(images, real, None, make or Inception)
+
+
+def of_checkpoint(
+    place: str,
+    reference: str | None,
+    *,
+    data: dict[str, Any],
+    direction: str,
+    make: Callable[[], Extractor] | None,
+    device: torch.device,
+    trust: Sequence[str],
+    on_error: OnError = "stop",
+) -> Comparison:
+    """A trained module and the images that it was trained on, or a folder of others.
+
+    Args:
+        place: The checkpoint or its run's folder.
+        reference: Folder or zip of real images; ``None``: those that it was trained on.
+        data: What is said of these: ``root``, ``held_out``; see ``checkpoint.real_data``.
+        direction: Of a module that translates.
+        make: Makes the extractor; ``None``: as in training.
+        device: Where the module goes.
+        trust: Packages of your own that the checkpoint may name.
+        on_error: Of ``reference``; see ``FileData``.
+
+    Raises:
+        FileNotFoundError, ValueError: See ``checkpoint`` and ``sources.folder``.
+    """
+    path = files.find(place)
+    content = files.read(path)
+    module = load.rebuild(content, trust=trust).to(device)
+    trained_on: ImageDataModule = load.real_data(content, **data, trust=trust)
+    made_by = make or (lambda: load.extractor_of(content, trained_on, trust=trust)())
+    examples = trained_on if isinstance(trained_on, TranslationData) else None
+    if not reference:
+        return Comparison(module, trained_on, examples, made_by, path)
+    channels = examples.source_channels if examples and direction == "b2a" else trained_on.channels
+    how: dict[str, Any] = {"image_size": trained_on.image_size, "channels": channels, "on_error": on_error}
+    if isinstance(trained_on, FileData):  # read as in training
+        how |= {"background": trained_on.background, "bits": trained_on.bits}
+    others = folder(reference, "reference", **how)
+    return Comparison(module, others, examples, made_by, path)

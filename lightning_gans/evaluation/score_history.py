@@ -1,0 +1,223 @@
+"""The scores of runs over their training, read from the score cards in their folders."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import json
+import math
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lightning_gans.images.files import MARK
+from lightning_gans.metrics.names import is_bound, is_higher_better
+from lightning_gans.runtime.atomic import atomic_write, write_text
+
+# What two numbers of one name must share to be comparable.
+CONDITIONS = (
+    *("n", "n_real", "seed", "weights", "resize", "precision", "content", "split", "kernel_subset_size"),
+    *("translated", "translated_content", "direction"),
+)
+ABOUT = ("run", "model", "data")  # the first columns of tables
+HEADS = ("| " + " | ".join(ABOUT), ",".join(ABOUT))  # how the Markdown and the CSV begin
+
+
+@dataclass
+class ScoredRun:
+    """A run and its score cards, in the order of their generator updates.
+
+    Attributes:
+        name: What it is called in tables.
+        folder: Where it lies.
+        cards: As ``scores/step-*.json`` hold them.
+        model: The family.
+        data: The image set.
+    """
+
+    name: str
+    folder: Path
+    cards: list[dict[str, Any]]
+    model: str
+    data: str
+
+    @property
+    def keys(self) -> list[str]:
+        """Names of all scores in the cards, bounds of others left out."""
+        return [key for key in dict.fromkeys(key for card in self.cards for key in card["scores"]) if not is_bound(key)]
+
+    def best(self, key: str) -> dict[str, Any] | None:
+        """Return the card with the best value of a score, NaN being none; ``None`` without any."""
+        cards = [card for card in self.cards if isinstance(card["scores"].get(key), int | float)]
+        cards = [card for card in cards if not math.isnan(card["scores"][key])]
+        sign = -1 if is_higher_better(key) else 1
+        return min(cards, key=lambda card: sign * card["scores"][key], default=None)
+
+
+def find_runs(paths: Sequence[str]) -> list[ScoredRun]:
+    """The runs in folders: each is one, or holds some; ``*`` and ``**`` stand for any names.
+
+    Raises:
+        FileNotFoundError: A folder without any scores in it.
+        ValueError: A card that cannot be read.
+    """
+    folders: dict[Path, None] = {}
+    for path in paths:
+        found = sorted(glob.glob(os.path.expanduser(path), recursive=True)) or [path]
+        cards = {card for root in found for card in Path(root).glob("**/scores/step-*.json")}
+        if not cards:
+            raise FileNotFoundError(f"run={path}: no scores there; give the folder of a run with scores/step-*.json")
+        folders.update(dict.fromkeys(sorted(card.parent.parent for card in cards)))
+    common = Path(os.path.commonpath([folder.resolve().parent for folder in folders]))
+    names = [str(folder.resolve().relative_to(common)) for folder in folders]
+    readable = [name.encode(errors="replace").decode() for name in names]  # of bytes that are no UTF-8
+    return [_read(folder, name) for folder, name in zip(folders, readable, strict=True)]
+
+
+def _read(folder: Path, name: str) -> ScoredRun:
+    cards = []
+    for path in sorted((folder / "scores").glob("step-*.json")):
+        try:
+            card = json.loads(path.read_text(encoding="utf-8"))
+            cards.append({**card, "scores": dict(card["scores"]), "step": int(card["step"])})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: not a score card ({error})") from error
+    config = folder / "config.yaml"
+    nodes: dict[str, Any] = yaml.safe_load(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    model, data = (str(nodes.get(key, {}).get("_target_", "?")).rpartition(".")[2] for key in ("model", "data"))
+    return ScoredRun(name, folder, sorted(cards, key=lambda card: card["step"]), model, data)
+
+
+def compare(runs: Sequence[ScoredRun]) -> str:
+    """A Markdown table of the runs: last and best value of every score; below it what hinders a comparison."""
+    keys = list(dict.fromkeys(key for run in runs for key in run.keys))
+    head = [*ABOUT, "updates", "kimg", "hours", *(f"{key} {_arrow(key)}" for key in keys)]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for run in runs:
+        last = run.cards[-1]
+        row = [run.name, run.model, run.data, f"{last['step']:,}", _kimg(last), _hours(last)]
+        for key in keys:
+            best = run.best(key)
+            newest = next((card for card in reversed(run.cards) if key in card["scores"]), None)
+            if newest is None:
+                row.append("")
+            else:
+                text = f"{newest['scores'][key]:.4g}"
+                if key == "ms_ssim":
+                    text += f" (real {newest['scores'].get('ms_ssim_real', float('nan')):.4g})"
+                elif best is not None and best is not newest:
+                    text += f" (best {best['scores'][key]:.4g} at {best['step']:,})"
+                row.append(text)
+        lines.append(f"| {' | '.join(row)} |")
+    return "\n".join([*lines, *_differences(runs)])
+
+
+def _arrow(key: str) -> str:
+    if key == "ms_ssim":
+        return ""  # as near to that of the real images as may be
+    return "↑" if is_higher_better(key) else "↓"
+
+
+def _kimg(card: dict[str, Any]) -> str:
+    return f"{card.get('images_seen', 0) / 1000:,.1f}"
+
+
+def _hours(card: dict[str, Any]) -> str:
+    return f"{card['train_seconds'] / 3600:.2f}" if "train_seconds" in card else ""
+
+
+def _differences(runs: Sequence[ScoredRun]) -> list[str]:
+    """A line for every condition that is not the same for all cards with scores of one name."""
+    lines = []
+    for condition in CONDITIONS:
+        found: dict[str, list[str]] = {}
+        for run in runs:
+            for value in dict.fromkeys(str(card.get(condition)) for card in run.cards):
+                found.setdefault(value, []).append(run.name)
+        if len(found) > 1:
+            told = "; ".join(f"{value} ({', '.join(names[:3])})" for value, names in list(found.items())[:4])
+            lines.append(f"\nNot comparable as they stand: `{condition}` differs: {told}.")
+    return lines
+
+
+def write_csv(runs: Sequence[ScoredRun], path: Path) -> Path:
+    """Every card of every run as a row."""
+    keys = list(dict.fromkeys(key for run in runs for card in run.cards for key in card["scores"]))
+    with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([*ABOUT, "updates", "images", "seconds", "n", "n_real", *keys])
+        for run in runs:
+            for card in run.cards:
+                about = [card["step"], card.get("images_seen"), card.get("train_seconds"), card["n"], card["n_real"]]
+                writer.writerow([run.name, run.model, run.data, *about, *(card["scores"].get(key) for key in keys)])
+    return path
+
+
+def draw(runs: Sequence[ScoredRun], path: Path, axis: str = "updates") -> list[Path]:
+    """A picture with one panel a score and one line a run; nothing, and a word about it, without matplotlib.
+
+    Args:
+        runs: What to draw.
+        path: The PNG.
+        axis: ``updates``, ``kimg`` or ``seconds``.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        print('no picture: it needs matplotlib; pip install "lightning_gans[report]"', file=sys.stderr)
+        return []
+    keys = list(dict.fromkeys(key for run in runs for key in run.keys))
+    columns = min(3, len(keys))
+    rows = -(-len(keys) // columns)
+    figure = Figure(figsize=(4.6 * columns, 3.2 * rows + 0.3 * len(runs)), layout="constrained")
+    label = {"updates": "generator updates", "kimg": "thousands of real images", "seconds": "seconds of training"}[axis]
+    for place, key in enumerate(keys, 1):
+        panel = figure.add_subplot(rows, columns, place)
+        for run in runs:
+            cards = [card for card in run.cards if key in card["scores"]]
+            where, values = [_at(card, axis) for card in cards], [card["scores"][key] for card in cards]
+            (line,) = panel.plot(where, values, marker="o", markersize=3, label=run.name)
+            pairs = list(zip(cards, values, strict=True))
+            ends = (f"{key}_low", f"{key}_high")
+            low, high = ([card["scores"].get(end, value) for card, value in pairs] for end in ends)
+            if low != high:
+                panel.fill_between(where, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+        panel.set_title(f"{key} {_arrow(key)}")
+        panel.set_xlabel(label)
+        values = [card["scores"][key] for run in runs for card in run.cards if key in card["scores"]]
+        if 0 < 10 * min(values) < max(values):
+            panel.set_yscale("log")
+        panel.grid(alpha=0.3)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=1)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png", metadata={MARK: "overview"})
+    return [path]
+
+
+def _at(card: dict[str, Any], axis: str) -> float:
+    seen = {"updates": card["step"], "kimg": card.get("images_seen", 0) / 1000, "seconds": card.get("train_seconds", 0)}
+    return float(seen[axis])
+
+
+def caveat(card: dict[str, Any]) -> str:
+    """Return what a card's scores do not mean, in one sentence; "" if there is nothing to say."""
+    if card.get("inception_score_splits") != card["n"]:
+        return ""
+    return (
+        f"the inception score of {card['n']} images means nothing: it is split in {card['n']}, and a split of one "
+        "image scores 1 whatever it shows"
+    )
+
+
+CARD_HEADS = ('{\n  "scores": {',)  # how a card's file begins
+
+
+def write_card(card: dict[str, Any], path: Path) -> Path:
+    """Write a score card as JSON, whole or not at all."""
+    return write_text(path, json.dumps(card, indent=2) + "\n")

@@ -1,0 +1,242 @@
+"""Where the images that are scored come from: a generator, or an image set."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from lightning_gans.data.base import ImageDataModule
+from lightning_gans.data.datasets import Batch, ImageDataset
+from lightning_gans.data.decoding import BACKGROUND, Decoder
+from lightning_gans.data.file_sources import check_exists, no_images, printable, source_at
+from lightning_gans.data.folder import Folder
+from lightning_gans.data.image_files import OnError
+from lightning_gans.data.source import Bits
+from lightning_gans.data.translation.base import TranslationData
+from lightning_gans.images.pixels import to_uint8
+from lightning_gans.models.base import GenerativeModule
+from lightning_gans.models.translation import TranslationModule
+from lightning_gans.runtime.seeding import derive_seed
+
+AT_ONCE = 2**22  # pixels that are translated at once
+
+
+class ScoredImages(Protocol):
+    """Images number 0 to n - 1, the same whoever asks for which of them."""
+
+    n: int
+
+    def batches(self, indices: range, batch_size: int) -> Iterator[Batch]:
+        """``image`` (N, C, H, W) uint8 and, of translations, ``target`` uint8 and ``source`` beside it."""
+
+    def metadata(self) -> dict[str, Any]:
+        """What a score card says of them."""
+
+
+class GeneratedImages:
+    """What a module generates.
+
+    Args:
+        module: Its sampling network is asked.
+        n: How many there are.
+        seed: Seed of the samples.
+    """
+
+    def __init__(self, module: GenerativeModule, n: int, seed: int) -> None:
+        self.module, self.n, self.seed = module, n, seed
+
+    def batches(self, indices: range, batch_size: int) -> Iterator[Batch]:
+        """``image`` (N, C, H, W) uint8 on the module's device."""
+        for images in self.module.samples(indices, seed=self.seed, batch_size=batch_size):
+            yield {"image": to_uint8(images)}
+
+    def metadata(self) -> dict[str, Any]:
+        """Step, images seen, averaged or not, seed."""
+        return module_metadata(self.module) | {"seed": self.seed}
+
+
+class TranslatedImages:
+    """What a module makes of the examples of its data, in a shuffled order that never changes.
+
+    Args:
+        module: Its sampling network is asked.
+        data: Whose examples it translates.
+        n: How many at most.
+        seed: Seed of the translations.
+        direction: One of the module's.
+
+    Raises:
+        ValueError: It does not translate in this direction.
+    """
+
+    def __init__(
+        self, module: TranslationModule, data: TranslationData, n: int | None, seed: int, direction: str
+    ) -> None:
+        module.check_direction(direction)
+        self.module, self.data, self.seed, self.direction = module, data, seed, direction
+        self.n = data.n_examples if n is None else min(n, data.n_examples)
+        self.order = shuffled(data.n_examples)
+
+    def batches(self, indices: range, batch_size: int) -> Iterator[Batch]:
+        """``image``, ``target`` (N, C, H, W) uint8 and ``source`` in [-1, 1], on the module's device."""
+        source, target = ("source", "target")[:: 1 if self.direction == "a2b" else -1]
+        size = max(1, min(batch_size, AT_ONCE // self.data.side**2))
+        for i in range(0, len(indices), size):
+            batch = self.data.examples(self.order[indices[i : i + size]].tolist())
+            batch = {key: value.to(self.module.device) for key, value in batch.items()}
+            made = self.module.translate_batch(batch, direction=self.direction, seed=self.seed)
+            yield {"image": to_uint8(made), "target": to_uint8(batch[target]), "source": batch[source]}
+
+    def metadata(self) -> dict[str, Any]:
+        """Step, images seen, averaged or not, seed, direction, and which part of the data was translated."""
+        return module_metadata(self.module) | {
+            "seed": self.seed,
+            "direction": self.direction,
+            "translated": self.data.examples_of,
+            "translated_content": self.data.example_images.fingerprint(),
+        }
+
+
+def module_metadata(module: GenerativeModule) -> dict[str, Any]:
+    """What a score card says of a module."""
+    averaged = module.generator_ema is not None
+    return {"step": module.iteration, "images_seen": module.images_seen, "averaged": averaged}
+
+
+def shuffled(total: int) -> Tensor:
+    """The numbers below ``total`` in an order that never changes, so that the first ones are a fair choice of all."""
+    return torch.randperm(total, generator=torch.Generator().manual_seed(derive_seed("scored images")))
+
+
+class Domain(ImageDataset):
+    """One side of a set for translation, at the size of its examples.
+
+    Args:
+        data: The set.
+        side: ``source`` or ``target``.
+    """
+
+    def __init__(self, data: TranslationData, side: str) -> None:
+        self.data, self.side = data, side
+        both = data.train_images
+        self.alone: ImageDataset | None = getattr(both, side, None)  # of two domains each has its own number of images
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.data.train_images if self.alone is None else self.alone)
+
+    def fetch(self, index: Tensor) -> Batch:
+        """``image`` (N, C, H, W) uint8."""
+        both = self.data.train_images
+        images = both.fetch(index)[self.side] if self.alone is None else self.alone.fetch(index)["image"]
+        return {"image": self.data.fitted(self.side, images)}
+
+    def fingerprint(self) -> str:
+        """Of this side and of how it is fitted."""
+        content = self.data.train_images if self.alone is None else self.alone
+        text = f"{self.side} fitted to {self.data.side} {content.fingerprint()}"
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+class RealImages:
+    """An image set in a shuffled order that never changes, so that the first n are a fair choice of all.
+
+    Args:
+        data: The set; of one for translation the side that translations should look like.
+        n: How many to take; ``None``: all.
+        direction: Of the translations.
+    """
+
+    def __init__(self, data: ImageDataModule, n: int | None = None, direction: str = "a2b") -> None:
+        self.data, self.images, self.channels = data, data.train_images, data.channels
+        if isinstance(data, TranslationData):
+            self.images = Domain(data, "target" if direction == "a2b" else "source")
+            self.channels = data.channels if direction == "a2b" else data.source_channels
+        self.n = len(self.images) if n is None else min(n, len(self.images))
+        self.order = shuffled(len(self.images))
+
+    def batches(self, indices: range, batch_size: int) -> Iterator[Batch]:
+        """``image`` (N, C, H, W) uint8, read ahead by threads."""
+        batches = (self.order[indices[i : i + batch_size]] for i in range(0, len(indices), batch_size))
+        threads = min(8, os.cpu_count() or 1)
+        waiting: deque[Future[Batch]] = deque()
+        with ThreadPoolExecutor(threads) as pool:
+            for batch in batches:
+                waiting.append(pool.submit(self.images.fetch, batch))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
+    def metadata(self) -> dict[str, Any]:
+        """Set, split, size, channels and a fingerprint of the content."""
+        return {
+            "data": type(self.data).__name__,
+            "split": self.data.split,
+            "image_size": self.data.image_size,
+            "channels": self.channels,
+            "content": self.images.fingerprint(),
+        }
+
+
+def folder(
+    root: str,
+    key: str,
+    *,
+    image_size: int | None,
+    channels: int,
+    on_error: OnError = "stop",
+    background: str | None = BACKGROUND,
+    bits: Bits = None,
+) -> Folder:
+    """A folder or zip as an image set.
+
+    Args:
+        root: The folder or zip.
+        key: The option that named it.
+        image_size: Resize and cut to this; ``None``: take the images as they are.
+        channels: 1 to 4.
+        on_error: See ``FileData``.
+        background: See ``FileData``.
+        bits: See ``FileData``.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+        ValueError: There are no images in it, or without ``image_size`` they are not squares of one size.
+    """
+    try:
+        check_exists(root)
+        how: dict[str, Any] = {"channels": channels, "on_error": on_error, "background": background, "bits": bits}
+        data = Folder(root=root, image_size=image_size or _common_size(root), **how)
+        data.setup("test")
+    except (FileNotFoundError, ValueError) as error:
+        said = str(error).replace("data.root=", f"{key}=").replace("data.on_error", "on_error")
+        raise type(error)(said) from error
+    return data
+
+
+def _common_size(root: str) -> int:
+    """The side of all images in a folder or zip; only those that a camera turned are decoded for it."""
+    source = source_at(root)
+    names = source.names()
+    if not names:
+        raise ValueError(f"data.root={root}: {no_images(source)}")
+    sizes: dict[tuple[int, int], str] = {}
+    for name in names:
+        try:
+            sizes.setdefault(source.picture(name, Decoder()).upright_size(), name)
+        except Exception:  # a damaged file can fail anywhere in Pillow; told with its name when it is read
+            continue
+    if not sizes:
+        raise ValueError(f"data.root={root}: none of its {len(names)} files can be read, such as {printable(names[0])}")
+    if len(sizes) > 1 or len(set(next(iter(sizes)))) > 1:
+        found = ", ".join(f"{width}x{height} ({printable(name)})" for (width, height), name in list(sizes.items())[:3])
+        raise ValueError(f"data.root={root}: its images are not squares of one size: {found}; say image_size=SIZE")
+    return next(iter(sizes))[0]

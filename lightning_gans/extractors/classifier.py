@@ -1,0 +1,49 @@
+"""Features of a classifier that ``train_extractor`` trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lightning_gans.extractors.base import Extractor, Features, file_hash, prepared
+from lightning_gans.networks.classifier import Classifier as Network
+
+
+class ClassifierExtractor(Extractor):
+    """A classifier that ``python -m lightning_gans.train_extractor data=...`` trained; scores name its data set.
+
+    Args:
+        weights: Its file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is not a file of that command.
+    """
+
+    def __init__(self, weights: str) -> None:
+        super().__init__()
+        path = Path(weights).expanduser()
+        if not path.is_file():
+            raise FileNotFoundError(f"extractor.weights={weights}: no such file")
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+            self.network = Network(**content["network"])
+            self.network.load_state_dict(content["state_dict"])
+            self.name, self.accuracy = f"classifier_{content['name']}", float(content["accuracy"])
+        except Exception as error:
+            raise ValueError(
+                f"extractor.weights={weights}: not made by python -m lightning_gans.train_extractor "
+                f"({type(error).__name__})"
+            ) from error
+        self.network.eval().requires_grad_(False)
+        self.channels, self.image_size = content["network"]["channels"], content["network"]["image_size"]
+        self.num_features, self.num_classes = self.network.num_features, self.network.num_classes
+        colours = "mean of channels" if self.channels == 1 else "grey repeated"
+        self.resize = f"bilinear to {self.image_size}x{self.image_size} with antialiasing, {colours}"
+        self.weights_hash = file_hash(path)
+
+    def extract(self, images: Tensor) -> Features:
+        """Features (N, F), logits (N, K)."""
+        return Features(*self.network(prepared(images, self.channels, self.image_size)))

@@ -1,0 +1,52 @@
+"""Points that are compared as they are."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+from lightning_gans.extractors.base import Extractor, Features
+from lightning_gans.extractors.mixture import mixture
+
+
+class Points(Extractor):
+    """A point is its own features; its logits are its log-likelihood under each mode of a toy set.
+
+    So a classifier's scores hold: the most likely mode is the class, and modes without samples are missing.
+
+    Args:
+        distribution: The set: ``ring``, ``grid``, ``swiss_roll`` or ``moons``.
+
+    Raises:
+        ValueError: There is no such set.
+    """
+
+    name = "points"
+    resize = "none"
+    num_features = 2
+
+    def __init__(self, distribution: str | None) -> None:
+        super().__init__()
+        if distribution is None:
+            raise ValueError("extractor.distribution=null: say which, ring, grid, swiss_roll or moons")
+        self.mixture = mixture(distribution)
+        self.num_classes = len(self.mixture.centres)
+        description = f"{distribution} {self.mixture.sigma}"  # nothing is learnt; this names the density
+        self.weights_hash = hashlib.sha256(description.encode()).hexdigest()[:16]
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Features:
+        """Features (N, 2) and logits (N, K) of points (N, 2).
+
+        Raises:
+            ValueError: They are no points of the plane.
+        """
+        if images.shape[1:] != (2,) or not images.is_floating_point():
+            raise ValueError(f"extractor points: needs points (N, 2), not {tuple(images.shape)} {images.dtype}")
+        return self.extract(images.float())
+
+    def extract(self, images: Tensor) -> Features:
+        """The points and their log-likelihoods."""
+        return Features(images, self.mixture.log_likelihood(images))

@@ -1,0 +1,1 @@
+"""Trained modules at work: samples, latents, translations."""

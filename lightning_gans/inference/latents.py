@@ -1,0 +1,169 @@
+"""Paths, arithmetic and neighbours in a generator's latent space, as rows of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from lightning_gans.config.options import MOVING
+from lightning_gans.data.base import ImageDataModule
+from lightning_gans.evaluation.sources import RealImages
+from lightning_gans.extractors.base import Extractor
+from lightning_gans.images.files import animate, save
+from lightning_gans.images.pixels import to_uint8
+from lightning_gans.images.sheets import grid
+from lightning_gans.metrics.path_length import path_for
+from lightning_gans.metrics.prdc import NearestNeighbours
+from lightning_gans.models.base import GenerativeModule
+from lightning_gans.models.ema import evaluating
+from lightning_gans.runtime.seeding import derive_seed
+
+Between = Callable[[Tensor, Tensor, float], Tensor]
+
+
+class Walker:
+    """Walks through the latents of a module's samples.
+
+    The first of ``module.sampling_inputs`` is walked through; the others (labels, ...) are those of the sample that a
+    path starts from.
+
+    Args:
+        module: Its sampling network makes the images.
+        seed: Seed of the samples.
+        batch_size: Images at once.
+    """
+
+    def __init__(self, module: GenerativeModule, *, seed: int = 0, batch_size: int = 64) -> None:
+        self.module, self.seed, self.batch_size = module, seed, batch_size
+        module.prepare_sampling()
+
+    def inputs(self, indices: Sequence[int]) -> tuple[Tensor, ...]:
+        """The generator's inputs of samples number ``indices``."""
+        return self.module.sampling_inputs(indices, self.seed)
+
+    @torch.no_grad()
+    def images(self, latents: Tensor, others: Sequence[Tensor] = ()) -> Tensor:
+        """Pictures (N, C, H, W) uint8 of latents (N, Z)."""
+        made = []
+        with evaluating(self.module.sampler):
+            for start in range(0, len(latents), self.batch_size):
+                part = slice(start, start + self.batch_size)
+                made.append(to_uint8(self.module(latents[part], *(other[part] for other in others))))
+        return torch.cat(made)
+
+    def paths(self, indices: Sequence[int], steps: int, path: Between) -> Tensor:
+        """From every even one of the samples to the odd one after it: (N / 2, steps, C, H, W)."""
+        latents, *others = self.inputs(indices)
+        stops = [path(latents[0::2], latents[1::2], at) for at in torch.linspace(0, 1, steps).tolist()]
+        return self._rows(torch.stack(stops, 1), [other[0::2] for other in others])
+
+    def loop(self, indices: Sequence[int], steps: int) -> Tensor:
+        """Along paths from each sample to the next, and from the last to the first: (N, steps, C, H, W)."""
+        latents, *others = self.inputs(indices)
+        between = path_for(self.module.latent)
+        after = latents.roll(-1, 0)
+        return self._rows(torch.stack([between(latents, after, i / steps) for i in range(steps)], 1), others)
+
+    def grid(self, indices: Sequence[int], steps: int) -> Tensor:
+        """Between four samples at the corners: (steps, steps, C, H, W)."""
+        latents, *others = self.inputs(indices)
+        at, between = torch.linspace(0, 1, steps).tolist(), path_for(self.module.latent)
+        left, right = (torch.cat([between(latents[i, None], latents[i + 2, None], a) for a in at]) for i in (0, 1))
+        rows = torch.stack([between(left, right, a) for a in at], 1)
+        return self._rows(rows, [other[:1].expand(steps, *other.shape[1:]) for other in others])
+
+    def truncation(self, indices: Sequence[int], factors: Sequence[float]) -> Tensor:
+        """Samples whose latents are multiplied by each factor: (N, factors, C, H, W).
+
+        For Gaussian latents: less variety, and often better images (Brock et al. 2019, arXiv:1809.11096).
+
+        Raises:
+            ValueError: The generator divides latents by their length, which undoes it.
+        """
+        if self.module.normalizes_latents:
+            name = type(self.module).__name__
+            raise ValueError(f"mode=truncation: {name} divides latents by their length; choose another mode")
+        latents, *others = self.inputs(indices)
+        return self._rows(torch.stack([latents * factor for factor in factors], 1), others)
+
+    def arithmetic(self, groups: Sequence[Sequence[int]]) -> Tensor:
+        """mean(a) - mean(b) + mean(c) (Radford et al. 2016, arXiv:1511.06434).
+
+        Args:
+            groups: Numbers of the samples of a, b and c, n each.
+
+        Returns:
+            (4, n + 1, C, H, W): the samples of a, b and c with their mean last; then the result, and n more with a
+            little noise on its latent.
+        """
+        inputs = [self.inputs(group) for group in groups]
+        means = [latents.mean(0, keepdim=True) for latents, *_ in inputs]
+        rows = [torch.cat([latents, mean]) for (latents, *_), mean in zip(inputs, means, strict=True)]
+        result = means[0] - means[1] + means[2]
+        rng = torch.Generator().manual_seed(derive_seed("around", self.seed))
+        noise = torch.randn(len(groups[0]), result.shape[1], generator=rng).to(result) * 0.25
+        others = [other[:1] for other in inputs[2][1:]]
+        rows.append(torch.cat([result, result + noise]))
+        given = [torch.cat([x[:1] for x in pieces]) for pieces in zip(*(x[1:] for x in inputs), strict=True)]
+        return self._rows(torch.stack(rows), [torch.cat(pair) for pair in zip(given, others, strict=True)])
+
+    def of_classes(self, classes: Sequence[int], extractor: Extractor, n: int, among: int = 10000) -> list[list[int]]:
+        """Numbers of the first n samples that the extractor takes for each class.
+
+        Raises:
+            ValueError: A class that the extractor has not, or too few samples of it.
+        """
+        for wanted in classes:
+            if not 0 <= wanted < extractor.num_classes:
+                raise ValueError(f"classes={wanted}: {extractor.name} has classes 0 to {extractor.num_classes - 1}")
+        extractor.to(self.module.device)
+        found: list[list[int]] = [[] for _ in classes]
+        for start in range(0, among, self.batch_size):
+            indices = range(start, start + self.batch_size)
+            predicted = extractor(self.images(*_first_and_others(self.inputs(indices)))).logits.argmax(1).tolist()
+            for index, label in zip(indices, predicted, strict=True):
+                for numbers, wanted in zip(found, classes, strict=True):
+                    if label == wanted and len(numbers) < n:
+                        numbers.append(index)
+            if all(len(numbers) == n for numbers in found):
+                return found
+        missing = {wanted: len(numbers) for wanted, numbers in zip(classes, found, strict=True)}
+        raise ValueError(f"classes={list(classes)}: of {among:,} samples {missing} were found; {n} of each are needed")
+
+    def nearest(
+        self, indices: Sequence[int], k: int, data: ImageDataModule, extractor: Extractor, n_real: int | None = None
+    ) -> Tensor:
+        """Samples, each beside the k training images that are nearest to it in feature space: (N, k + 1, C, H, W)."""
+        extractor.to(self.module.device)
+        samples = self.images(*_first_and_others(self.inputs(indices)))
+        neighbours = NearestNeighbours(k=k).to(self.module.device)
+        neighbours.update(extractor(samples).features, real=False)
+        pictures = RealImages(data, n_real)
+        for batch in tqdm(pictures.batches(range(pictures.n), self.batch_size), "training images", leave=False):
+            neighbours.update(extractor(batch["image"].to(self.module.device)).features, real=True)
+        found = neighbours.compute()[1].cpu().view(len(samples), -1)  # torchmetrics squeezes a single one
+        real = data.train_images.fetch(pictures.order[found.flatten()])["image"]
+        return torch.cat([samples.cpu()[:, None], real.view(*found.shape, *real.shape[1:])], 1)
+
+    def _rows(self, latents: Tensor, others: Sequence[Tensor]) -> Tensor:
+        """Pictures (R, S, C, H, W) of latents (R, S, Z); a row's other inputs are the same all along."""
+        spread = [other[:, None].expand(-1, latents.shape[1], *other.shape[1:]).flatten(0, 1) for other in others]
+        made = self.images(latents.flatten(0, 1), spread)
+        return made.view(*latents.shape[:2], *made.shape[1:])
+
+
+def write(rows: Tensor, mode: str, folder: Path, milliseconds: int) -> list[Path]:
+    """Write pictures (R, S, C, H, W) as ``MODE.png`` and, of what moves, ``MODE.gif``; returns their paths."""
+    written = [save(grid(rows.flatten(0, 1), columns=rows.shape[1]), folder / f"{mode}.png", "overview")]
+    if mode in MOVING:  # all paths side by side, a loop picture by picture
+        frames = rows.flatten(0, 1)[:, None] if mode == "loop" else rows.transpose(0, 1)
+        written.append(animate([grid(frame) for frame in frames], folder / f"{mode}.gif", milliseconds))
+    return written
+
+
+def _first_and_others(inputs: tuple[Tensor, ...]) -> tuple[Tensor, Sequence[Tensor]]:
+    return inputs[0], inputs[1:]

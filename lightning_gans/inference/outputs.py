@@ -1,0 +1,66 @@
+"""Refuse to replace files that this package did not write."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from lightning_gans.data.file_sources import OnDisk, has_mark
+from lightning_gans.images.files import EXTENSIONS, MARK
+
+
+def refuse_foreign(folder: Path, names: Iterable[str], heads: Sequence[str] = ()) -> None:
+    """Refuse a folder with files of names that a command writes, unless this package wrote them.
+
+    Args:
+        folder: Where it writes.
+        names: Of its files.
+        heads: How its texts begin; pictures are known by their mark.
+
+    Raises:
+        ValueError: With the first file that would be lost.
+    """
+    for path in (folder / name for name in names):
+        if path.is_symlink() or (path.exists() and not _is_ours(path, heads)):
+            raise ValueError(f"out={folder}: has {path.name}, which is not of this command; choose another folder")
+
+
+def _is_ours(path: Path, heads: Sequence[str]) -> bool:
+    try:
+        with path.open("rb") as file:
+            start, end = file.read(1024), b""
+            if start.startswith(b"GIF"):  # whose comment may be its last block
+                file.seek(max(0, path.stat().st_size - 64))
+                end = file.read()
+    except OSError:
+        return False
+    marks = [f"tEXt{MARK}\0".encode(), *([MARK.encode()] if start.startswith(b"GIF") else [])]
+    return any(mark in start + end for mark in marks) or start.startswith(tuple(head.encode() for head in heads))
+
+
+def older_samples(out: str | os.PathLike[str], *, overwrite: bool) -> list[Path]:
+    """Files of earlier samples in a folder, which have to go before new ones are written there.
+
+    Args:
+        out: The folder, which need not exist.
+        overwrite: Whether they may go; pictures that are no samples of ours never do.
+
+    Raises:
+        ValueError: Samples would replace files or stand among pictures that are there.
+    """
+    folder = Path(out)
+    if not folder.is_dir():
+        return []
+    source = OnDisk(folder)
+    found = sorted(path for path in folder.iterdir() if path.name.lower().endswith(EXTENSIONS))
+    ours = [path for path in found if any(has_mark(source, path.name, mark) for mark in ("sample", "overview"))]
+    foreign = [path for path in found if path not in ours]
+    arrays = [path for path in [folder / "samples.npz"] if path.exists()]
+    if foreign:
+        count = f"{len(foreign)} pictures that are no samples of this command, e.g. {foreign[0].name}"
+        raise ValueError(f"out={out}: has {count}; choose another folder")
+    if (ours or arrays) and not overwrite:
+        count = f"{len(ours + arrays)} files of earlier samples, e.g. {(ours + arrays)[0].name}"
+        raise ValueError(f"out={out}: has {count}; choose another folder, or say overwrite=true")
+    return ours + arrays

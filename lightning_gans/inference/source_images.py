@@ -1,0 +1,118 @@
+"""Read the images of a folder that are to be translated, in their own sizes."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightning_gans.data.decoding import MODES, Decoder, Picture, has_alpha
+from lightning_gans.data.file_sources import OnDisk, is_zip, no_images, source_at
+from lightning_gans.data.image_files import ImageFiles
+from lightning_gans.data.source import FileError, Source
+from lightning_gans.data.translation.files import label_map
+
+WAITING = 4  # batches of pictures that may wait for others of their size
+HOLE = 128  # what inpainting's holes are filled with: the middle between black and white
+_GREY = ("1", "L", "LA", "La", "I", "F")
+
+
+class SourceImages(ImageFiles):
+    """Pictures as large as they are, upright, in the model's channels.
+
+    Args:
+        source: Where they lie.
+        names: Which of them.
+        root: What messages call the place.
+        channels: Of the model's sources, 1 to 4; ignored for label maps.
+        num_labels: The pictures are label maps, whose values are below this; ``None``: they are not.
+        holes: What is wholly transparent is a hole to be filled, as inpainting has learnt it: middle grey.
+        decoder: How they are decoded.
+
+    Attributes:
+        converted: How many pictures were changed in which way.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        names: Sequence[str],
+        *,
+        root: str,
+        channels: int,
+        num_labels: int | None = None,
+        holes: bool = False,
+        decoder: Decoder | None = None,
+    ) -> None:
+        super().__init__(source, names, root=root, image_size=0, channels=channels, decoder=decoder)
+        self.num_labels, self.holes = num_labels, holes
+        self.converted: Counter[str] = Counter()
+        self._lock = threading.Lock()  # pictures are decoded by threads
+
+    def _tensor(self, picture: Picture) -> Tensor:
+        """(C, H, W) uint8; of a label map (1, H, W) int64."""
+        notes = ["turned upright"] if picture.rotated else []
+        if self.num_labels is not None:
+            pixels = label_map(picture, self.num_labels, "the model's labels").astype(np.int64)
+        else:
+            wanted = MODES[self.channels]
+            upright = self.decoder.eight_bit(picture)
+            if self.holes and has_alpha(upright):
+                pixels = _with_holes(np.array(upright.convert(wanted)), np.array(upright)[..., -1], "A" in wanted)
+                notes += self.decoder.note(picture, "RGBA")
+            else:
+                pixels = np.array(self.decoder.flatten(upright, wanted))
+                notes += self.decoder.note(picture, wanted)
+            notes += _changes(picture.mode, wanted)
+        with self._lock:
+            self.converted.update(notes)
+        return torch.from_numpy(pixels).view(*pixels.shape[:2], -1).permute(2, 0, 1)
+
+
+def _with_holes(pixels: np.ndarray[Any, Any], alpha: np.ndarray[Any, Any], has_alpha: bool) -> np.ndarray[Any, Any]:
+    """Pixels with middle grey in the place of what is transparent; the colours there are whatever a program left."""
+    layers = pixels.reshape(*alpha.shape, -1)
+    layers[..., : layers.shape[2] - has_alpha][alpha == 0] = HOLE
+    return layers
+
+
+def find(root: str) -> tuple[Source, list[str]]:
+    """The pictures in a folder or zip, or the one that a path names.
+
+    Raises:
+        FileNotFoundError: There is nothing.
+        ValueError: There are no pictures, or it cannot be read.
+    """
+    path = Path(root).expanduser()
+    if not is_zip(root, "input") and not path.is_dir():
+        return OnDisk(path.parent), [path.name]
+    source = source_at(root, "input")
+    names = source.names()
+    if not names and not source.problems:
+        raise ValueError(f"input={root}: {no_images(source)}")
+    return source, names
+
+
+def read_ahead(files: SourceImages, pool: ThreadPoolExecutor, ahead: int) -> Iterator[Tensor | FileError]:
+    """Every picture in turn, decoded ahead by threads."""
+    reading: deque[Future[Tensor | FileError]] = deque()
+    for i in range(len(files)):
+        reading.append(pool.submit(files.decode, i))
+        if len(reading) > ahead:
+            yield reading.popleft().result()
+    while reading:
+        yield reading.popleft().result()
+
+
+def _changes(mode: str, wanted: str) -> list[str]:
+    """What converting from one mode of Pillow's to another does to colours, in words."""
+    was_grey, is_grey = mode in _GREY or mode.startswith("I;"), wanted in ("L", "LA")
+    notes = ["colour to grey"] if is_grey and not was_grey else []
+    return notes + (["grey to colour"] if was_grey and not is_grey else [])

@@ -1,0 +1,334 @@
+"""A folder of pictures into a folder of translated pictures."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from lightning_gans.checkpoints.integrity import malformed
+from lightning_gans.config.options import FORMATS
+from lightning_gans.data.decoding import BACKGROUND, MAX_PIXELS, MODES, check_background, check_bits
+from lightning_gans.data.file_sources import printable
+from lightning_gans.data.source import Bits, FileError, Source, decoder_of
+from lightning_gans.images import files as image_files
+from lightning_gans.images import pixels as image_pixels
+from lightning_gans.images import sheets
+from lightning_gans.inference.source_images import WAITING, SourceImages, read_ahead
+from lightning_gans.inference.tiles import AT_ONCE, TilingSpec, fitted
+from lightning_gans.models.base import GenerativeModule
+from lightning_gans.models.translation import TranslationModule
+from lightning_gans.runtime.atomic import atomic_write
+
+QUALITY = 95  # of JPEG and WebP
+SHOWN_AT = 256  # pixels of the longer side in the sheet
+
+
+class TranslationReport(NamedTuple):
+    """What was done.
+
+    Attributes:
+        written: Number of pictures.
+        problems: Files without a translation, and why.
+        converted: How many pictures were changed, and how, to suit the model.
+        cut: How many pictures went through the network by tiles.
+        sheet: Path of the sheet, if there is one.
+    """
+
+    written: int
+    problems: list[FileError]
+    converted: dict[str, int]
+    cut: int
+    sheet: Path | None
+
+    def notes(self, n: int) -> list[str]:
+        """What was done to how many of ``n`` pictures beside translating them, line by line."""
+        cut = {"by tiles, since they are large": self.cut} if self.cut else {}
+        return [f"{note}: {count:,} of {n:,} pictures" for note, count in {**self.converted, **cut}.items()]
+
+    def errors(self) -> list[str]:
+        """Files without a translation, line by line, for a terminal."""
+        named = [(printable(name), printable(reason)) for name, reason in self.problems]
+        told = [f"  {name}: {reason.replace('data.max_pixels', 'max_pixels')}" for name, reason in named]
+        return [f"{len(told):,} files have no translation:", *told] if told else []
+
+
+def targets(names: Sequence[str], out: Path, ending: str) -> list[Path]:
+    """Where the translation of each picture goes: its sub-folder and stem under ``out``.
+
+    Pictures that differ in their endings alone, ``a.jpg`` and ``a.png``, keep them in their stems: ``a_jpg.png``.
+
+    Raises:
+        ValueError: Two of them would still be the same.
+    """
+    paths = [PurePosixPath(name) for name in names]
+    count = Counter(path.with_suffix("") for path in paths)
+    stems = [
+        str(path.with_suffix("")) + (f"_{path.suffix[1:]}" if count[path.with_suffix("")] > 1 else "") for path in paths
+    ]
+    for stem, times in Counter(stems).items():
+        if times > 1:
+            first, second = [name for name, one in zip(names, stems, strict=True) if one == stem][:2]
+            raise ValueError(f"input: {first} and {second} would both be written as {stem}.{ending}; rename one")
+    return [out / f"{stem}.{ending}" for stem in stems]
+
+
+def sheet_path(folder: Path, planned: Sequence[Path]) -> Path:
+    """Where the sheet goes: ``sheet.png``, unless a translation is called so."""
+    names = ["sheet.png", *(f"sheet_{number}.png" for number in range(1, len(planned) + 1))]
+    return next(folder / name for name in names if folder / name not in planned)
+
+
+def check_out(root: str, out: str, overwrite: bool, planned: Sequence[Path], names: Sequence[str]) -> None:
+    """Refuse to write over what should stay, before any work.
+
+    Args:
+        root: What is read.
+        out: What is written.
+        overwrite: Whether older translations may be replaced; pictures that are read never are.
+        planned: Every file that will be written.
+        names: Every picture that is read.
+
+    Raises:
+        ValueError: With the option to change.
+    """
+    source, folder = Path(root).expanduser().resolve(), Path(out).expanduser().resolve()
+    if source.is_dir() and (folder == source or source in folder.parents):
+        raise ValueError(f"out={out}: lies in input={root}; choose a folder outside it")
+    base = source if source.is_dir() else source.parent
+    read = {source, *(base / name for name in names)}
+    for path in planned:
+        if path.resolve() in read or (path.parent.resolve() / path.name) in read:
+            raise ValueError(f"out={out}: {path} is among the pictures that are read; choose another folder")
+    there = [path for path in planned if path.exists() or path.is_symlink()]
+    if there and not overwrite:
+        raise ValueError(
+            f"out={out}: has {len(there)} of the {len(planned)} files that would be written, e.g. {there[0].name}; "
+            "choose another folder, or say overwrite=true"
+        )
+
+
+class Translator:
+    """A network at work on folders of pictures: one batch of equal sizes after another.
+
+    Threads read ahead and write behind.
+
+    Args:
+        network: From (N, C, H, W) in [-1, 1], or one-hot labels, to (N, C', scale * H, scale * W) in [-1, 1].
+        geometry: What it asks of sizes.
+        channels: C, 1 to 4.
+        made_channels: C'.
+        num_labels: Sources are label maps of so many labels; ``None``: they are pictures.
+        holes: It fills holes, which pictures have where they are transparent.
+        background: What is laid beneath transparent pixels, as in its training; see ``FileData``.
+        bits: Of the values of 16-bit pictures, as in its training; see ``FileData``.
+        device: Where the network lies.
+    """
+
+    def __init__(
+        self,
+        network: Callable[[Tensor], Tensor],
+        geometry: TilingSpec,
+        *,
+        channels: int,
+        made_channels: int,
+        num_labels: int | None = None,
+        holes: bool = False,
+        background: str | None = BACKGROUND,
+        bits: Bits = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.network, self.geometry = network, geometry
+        self.channels, self.made_channels, self.num_labels, self.holes = channels, made_channels, num_labels, holes
+        self.background, self.bits, self.device = background, bits, device
+
+    @classmethod
+    def of(
+        cls, module: GenerativeModule, *, direction: str = "a2b", tile: int | str | None = "auto", seed: int = 0
+    ) -> Translator:
+        """The translator that a loaded module is.
+
+        Args:
+            module: It says what it takes, its config what it was trained on.
+            direction: One of those that it has learnt.
+            tile: See ``TilingSpec.of``.
+            seed: Of what is random in it.
+
+        Raises:
+            ValueError: It does not translate, or not in this direction, or not single pictures, or was trained on
+                pictures read by options that do not exist.
+        """
+        if not isinstance(module, TranslationModule):
+            raise ValueError(
+                f"checkpoint: {type(module).__name__} makes images from latents and translates none; "
+                "use python -m lightning_gans.sample"
+            )
+        module.check_direction(direction)
+        forwards = direction == "a2b"
+        with malformed("the checkpoint"):
+            data = (module.config or {})["resolved"]["data"]
+            made_channels, channels = (
+                int(data[key]) for key in ("channels", "source_channels")[:: 1 if forwards else -1]
+            )
+            trained = int(data["image_size"]) // module.scale
+        num_labels = data.get("num_labels") if forwards else None
+        if num_labels is None and channels not in MODES:
+            raise ValueError(f"input: the model's sources have {channels} channels; pictures have 1 to 4")
+        background, bits = data.get("background", BACKGROUND), data.get("bits")
+        check_background(background)
+        check_bits(bits)
+        geometry = TilingSpec.of(size_divisor=module.size_divisor, trained=trained, scale=module.scale, tile=tile)
+        return cls(
+            lambda source: module.translate(source, direction=direction, seed=seed),
+            geometry,
+            channels=channels,
+            made_channels=made_channels,
+            num_labels=num_labels,
+            holes=forwards and "hole_min" in data,
+            background=background,
+            bits=bits,
+            device=module.device,
+        )
+
+    def originals(
+        self, source: Source, names: Sequence[str], *, root: str, max_pixels: int = MAX_PIXELS
+    ) -> SourceImages:
+        """Pictures as the network takes them; see ``SourceImages``."""
+        how: dict[str, Any] = {"channels": self.channels, "num_labels": self.num_labels, "holes": self.holes}
+        decoder = decoder_of(source, max_pixels=max_pixels, background=self.background, bits=self.bits, names=names)
+        return SourceImages(source, names, root=root, decoder=decoder, **how)
+
+    def check_format(self, ending: str) -> None:
+        """Refuse a format that does not hold what is made.
+
+        Raises:
+            ValueError: With the formats that do.
+        """
+        kept = image_pixels.displayable(torch.empty(self.made_channels, 1, 1)).shape[0]
+        fitting = [name for name, (_, channels) in FORMATS.items() if kept in channels]
+        if ending not in fitting:
+            raise ValueError(f"format={ending}: does not hold {kept} channels; use {', '.join(fitting)}")
+
+    def __call__(
+        self,
+        files: SourceImages,
+        paths: Sequence[Path],
+        *,
+        batch_size: int = 8,
+        threads: int | None = None,
+        shown: int = 16,
+        sheet: Path | None = None,
+    ) -> TranslationReport:
+        """Translate pictures.
+
+        Args:
+            files: The pictures.
+            paths: Where each translation goes; the ending names the format.
+            batch_size: Pictures at once, >= 1.
+            threads: That read and write; ``None``: one a core.
+            shown: Of how many of the first pictures the sheet shows the translation beside them.
+            sheet: Path of the sheet; ``None``: none.
+
+        Returns:
+            What was done. A picture that cannot be read or translated is named there and does not stop the others.
+
+        Raises:
+            OSError: A translation cannot be written.
+        """
+        problems = list(files.source.problems)
+        rows: dict[int, list[Tensor]] = {}
+        written = cut = 0
+        threads = threads or os.cpu_count() or 1
+        with ThreadPoolExecutor(threads) as pool, tqdm(total=len(files), desc="translating", mininterval=1) as bar:
+            writing: deque[Future[Path]] = deque()
+            for group in self._groups(files, read_ahead(files, pool, 2 * threads), batch_size, problems, bar):
+                for i, picture, made in self._translated(group, files, problems):
+                    if i < shown and sheet is not None:
+                        shown_whole = self.geometry.scale == 1  # of enlarged pictures the middle, at its full size
+                        pair = _visible(picture, files.num_labels), made
+                        rows[i] = [sheets.thumbnail(one, made.shape[-2:], SHOWN_AT, shown_whole) for one in pair]
+                    writing.append(pool.submit(write, made, paths[i]))
+                    if len(writing) > 2 * threads:
+                        writing.popleft().result()
+                    cut += self.geometry.is_cut(*picture.shape[-2:])
+                    written += 1
+                bar.update(len(group))
+            while writing:
+                writing.popleft().result()
+        if rows and sheet is not None:
+            image_files.save(sheets.panels([rows[i] for i in sorted(rows)]), sheet, "overview")
+        return TranslationReport(written, sorted(problems), dict(files.converted), cut, sheet if rows else None)
+
+    def _groups(
+        self,
+        files: SourceImages,
+        pictures: Iterator[Tensor | FileError],
+        batch_size: int,
+        problems: list[FileError],
+        bar: Any,
+    ) -> Iterator[list[_Numbered]]:
+        """Pictures with their numbers in batches of one size; what cannot be used goes to ``problems``."""
+        waiting: defaultdict[tuple[int, ...], list[_Numbered]] = defaultdict(list)
+        for i, picture in enumerate(pictures):
+            if isinstance(picture, Tensor) and picture[0].numel() * self.geometry.scale**2 > files.decoder.max_pixels:
+                reason = f"its translation would have more pixels than max_pixels={files.decoder.max_pixels}"
+                picture = FileError(files.names[i], reason)
+            if isinstance(picture, FileError):
+                problems.append(picture)
+                bar.update()
+                continue
+            size = tuple(picture.shape)
+            waiting[size].append((i, picture))
+            pixels = self.geometry.padded(size[1]) * self.geometry.padded(size[2]) * self.geometry.scale**2
+            if len(waiting[size]) >= min(batch_size, max(1, AT_ONCE // pixels)):
+                yield waiting.pop(size)
+            elif sum(map(len, waiting.values())) > WAITING * batch_size:
+                yield waiting.pop(max(waiting, key=lambda size: len(waiting[size])))
+        yield from waiting.values()
+
+    def _translated(
+        self, group: list[_Numbered], files: SourceImages, problems: list[FileError]
+    ) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Number, picture and translation (C, H, W) uint8 of a batch; picture by picture if the whole fails."""
+        pictures = torch.stack([picture for _, picture in group])
+        try:
+            sources = _as_input(pictures, files.num_labels).to(self.device)
+            made = image_pixels.to_uint8(fitted(self.network, sources, self.geometry)).cpu()
+        except RuntimeError as error:  # too little memory, mostly
+            if len(group) == 1:
+                reason = f"cannot be translated: {str(error).splitlines()[0]}"
+                problems.append(FileError(files.names[group[0][0]], reason))
+            for one in group if len(group) > 1 else []:
+                yield from self._translated([one], files, problems)
+            return
+        for (i, picture), one in zip(group, made, strict=True):
+            yield i, picture, one
+
+
+_Numbered = tuple[int, Tensor]
+
+
+def _as_input(pictures: Tensor, num_labels: int | None) -> Tensor:
+    """Floats in [-1, 1] from uint8 (N, C, H, W), or one-hot (N, num_labels, H, W) from labels (N, 1, H, W)."""
+    if num_labels is None:
+        return pictures.float().div_(127.5).sub_(1)
+    return torch.nn.functional.one_hot(pictures[:, 0], num_labels).permute(0, 3, 1, 2).float()
+
+
+def _visible(picture: Tensor, num_labels: int | None) -> Tensor:
+    return picture if num_labels is None else image_pixels.label_colours(picture[0], num_labels)
+
+
+def write(image: Tensor, path: Path) -> Path:
+    """Write an image (C, H, W) uint8 in the format that the path's ending names, whole or not at all."""
+    options: dict[str, Any] = {"quality": QUALITY} if path.suffix in (".jpg", ".webp") else {}
+    with atomic_write(path) as temporary:
+        image_pixels.to_pil(image).save(temporary, FORMATS[path.suffix[1:]][0], **options)
+    return path

@@ -1,0 +1,1 @@
+"""Loggers that know where a run lives and go on where it stopped."""

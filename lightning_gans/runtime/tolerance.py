@@ -1,0 +1,18 @@
+"""What a training can do without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lightning.pytorch.utilities import rank_zero_warn
+
+
+@contextmanager
+def warn_on_os_error(path: Path | str) -> Iterator[None]:
+    """Write something that is not worth ending a training for: a failure is a warning."""
+    try:
+        yield
+    except OSError as error:
+        rank_zero_warn(f"could not write {path} ({error}); training goes on")

@@ -1,0 +1,1 @@
+"""What changes as a training goes on: learning rates, resolutions."""

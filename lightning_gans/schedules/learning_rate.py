@@ -1,0 +1,239 @@
+"""Learning-rate schedules as closed forms of generator updates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from lightning_gans.config.errors import at_least_one
+from lightning_gans.schedules.values import half_cosine
+
+
+class Schedule(LRScheduler):
+    """A learning rate of base rate x ``factor(updates)``, never below ``floor`` unless the base rate is.
+
+    Args:
+        optimizer: Whose rate to set.
+        floor: Smallest rate.
+    """
+
+    def __init__(self, optimizer: Optimizer, *, floor: float = 0.0) -> None:
+        if floor < 0:
+            raise ValueError(f"floor={floor}: must be >= 0")
+        self.floor = floor
+        super().__init__(optimizer)
+
+    def factor(self, updates: int) -> float:
+        """What the base rate is multiplied by after so many generator updates."""
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where it stands; what it does is the config's to say."""
+        return {key: self.__dict__[key] for key in ("base_lrs", "last_epoch", "_step_count", "_last_lr")}
+
+    def get_lr(self) -> list[Any]:
+        """The rate of every parameter group."""
+        factor = self.factor(self.last_epoch)
+        return [max(base * factor, min(self.floor, base)) for base in self.base_lrs]
+
+
+class Constant(Schedule):
+    """The base rate; what counts the updates where no schedule was asked for."""
+
+    def factor(self, updates: int) -> float:
+        """1."""
+        return 1.0
+
+
+class LinearDecay(Schedule):
+    """Constant for ``constant`` updates, then linear to 0 over ``updates``, then 0.
+
+    Args:
+        optimizer: Whose rate to set.
+        updates: Generator updates of the descent.
+        constant: Generator updates before it.
+        floor: Smallest rate.
+    """
+
+    def __init__(self, optimizer: Optimizer, *, updates: int, constant: int = 0, floor: float = 0.0) -> None:
+        at_least_one("", updates=updates)
+        self.updates, self.constant = updates, constant
+        super().__init__(optimizer, floor=floor)
+
+    def factor(self, updates: int) -> float:
+        """1 - (t - constant) / updates, from 1 to 0."""
+        return min(1.0, max(0.0, 1 - (updates - self.constant) / self.updates))
+
+
+class RepeatedLinearDecay(Schedule):
+    """One schedule for each of several trainings in a row: constant for its first half, then linear to 0.
+
+    After the last training the rate stays at 0.
+
+    Args:
+        optimizer: Whose rate to set.
+        trainings: Generator updates of each training, by its phases, e.g. [[200], [20, 180]]; 0: no such phase.
+        floor: Smallest rate.
+    """
+
+    def __init__(self, optimizer: Optimizer, *, trainings: Sequence[Sequence[int]], floor: float = 0.0) -> None:
+        self.lengths = [sum(phases) for phases in trainings]
+        if min((updates for phases in trainings for updates in phases), default=0) < 0 or not sum(self.lengths):
+            raise ValueError(f"trainings={list(map(list, trainings))}: must be >= 0, and not all 0")
+        super().__init__(optimizer, floor=floor)
+
+    def factor(self, updates: int) -> float:
+        """From 1 to 0 in the second half of the training that has begun last."""
+        for length in self.lengths:
+            if updates < length:
+                constant = length // 2
+                return min(1.0, 1 - (updates - constant) / (length - constant))
+            updates -= length
+        return 0.0
+
+
+class EpochDecay(LinearDecay):
+    """``LinearDecay`` in passes over a set, as papers on translation say it; the same passes at any batch size.
+
+    Args:
+        optimizer: Whose rate to set.
+        batch_size: Images of an update, ``model.batch_size``.
+        images: Images of a pass; ``None``: those of the training set, which says it when the training starts.
+        constant: Passes at the base rate.
+        decay: Passes of the descent to 0.
+        floor: Smallest rate.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        *,
+        batch_size: int,
+        images: int | None = None,
+        constant: int = 100,
+        decay: int = 100,
+        floor: float = 0.0,
+    ) -> None:
+        at_least_one("", images=1 if images is None else images, batch_size=batch_size, decay=decay)
+        self.batch_size, self.images, self.passes = batch_size, images, (constant, decay)
+        super().__init__(optimizer, floor=floor, updates=1)
+        self.learn(images)
+
+    def learn(self, images: int | None) -> None:
+        """Take the number of images of a pass from the training set, unless it was given."""
+        images = self.images or images
+        if images is not None:
+            constant, decay = (passes * images // self.batch_size for passes in self.passes)
+            self.constant, self.updates = constant, max(1, decay)
+
+    def factor(self, updates: int) -> float:
+        """As ``LinearDecay``; 1 while the number of images is not known."""
+        return super().factor(updates) if updates else 1.0
+
+
+class CosineDecay(Schedule):
+    """Half a cosine from the base rate to ``final`` times it, then constant.
+
+    Its length is said in ``updates``, or in ``kimg`` and ``batch_size``, which is the same at any batch size.
+
+    Args:
+        optimizer: Whose rate to set.
+        updates: Generator updates of the descent.
+        kimg: Thousands of real images of the descent, in place of ``updates``.
+        batch_size: Real images of a generator update, with ``kimg``: ``model.batch_size``, times ``n_critic``.
+        final: Last rate as a fraction of the first.
+        beta2: Last beta2 of Adam, reached from the optimiser's own along the same cosine; ``None``: it stays.
+        floor: Smallest rate.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        *,
+        updates: int | None = None,
+        kimg: float | None = None,
+        batch_size: int | None = None,
+        final: float = 0.0,
+        beta2: float | None = None,
+        floor: float = 0.0,
+    ) -> None:
+        if (updates is None) is (kimg is None):
+            raise ValueError(f"updates={updates}, kimg={kimg}: say one of the two and leave the other null")
+        if kimg is None:
+            at_least_one("", updates=updates or 0)
+        elif batch_size is None or kimg <= 0:
+            raise ValueError(f"kimg={kimg}, batch_size={batch_size}: both must be > 0")
+        else:
+            at_least_one("", batch_size=batch_size)
+        if beta2 is not None and "betas" not in optimizer.defaults:
+            raise ValueError(f"beta2={beta2}: {type(optimizer).__name__} has none; set it to null")
+        if beta2 is not None and not 0 <= beta2 < 1:
+            raise ValueError(f"beta2={beta2}: must be from 0 to below 1, or null")
+        self.updates = updates if kimg is None else 1000 * kimg / (batch_size or 1)
+        self.final, self.beta2 = final, beta2
+        super().__init__(optimizer, floor=floor)
+
+    def factor(self, updates: int) -> float:
+        """Final + (1 - final) (1 + cos(pi t / updates)) / 2."""
+        return half_cosine(1.0, self.final, updates / (self.updates or 1))
+
+    def get_lr(self) -> list[Any]:
+        """The rate of every parameter group; sets beta2 beside it."""
+        if self.beta2 is not None:
+            first = self.optimizer.defaults["betas"][1]
+            beta2 = half_cosine(first, self.beta2, self.last_epoch / (self.updates or 1))
+            for group in self.optimizer.param_groups:
+                group["betas"] = (group["betas"][0], beta2)
+        return super().get_lr()
+
+
+class ExponentialDecay(Schedule):
+    """Multiplied by ``gamma`` every ``every`` updates, from update ``after`` on.
+
+    Args:
+        optimizer: Whose rate to set.
+        gamma: Factor, above 0 to 1.
+        every: Generator updates between two multiplications; 1: a smooth decay.
+        after: Generator updates that do not count, an earlier phase's say.
+        floor: Smallest rate.
+        momentum: Last momentum of SGD, reached linearly over ``momentum_updates``; ``None``: it stays.
+        momentum_updates: Generator updates until then.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        *,
+        gamma: float,
+        every: int = 1,
+        after: int = 0,
+        floor: float = 0.0,
+        momentum: float | None = None,
+        momentum_updates: int = 1,
+    ) -> None:
+        at_least_one("", every=every, momentum_updates=momentum_updates)
+        if after < 0:
+            raise ValueError(f"after={after}: must be >= 0")
+        if not 0 < gamma <= 1:
+            raise ValueError(f"gamma={gamma}: must be above 0, to 1")
+        if momentum is not None and "momentum" not in optimizer.defaults:
+            raise ValueError(f"momentum={momentum}: {type(optimizer).__name__} has none; set it to null")
+        self.gamma, self.every, self.after = gamma, every, after
+        self.momentum, self.momentum_updates = momentum, momentum_updates
+        super().__init__(optimizer, floor=floor)
+
+    def factor(self, updates: int) -> float:
+        """gamma^floor((t - after) / every), at most 1."""
+        return float(self.gamma ** (max(0, updates - self.after) // self.every))
+
+    def get_lr(self) -> list[Any]:
+        """The rate of every parameter group; sets the momentum beside it."""
+        if self.momentum is not None:
+            first = self.optimizer.defaults["momentum"]
+            done = min(1.0, self.last_epoch / self.momentum_updates)
+            for group in self.optimizer.param_groups:
+                group["momentum"] = first + (self.momentum - first) * done
+        return super().get_lr()

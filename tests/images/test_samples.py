@@ -1,0 +1,127 @@
+"""Sheets of pictures: panels, colours of labels, grids of translations; folders of samples."""
+
+import pytest
+import torch
+from torch import nn
+
+from conftest import command_here, run, tiny
+from lightning_gans import build, compose
+from lightning_gans.callbacks.samples import SampleGrid
+from lightning_gans.data.translation.digit_edges import DigitEdges
+from lightning_gans.images import files, pixels, sheets
+from lightning_gans.inference import outputs, samples
+from lightning_gans.losses.objectives import LeastSquares
+from lightning_gans.models.translation import TranslationModule
+
+
+def test_panels_bring_sizes_and_channels_together():
+    small = torch.arange(4, dtype=torch.uint8).view(1, 2, 2) * 50
+    large = torch.full((3, 4, 4), 7, dtype=torch.uint8)
+    sheet = sheets.panels([[small, large], [small, large]])
+    assert sheet.shape == (3, 14, 16)  # one pair a line, two lines
+    enlarged = small.repeat_interleave(2, 1).repeat_interleave(2, 2).expand(3, -1, -1)
+    assert torch.equal(sheet[:, 2:6, 2:6], enlarged)
+    assert torch.equal(sheet[:, 2:6, 8:12], large)
+    assert torch.equal(sheet[:, 8:12, 2:6], enlarged)
+    assert sheet[:, :2].sum() == sheet[:, :, :2].sum() == 0
+    assert sheets.panels([[small]]).shape == (1, 6, 8)
+
+
+def test_many_groups_fill_a_square():
+    pair = [torch.zeros(1, 10, 10, dtype=torch.uint8)] * 2
+    _, height, width = sheets.panels([pair] * 16).shape
+    assert 0.5 < height / width < 2
+
+
+def test_labels_have_colours_that_differ():
+    colours = pixels.label_colours(torch.arange(35).view(5, 7), 35)
+    assert colours.shape == (3, 5, 7)
+    found = colours.flatten(1).T.long()
+    assert found[0].tolist() == [0, 0, 0]
+    assert torch.cdist(found.float(), found.float()).add(torch.eye(35) * 999).min() > 10
+
+
+def test_only_one_hot_labels_are_coloured():
+    labels = torch.randint(3, (2, 8, 8))
+    one_hot = nn.functional.one_hot(labels, 3).permute(0, 3, 1, 2).float()
+    assert torch.equal(pixels.visible(one_hot), pixels.label_colours(labels, 3))
+    pictures = torch.rand(2, 3, 8, 8)
+    assert torch.equal(pixels.visible(pictures), pixels.to_uint8(pictures))
+    assert pixels.visible(torch.rand(2, 9, 8, 8)).shape == (2, 3, 8, 8)
+
+
+class Inverter(TranslationModule):
+    def __init__(self):
+        options = {"g_optimizer": torch.optim.SGD, "d_optimizer": torch.optim.SGD, "batch_size": 1}
+        super().__init__(nn.Conv2d(1, 3, 1), nn.Conv2d(4, 1, 1), objective=LeastSquares(), **options)
+
+    def translate(self, source, *, direction="a2b", seed=0):
+        return -source.expand(-1, 3, -1, -1)
+
+
+def test_a_grid_shows_examples_beside_their_translations_and_targets():
+    data = DigitEdges(image_size=32, channels=3, source_channels=1)
+    sheet = SampleGrid(n=6)._translations(Inverter(), data)
+    examples = data.examples([0, 296])
+    top, left = 2, 2
+    for image in (examples["source"][:1], -examples["source"][:1], examples["target"][:1]):
+        expected = pixels.to_uint8(image[0].expand(3, -1, -1))
+        assert torch.equal(sheet[:, top : top + 32, left : left + 32], expected)
+        left += 34
+    last = pixels.to_uint8(examples["target"][1])
+    assert torch.equal(sheet[:, -34:-2, -36:-4], last)  # the examples are spread over all
+    assert SampleGrid()._translations(Inverter(), data).shape[0] == 3
+
+
+def written(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_samples_are_not_mixed_with_what_is_there(tmp_path):
+    out = tmp_path / "out"
+    assert outputs.older_samples(out, overwrite=False) == []
+    for n, kind in ((4, "png"), (2, "png"), (2, "npz"), (1, "png")):
+        if out.exists():
+            with pytest.raises(ValueError, match="out=.*: has . files of earlier samples, .* overwrite=true"):
+                outputs.older_samples(out, overwrite=False)
+        for path in outputs.older_samples(out, overwrite=True):
+            path.unlink()
+        samples.write_samples([torch.zeros(n, 1, 8, 8)], n, out, kind)
+        numbered = [f"{i:06d}.png" for i in range(n)]
+        assert written(out) == sorted(["grid.png", *(numbered if kind == "png" else ["samples.npz"])])
+    files.save(torch.zeros(1, 8, 8, dtype=torch.uint8), out / "000001.png")  # of a set with such names
+    with pytest.raises(ValueError, match=r"out=.*: has 1 pictures .*, e\.g\. 000001\.png; choose another folder"):
+        outputs.older_samples(out, overwrite=True)
+    assert written(out) == ["000000.png", "000001.png", "grid.png"]
+
+
+def test_the_command_heeds_overwrite(tmp_path, monkeypatch, capsys):
+    run(tmp_path / "run", "trainer.max_steps=1")
+
+    def sampled(*options):
+        arguments = ["lightning_gans.sample", "checkpoint=run", "out=out", *options]
+        return command_here(*arguments, cwd=tmp_path, monkeypatch=monkeypatch)
+
+    assert sampled("n=3") == 0
+    assert sampled("n=2") == 1
+    assert "out=out: has 4 files of earlier samples, e.g. 000000.png" in capsys.readouterr().err
+    assert sampled("n=2", "overwrite=true") == 0
+    assert written(tmp_path / "out") == ["000000.png", "000001.png", "grid.png"]
+
+
+def test_a_folder_is_not_called_as_a_picture_is(tmp_path):
+    with pytest.raises(ValueError, match=r"out=.*tr4\.PNG: ends as a picture does \(\.PNG\); say a folder"):
+        files.make_folder(tmp_path / "tr4.PNG")
+    (tmp_path / "there.png").mkdir()
+    assert files.make_folder(tmp_path / "there.png").is_dir()
+    assert files.make_folder(tmp_path / "v1.2").is_dir()
+
+
+def test_no_samples_are_a_mistake(tmp_path):
+    model = build(compose(*tiny()), tmp_path).model
+    assert model.sample(1).shape == (1, 1, 16, 16)
+    for options, said in (((0,), "n=0"), ((-1,), "n=-1")):
+        with pytest.raises(ValueError, match=f"^{said}: must be >= 1$"):
+            model.sample(*options)
+    with pytest.raises(ValueError, match="batch_size=0: must be >= 1"):
+        model.sample(1, batch_size=0)

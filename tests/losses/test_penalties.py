@@ -1,0 +1,126 @@
+"""Gradient penalties against the closed forms of linear and quadratic critics."""
+
+import pytest
+import torch
+
+from lightning_gans.losses.penalties import R1, R1R2, R2, Dragan, GradientPenalty, input_gradients
+from lightning_gans.networks.mlp import Discriminator
+from lightning_gans.schedules.values import CosineValue
+
+W = torch.tensor([3.0, -4.0], dtype=torch.float32)  # |w| = 5
+
+
+def uniform(*shape):
+    return torch.rand(*shape)
+
+
+def linear(weight):
+    return lambda x: x.flatten(1) @ weight
+
+
+@pytest.mark.parametrize(
+    ("penalty", "value", "slope"),
+    [
+        (GradientPenalty(weight=10), lambda n: 10 * (n - 1) ** 2, lambda n: 20 * (n - 1)),
+        (GradientPenalty(weight=2, one_sided=True), lambda n: 2 * max(0, n - 1) ** 2, lambda n: 4 * max(0, n - 1)),
+        (GradientPenalty(weight=1, target=0), lambda n: n**2, lambda n: 2 * n),
+        (R1(weight=3), lambda n: 1.5 * n**2, lambda n: 3 * n),
+        (R2(weight=3), lambda n: 1.5 * n**2, lambda n: 3 * n),
+        (R1R2(weight=3), lambda n: 3 * n**2, lambda n: 6 * n),
+        (Dragan(weight=10), lambda n: 10 * (n - 1) ** 2, lambda n: 20 * (n - 1)),
+    ],
+)
+@pytest.mark.parametrize("scale", [0.1, 1.0])
+def test_linear_critic(penalty, value, slope, scale):
+    weight = (W * scale).requires_grad_(True)
+    norm = 5 * scale
+    loss = penalty(linear(weight), torch.randn(6, 2), torch.randn(6, 2), uniform)
+    assert loss.item() == pytest.approx(value(norm), rel=1e-5)
+    (gradient,) = torch.autograd.grad(loss, weight)
+    expected = slope(norm) * W / 5
+    torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_quadratic_critic_tells_where_it_is_measured():
+    """For D(x) = |x|^2 / 2 the gradient is x itself."""
+    critic = lambda x: x.flatten(1).square().sum(1) / 2  # noqa: E731
+    real, fake = torch.randn(5, 3, 2, 2), torch.randn(5, 3, 2, 2)
+    torch.testing.assert_close(R1(2.0)(critic, real, fake, uniform), real.flatten(1).square().sum(1).mean())
+    torch.testing.assert_close(R2(2.0)(critic, real, fake, uniform), fake.flatten(1).square().sum(1).mean())
+    torch.testing.assert_close(
+        R1R2(2.0)(critic, real, fake, uniform),
+        R1(2.0)(critic, real, fake, uniform) + fake.flatten(1).square().sum(1).mean(),
+    )
+    halves = lambda n, *rest: torch.full((n, *rest), 0.25)  # noqa: E731
+    between = 0.25 * real + 0.75 * fake
+    expected = 10 * (between.flatten(1).norm(dim=1) - 1).square().mean()
+    torch.testing.assert_close(GradientPenalty()(critic, real, fake, halves), expected)
+
+
+def test_one_number_per_sample_and_norm_per_sample():
+    shapes = []
+
+    def watched(*shape):
+        shapes.append(shape)
+        return torch.rand(*shape)
+
+    weights = torch.tensor([1.0, 3.0])  # critic whose gradient norm differs between samples
+    critic = lambda x: x.flatten(1).sum(1) * weights / 2.0  # noqa: E731
+    per_sample = GradientPenalty().per_sample(critic, torch.zeros(2, 1, 2, 2), torch.zeros(2, 1, 2, 2), watched)
+    assert shapes == [(2, 1, 1, 1)]
+    assert per_sample.tolist() == pytest.approx([0.0, 4.0])  # norms 1 and 3
+
+
+def test_a_weight_may_follow_the_images_seen():
+    critic = lambda x: x.flatten(1).square().sum(1) / 2  # noqa: E731
+    real, fake = torch.randn(4, 1, 2, 2), torch.randn(4, 1, 2, 2)
+    penalty = R1R2(CosineValue(2.0, 0.5, kimg=1))
+    for images, weight in ((0, 2.0), (500, 1.25), (1000, 0.5), (2000, 0.5)):
+        expected = R1R2(weight)(critic, real, fake, uniform)
+        torch.testing.assert_close(penalty(critic, real, fake, uniform, images_seen=images), expected)
+
+
+def test_reaches_the_critic_under_autocast_in_full_precision():
+    critic = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.Flatten(), torch.nn.Linear(16, 1))
+    x = torch.randn(4, 1, 4, 4)
+    plain = input_gradients(critic, x)
+    with torch.autocast("cpu", torch.bfloat16):
+        under = input_gradients(critic, x.bfloat16().float())
+        loss = R1()(critic, x, x, uniform)
+    assert under.dtype == torch.float32
+    torch.testing.assert_close(input_gradients(critic, x.bfloat16().float()), under)
+    assert plain.shape == (4, 16)
+    loss.backward()
+    assert critic[0].weight.grad.abs().sum() > 0
+
+
+def test_negative_weight_is_refused():
+    with pytest.raises(ValueError, match=r"penalty\.weight=-1.*>= 0"):
+        R1(-1)
+
+
+def test_dragan_looks_around_the_data():
+    """x' = x + a 0.5 std(batch) U with one a per sample and one U per value; for |x|^2 / 2 the gradient is x'."""
+    draws = []
+
+    def watched(*shape):
+        draws.append(torch.rand(*shape))
+        return draws[-1]
+
+    critic = lambda x: x.flatten(1).square().sum(1) / 2  # noqa: E731
+    real = torch.randn(5, 3, 2, 2)
+    value = Dragan(weight=1.0)(critic, real, torch.full_like(real, 99.0), watched)
+    a, u = draws
+    assert a.shape == (5, 1, 1, 1)
+    assert u.shape == real.shape
+    around = real + a * 0.5 * real.std(correction=0) * u
+    torch.testing.assert_close(value, (around.flatten(1).norm(dim=1) - 1).square().mean())
+
+
+@pytest.mark.parametrize("minibatch", ["stddev", "discrimination"])
+def test_both_sides_are_judged_apart(minibatch):
+    """As the losses do, so that layers which compare samples see one side at a time."""
+    critic = Discriminator(image_size=None, channels=3, hidden=[8], maxout=1, minibatch=minibatch, init="he").eval()
+    real, fake = torch.randn(8, 3), torch.randn(8, 3) + 2
+    both = R1R2(1.0)(critic, real, fake, uniform)
+    torch.testing.assert_close(both, R1(1.0)(critic, real, fake, uniform) + R2(1.0)(critic, real, fake, uniform))
