@@ -29,16 +29,9 @@ from conftest import (
     tiny,
 )
 from lightning_gans import build, compose
+from lightning_gans.networks.equalised import EqualisedConv2d, EqualisedLinear, FirstLayer
 from lightning_gans.networks.layers import MinibatchDiscrimination, MinibatchStddev
-from lightning_gans.networks.progan import (
-    Discriminator,
-    EqualisedConv2d,
-    EqualisedLinear,
-    FirstLayer,
-    Generator,
-    PixelNorm,
-    feature_maps,
-)
+from lightning_gans.networks.progan import Discriminator, Generator, PixelNorm, feature_maps
 from lightning_gans.schedules.growth import Growth, Phase
 
 SMALL = {"channels": 2, "fmap_base": 64, "fmap_max": 8}
