@@ -13,6 +13,7 @@ from lightning_gans.runtime.precision import full_precision
 from lightning_gans.runtime.seeding import derive_seed
 
 SPECTRAL_NORM = _SpectralNorm
+MOST_BASE = 15  # pixels of the shorter side of the map that a network starts from, of rectangles
 Minibatch = Literal["stddev", "discrimination"]
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
@@ -57,8 +58,8 @@ def square_side(image_size: Size, smallest: int, largest: int, networks: str) ->
 def base_shape(image_size: Size, smallest: int, largest: int) -> tuple[int, tuple[int, int]]:
     """Return how often a network halves images, and the height and width of the map that is left.
 
-    The shorter side of that map is 4 to 7: 64 is 4x4 doubled four times, [64, 96] is 4x6 and [96, 128] is 6x8 doubled
-    four times.
+    Images are halved as often as both sides allow, so that the shorter side of the map is 4 to 15: 64 is 4x4 and
+    [96, 128] is 6x8 doubled four times, [72, 128] is 9x16 doubled three times.
 
     Args:
         image_size: Side of squares, a power of two; or ``[height, width]``, both multiples of one power of two.
@@ -73,15 +74,15 @@ def base_shape(image_size: Size, smallest: int, largest: int) -> tuple[int, tupl
         check_image_size(height, smallest, largest)
     shrink = min(1.0, largest / max(1, min(height, width)))
     allowed: dict[tuple[int, int], tuple[int, tuple[int, int]]] = {}  # by image size
-    for levels in range(1, largest.bit_length() - 2):
+    for levels in range(1, largest.bit_length() - 2):  # the most halvings count
         down, across = (max(4, round(side * shrink / (1 << levels))) for side in (height, width))
-        if min(down, across) <= 7 and smallest <= min(down, across) << levels <= largest:
+        if min(down, across) <= MOST_BASE and smallest <= min(down, across) << levels <= largest:
             allowed[down << levels, across << levels] = levels, (down, across)
     if (height, width) not in allowed:
         nearest = min(allowed, key=lambda size: (abs(size[0] - height) + abs(size[1] - width), size))
         raise ValueError(
-            f"data.image_size=[{height}, {width}]: must be 4 to 7 times a power of two by a multiple of that power, "
-            f"the shorter side from {smallest} to {largest}; the nearest is {list(nearest)}"
+            f"data.image_size=[{height}, {width}]: must be multiples of a power of two, the shorter side 4 to "
+            f"{MOST_BASE} times that power and from {smallest} to {largest}; the nearest is {list(nearest)}"
         )
     return allowed[height, width]
 
