@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from lightning_gans.inference.tiles import TilingSpec, fitted
+from lightning_gans.networks import srgan, translation_resnet, unet
 
 
 def local(stride=1, scale=1, radius=2):
@@ -82,3 +83,29 @@ def test_only_what_is_larger_than_a_tile_is_tiled():
 def test_a_tile_that_the_network_cannot_take_is_refused(tile):
     with pytest.raises(ValueError, match=r"tile=.*>= 512 and a multiple of 256"):
         TilingSpec.of(size_divisor=256, trained=256, tile=tile)
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("size", [(24, 288), (300, 20), (64, 96)])
+@pytest.mark.parametrize("family", ["unet", "resnet", "srgan"])
+def test_networks_of_rectangles_translate_by_tiles_as_a_whole(family, size):
+    """Without norm, whose statistics would be a tile's, and with less to see than a quarter of the overlap, 16."""
+    torch.manual_seed(0)
+    options = {"image_size": [16, 24], "source_channels": 3, "channels": 3, "base_channels": 4, "norm": None}
+    if family == "unet":
+        network = unet.Generator(**options, dropout=0.0, downs=2)
+    elif family == "resnet":
+        network = translation_resnet.Generator(**options, blocks=1, downs=1)
+    else:
+        network = srgan.SRResNet(channels=3, factor=2, base_channels=4, blocks=1, norm=None)
+    for weights in network.parameters():  # large enough that all that is seen matters
+        nn.init.normal_(weights, 0, 0.1)
+    network.eval().requires_grad_(False)
+    of_network = {"size_divisor": getattr(network, "size_divisor", 1), "scale": getattr(network, "scale", 1)}
+    whole, tiled = (TilingSpec.of(**of_network, trained=16, tile=tile) for tile in (None, 256))
+    picture = torch.rand(1, 3, *size) * 2 - 1
+    expected = fitted(network, picture, whole)
+    assert expected.shape == (1, 3, *(side * of_network["scale"] for side in size))
+    assert expected.std() > 1e-3
+    assert tiled.is_tiled(*size) == (max(size) > 256)
+    torch.testing.assert_close(fitted(network, picture, tiled), expected, rtol=0, atol=1e-6)  # weights of float32

@@ -350,6 +350,10 @@ def test_a_module_says_what_it_translates(tmp_path):
     assert (made.channels, made.made_channels, made.num_labels, made.holes) == (1, 3, None, False)
     module.config["resolved"]["data"]["hole_min"] = 0.25
     assert Translator.of(module).holes
+    for size, smallest in ((16, 16), ([16, 24], 16), ([48, 8], 8), ([512, 1024], 32)):  # four strides at most
+        module.config["resolved"]["data"]["image_size"] = size
+        module.generator.size_divisor = 8
+        assert Translator.of(module).tiling.smallest == smallest
     with pytest.raises(ValueError, match="direction=b2a: Quiet translates a2b only"):
         Translator.of(module, direction="b2a")
     with pytest.raises(ValueError, match="format=jpg: does not hold 4 channels; use png, webp, tiff"):
