@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Sampler
 
 from lightning_gans.data.datasets import BatchIndices
+from lightning_gans.runtime.distributed import own_rows
 from lightning_gans.runtime.seeding import derive_seed
 
 
@@ -75,13 +76,15 @@ class EndlessBatches(Sampler[BatchIndices]):
         step, position = self.start()
         while True:
             plan = self.plan(step)
-            size, mine = plan.images, slice(self.rank, None, self.world_size)
+            size, rank, world = plan.images, self.rank, self.world_size
             rng = torch.Generator().manual_seed(derive_seed("flip", self.seed, position))
             mirror = torch.rand(size, generator=rng) < (0.5 if self.flip else 0.0)
             corners, draws = torch.rand(size, 2, generator=rng), torch.rand(size, 4, generator=rng)
-            partners = self._images("partners", self.n_partners, position, size)[mine] if self.n_partners else None
+            partners = self._images("partners", self.n_partners, position, size) if self.n_partners else None
             index = self._images("order", self.n, position, size)
-            yield BatchIndices(index[mine], mirror[mine], corners[mine], partners, plan.resolution, draws[mine])
+            index, mirror, corners, draws = (own_rows(rows, rank, world) for rows in (index, mirror, corners, draws))
+            partners = None if partners is None else own_rows(partners, rank, world)
+            yield BatchIndices(index, mirror, corners, partners, plan.resolution, draws)
             step, position = step + 1, position + size
 
     def _images(self, stream: str, n: int, position: int, size: int) -> Tensor:

@@ -19,7 +19,6 @@ from lightning_gans.images.sheets import grid
 from lightning_gans.metrics.path_length import path_for
 from lightning_gans.metrics.prdc import NearestNeighbours
 from lightning_gans.models.base import GenerativeModule
-from lightning_gans.models.ema import evaluating
 from lightning_gans.runtime.seeding import derive_seed
 
 Between = Callable[[Tensor, Tensor, float], Tensor]
@@ -45,15 +44,10 @@ class Walker:
         """Return the generator's inputs of samples number ``indices``."""
         return self.module.sampling_inputs(indices, self.seed)
 
-    @torch.no_grad()
     def images(self, latents: Tensor, others: Sequence[Tensor] = ()) -> Tensor:
         """Generate images (N, C, H, W) uint8 of latents (N, Z) and the other inputs."""
-        made = []
-        with evaluating(self.module.sampler):
-            for start in range(0, len(latents), self.batch_size):
-                part = slice(start, start + self.batch_size)
-                made.append(to_uint8(self.module(latents[part], *(other[part] for other in others))))
-        return torch.cat(made)
+        batches = zip(*(torch.split(rows, self.batch_size) for rows in (latents, *others)), strict=True)
+        return torch.cat([to_uint8(images) for images in self.module.generate(batches)])
 
     def paths(self, indices: Sequence[int], steps: int, path: Between) -> Tensor:
         """Walk from every even one of the samples to the odd one after it: (N / 2, steps, C, H, W) uint8."""

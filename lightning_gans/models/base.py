@@ -1,30 +1,27 @@
-"""What every family shares: players that move in turn, the only training step, sampling."""
+"""Base class of every family: players that move in turn in the only training step."""
 
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, NamedTuple
 
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lightning_gans.config.errors import at_least_one
-from lightning_gans.models.ema import EMA, evaluating, measure_batch_norm
+from lightning_gans.models.ema import EMA, evaluating
+from lightning_gans.models.sampling import REACH, Inputs, Latent, Sampling
 from lightning_gans.networks.layers import SPECTRAL_NORM
-from lightning_gans.runtime.distributed import broadcast_tensors
+from lightning_gans.runtime.distributed import own_rows
 from lightning_gans.runtime.seeding import derive_seed, seed_step
 from lightning_gans.schedules.learning_rate import Constant, EpochDecay
 
 Batch = dict[str, Tensor]
 Terms = dict[str, Tensor]
-Latent = Literal["normal", "uniform", "unit_uniform"]
-REACH = {"uniform": 1.0, "unit_uniform": math.sqrt(3)}  # of latents that are uniform within +- so much
 
 
 class Plan(NamedTuple):
@@ -41,7 +38,7 @@ class Plan(NamedTuple):
         return self.n_critic * self.batch_size
 
 
-class GenerativeModule(LightningModule):
+class GenerativeModule(Sampling):
     """A generator that learns in steps, alone or against others.
 
     One training step takes ``plan(step).images`` real images, lets every player move on its share (``update_order``)
@@ -67,7 +64,6 @@ class GenerativeModule(LightningModule):
     """
 
     data_kinds: ClassVar[tuple[str, ...]] = ("image", "labelled", "points")  # kinds of data
-    standing_batches: ClassVar[int] = 16  # batches that batch norm statistics of the average are measured on
 
     def __init__(
         self,
@@ -200,39 +196,12 @@ class GenerativeModule(LightningModule):
         """Every batch that processes and micro-batches share, by its option."""
         return {"batch_size": self.batch_size}
 
-    def postprocess(self, images: Tensor) -> Tensor:
-        """What the sampling network made, (N, C, H, W), as it is handed out: in [-1, 1] and of the data's size."""
-        return images
-
-    @property
-    def upsample_factor(self) -> int:
-        """How often ``postprocess`` repeats every pixel in each direction: above 1 while a network still grows."""
-        return 1
-
-    @property
-    def normalizes_latents(self) -> bool:
-        """Whether the generator divides latents by their length, so that only their direction counts."""
-        return False
-
-    def draw_inputs(self, n: int) -> tuple[Tensor, ...]:
-        """Random inputs of the generator for this process's share of a training batch."""
+    def draw_inputs(self, n: int) -> Inputs:
+        """Draw the generator's inputs for this process's ``n`` rows of a training batch."""
         if self.latent == "normal":
             return (self.normal(n, self.latent_dim),)
         reach = REACH[self.latent]
         return (self.uniform(n, self.latent_dim).mul_(2 * reach).sub_(reach),)
-
-    def sampling_inputs(self, indices: Sequence[int], seed: int) -> tuple[Tensor, ...]:
-        """Inputs of the generator for samples number ``indices``: each a function of (seed, index) alone."""
-        rng, latents, reach = torch.Generator(), torch.empty(len(indices), self.latent_dim), REACH.get(self.latent)
-        for row, index in zip(latents, indices, strict=True):
-            rng.manual_seed(derive_seed("sample", seed, index))
-            row.uniform_(-reach, reach, generator=rng) if reach else row.normal_(generator=rng)
-        return (latents.to(self.device, self.dtype),)  # type: ignore[arg-type]
-
-    @property
-    def latent_dim(self) -> int:
-        """Length of the generator's latent vector."""
-        return int(self.generator.latent_dim)  # type: ignore[arg-type]
 
     # ------------------------------------------------------------------------------ the step
 
@@ -307,84 +276,20 @@ class GenerativeModule(LightningModule):
     # ------------------------------------------------------------------------------ randomness
 
     def normal(self, n: int, *shape: int) -> Tensor:
-        """This process's slice (n, *shape) of standard normal numbers drawn for the global batch."""
+        """Draw standard normal numbers for the global batch; return this process's rows, (n, *shape)."""
         drawn = torch.randn(n * self.world_size, *shape, generator=self._global_rng(), device=self.device)
-        return drawn[self.global_rank :: self.world_size]
+        return own_rows(drawn, self.global_rank, self.world_size)
 
     def uniform(self, n: int, *shape: int) -> Tensor:
-        """This process's slice (n, *shape) of numbers in [0, 1) drawn for the global batch."""
+        """Draw numbers in [0, 1) for the global batch; return this process's rows, (n, *shape)."""
         drawn = torch.rand(n * self.world_size, *shape, generator=self._global_rng(), device=self.device)
-        return drawn[self.global_rank :: self.world_size]
-
-    @property
-    def world_size(self) -> int:
-        """Number of processes that share a batch; 1 without a Trainer."""
-        return 1 if self._trainer is None else self._trainer.world_size
+        return own_rows(drawn, self.global_rank, self.world_size)
 
     def _global_rng(self) -> torch.Generator:
         """Return the generator of what is drawn for the global batch, on the module's device."""
         if self._rng_device != self.device:
             self._shared_rng, self._rng_device = torch.Generator(self.device), self.device
         return self._shared_rng
-
-    # ------------------------------------------------------------------------------ sampling
-
-    @property
-    def sampler(self) -> nn.Module:
-        """The network that samples and scores come from: the averaged generator, if there is one."""
-        return self.generator if self.generator_ema is None else self.generator_ema
-
-    def prepare_sampling(self) -> None:
-        """Make every process's sampling network the same, batch norm statistics included; once per update.
-
-        The averaged generator measures its own statistics; without one, process 0's are given to all. Callbacks call
-        this on all processes before the network is used or saved.
-        """
-        if self._stats_step == self.iteration:
-            return
-        self._stats_step = self.iteration
-        if self.generator_ema is not None:
-            indices = range(self.standing_batches * self.batch_size)
-            measure_batch_norm(self.generator_ema, self._input_batches(indices, derive_seed("batch norm", self.seed)))
-        elif self.world_size > 1:
-            broadcast_tensors(self.generator.buffers())
-
-    def _input_batches(
-        self, indices: Sequence[int], seed: int, size: int | None = None
-    ) -> Iterator[tuple[Tensor, ...]]:
-        size = size or self.batch_size
-        for start in range(0, len(indices), size):
-            yield self.sampling_inputs(indices[start : start + size], seed)
-
-    @torch.no_grad()
-    def samples(self, indices: Sequence[int], *, seed: int = 0, batch_size: int = 64) -> Iterator[Tensor]:
-        """Batches of samples, each a function of (seed, index) alone.
-
-        Args:
-            indices: Numbers of the samples, e.g. ``range(64)``.
-            seed: Seed of the samples.
-            batch_size: Images at once.
-
-        Yields:
-            Images (N, C, H, W) in [-1, 1] on the module's device.
-        """
-        self.prepare_sampling()
-        with evaluating(self.sampler) as network:
-            for inputs in self._input_batches(indices, seed, batch_size):
-                yield self.postprocess(network(*inputs).float())
-
-    def sample(self, n: int, *, seed: int = 0, batch_size: int = 64) -> Tensor:
-        """``n`` samples (n, C, H, W) in [-1, 1]; the same seed gives the same first images whatever ``n``.
-
-        Raises:
-            ValueError: ``n`` or ``batch_size`` is below one.
-        """
-        at_least_one("", n=n, batch_size=batch_size)
-        return torch.cat(list(self.samples(range(n), seed=seed, batch_size=batch_size)))
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Inputs of the generator, e.g. latents (N, latent_dim), to images by the sampling network."""
-        return self.postprocess(self.sampler(*inputs))
 
     # ------------------------------------------------------------------------------ Lightning's hooks
 

@@ -14,7 +14,7 @@ from lightning_gans.models.base import Batch, Terms
 from lightning_gans.models.pool import ImagePool
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.networks.layers import has_batch_norm
-from lightning_gans.runtime.distributed import gather_interleaved
+from lightning_gans.runtime.distributed import gather_interleaved, own_rows
 from lightning_gans.runtime.precision import full_precision
 from lightning_gans.runtime.seeding import derive_seed
 
@@ -156,7 +156,7 @@ class CycleGAN(TranslationModule):
             return fakes
         seed = derive_seed("pool", self.seed, self.iteration, part, domain)
         seen: Tensor = pool(self.gather_fakes(fakes), seed)
-        return seen[self.global_rank :: self.world_size]
+        return own_rows(seen, self.global_rank, self.world_size)
 
     def gather_fakes(self, images: Tensor) -> Tensor:
         """Images of all processes in the order of the global batch."""
