@@ -9,9 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import FractionBelowOne, PositiveInt, checked
-from lightning_gans.images.size import Size, height_width, shortest
+from lightning_gans.images.size import Size, height_width
 from lightning_gans.networks.layers import Minibatch, minibatch_layer, normalisation, normalised
 
 
@@ -152,8 +151,6 @@ class Maxout(nn.Module):
 
 def _shape(image_size: Size | None, channels: int) -> tuple[int, ...]:
     sides = () if image_size is None else height_width(image_size)
-    if min(sides, default=1) < 1:
-        raise ConfigError("image_size", shortest(*sides), "must be >= 1")
     return channels, *sides
 
 

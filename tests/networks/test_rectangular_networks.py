@@ -67,7 +67,7 @@ def test_base_shapes_by_hand(size, levels, base):
         ([68, 128], "[64, 128]"),
         ([4, 8], "[8, 8]"),
         ([512, 1024], "[256, 512]"),
-        ([0, -3], "[8, 8]"),
+        ([1, 3], "[8, 8]"),
     ],
 )
 def test_other_rectangles_are_refused_with_the_nearest(size, nearest):
@@ -80,6 +80,8 @@ def test_a_square_typed_as_a_pair_keeps_the_rules_of_squares():
         dcgan.Generator(image_size=[48, 48], channels=1)
     with pytest.raises(ValueError, match=r"data\.image_size=\[1, 2, 3\]: must be a side, or \[height, width\]"):
         dcgan.Generator(image_size=[1, 2, 3], channels=1)
+    with pytest.raises(ValueError, match=r"data\.image_size=\[0, 8\]: must be >= 1"):
+        mlp.Generator(image_size=[0, 8], channels=1)
 
 
 @pytest.mark.parametrize("size", [[16, 24], [48, 32], [8, 20]])
