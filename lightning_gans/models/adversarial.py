@@ -15,9 +15,10 @@ from lightning_gans.augment.base import Augmentation
 from lightning_gans.config.errors import at_least_one
 from lightning_gans.losses.objectives import Objective
 from lightning_gans.losses.penalties import Penalty
-from lightning_gans.models.base import Batch, GenerativeModule, Plan, Terms, split
+from lightning_gans.models.base import Batch, GenerativeModule, Terms, split
 from lightning_gans.networks.layers import has_batch_norm, has_spectral_norm
 from lightning_gans.runtime.precision import full_precision
+from lightning_gans.schedules.training_schedule import Phase, Plan, TrainingSchedule
 
 
 class AdversarialModule(GenerativeModule):
@@ -96,14 +97,11 @@ class AdversarialModule(GenerativeModule):
         self.optimizer_factories["d"], self.scheduler_factories["d"] = d_optimizer, d_scheduler
         self.n_critic, self.g_batch_size, self.clip_weights = n_critic, g_batch_size, clip_weights
         self.reuse_fakes, self.dequantise = reuse_fakes, dequantise
+        self.schedule = TrainingSchedule([Phase("training", None, self.batch_size, n_critic)])
         self._fake = torch.empty(0)  # the newest generated samples
         self.add_player("d", discriminator)
 
     # ------------------------------------------------------------------------------ what a family may change
-
-    def plan(self, step: int) -> Plan:
-        """``n_critic`` chunks of ``batch_size`` real images."""
-        return Plan(self.n_critic, self.batch_size, steps=None)
 
     def discriminator_loss(self, batch: Batch) -> Terms:
         """Weighted terms of the discriminator's loss on one chunk of the batch."""
@@ -150,7 +148,7 @@ class AdversarialModule(GenerativeModule):
             noise = self.uniform(*images.shape).mul_(2).sub_(1)
             batch = {**batch, "image": images * (255 / 256) + noise / 256}
         chunks = split(batch, plan.n_critic)
-        return [*(("d", chunk) for chunk in chunks), ("g", chunks[-1])]
+        return [(player, chunk) for player in plan.players for chunk in (chunks if player == "d" else chunks[-1:])]
 
     def loss(self, player: str, batch: Batch) -> Terms:
         """Weighted terms of a player's loss on its chunk."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
@@ -18,24 +18,11 @@ from lightning_gans.models.sampling import REACH, Inputs, Latent, Sampling
 from lightning_gans.networks.layers import SPECTRAL_NORM
 from lightning_gans.runtime.distributed import own_rows
 from lightning_gans.runtime.seeding import derive_seed, seed_step
-from lightning_gans.schedules.learning_rate import Constant, EpochDecay
+from lightning_gans.schedules.learning_rate import Constant, EpochDecay, scale_rates
+from lightning_gans.schedules.training_schedule import Phase, Plan, TrainingSchedule
 
 Batch = dict[str, Tensor]
 Terms = dict[str, Tensor]
-
-
-class Plan(NamedTuple):
-    """What one training step needs, as a function of the step alone."""
-
-    n_critic: int
-    batch_size: int
-    resolution: int | None = None  # side of the images; None: as the data has them
-    steps: int | None = 1  # from this one on that are known to need the same; None: all that are left
-
-    @property
-    def images(self) -> int:
-        """Real images that the step takes, over all processes."""
-        return self.n_critic * self.batch_size
 
 
 class GenerativeModule(Sampling):
@@ -95,6 +82,7 @@ class GenerativeModule(Sampling):
         self.batch_size, self.accumulate, self.clip_grad = batch_size, accumulate, clip_grad
         self.channels_last, self.compile_networks = channels_last, compile
         self.seed = seed
+        self.schedule = TrainingSchedule([Phase("training", None, batch_size, players=("g",))])  # of phases
         self.iteration = 0  # generator updates done
         self.images_seen = 0  # real images shown, over all processes
         self.terms: Terms = {}  # of the last step, detached: means over its updates and micro-batches
@@ -117,17 +105,12 @@ class GenerativeModule(Sampling):
     # ------------------------------------------------------------------------------ what a family may change
 
     def plan(self, step: int) -> Plan:
-        """What step number ``step`` needs; asked by the sampler and by the step."""
-        return Plan(1, self.batch_size, steps=None)
-
-    @property
-    def resolutions(self) -> list[int | None]:
-        """Sides of the images that the steps still to come take."""
-        return [self.plan(self.iteration).resolution]
+        """Return what step number ``step`` needs; asked by the data and by the step."""
+        return self.schedule.plan(step)
 
     def update_order(self, batch: Batch, plan: Plan) -> list[tuple[str, Batch]]:
-        """Who moves in a step, in order, and on which part of the batch."""
-        return [("g", batch)]
+        """List who moves in a step, in order, and on which part of the batch."""
+        return [(player, batch) for player in plan.players]
 
     def loss(self, player: str, batch: Batch) -> Terms:
         """Weighted terms of a player's loss on its part of the batch."""
@@ -139,30 +122,6 @@ class GenerativeModule(Sampling):
 
     def on_update_end(self, plan: Plan) -> None:
         """Move whatever follows the training beside the weights; called at the end of every step, before the logs."""
-
-    def check_budget(self, updates: int) -> None:
-        """Warn of a training of so many generator updates that ends before its last phase has begun."""
-
-    def check_resumed(self, iteration: int, before: dict[str, Any]) -> None:
-        """Refuse to go on from a checkpoint in another state than this module's options lead to.
-
-        Args:
-            iteration: Generator updates that the checkpoint has done.
-            before: Its resolved options of the model.
-
-        Raises:
-            ValueError: With the options that differ.
-        """
-
-    @property
-    def schedule_summary(self) -> str:
-        """What the training will be, for whoever starts it to see; "" where the options say it all."""
-        return ""
-
-    @property
-    def phase_ends(self) -> tuple[int, ...]:
-        """Generator updates after which a phase of the training ends; their checkpoints are kept."""
-        return ()
 
     @property
     def image_networks(self) -> dict[str, nn.Module]:
@@ -193,8 +152,8 @@ class GenerativeModule(Sampling):
 
     @property
     def batch_sizes(self) -> dict[str, int]:
-        """Every batch that processes and micro-batches share, by its option."""
-        return {"batch_size": self.batch_size}
+        """Batch sizes to divide among processes and micro-batches, by option."""
+        return self.schedule.batch_sizes
 
     def draw_inputs(self, n: int) -> Inputs:
         """Draw the generator's inputs for this process's ``n`` rows of a training batch."""
@@ -254,9 +213,10 @@ class GenerativeModule(Sampling):
         return dict(zip(self._trainable, found, strict=True))
 
     def step_schedulers(self) -> None:
-        """One generator update on every learning-rate schedule."""
-        for scheduler in self.trainer.strategy.lr_scheduler_configs:
-            scheduler.scheduler.step()  # type: ignore[call-arg]
+        """Count one generator update on every learning-rate schedule."""
+        for config in self.trainer.strategy.lr_scheduler_configs:
+            scale_rates(config.scheduler, 1.0)  # a schedule may go on from rates that a callback has scaled
+            config.scheduler.step()  # type: ignore[call-arg]
 
     def extra_logs(self) -> dict[str, Tensor]:
         """What else a family wants on the dashboard, as scalars that are equal on all processes."""

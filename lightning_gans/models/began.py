@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from lightning_gans.losses.objectives import Objective
 from lightning_gans.models.adversarial import AdversarialModule
-from lightning_gans.models.base import Plan
 from lightning_gans.models.ema import evaluating
 from lightning_gans.runtime.precision import full_precision
+from lightning_gans.schedules.training_schedule import Plan
 
 
 class Equilibrium(Objective, nn.Module):

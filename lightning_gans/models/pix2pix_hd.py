@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from lightning_gans.config.errors import at_least_one
@@ -19,6 +18,7 @@ from lightning_gans.networks.pix2pix_hd import Stage, edges, halved, instance_me
 from lightning_gans.runtime.distributed import broadcast_tensors
 from lightning_gans.runtime.precision import full_precision
 from lightning_gans.runtime.seeding import derive_seed
+from lightning_gans.schedules.training_schedule import Phase, TrainingSchedule
 
 LAYERS = {"relu1_1": 1 / 32, "relu2_1": 1 / 16, "relu3_1": 1 / 8, "relu4_1": 1 / 4, "relu5_1": 1.0}
 
@@ -104,7 +104,11 @@ class Pix2PixHD(TranslationModule):
                 f"model.num_labels={num_labels}: model.generator takes {generator.source_channels} channels"
             )
         self.encoder = encoder
-        self.coarse_updates, self.enhancer_updates = coarse_updates, enhancer_updates
+        stages = {"coarse": coarse_updates, "enhancer": enhancer_updates} if generator.has_enhancer else {}
+        advice = f"say a smaller model.coarse_updates={coarse_updates} or model.enhancer_updates={enhancer_updates}"
+        phases = [Phase(stage, steps, self.batch_size, players=("g", "d")) for stage, steps in stages.items()]
+        joint = Phase("joint", None, self.batch_size, players=("g", "d"))
+        self.schedule = TrainingSchedule([*phases, joint], advice=advice)
         self.num_labels, self.cluster_images, self.max_clusters = num_labels, cluster_images, clusters
         self.matching_weight, self.perceptual_weight = matching_weight, perceptual_weight
         self.perceptual = Perceptual(
@@ -119,16 +123,8 @@ class Pix2PixHD(TranslationModule):
     # ------------------------------------------------------------------------------ phases
 
     def stage_of(self, step: int) -> Stage:
-        """The phase that step number ``step`` belongs to."""
-        if not self.generator.has_enhancer or step >= self.coarse_updates + self.enhancer_updates:
-            return "joint"
-        return "coarse" if step < self.coarse_updates else "enhancer"
-
-    @property
-    def phase_ends(self) -> tuple[int, ...]:
-        """The ends of the first two phases."""
-        ends = (self.coarse_updates, self.coarse_updates + self.enhancer_updates)
-        return ends if self.generator.has_enhancer else ()
+        """Return the name of the phase that step number ``step`` lies in."""
+        return cast(Stage, self.schedule.phase(step).name)
 
     # ------------------------------------------------------------------------------ what the networks see
 
@@ -314,15 +310,6 @@ class Pix2PixHD(TranslationModule):
         channels, *sides = shapes["target"]
         smallest = 2 if self.stage_of(0) == "coarse" else 1
         self.perceptual.check((channels, *(side // smallest for side in sides)))
-
-    def check_budget(self, updates: int) -> None:
-        """Warn of a training that ends before both parts have learnt jointly."""
-        stage, joint = self.stage_of(updates - 1), self.coarse_updates + self.enhancer_updates
-        if stage != "joint":
-            rank_zero_warn(
-                f"trainer.max_steps={updates}: ends in the {stage} phase; both parts learn jointly from update {joint} "
-                f"on (model.coarse_updates={self.coarse_updates}, model.enhancer_updates={self.enhancer_updates})"
-            )
 
     def on_fit_start(self) -> None:
         """As the base, and have VGG19 ready."""

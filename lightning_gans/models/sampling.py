@@ -89,11 +89,6 @@ class Sampling(LightningModule):
         return images
 
     @property
-    def upsample_factor(self) -> int:
-        """How often ``postprocess`` repeats every pixel in each direction: above 1 while a network still grows."""
-        return 1
-
-    @property
     def normalizes_latents(self) -> bool:
         """Whether the generator divides latents by their length, so that only their direction counts."""
         return False

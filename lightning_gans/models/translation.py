@@ -12,11 +12,12 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lightning_gans.losses.objectives import Objective
-from lightning_gans.models.base import Batch, GenerativeModule, Plan, Terms
+from lightning_gans.models.base import Batch, GenerativeModule, Terms
 from lightning_gans.models.ema import evaluating
 from lightning_gans.networks.layers import TestStatistics, seed_noise, set_test_statistics
 from lightning_gans.runtime.distributed import broadcast_tensors
 from lightning_gans.runtime.precision import full_precision
+from lightning_gans.schedules.training_schedule import Phase, TrainingSchedule
 
 
 class TranslationModule(GenerativeModule):
@@ -61,6 +62,7 @@ class TranslationModule(GenerativeModule):
         self.optimizer_factories["d"], self.scheduler_factories["d"] = d_optimizer, d_scheduler
         self._stashed: deque[Batch] = deque()  # one entry per micro-batch of the generator's update
         self.add_player("d", discriminator)
+        self.schedule = TrainingSchedule([Phase("training", None, self.batch_size, players=("g", "d"))])
 
     def set_test_statistics(self, images: int) -> None:
         """What batch norm that was left to it uses at test time: each image's own statistics if trained so."""
@@ -87,10 +89,6 @@ class TranslationModule(GenerativeModule):
         return self.sampler
 
     # ------------------------------------------------------------------------------ the alternation
-
-    def update_order(self, batch: Batch, plan: Plan) -> list[tuple[str, Batch]]:
-        """One update of the generator, then one of the discriminator on the same images."""
-        return [("g", batch), ("d", batch)]
 
     def loss(self, player: str, batch: Batch) -> Terms:
         """Weighted terms of a player's loss on its share."""

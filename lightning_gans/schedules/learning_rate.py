@@ -237,3 +237,9 @@ class ExponentialDecay(Schedule):
             for group in self.optimizer.param_groups:
                 group["momentum"] = first + (self.momentum - first) * done
         return super().get_lr()
+
+
+def scale_rates(schedule: LRScheduler, factor: float) -> None:
+    """Set every parameter group's rate to the schedule's newest one times ``factor``."""
+    for group, rate in zip(schedule.optimizer.param_groups, schedule.get_last_lr(), strict=True):
+        group["lr"] = rate * factor
