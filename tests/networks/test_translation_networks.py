@@ -118,7 +118,7 @@ def test_resnet_of_the_paper():
     assert len(norms) == 23
     assert not any(norm.affine or norm.track_running_stats for norm in norms)
     small = translation_resnet.Generator(image_size=128, source_channels=3, channels=3, base_channels=2)
-    assert sum(isinstance(layer, translation_resnet.Block) for layer in small.layers) == 6
+    assert sum(isinstance(layer, translation_resnet.ResnetBlock) for layer in small.layers) == 6
     assert small(torch.randn(2, 3, 20, 32)).shape == (2, 3, 20, 32)
     with pytest.raises(ValueError, match=r"data\.image_size=30: must be a multiple of 4"):
         translation_resnet.Generator(image_size=30, source_channels=3, channels=3)
