@@ -1,4 +1,4 @@
-"""Progressive growing while a training goes on."""
+"""Grow networks progressively while a training goes on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lightning_gans.schedules.training_schedule import TrainingSchedule
 
 
 class GrowingModule(Protocol):
-    """What the callback asks of a module whose networks grow."""
+    """Declare what the callback asks of a module whose networks grow."""
 
     schedule: TrainingSchedule
     iteration: int

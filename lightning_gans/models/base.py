@@ -1,4 +1,4 @@
-"""Base class of every family: players that move in turn in the only training step."""
+"""Train generators: the base class of every family, its players and the only training step."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from lightning_gans.config.errors import at_least_one
 from lightning_gans.models.ema import EMA, evaluating
 from lightning_gans.models.sampling import REACH, Inputs, Latent, Sampling
+from lightning_gans.models.training_data import training_data
 from lightning_gans.networks.layers import SPECTRAL_NORM
 from lightning_gans.runtime.distributed import own_rows
 from lightning_gans.runtime.seeding import derive_seed, seed_step
@@ -26,7 +27,7 @@ Terms = dict[str, Tensor]
 
 
 class GenerativeModule(Sampling):
-    """A generator that learns in steps, alone or against others.
+    """Train a generator in steps, alone or against other players.
 
     One training step takes ``plan(step).images`` real images, lets every player move on its share (``update_order``)
     and ends with one more generator update done. So ``trainer.global_step``, ``max_steps``, every interval, schedule
@@ -113,24 +114,24 @@ class GenerativeModule(Sampling):
         return [(player, batch) for player in plan.players]
 
     def loss(self, player: str, batch: Batch) -> Terms:
-        """Weighted terms of a player's loss on its part of the batch."""
+        """Compute the weighted terms of a player's loss on its part of the batch."""
         return self.generator_loss(batch)
 
     def generator_loss(self, batch: Batch) -> Terms:
-        """Weighted terms of the generator's loss on its part of the batch."""
+        """Compute the weighted terms of the generator's loss on its part of the batch."""
         raise NotImplementedError
 
     def on_update_end(self, plan: Plan) -> None:
-        """Move whatever follows the training beside the weights; called at the end of every step, before the logs."""
+        """Update training state other than weights (ADA's p, BEGAN's k). Called after each step, before logging."""
 
     @property
     def image_networks(self) -> dict[str, nn.Module]:
-        """Networks that take images, by name."""
+        """Return the networks that take images, by name: discriminators, encoders."""
         return {}
 
     @torch.no_grad()
     def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """Refuse images of another shape than the networks make and take, before any data is read.
+        """Reject data whose images have another shape than the networks make and take, before any are read.
 
         Args:
             shapes: Of one sample, by the batch's keys: ``image`` (C, H, W), or (2,) of points.
@@ -165,7 +166,7 @@ class GenerativeModule(Sampling):
     # ------------------------------------------------------------------------------ the step
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Every player's moves on its share of the batch, then what follows them."""
+        """Update every player on its share of the batch, then the average, the logs and the learning rates."""
         plan = self.plan(self.iteration)
         self._pieces = {}
         for player, part in self.update_order(batch, plan):
@@ -180,7 +181,7 @@ class GenerativeModule(Sampling):
         self.step_schedulers()
 
     def update(self, player: str, batch: Batch) -> None:
-        """One update of ``player`` while the others stand still."""
+        """Update ``player`` once, on gradients accumulated over micro-batches; the other players stay fixed."""
         for name, parameters in self._trainable.items():
             for parameter in parameters:
                 parameter.requires_grad_(name in self.graph_of(player))
@@ -193,11 +194,11 @@ class GenerativeModule(Sampling):
         self.step_optimizer(player)
 
     def graph_of(self, player: str) -> tuple[str, ...]:
-        """The players whose weights need gradients while ``player`` moves."""
+        """Name the players whose weights need gradients in an update of ``player``."""
         return (player,)
 
     def step_optimizer(self, player: str) -> None:
-        """Step at once after the backward. Only the generator's step counts in ``trainer.global_step``."""
+        """Step the player's optimiser. Only the generator's step counts in ``trainer.global_step``."""
         optimizer = self.player_optimizers()[player]
         if player == "g":
             optimizer.step()
@@ -207,7 +208,7 @@ class GenerativeModule(Sampling):
         optimizer.zero_grad(set_to_none=True)
 
     def player_optimizers(self) -> dict[str, LightningOptimizer]:
-        """Every player's optimiser, the generator's first."""
+        """Return every player's optimiser, the generator's first."""
         optimizers = self.optimizers()
         found = optimizers if isinstance(optimizers, list) else [optimizers]
         return dict(zip(self._trainable, found, strict=True))
@@ -219,11 +220,11 @@ class GenerativeModule(Sampling):
             config.scheduler.step()  # type: ignore[call-arg]
 
     def extra_logs(self) -> dict[str, Tensor]:
-        """What else a family wants on the dashboard, as scalars that are equal on all processes."""
+        """Return further scalars to log under ``train/``, equal on all processes."""
         return {}
 
     def log_terms(self) -> None:
-        """Log the step's terms, every ``trainer.log_every_n_steps`` generator updates."""
+        """Log loss terms, images seen and learning rates, every ``trainer.log_every_n_steps`` generator updates."""
         if self.iteration % self.trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
         logs = {f"train/{name}": value for name, value in {**self.terms, **self.extra_logs()}.items()}
@@ -254,12 +255,12 @@ class GenerativeModule(Sampling):
     # ------------------------------------------------------------------------------ Lightning's hooks
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
-        """Every player's optimiser and schedule, the generator's first."""
+        """Return every player's optimiser and learning-rate schedule, the generator's first."""
         optimizers = {player: self.optimizer_factories[player](weights) for player, weights in self._trainable.items()}
         schedules = [(self.scheduler_factories[player] or Constant)(o) for player, o in optimizers.items()]
-        for schedule in schedules:
-            if isinstance(schedule, EpochDecay):
-                schedule.learn(self.trainer.datamodule.images_per_epoch)  # type: ignore[attr-defined]
+        for player, schedule in zip(optimizers, schedules, strict=True):
+            if isinstance(schedule, EpochDecay) and schedule.images is None:
+                schedule.learn(training_data(self.trainer, f"model.{player}_scheduler.images=null").images_per_epoch)
         return list(optimizers.values()), schedules
 
     def on_fit_start(self) -> None:
@@ -282,30 +283,30 @@ class GenerativeModule(Sampling):
         self._global_rng().manual_seed(derive_seed("global batch", self.seed, self.iteration))
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Clip, after gradients were unscaled and averaged over processes."""
+        """Clip the gradient norm, after gradients were unscaled and averaged over processes."""
         if self.clip_grad is not None:
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             nn.utils.clip_grad_norm_(parameters, self.clip_grad)
 
     def train(self, mode: bool = True) -> GenerativeModule:
-        """As ``nn.Module.train``, but the averaged generator always evaluates."""
+        """Set training mode as ``nn.Module.train`` does, but keep the averaged generator in evaluation mode."""
         super().train(mode)
         if self.generator_ema is not None:
             self.generator_ema.eval()
         return self
 
     def get_extra_state(self) -> dict[str, int]:
-        """The counters, in every ``state_dict``."""
+        """Return the counters of updates and images, which every ``state_dict`` holds."""
         measured = self._stats_step == self.iteration
         return {"iteration": self.iteration, "images_seen": self.images_seen, "measured": measured}
 
     def set_extra_state(self, state: dict[str, int]) -> None:
-        """Restore the counters."""
+        """Restore the counters of updates and images."""
         self.iteration, self.images_seen = state["iteration"], state["images_seen"]
         self._stats_step = self.iteration if state["measured"] else None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Make the checkpoint self-describing: the resolved config as plain containers."""
+        """Save the resolved config, as plain containers, so that the checkpoint alone rebuilds the module."""
         checkpoint["config"] = self.config
 
 
@@ -318,4 +319,4 @@ def split(batch: Batch, parts: int) -> list[Batch]:
 
 
 def _nothing() -> None:
-    """The closure of a step whose gradients are there already."""
+    """Return nothing: the closure of a step whose gradients are computed already."""

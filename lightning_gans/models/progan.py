@@ -1,4 +1,4 @@
-"""Progressive growing of GANs."""
+"""Train ProGAN, which grows progressively."""
 
 from __future__ import annotations
 
@@ -88,30 +88,30 @@ class ProGAN(AdversarialModule):
     # ------------------------------------------------------------------------------ the step
 
     def on_fit_start(self) -> None:
-        """As the base; the discriminator's noise is drawn for the global batch."""
+        """Compile as the base does; let the discriminator's noise be drawn for the global batch."""
         super().on_fit_start()
         if self.discriminator.noise is not None:
             self.discriminator.noise.draw = self.normal
 
     def update_order(self, batch: Batch, plan: Plan) -> list[tuple[str, Batch]]:
-        """As the base, the real images faded like the networks."""
+        """List the updates as the base does, on real images that are faded like the networks."""
         return super().update_order({**batch, "image": self.fade_reals(batch["image"])}, plan)
 
     def fade_reals(self, images: Tensor) -> Tensor:
-        """Images mixed with their own half resolution: (1 - alpha) old + alpha new; (N, C, H, W) in and out."""
+        """Mix images (N, C, H, W) with their own half resolution: (1 - alpha) old + alpha new."""
         if not self.discriminator.fading:
             return images
         old = F.interpolate(F.avg_pool2d(images, 2), scale_factor=2, mode="nearest")
         return self.discriminator.fade(old, images)
 
     def update_statistics(self, real_logits: Tensor) -> None:
-        """As the base; keep the logits' mean for the discriminator's noise."""
+        """Pass the logits on as the base does; keep their mean for the discriminator's noise."""
         super().update_statistics(real_logits)
         if self.discriminator.noise is not None:
             self._logits.append(real_logits.mean())
 
     def on_update_end(self, plan: Plan) -> None:
-        """Move the average that the discriminator's noise follows, by all processes' logits."""
+        """Update the average that the discriminator's noise follows, by all processes' logits."""
         super().on_update_end(plan)
         if self._logits:
             mean = self.trainer.strategy.reduce(torch.stack(self._logits).mean(), reduce_op="mean")
@@ -119,20 +119,20 @@ class ProGAN(AdversarialModule):
             self._logits = []
 
     def extra_logs(self) -> dict[str, Tensor]:
-        """Return the base's, and the average that the noise follows."""
+        """Return the base's logs, and the average that the noise follows."""
         noise = {} if self.discriminator.noise is None else {"logit_average": self.discriminator.logit_average.clone()}
         return {**super().extra_logs(), **noise}
 
     # ------------------------------------------------------------------------------ samples and state
 
     def postprocess(self, images: Tensor) -> Tensor:
-        """Enlarged to the last resolution by repeating pixels, and clamped to [-1, 1]."""
+        """Enlarge images to the last resolution by repeating pixels, and clamp them to [-1, 1]."""
         factor = self.generator.image_size // images.shape[-1]
         return images.repeat_interleave(factor, 2).repeat_interleave(factor, 3).clamp(-1, 1)
 
     @property
     def normalizes_latents(self) -> bool:
-        """Where latents are normalised."""
+        """Return whether the generator normalises latents."""
         return isinstance(self.generator.normalise, progan.PixelNorm)
 
     def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -1,4 +1,4 @@
-"""SRGAN."""
+"""Train SRGAN, which enlarges images."""
 
 from __future__ import annotations
 
@@ -75,16 +75,16 @@ class SRGAN(TranslationModule):
 
     @property
     def pretraining(self) -> bool:
-        """Whether the coming step belongs to the first phase."""
+        """Return whether the coming step belongs to the first phase."""
         return self.schedule.phase(self.iteration).name == "mse"
 
     @property
     def scale(self) -> int:  # type: ignore[override]
-        """Side of an output divided by that of its input."""
+        """Return the side of an output divided by that of its input."""
         return int(self.generator.scale)  # type: ignore[arg-type]
 
     def generator_loss(self, batch: Batch) -> Terms:
-        """Pixels, or content and objective."""
+        """Compute the pixels' error, or later the content loss and the objective."""
         fake, real = self.generator(batch["source"]), batch["target"]
         if self.pretraining:
             return {"mse": F.mse_loss(full_precision(fake), real)}
@@ -95,23 +95,23 @@ class SRGAN(TranslationModule):
         return {"content": self.content_weight * self.content(fake, real), **adversarial}
 
     def content(self, fake: Tensor, real: Tensor) -> Tensor:
-        """How far two batches of images lie apart."""
+        """Compute the content loss: the mean squared distance of VGG19's features, or of pixels."""
         if not self.perceptual.on:
             return F.mse_loss(full_precision(fake), real)
         (mine,), (theirs,) = self.perceptual(fake), self.perceptual(real)
         return F.mse_loss(mine / SCALE, theirs / SCALE)
 
     def discriminator_loss(self, batch: Batch) -> Terms:
-        """The objective."""
+        """Compute the objective's terms of the discriminator."""
         return self.objective.discriminator(self.logits(batch["target"]), self.logits(self.pop_fakes(batch)["fake"]))
 
     def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """As the base, and whether VGG19 can be asked."""
+        """Check shapes as the base does, and that VGG19 takes the images."""
         super().check_data(shapes)
         self.perceptual.check(shapes["target"])
 
     def on_fit_start(self) -> None:
-        """As the base, and have VGG19 ready, unless the training ends with the first phase."""
+        """Compile as the base does, and load VGG19's weights unless the training ends with the first phase."""
         super().on_fit_start()
         if not 0 <= self.trainer.max_steps <= self.schedule.phases[-1].first:
             self.perceptual.load_weights(self.trainer)

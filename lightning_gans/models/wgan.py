@@ -1,4 +1,4 @@
-"""Wasserstein GAN."""
+"""Train WGAN, the Wasserstein GAN."""
 
 from __future__ import annotations
 

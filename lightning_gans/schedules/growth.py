@@ -1,4 +1,4 @@
-"""Progressive growing as phases of a training: resolution, fade, batch size and learning rate."""
+"""Plan progressive growing as phases: resolution, fade, batch size and learning rate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ByResolution = dict[int, float]
 
 
 class Growth:
-    """When both networks grow. Karras et al. 2018, arXiv:1710.10196, section 2 and appendix A.1.
+    """Plan when both networks grow. Karras et al. 2018, arXiv:1710.10196, section 2 and appendix A.1.
 
     The first resolution is trained for ``stabilise_kimg``; then each next one is faded in for ``fade_kimg`` and trained
     for ``stabilise_kimg``, the last one to the end of the training. Both count thousands of real images shown to the
@@ -135,7 +135,7 @@ def growing_schedule(growth: Growth | None, image_size: int, batch_size: int, n_
 
 
 def _at(values: float | ByResolution | dict[int, int], resolution: int, default: float) -> float:
-    """The value of the largest resolution given that is not above this one."""
+    """Return the value of the largest resolution given that is not above this one."""
     if not isinstance(values, dict):
         return values
     below = [given for given in values if given <= resolution]
@@ -143,5 +143,5 @@ def _at(values: float | ByResolution | dict[int, int], resolution: int, default:
 
 
 def _first(values: float | ByResolution) -> float:
-    """The value of the smallest resolution given."""
+    """Return the value of the smallest resolution given."""
     return values[min(values)] if isinstance(values, dict) else values

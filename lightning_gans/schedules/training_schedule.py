@@ -1,4 +1,4 @@
-"""The phases of a training as pure functions of the step."""
+"""Describe the phases of a training as pure functions of the step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 
 class Plan(NamedTuple):
-    """What one training step needs."""
+    """Say what one training step needs."""
 
     n_critic: int
     batch_size: int
@@ -21,12 +21,12 @@ class Plan(NamedTuple):
 
     @property
     def images(self) -> int:
-        """Real images that the step takes, over all processes."""
+        """Return the real images that the step takes, over all processes."""
         return self.n_critic * self.batch_size
 
 
 class Phase(NamedTuple):
-    """A stretch of the training whose steps need the same.
+    """Describe a stretch of the training whose steps need the same.
 
     Attributes:
         name: For people, e.g. ``8x8 fading in``.
@@ -53,17 +53,17 @@ class Phase(NamedTuple):
     first: int = 0
 
     def alpha(self, step: int) -> float:
-        """Weight of the newest block in step number ``step``: the share of the fade that is over at its middle."""
+        """Return the newest block's weight in step number ``step``: the share of the fade over at its middle."""
         return (step - self.first + 0.5) / self.steps if self.fading and self.steps else 1.0
 
     @property
     def kimg(self) -> float:
-        """Thousands of real images that the phase shows, 0 if it has no end."""
+        """Return the thousands of real images that the phase shows, 0 if it has no end."""
         return (self.steps or 0) * self.batch_size * self.n_critic / 1000
 
 
 class TrainingSchedule:
-    """The phases of a training; whatever it says is a function of the step alone, so that resuming needs no state.
+    """Order the phases of a training. All is a function of the step alone, so that resuming needs no state.
 
     Args:
         phases: In order; those of no steps are left out. The last one has no end, unless there is a ``cycle``.
@@ -113,19 +113,19 @@ class TrainingSchedule:
 
     @property
     def ends(self) -> tuple[int, ...]:
-        """Generator updates after which a phase ends; their checkpoints are kept."""
+        """List the generator updates after which a phase ends; their checkpoints are kept."""
         return () if self.cycle else tuple(phase.first for phase in self.phases[1:])
 
     @property
     def batch_sizes(self) -> dict[str, int]:
-        """Batch sizes of all phases, by the model's option that each comes from."""
+        """Return the batch sizes of all phases, by the model's option that each comes from."""
         return {phase.batch_option: phase.batch_size for phase in (*self.phases, *self.cycle)}
 
     # ------------------------------------------------------------------------------ for people
 
     @property
     def table(self) -> str:
-        """The phases as a table, one a line."""
+        """Format the phases as a table, one a line."""
         rows = ["phase                  from update  real images an update  thousand images"]
         for phase in self.phases:
             kimg = "to the end" if phase.steps is None else f"{phase.kimg:,g}"
