@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lightning_gans.config.errors import at_least_one
+from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.images.size import Size
 from lightning_gans.networks.layers import square_side
 
@@ -27,13 +27,15 @@ class Generator(nn.Module):
         base_channels: Feature maps of every layer, n in the paper, >= 1.
 
     Raises:
-        ValueError: The size is a rectangle, or out of range.
+        ConfigError: The size is a rectangle, or out of range.
     """
 
-    def __init__(self, *, image_size: Size, channels: int, latent_dim: int = 64, base_channels: int = 128) -> None:
+    @checked
+    def __init__(
+        self, *, image_size: Size, channels: PositiveInt, latent_dim: PositiveInt = 64, base_channels: PositiveInt = 128
+    ) -> None:
         super().__init__()
         side = square_side(image_size, *SIZES, "BEGAN")
-        at_least_one("", channels=channels, latent_dim=latent_dim, base_channels=base_channels)
         self.latent_dim, n = latent_dim, base_channels
         self.dense = nn.Linear(latent_dim, n * 64)
         layers: list[nn.Module] = []
@@ -68,23 +70,23 @@ class Autoencoder(nn.Module):
         reconstructs: True: the output is images, not logits.
 
     Raises:
-        ValueError: The size is a rectangle, or out of range.
+        ConfigError: The size is a rectangle, or out of range.
     """
 
     reconstructs = True
 
+    @checked
     def __init__(
         self,
         *,
         image_size: Size,
-        channels: int,
-        latent_dim: int = 64,
-        base_channels: int = 128,
+        channels: PositiveInt,
+        latent_dim: PositiveInt = 64,
+        base_channels: PositiveInt = 128,
         widen: Literal["after", "down"] = "after",
     ) -> None:
         super().__init__()
         side = square_side(image_size, *SIZES, "BEGAN")
-        at_least_one("", channels=channels, latent_dim=latent_dim, base_channels=base_channels)
         n, levels = base_channels, side.bit_length() - 3
         layers, inputs = _conv_elu(channels, n), n
         for width in range(n, (levels + 1) * n, n):  # n, 2 n, ..., levels n

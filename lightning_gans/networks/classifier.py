@@ -6,6 +6,9 @@ import math
 
 from torch import Tensor, nn
 
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import PositiveInt, checked
+
 
 class Classifier(nn.Module):
     """Classify images by convolutions of stride 2 with batch norm down to 4x4, then one hidden layer of features.
@@ -17,14 +20,17 @@ class Classifier(nn.Module):
         width: Channels of the first convolution, >= 1; doubled by the next two.
 
     Raises:
-        ValueError: Another size.
+        ConfigError: Another size.
     """
 
-    def __init__(self, *, channels: int, num_classes: int, image_size: int = 32, width: int = 16) -> None:
+    @checked
+    def __init__(
+        self, *, channels: PositiveInt, num_classes: PositiveInt, image_size: int = 32, width: PositiveInt = 16
+    ) -> None:
         super().__init__()
         stages = round(math.log2(image_size)) - 2
         if image_size != 4 * 2**stages or stages < 1:
-            raise ValueError(f"image_size={image_size}: must be a power of two from 8")
+            raise ConfigError("image_size", image_size, "must be a power of two from 8")
         self.num_features, self.num_classes = 4 * width, num_classes
         sizes = [channels, *(width * min(4, 2**stage) for stage in range(stages))]
         layers: list[nn.Module] = []

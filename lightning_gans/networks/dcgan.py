@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lightning_gans.config.errors import at_least_one
+from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.images.size import Size
 from lightning_gans.networks.layers import (
     BATCH_NORMS,
@@ -38,24 +38,22 @@ class Generator(nn.Module):
         norm: ``batch`` as in the paper, or ``None``.
 
     Raises:
-        ValueError: The size is not allowed.
+        ConfigError: The size is not allowed.
     """
 
+    @checked
     def __init__(
         self,
         *,
         image_size: Size,
-        channels: int,
-        latent_dim: int = 100,
-        base_channels: int = 64,
-        max_channels: int = 1024,
+        channels: PositiveInt,
+        latent_dim: PositiveInt = 100,
+        base_channels: PositiveInt = 64,
+        max_channels: PositiveInt = 1024,
         norm: Literal["batch"] | None = "batch",
     ) -> None:
         super().__init__()
         levels, base = base_shape(image_size, *SIZES)
-        at_least_one(
-            "", channels=channels, latent_dim=latent_dim, base_channels=base_channels, max_channels=max_channels
-        )
         self.latent_dim = latent_dim
         maps = widths(levels, base_channels, max_channels)[::-1]
         layers: list[nn.Module] = []
@@ -89,16 +87,17 @@ class Discriminator(nn.Module):
             ``None``.
 
     Raises:
-        ValueError: The size is not allowed.
+        ConfigError: The size is not allowed.
     """
 
+    @checked
     def __init__(
         self,
         *,
         image_size: Size,
-        channels: int,
-        base_channels: int = 64,
-        max_channels: int = 1024,
+        channels: PositiveInt,
+        base_channels: PositiveInt = 64,
+        max_channels: PositiveInt = 1024,
         norm: Norm | None = "batch",
         minibatch: Minibatch | None = None,
     ) -> None:
@@ -124,21 +123,21 @@ class Encoder(nn.Module):
         norm: ``batch``, ``instance``, ``layer``, ``spectral`` (on every layer) or ``None``.
 
     Raises:
-        ValueError: The size is not allowed.
+        ConfigError: The size is not allowed.
     """
 
+    @checked
     def __init__(
         self,
         *,
         image_size: Size,
-        channels: int,
-        latent_dim: int = 100,
-        base_channels: int = 64,
-        max_channels: int = 1024,
+        channels: PositiveInt,
+        latent_dim: PositiveInt = 100,
+        base_channels: PositiveInt = 64,
+        max_channels: PositiveInt = 1024,
         norm: Norm | None = "batch",
     ) -> None:
         super().__init__()
-        at_least_one("", latent_dim=latent_dim)
         self.layers = _convolutions(image_size, channels, 2 * latent_dim, base_channels, max_channels, norm, None)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -158,7 +157,6 @@ def _convolutions(
 ) -> nn.Sequential:
     """Build convolutions down to 4x4 and one over that map: (N, channels, H, W) -> (N, outputs, 1, 1)."""
     levels, base = base_shape(image_size, *SIZES)
-    at_least_one("", channels=channels, base_channels=base_channels, max_channels=max_channels)
     maps = widths(levels, base_channels, max_channels)
     inner = "spectral" if norm == "spectral" else None
     layers: list[nn.Module] = []

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
 
+from lightning_gans.config.errors import ConfigError
 from lightning_gans.images.size import Size, height_width, shortest
 from lightning_gans.runtime.precision import full_precision
 from lightning_gans.runtime.seeding import derive_seed
@@ -28,12 +29,12 @@ def check_image_size(image_size: int, smallest: int, largest: int, key: str = "d
         key: Config key of the side, for the message.
 
     Raises:
-        ValueError: With the key, the value and what is allowed.
+        ConfigError: With the key, the value and what is allowed.
     """
     allowed = [1 << k for k in range(largest.bit_length()) if smallest <= 1 << k <= largest]
     if image_size not in allowed:
         nearest = min(allowed, key=lambda size: (abs(size - image_size), size))
-        raise ValueError(f"{key}={image_size}: must be one of {', '.join(map(str, allowed))}; the nearest is {nearest}")
+        raise ConfigError(key, image_size, f"must be one of {', '.join(map(str, allowed))}; the nearest is {nearest}")
 
 
 def square_side(image_size: Size, smallest: int, largest: int, networks: str) -> int:
@@ -46,11 +47,11 @@ def square_side(image_size: Size, smallest: int, largest: int, networks: str) ->
         networks: Name of the networks, for the message.
 
     Raises:
-        ValueError: The size is a rectangle, or out of range.
+        ConfigError: The size is a rectangle, or out of range.
     """
     height, width = height_width(image_size)
     if height != width:
-        raise ValueError(f"data.image_size=[{height}, {width}]: {networks} makes squares only; give one side")
+        raise ConfigError("data.image_size", [height, width], f"{networks} makes squares only; give one side")
     check_image_size(height, smallest, largest)
     return height
 
@@ -67,7 +68,7 @@ def base_shape(image_size: Size, smallest: int, largest: int) -> tuple[int, tupl
         largest: Largest length of the shorter side.
 
     Raises:
-        ValueError: The size is not allowed; with the nearest one that is.
+        ConfigError: The size is not allowed; with the nearest one that is.
     """
     height, width = height_width(image_size)
     if height == width:
@@ -80,9 +81,9 @@ def base_shape(image_size: Size, smallest: int, largest: int) -> tuple[int, tupl
             allowed[down << levels, across << levels] = levels, (down, across)
     if (height, width) not in allowed:
         nearest = min(allowed, key=lambda size: (abs(size[0] - height) + abs(size[1] - width), size))
-        raise ValueError(
-            f"data.image_size=[{height}, {width}]: must be multiples of a power of two, the shorter side 4 to "
-            f"{MOST_BASE} times that power and from {smallest} to {largest}; the nearest is {list(nearest)}"
+        rule = f"must be multiples of a power of two, the shorter side 4 to {MOST_BASE} times that power and from "
+        raise ConfigError(
+            "data.image_size", [height, width], f"{rule}{smallest} to {largest}; the nearest is {list(nearest)}"
         )
     return allowed[height, width]
 
@@ -97,12 +98,12 @@ def check_divisible(image_size: Size, divisor: int, smallest: int, why: str = ""
         why: End of the message, such as the option that asks for it.
 
     Raises:
-        ValueError: The size is not allowed.
+        ConfigError: The size is not allowed.
     """
     height, width = height_width(image_size)
     if height % divisor or width % divisor or min(height, width) < smallest:
         at_least = f", at least {smallest}" if smallest > divisor else ""
-        raise ValueError(f"data.image_size={shortest(height, width)}: must be a multiple of {divisor}{at_least}{why}")
+        raise ConfigError("data.image_size", shortest(height, width), f"must be a multiple of {divisor}{at_least}{why}")
     return height, width
 
 
@@ -162,7 +163,7 @@ class MinibatchStddev(nn.Module):
             and the whole batch where none does.
 
     Raises:
-        ValueError: A size below 2.
+        ConfigError: A size below 2.
     """
 
     extra = 1
@@ -170,7 +171,7 @@ class MinibatchStddev(nn.Module):
     def __init__(self, size: int = 4) -> None:
         super().__init__()
         if size < 2:
-            raise ValueError(f"discriminator.group_size={size}: must be >= 2, samples to compare")
+            raise ConfigError("group_size", size, "must be >= 2, samples to compare")
         self.size = size
 
     def forward(self, features: Tensor) -> Tensor:

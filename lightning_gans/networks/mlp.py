@@ -9,8 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lightning_gans.config.errors import at_least_one
-from lightning_gans.images.size import Size, height_width
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import FractionBelowOne, PositiveInt, checked
+from lightning_gans.images.size import Size, height_width, shortest
 from lightning_gans.networks.layers import Minibatch, minibatch_layer, normalisation, normalised
 
 
@@ -29,26 +30,26 @@ class Generator(nn.Module):
         output: Function that bounds images: ``tanh``, or ``sigmoid``, 2 s(x) - 1, as in the authors' released code.
 
     Raises:
-        ValueError: A width below 1.
+        ConfigError: A size or width below 1.
     """
 
+    @checked
     def __init__(
         self,
         *,
         image_size: Size | None,
-        channels: int,
-        latent_dim: int = 100,
-        hidden: Sequence[int] = (1200, 1200),
+        channels: PositiveInt,
+        latent_dim: PositiveInt = 100,
+        hidden: Sequence[PositiveInt] = (1200, 1200),
         norm: Literal["batch", "layer"] | None = None,
         init: Literal["uniform", "he"] = "uniform",
         output: Literal["tanh", "sigmoid"] = "tanh",
     ) -> None:
         super().__init__()
         self.shape = _shape(image_size, channels)
-        at_least_one("", latent_dim=latent_dim)
         self.latent_dim = latent_dim
         layers: list[nn.Module] = []
-        for inputs, outputs in zip([latent_dim, *hidden], _checked(hidden), strict=False):
+        for inputs, outputs in zip([latent_dim, *hidden], hidden, strict=False):
             layers += [*normalised(_dense(inputs, outputs, init, 0.05), norm), nn.ReLU(inplace=True)]
         last = _dense([latent_dim, *hidden][-1], math.prod(self.shape), init, 0.05)
         bound = [nn.Tanh() if output == "tanh" else Logistic()] if image_size else []
@@ -91,32 +92,29 @@ class Discriminator(nn.Module):
         init: ``uniform``: weights U(-0.005, 0.005) as in the authors' released code; ``he``: He-normal.
 
     Raises:
-        ValueError: A width below 1.
+        ConfigError: A size or width below 1.
     """
 
+    @checked
     def __init__(
         self,
         *,
         image_size: Size | None,
-        channels: int,
-        hidden: Sequence[int] = (240, 240),
-        maxout: int = 5,
-        dropout: float = 0.5,
-        input_dropout: float = 0.2,
+        channels: PositiveInt,
+        hidden: Sequence[PositiveInt] = (240, 240),
+        maxout: PositiveInt = 5,
+        dropout: FractionBelowOne = 0.5,
+        input_dropout: FractionBelowOne = 0.2,
         norm: Literal["batch", "layer", "spectral"] | None = None,
         minibatch: Minibatch | None = None,
         init: Literal["uniform", "he"] = "uniform",
     ) -> None:
         super().__init__()
-        at_least_one("", maxout=maxout)
-        for name, value in {"dropout": dropout, "input_dropout": input_dropout}.items():
-            if not 0 <= value < 1:
-                raise ValueError(f"{name}={value}: must be from 0 to below 1")
         inner = "spectral" if norm == "spectral" else None
         self.is_image = image_size is not None
         inputs = math.prod(_shape(image_size, channels))
         layers: list[nn.Module] = [nn.Dropout(input_dropout)] if input_dropout else []
-        for width in _checked(hidden):
+        for width in hidden:
             layers += normalised(_dense(inputs, width * maxout, init, 0.005), inner)
             layers.append(Maxout(maxout) if maxout > 1 else nn.LeakyReLU(0.2, inplace=True))
             made = normalisation(norm, width, flat=True)
@@ -154,15 +152,9 @@ class Maxout(nn.Module):
 
 def _shape(image_size: Size | None, channels: int) -> tuple[int, ...]:
     sides = () if image_size is None else height_width(image_size)
-    at_least_one("", channels=channels, **({} if image_size is None else {"image_size": min(sides)}))
+    if min(sides, default=1) < 1:
+        raise ConfigError("image_size", shortest(*sides), "must be >= 1")
     return channels, *sides
-
-
-def _checked(hidden: Sequence[int]) -> Sequence[int]:
-    for width in hidden:
-        if width < 1:
-            raise ValueError(f"hidden={list(hidden)}: widths must be >= 1")
-    return hidden
 
 
 def _dense(inputs: int, outputs: int, init: str, reach: float) -> nn.Linear:

@@ -6,7 +6,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from lightning_gans.config.errors import at_least_one
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import NonNegativeInt, PositiveInt, checked
 from lightning_gans.images.size import Size, height_width, shortest
 from lightning_gans.networks.layers import base_shape, has_bias, normal_init, translation_norm
 
@@ -31,42 +32,37 @@ class Discriminator(nn.Module):
             authors' PyTorch code.
 
     Raises:
-        ValueError: Images smaller than the patches, or an unknown receptive field.
+        ConfigError: Images smaller than the patches, or an unknown receptive field.
     """
 
+    @checked
     def __init__(
         self,
         *,
         image_size: Size,
-        channels: int,
-        source_channels: int = 0,
+        channels: PositiveInt,
+        source_channels: NonNegativeInt = 0,
         receptive_field: Literal[1, 16, 34, 70, 142, 286] | None = 70,
-        base_channels: int = 64,
+        base_channels: PositiveInt = 64,
         norm: Literal["batch", "instance"] | None = "batch",
         bias_before_norm: bool | None = None,
     ) -> None:
         super().__init__()
-        at_least_one("", channels=channels, base_channels=base_channels)
-        if source_channels < 0:
-            raise ValueError(f"source_channels={source_channels}: must be >= 0")
         inputs, last = channels + source_channels, (4, 4)  # kernel of the last convolution
         if receptive_field is None:
             levels, last = base_shape(image_size, 8, 1024)
             kernels, strides = 4, [2] * levels + [1]
         elif receptive_field == 1:
             kernels, strides, last = 1, [1, 1, 1], (1, 1)
-        elif receptive_field in STRIDED:
+        else:
             strided = STRIDED[receptive_field]
             kernels, strides = 4, [2] * strided + [1, 1]
             size = height_width(image_size)
             if min(size) < 3 << strided:
-                raise ValueError(
-                    f"receptive_field={receptive_field}: needs images of {3 << strided} pixels and more, not "
-                    f"data.image_size={shortest(*size)}; choose a smaller one, or null for the whole image"
+                rule = f"needs images of {3 << strided} pixels and more, not data.image_size={shortest(*size)}; "
+                raise ConfigError(
+                    "receptive_field", receptive_field, f"{rule}choose a smaller one, or null for the whole image"
                 )
-        else:
-            allowed = ", ".join(map(str, (1, *STRIDED)))
-            raise ValueError(f"receptive_field={receptive_field}: must be one of {allowed}, or null: the whole image")
         widths = [base_channels << min(level, 3) for level in range(len(strides) - 1)]
         layers: list[nn.Module] = []
         for level, width in enumerate(widths):

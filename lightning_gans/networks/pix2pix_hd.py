@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge
 from torch import Tensor, nn
 
-from lightning_gans.config.errors import at_least_one
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import NonNegativeInt, PositiveInt, checked
 from lightning_gans.images.size import Size, height_width, shortest, size_text
 from lightning_gans.networks.layers import normal_init
 from lightning_gans.networks.translation_resnet import ResnetBlock
@@ -30,7 +32,7 @@ def count_downs(image_size: Size, downs: int | None, key: str, scale: int = 1) -
         scale: Factor by which the network's input is smaller than the data's images.
 
     Raises:
-        ValueError: The images are too small, or their sides do not divide.
+        ConfigError: The images are too small, or their sides do not divide.
     """
     height, width = height_width(image_size)
     allowed = [
@@ -44,9 +46,9 @@ def count_downs(image_size: Size, downs: int | None, key: str, scale: int = 1) -
         return downs
     unit = scale << (1 if downs is None else max(downs, 1))
     asked = "" if downs is None else f" with {key}.downs={downs}"
-    raise ValueError(
-        f"data.image_size={shortest(height, width)}{asked}: must be a multiple of {unit} and at least "
-        f"{unit * INNERMOST}, so that the innermost map of {key} is {INNERMOST}x{INNERMOST} or larger"
+    rule = f"must be a multiple of {unit} and at least {unit * INNERMOST}, so that the innermost map of {key} is "
+    raise ConfigError(
+        "data.image_size", f"{shortest(height, width)}{asked}", f"{rule}{INNERMOST}x{INNERMOST} or larger"
     )
 
 
@@ -74,31 +76,26 @@ class Generator(nn.Module):
         size_divisor: Sides of inputs are multiples of this.
 
     Raises:
-        ValueError: The size is not allowed, or a value out of range.
+        ConfigError: The size is not allowed, or a value out of range.
     """
 
+    @checked
     def __init__(
         self,
         *,
         image_size: Size,
-        source_channels: int,
-        channels: int,
+        source_channels: PositiveInt,
+        channels: PositiveInt,
         instance_edges: bool = False,
-        feature_channels: int = 0,
-        base_channels: int = 64,
-        downs: int | None = None,
-        blocks: int = 9,
+        feature_channels: NonNegativeInt = 0,
+        base_channels: Annotated[int, Ge(2)] = 64,
+        downs: PositiveInt | None = None,
+        blocks: PositiveInt = 9,
         enhancer: bool = True,
-        enhancer_blocks: int = 3,
+        enhancer_blocks: PositiveInt = 3,
         bias_before_norm: bool = True,
     ) -> None:
         super().__init__()
-        at_least_one("", source_channels=source_channels, channels=channels, blocks=blocks)
-        at_least_one("", enhancer_blocks=enhancer_blocks)
-        if feature_channels < 0:
-            raise ValueError(f"feature_channels={feature_channels}: must be >= 0")
-        if base_channels < 2:
-            raise ValueError(f"base_channels={base_channels}: must be >= 2")
         scale = 2 if enhancer else 1
         downs = count_downs(image_size, downs, "model.generator", scale)
         self.instance_edges, self.feature_channels, self.has_enhancer = instance_edges, feature_channels, enhancer
@@ -156,34 +153,31 @@ class Discriminator(nn.Module):
         bias_before_norm: Give convolutions that instance norm follows a bias, as in the authors' code.
 
     Raises:
-        ValueError: The images are too small for so many scales.
+        ConfigError: The images are too small for so many scales.
     """
 
+    @checked
     def __init__(
         self,
         *,
         image_size: Size,
-        source_channels: int,
-        channels: int,
+        source_channels: PositiveInt,
+        channels: PositiveInt,
         instance_edges: bool = False,
-        base_channels: int = 64,
-        layers: int = 3,
-        scales: int = 2,
+        base_channels: PositiveInt = 64,
+        layers: PositiveInt = 3,
+        scales: PositiveInt = 2,
         coarse: bool = True,
         bias_before_norm: bool = True,
     ) -> None:
         super().__init__()
-        at_least_one("", source_channels=source_channels, channels=channels, base_channels=base_channels)
-        at_least_one("", layers=layers, scales=scales)
         height, width = height_width(image_size)
         smallest = [side >> (scales - 1 + coarse) for side in (height, width)]
         if min(smallest) < INNERMOST:
             phase = " in the coarse phase" if coarse else ""
-            raise ValueError(
-                f"model.discriminator.scales={scales}: the smallest image that it sees{phase} is "
-                f"{size_text(smallest)} at data.image_size={shortest(height, width)}; must be {INNERMOST}x{INNERMOST} "
-                "or larger"
-            )
+            seen = f"the smallest image that it sees{phase} is {size_text(smallest)} at data.image_size="
+            rule = f"{seen}{shortest(height, width)}; must be {INNERMOST}x{INNERMOST} or larger"
+            raise ConfigError("model.discriminator.scales", scales, rule)
         self.instance_edges, self.layers = instance_edges, layers
         inputs = source_channels + instance_edges + channels
         self.scales = nn.ModuleList(
@@ -236,21 +230,21 @@ class Encoder(nn.Module):
         bias_before_norm: Give convolutions that instance norm follows a bias, as in the authors' code.
 
     Raises:
-        ValueError: The size is not allowed.
+        ConfigError: The size is not allowed.
     """
 
+    @checked
     def __init__(
         self,
         *,
         image_size: Size,
-        channels: int,
-        feature_channels: int = 3,
-        base_channels: int = 16,
-        downs: int | None = None,
+        channels: PositiveInt,
+        feature_channels: PositiveInt = 3,
+        base_channels: PositiveInt = 16,
+        downs: PositiveInt | None = None,
         bias_before_norm: bool = True,
     ) -> None:
         super().__init__()
-        at_least_one("", channels=channels, feature_channels=feature_channels, base_channels=base_channels)
         downs = count_downs(image_size, downs, "model.encoder")
         self.feature_channels, n, bias = feature_channels, base_channels, bias_before_norm
         self.layers = nn.Sequential(

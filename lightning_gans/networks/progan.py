@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_gans.config.errors import at_least_one
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import FractionBelowOne, PositiveInt, checked
 from lightning_gans.images.size import Size
 from lightning_gans.networks.equalised import EqualisedConv2d, EqualisedLinear, FirstLayer
 from lightning_gans.networks.layers import Minibatch, check_image_size, minibatch_layer, normalisation, square_side
@@ -62,7 +63,7 @@ class Growing(nn.Module):
         alpha: Weight of the newest block, 0 to 1.
 
     Raises:
-        ValueError: The size is a rectangle, or out of range.
+        ConfigError: The size is a rectangle, or out of range.
     """
 
     def __init__(self, image_size: Size) -> None:
@@ -113,30 +114,28 @@ class Generator(Growing):
         bias_before_norm: Give layers that batch norm follows a bias; the authors' code has none there.
 
     Raises:
-        ValueError: The size is a rectangle, or a value out of range.
+        ConfigError: The size is a rectangle, or a value out of range.
     """
 
+    @checked
     def __init__(
         self,
         *,
         image_size: Size,
-        channels: int,
-        latent_dim: int = 512,
-        fmap_base: int = 8192,
+        channels: PositiveInt,
+        latent_dim: PositiveInt = 512,
+        fmap_base: PositiveInt = 8192,
         fmap_decay: float = 1.0,
-        fmap_max: int = 512,
+        fmap_max: PositiveInt = 512,
         norm: Literal["pixel", "batch"] | None = "pixel",
         normalise_latents: bool = True,
         equalised_lr: bool = True,
         position_bias: bool = False,
-        slope: float = SLOPE,
+        slope: FractionBelowOne = SLOPE,
         tanh: bool = False,
         bias_before_norm: bool = False,
     ) -> None:
         super().__init__(image_size)
-        if not 0 <= slope < 1:
-            raise ValueError(f"generator.slope={slope}: must be from 0 to below 1")
-        at_least_one("", channels=channels, latent_dim=latent_dim, fmap_base=fmap_base, fmap_max=fmap_max)
         self.latent_dim = latent_dim
         maps = feature_maps(self.image_size, fmap_base, fmap_decay, fmap_max)
         self.normalise = PixelNorm() if normalise_latents else nn.Identity()
@@ -200,28 +199,28 @@ class Discriminator(Growing):
             release does in its fused layers and so do its weights; ``False``: after it, as in the paper's table.
 
     Raises:
-        ValueError: The size is a rectangle, or a value out of range.
+        ConfigError: The size is a rectangle, or a value out of range.
     """
 
     logit_average: Tensor  # only with noise
 
+    @checked
     def __init__(
         self,
         *,
         image_size: Size,
-        channels: int,
-        fmap_base: int = 8192,
+        channels: PositiveInt,
+        fmap_base: PositiveInt = 8192,
         fmap_decay: float = 1.0,
-        fmap_max: int = 512,
+        fmap_max: PositiveInt = 512,
         norm: Literal["layer"] | None = None,
         equalised_lr: bool = True,
         minibatch: Minibatch | None = "stddev",
-        group_size: int = 16,
+        group_size: PositiveInt = 16,
         noise: bool = False,
         fused_scale: bool = False,
     ) -> None:
         super().__init__(image_size)
-        at_least_one("", channels=channels, group_size=group_size, fmap_base=fmap_base, fmap_max=fmap_max)
         maps = feature_maps(self.image_size, fmap_base, fmap_decay, fmap_max)
         self.noise = MultiplicativeNoise() if noise else None
         if noise:
@@ -269,7 +268,7 @@ class Discriminator(Growing):
 def feature_maps(image_size: int, base: int, decay: float, largest: int) -> list[int]:
     """Return the feature maps at 4, 8, ..., ``image_size``: min(base / (R / 2)^decay, largest), at least 1."""
     if not 0 <= decay <= MOST_DECAY:
-        raise ValueError(f"fmap_decay={decay}: must be from 0 to {MOST_DECAY:g}")
+        raise ConfigError("fmap_decay", decay, f"must be from 0 to {MOST_DECAY:g}")
     return [max(1, min(int(base / 2 ** (decay * (level + 1))), largest)) for level in range(level_of(image_size) + 1)]
 
 

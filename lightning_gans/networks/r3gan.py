@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_gans.config.errors import at_least_one
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.images.size import Size
 from lightning_gans.networks.layers import Minibatch, base_shape, minibatch_layer
 
@@ -38,27 +39,27 @@ class Generator(nn.Module):
         padding: Padding of upsampling beyond the edge: ``zeros`` as in the released code, or the ``edge`` itself.
 
     Raises:
-        ValueError: The size is not allowed, or groups do not divide a width.
+        ConfigError: The size is not allowed, or groups do not divide a width.
     """
 
+    @checked
     def __init__(
         self,
         *,
         image_size: Size,
-        channels: int,
-        latent_dim: int = 64,
-        base_channels: int = 768,
-        max_channels: int = 768,
-        blocks: int = 2,
-        group_size: int = 16,
-        expansion: int = 2,
-        base_levels: int = 1,
+        channels: PositiveInt,
+        latent_dim: PositiveInt = 64,
+        base_channels: PositiveInt = 768,
+        max_channels: PositiveInt = 768,
+        blocks: PositiveInt = 2,
+        group_size: PositiveInt = 16,
+        expansion: PositiveInt = 2,
+        base_levels: PositiveInt = 1,
         padding: Padding = "zeros",
     ) -> None:
         super().__init__()
         levels, base = base_shape(image_size, *SIZES)
-        maps = _maps(levels, channels, base_channels, max_channels, blocks, group_size, expansion, base_levels)[::-1]
-        at_least_one("", latent_dim=latent_dim)
+        maps = _maps(levels, base_channels, max_channels, group_size, expansion, base_levels)[::-1]
         self.latent_dim = latent_dim
         self.basis = nn.Parameter(torch.randn(maps[0], *base))
         self.weights = _layer(nn.Linear(latent_dim, maps[0], bias=False))
@@ -95,25 +96,26 @@ class Discriminator(nn.Module):
             the paper.
 
     Raises:
-        ValueError: The size is not allowed, or groups do not divide a width.
+        ConfigError: The size is not allowed, or groups do not divide a width.
     """
 
+    @checked
     def __init__(
         self,
         *,
         image_size: Size,
-        channels: int,
-        base_channels: int = 768,
-        max_channels: int = 768,
-        blocks: int = 2,
-        group_size: int = 16,
-        expansion: int = 2,
-        base_levels: int = 1,
+        channels: PositiveInt,
+        base_channels: PositiveInt = 768,
+        max_channels: PositiveInt = 768,
+        blocks: PositiveInt = 2,
+        group_size: PositiveInt = 16,
+        expansion: PositiveInt = 2,
+        base_levels: PositiveInt = 1,
         minibatch: Minibatch | None = None,
     ) -> None:
         super().__init__()
         levels, base = base_shape(image_size, *SIZES)
-        maps = _maps(levels, channels, base_channels, max_channels, blocks, group_size, expansion, base_levels)
+        maps = _maps(levels, base_channels, max_channels, group_size, expansion, base_levels)
         depth = len(maps) * blocks
         layers: list[nn.Module] = [_layer(nn.Conv2d(channels, maps[0], 1, bias=False))]
         for index, width in enumerate(maps):
@@ -213,36 +215,19 @@ class Downsample(Resample):
 
 
 def _maps(
-    levels: int,
-    channels: int,
-    base_channels: int,
-    max_channels: int,
-    blocks: int,
-    group_size: int,
-    expansion: int,
-    base_levels: int,
+    levels: int, base_channels: int, max_channels: int, group_size: int, expansion: int, base_levels: int
 ) -> list[int]:
     """Return the feature maps from the image size down to 4x4: min(base << level, max), ``base_levels`` of them base.
 
     Raises:
-        ValueError: Groups do not divide a width.
+        ConfigError: Groups do not divide a width.
     """
-    at_least_one(
-        "",
-        channels=channels,
-        base_channels=base_channels,
-        max_channels=max_channels,
-        blocks=blocks,
-        group_size=group_size,
-        expansion=expansion,
-        base_levels=base_levels,
-    )
     shifts = [max(0, level + 1 - base_levels) for level in range(levels + 1)]  # 32, 16, 8, 4
     maps = [min(base_channels << shift, max_channels) for shift in shifts]
     for width in maps:
         inside = width * expansion
         if inside >= group_size and inside % group_size:
-            raise ValueError(f"group_size={group_size}: must divide {inside}, the width inside a block")
+            raise ConfigError("group_size", group_size, f"must divide {inside}, the width inside a block")
     return maps
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from lightning_gans.config.errors import at_least_one
+from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.images.size import Size
 from lightning_gans.networks.layers import Minibatch, base_shape, minibatch_layer, normalisation, widths
 
@@ -35,25 +35,23 @@ class Generator(nn.Module):
         init: ``glorot`` as in both papers' code, or ``he``; uniform.
 
     Raises:
-        ValueError: The size is not allowed.
+        ConfigError: The size is not allowed.
     """
 
+    @checked
     def __init__(
         self,
         *,
         image_size: Size,
-        channels: int,
-        latent_dim: int = 128,
-        base_channels: int = 256,
-        max_channels: int = 256,
+        channels: PositiveInt,
+        latent_dim: PositiveInt = 128,
+        base_channels: PositiveInt = 256,
+        max_channels: PositiveInt = 256,
         norm: Literal["batch"] | None = "batch",
         init: Init = "glorot",
     ) -> None:
         super().__init__()
         levels, self.base = base_shape(image_size, *SIZES)
-        at_least_one(
-            "", channels=channels, latent_dim=latent_dim, base_channels=base_channels, max_channels=max_channels
-        )
         self.latent_dim = latent_dim
         maps = widths(levels, base_channels, max_channels)[::-1]
         self.dense = nn.Linear(latent_dim, maps[0] * math.prod(self.base))
@@ -91,16 +89,17 @@ class Discriminator(nn.Module):
         init: ``glorot`` as in both papers' code, or ``he``; uniform.
 
     Raises:
-        ValueError: The size is not allowed.
+        ConfigError: The size is not allowed.
     """
 
+    @checked
     def __init__(
         self,
         *,
         image_size: Size,
-        channels: int,
-        base_channels: int = 128,
-        max_channels: int = 128,
+        channels: PositiveInt,
+        base_channels: PositiveInt = 128,
+        max_channels: PositiveInt = 128,
         norm: Literal["spectral", "layer"] | None = "spectral",
         pooling: Literal["sum", "mean"] = "sum",
         minibatch: Minibatch | None = None,
@@ -108,7 +107,6 @@ class Discriminator(nn.Module):
     ) -> None:
         super().__init__()
         levels, base = base_shape(image_size, *SIZES)
-        at_least_one("", channels=channels, base_channels=base_channels, max_channels=max_channels)
         self.pooling = pooling
         downs = max(1, levels - 1)  # 32 -> 8: two
         maps = widths(downs, base_channels, max_channels)

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_gans.config.errors import at_least_one
-from lightning_gans.images.size import Size, shortest
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import PositiveInt, checked
+from lightning_gans.images.size import Size
 from lightning_gans.networks.layers import check_divisible, normalised
 
 FACTORS = (2, 4, 8)
@@ -33,23 +34,23 @@ class SRResNet(nn.Module):
             on (as Kim et al. 2016, arXiv:1511.04587, have it); ``False``: as in the paper.
 
     Raises:
-        ValueError: Another factor.
+        ConfigError: Another factor.
     """
 
+    @checked
     def __init__(
         self,
         *,
-        channels: int,
+        channels: PositiveInt,
         factor: int = 4,
-        base_channels: int = 64,
-        blocks: int = 16,
+        base_channels: PositiveInt = 64,
+        blocks: PositiveInt = 16,
         norm: Literal["batch", "instance", "layer"] | None = "batch",
         residual: bool = False,
     ) -> None:
         super().__init__()
-        at_least_one("", channels=channels, base_channels=base_channels, blocks=blocks)
         if factor not in FACTORS:
-            raise ValueError(f"data.factor={factor}: must be one of {', '.join(map(str, FACTORS))}")
+            raise ConfigError("data.factor", factor, f"must be one of {', '.join(map(str, FACTORS))}")
         self.scale, self.residual, n = factor, residual, base_channels
         self.first = nn.Sequential(nn.Conv2d(channels, n, 9, padding=4), nn.PReLU())
         self.blocks = nn.Sequential(
@@ -107,24 +108,24 @@ class Discriminator(nn.Module):
         norm: ``batch``, ``instance``, ``layer``, ``spectral`` or ``None``.
 
     Raises:
-        ValueError: The size is not allowed.
+        ConfigError: The size is not allowed.
     """
 
+    @checked
     def __init__(
         self,
         *,
         image_size: Size,
-        channels: int,
-        base_channels: int = 64,
-        hidden: int = 1024,
+        channels: PositiveInt,
+        base_channels: PositiveInt = 64,
+        hidden: PositiveInt = 1024,
         norm: Literal["batch", "instance", "layer", "spectral"] | None = "batch",
     ) -> None:
         super().__init__()
-        at_least_one("", channels=channels, base_channels=base_channels, hidden=hidden)
         smallest = 1 << HALVINGS
         height, width = check_divisible(image_size, smallest, smallest)
         if norm == "instance" and height == width == smallest:
-            raise ValueError(f"data.image_size={shortest(height, width)}: must be >= {2 * smallest} with norm=instance")
+            raise ConfigError("data.image_size", height, f"must be >= {2 * smallest} with norm=instance")
         layers: list[nn.Module] = []
         before = channels
         for level in range(HALVINGS):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from lightning_gans.config.errors import at_least_one
+from lightning_gans.config.types import FractionBelowOne, PositiveInt, checked
 from lightning_gans.images.size import Size
 from lightning_gans.networks.layers import (
     NoiseDropout,
@@ -69,31 +69,28 @@ class Generator(nn.Module):
         size_divisor: Sides of inputs are multiples of this.
 
     Raises:
-        ValueError: The size is not allowed, or a value out of range.
+        ConfigError: The size is not allowed, or a value out of range.
     """
 
+    @checked
     def __init__(
         self,
         *,
         image_size: Size,
-        source_channels: int,
-        channels: int,
-        base_channels: int = 64,
-        blocks: int | None = None,
-        downs: int = 2,
+        source_channels: PositiveInt,
+        channels: PositiveInt,
+        base_channels: PositiveInt = 64,
+        blocks: PositiveInt | None = None,
+        downs: PositiveInt = 2,
         norm: Literal["batch", "instance"] | None = "instance",
         test_statistics: TestStatistics | None = None,
-        dropout: float = 0.0,
+        dropout: FractionBelowOne = 0.0,
         dropout_at_test: bool = False,
         bias_before_norm: bool | None = None,
     ) -> None:
         super().__init__()
-        sizes = {"source_channels": source_channels, "channels": channels, "base_channels": base_channels}
-        at_least_one("", **sizes, blocks=1 if blocks is None else blocks, downs=downs)
         size = check_divisible(image_size, 2**downs, max(4, 2 ** (downs + 1)), f", with downs={downs}")
         blocks = (9 if min(size) >= 256 else 6) if blocks is None else blocks
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout={dropout}: must be from 0 to below 1")
         self.size_divisor = 2**downs
         widths = [base_channels << level for level in range(downs + 1)]
 

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lightning_gans.config.errors import at_least_one
+from lightning_gans.config.types import FractionBelowOne, NonNegativeInt, PositiveInt, checked
 from lightning_gans.images.size import Size, height_width
 from lightning_gans.networks.layers import (
     NoiseDropout,
@@ -52,36 +52,31 @@ class Generator(nn.Module):
         size_divisor: Sides of inputs are multiples of this.
 
     Raises:
-        ValueError: The size is not allowed, or a value out of range.
+        ConfigError: The size is not allowed, or a value out of range.
     """
 
+    @checked
     def __init__(
         self,
         *,
         image_size: Size,
-        source_channels: int,
-        channels: int,
-        downs: int | None = None,
-        base_channels: int = 64,
-        max_channels: int = 512,
+        source_channels: PositiveInt,
+        channels: PositiveInt,
+        downs: PositiveInt | None = None,
+        base_channels: PositiveInt = 64,
+        max_channels: PositiveInt = 512,
         norm: Literal["batch", "instance"] | None = "batch",
         test_statistics: TestStatistics | None = None,
-        dropout: float = 0.5,
+        dropout: FractionBelowOne = 0.5,
         dropout_at_test: bool = True,
         skips: bool = True,
-        dropout_layers: Sequence[int] = (0, 1, 2),
+        dropout_layers: Sequence[NonNegativeInt] = (0, 1, 2),
         bias_before_norm: bool | None = None,
     ) -> None:
         super().__init__()
         if downs is None:
             downs = _most_downs(image_size)
-        sizes = {"source_channels": source_channels, "channels": channels, "base_channels": base_channels}
-        at_least_one("", **sizes, max_channels=max_channels, downs=downs)
         check_divisible(image_size, 2**downs, 2**downs, f" with downs={downs}")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout={dropout}: must be from 0 to below 1")
-        if any(layer < 0 for layer in dropout_layers):
-            raise ValueError(f"dropout_layers={list(dropout_layers)}: must be >= 0, the innermost layer")
         self.size_divisor, self.skips = 2**downs, skips
         bias = has_bias(norm, bias_before_norm)
         widths = [min(base_channels << level, max_channels) for level in range(downs)]
