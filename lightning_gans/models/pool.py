@@ -1,4 +1,4 @@
-"""A history of generated images for the discriminator."""
+"""Keep a history of generated images for the discriminator."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lightning_gans.images.size import Size, height_width
 
 
 class ImagePool(nn.Module):
-    """What the discriminator sees in place of the newest fakes: half of the time an older one.
+    """Give the discriminator an older fake in place of a newest one, half of the time.
 
     Until it is full, the pool keeps every image and hands it on. After that, each image is handed on as it is with
     probability 1/2; otherwise an image drawn from the pool is, and the new one takes its place. Shrivastava et al.
@@ -61,9 +61,9 @@ class ImagePool(nn.Module):
         return handed_on
 
     def get_extra_state(self) -> int:
-        """How many images it keeps, in every ``state_dict``."""
+        """Return how many images it keeps, in every ``state_dict``."""
         return self.kept
 
     def set_extra_state(self, state: int) -> None:
-        """Restore their number."""
+        """Restore the number of kept images."""
         self.kept = state

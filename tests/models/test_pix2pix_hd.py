@@ -190,7 +190,7 @@ def test_losses_are_the_papers():
     found = model.discriminator_loss(batch)
     torch.testing.assert_close(found["real"], sum((scale[-1] - 1).square().mean() for scale in of_real) / 2)
     torch.testing.assert_close(found["fake"], sum(scale[-1].square().mean() for scale in of_fake) / 2)
-    assert not model._kept
+    assert not model._stashed
 
 
 def test_the_perceptual_loss_weighs_layers_as_the_paper(monkeypatch):
@@ -208,7 +208,7 @@ def test_the_coarse_phase_learns_at_half_the_size():
     model = family(coarse_updates=1)
     batch = {"source": torch.rand(2, 3, 32, 32), "target": torch.rand(2, 3, 32, 32)}
     model.generator_loss(batch)
-    assert model._kept[0]["fake"].shape == (2, 3, 16, 16)
+    assert model._stashed[0]["fake"].shape == (2, 3, 16, 16)
     condition, real = model.pair(batch)
     torch.testing.assert_close(real, F.avg_pool2d(batch["target"], 3, 2, 1, count_include_pad=False))
     assert condition.shape == (2, 3, 16, 16)
@@ -256,7 +256,7 @@ def test_resumes_exactly_in_each_phase(tmp_path, stop):
 
 def test_a_budget_that_ends_early_is_told(tmp_path):
     """Before any training is spent; nothing is said of one that reaches the last phase."""
-    with pytest.warns(UserWarning, match="trainer.max_steps=2: ends in the enhancer phase; .* from update 2 on"):
+    with pytest.warns(UserWarning, match="max_steps=2: ends in the phase 'enhancer'; 'joint' begins at update 2,"):
         build(compose(*tiny(MODEL), "trainer.max_steps=2"), tmp_path)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="trainer.max_steps")
