@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import NonNegativeInt, PositiveInt, checked
-from lightning_gans.images.size import Size, height_width, shortest, size_text
+from lightning_gans.images.size import Size, height_width, shortest
 from lightning_gans.networks.layers import normal_init
 from lightning_gans.networks.translation_resnet import ResnetBlock
 from lightning_gans.runtime.precision import full_precision
@@ -175,7 +175,7 @@ class Discriminator(nn.Module):
         smallest = [side >> (scales - 1 + coarse) for side in (height, width)]
         if min(smallest) < INNERMOST:
             phase = " in the coarse phase" if coarse else ""
-            seen = f"the smallest image that it sees{phase} is {size_text(smallest)} at data.image_size="
+            seen = f"the smallest image that it sees{phase} is {smallest[0]}x{smallest[1]} at data.image_size="
             rule = f"{seen}{shortest(height, width)}; must be {INNERMOST}x{INNERMOST} or larger"
             raise ConfigError("model.discriminator.scales", scales, rule)
         self.instance_edges, self.layers = instance_edges, layers

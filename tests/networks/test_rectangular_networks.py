@@ -277,3 +277,5 @@ def test_pix2pix_hd_of_rectangles(enhancer):
     assert pix2pix_hd.Encoder(**size, base_channels=2)(torch.randn(1, 3, 32, 64)).shape == (1, 3, 32, 64)
     with pytest.raises(ValueError, match=r"scales=4: the smallest image .* 2x4 at data\.image_size=\[16, 32\]; must"):
         pix2pix_hd.Discriminator(image_size=[16, 32], channels=3, source_channels=4, scales=4, coarse=False)
+    with pytest.raises(ValueError, match=r"scales=9: the smallest image .* 0x0 at data\.image_size=\[16, 32\]; must"):
+        pix2pix_hd.Discriminator(image_size=[16, 32], channels=3, source_channels=4, scales=9, coarse=False)
