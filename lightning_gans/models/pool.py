@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from lightning_gans.config.types import NonNegativeInt, checked
+
 
 class ImagePool(nn.Module):
     """Give the discriminator an older fake in place of a newest one, half of the time.
@@ -23,10 +25,9 @@ class ImagePool(nn.Module):
 
     images: Tensor
 
-    def __init__(self, *, size: int = 50, image_size: int, channels: int) -> None:
+    @checked
+    def __init__(self, *, size: NonNegativeInt = 50, image_size: int, channels: int) -> None:
         super().__init__()
-        if size < 0:
-            raise ValueError(f"pool.size={size}: must be >= 0")
         self.size = size
         self.register_buffer("images", torch.zeros(size, channels, image_size, image_size))
         self.kept = 0  # images in it; a number of Python's, so that nothing waits for a GPU
