@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lightning_gans.data.translation.base import TranslationData
 from lightning_gans.images import files, pixels, sheets
-from lightning_gans.loggers.dashboards import Dashboard
+from lightning_gans.loggers.dashboards import dashboard
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.runtime.tolerance import warn_on_os_error
 
@@ -64,8 +64,7 @@ class SampleGrid(Callback):
         with warn_on_os_error(path):
             self.newest = files.save(sheet, path)
         for logger in trainer.loggers:
-            if isinstance(logger, Dashboard):
-                logger.log_image("samples", [sheet], step=step)
+            dashboard(logger).log_image("samples", sheet, step)
 
     def _samples(self, module: Any, data: Any) -> Tensor:
         samples = torch.cat([pixels.to_uint8(s) for s in module.samples(range(self.n or 64), seed=self.seed)])

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_gans.config.types import NonNegativeInt, checked
+from lightning_gans.images.size import Size, height_width
 
 
 class ImagePool(nn.Module):
@@ -19,17 +20,17 @@ class ImagePool(nn.Module):
 
     Args:
         size: Images kept; 0: none, every image is handed on.
-        image_size: Height and width of the images.
+        image_size: Side of the images, or ``[height, width]``.
         channels: Of the images.
     """
 
     images: Tensor
 
     @checked
-    def __init__(self, *, size: NonNegativeInt = 50, image_size: int, channels: int) -> None:
+    def __init__(self, *, size: NonNegativeInt = 50, image_size: Size, channels: int) -> None:
         super().__init__()
         self.size = size
-        self.register_buffer("images", torch.zeros(size, channels, image_size, image_size))
+        self.register_buffer("images", torch.zeros(size, channels, *height_width(image_size)))
         self.kept = 0  # images in it; a number of Python's, so that nothing waits for a GPU
 
     @torch.no_grad()

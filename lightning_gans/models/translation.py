@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from lightning_gans.images.size import shortest
 from lightning_gans.losses.objectives import Objective
 from lightning_gans.models.base import Batch, GenerativeModule, Terms
 from lightning_gans.models.ema import evaluating
@@ -184,10 +185,10 @@ class TranslationModule(GenerativeModule):
             ValueError: With both shapes.
         """
         source, target = shapes["source"], shapes["target"]
-        side = source[-1]
-        if side % self.size_divisor:
+        if any(side % self.size_divisor for side in source[1:]):
             raise ValueError(
-                f"data.image_size={side}: model.generator needs sides that are multiples of {self.size_divisor}"
+                f"data.image_size={shortest(*source[1:])}: model.generator needs sides that are multiples of "
+                f"{self.size_divisor}"
             )
         try:
             made = tuple(self.translate(torch.zeros(1, *source, device=self.device)).shape[1:])

@@ -28,7 +28,7 @@ from lightning_gans.callbacks.samples import SampleGrid
 from lightning_gans.checkpoints import files, integrity, load, roles
 from lightning_gans.config import claims, explain, local, validation
 from lightning_gans.data.base import ImageDataModule
-from lightning_gans.loggers.dashboards import Dashboard
+from lightning_gans.loggers.dashboards import dashboard
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.runtime.atomic import set_aside, write_text
 from lightning_gans.runtime.distributed import is_lost_process
@@ -160,8 +160,7 @@ class Run:
                 claims.release(self.folder)
             self.seconds = time.perf_counter() - started
             for logger in self.trainer.loggers:
-                if isinstance(logger, Dashboard):
-                    logger.close(failed=failed)
+                dashboard(logger).close(failed=failed)
 
     def _claim(self, resumed: Path | None) -> bool:
         """Claim the folder, in which nothing of another run is replaced or taken for this one's.
@@ -189,8 +188,7 @@ class Run:
         write_text(path, OmegaConf.to_yaml(self.cfg, resolve=True))
         if not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             for logger in self.trainer.loggers:
-                if isinstance(logger, Dashboard):
-                    logger.log_config(self.cfg)
+                dashboard(logger).log_config(self.cfg)
 
     @property
     def interrupted_by(self) -> int | None:

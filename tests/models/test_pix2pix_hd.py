@@ -305,6 +305,37 @@ def test_the_papers_budget_is_that_of_its_schedule():
     assert enhancer == [1, 1, 0.5, 0]  # 50 + 50 passes, as released
 
 
+@pytest.mark.parametrize(
+    ("experiment", "size", "enhancer", "smallest"),
+    [("cityscapes", [1024, 2048], True, (256, 512)), ("cityscapes_512", [512, 1024], False, (256, 512))],
+)
+def test_the_recipes_keep_the_shape_of_the_papers_pictures(experiment, size, enhancer, smallest):
+    """Twice as wide as high, never squeezed; widths, halvings and scales as released, whatever the size."""
+    config = compose(f"experiment=pix2pix_hd_{experiment}", "data.root=x")
+    assert config.data.image_size == size
+    assert config.data.resize != "stretch"
+    assert config.trainer.max_steps == sum(map(sum, config.model.g_scheduler.trainings))
+    with torch.device("meta"):
+        made, judge, encoder = (
+            hydra.utils.instantiate(config.model[n]) for n in ("generator", "discriminator", "encoder")
+        )
+    assert made.has_enhancer == enhancer
+    assert made.size_divisor == (32 if enhancer else 16)
+    assert not any(side % made.size_divisor for side in size)
+    features = made.trunk.to("meta")(torch.zeros(1, 35 + 1 + 3, *(side >> enhancer for side in size), device="meta"))
+    assert features.shape == (1, 64, *(side >> enhancer for side in size))
+    images = made(torch.zeros(1, 39, *size, device="meta"))
+    assert images.shape == (1, 3, *size)
+    assert encoder(images).shape == (1, 3, *size)
+    seen = torch.zeros(1, 39, *size, device="meta")
+    found = judge(seen)
+    assert len(found) == (3 if enhancer else 2)
+    assert found[-1][0].shape[-2:] == tuple(side // 2 + 1 for side in smallest)
+    convolutions = [m for m in made.trunk.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+    widths = [64, 128, 256, 512, 1024]
+    assert [m.out_channels for m in convolutions] == [*widths, *[1024] * 18, *widths[-2::-1]]
+
+
 # ------------------------------------------------------------------------------ labels, instances, features
 
 

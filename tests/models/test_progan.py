@@ -33,16 +33,9 @@ from lightning_gans import build, compose
 from lightning_gans.callbacks.resolution_schedule import ResolutionSchedule
 from lightning_gans.losses.objectives import Wasserstein
 from lightning_gans.models.progan import ProGAN
+from lightning_gans.networks.equalised import EqualisedConv2d, EqualisedLinear, FirstLayer
 from lightning_gans.networks.layers import MinibatchDiscrimination, MinibatchStddev
-from lightning_gans.networks.progan import (
-    Discriminator,
-    EqualisedConv2d,
-    EqualisedLinear,
-    FirstLayer,
-    Generator,
-    PixelNorm,
-    feature_maps,
-)
+from lightning_gans.networks.progan import Discriminator, Generator, PixelNorm, feature_maps
 from lightning_gans.schedules.growth import Growth, growing_schedule
 
 SMALL = {"channels": 2, "fmap_base": 64, "fmap_max": 8}
