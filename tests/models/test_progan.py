@@ -693,7 +693,7 @@ def test_networks_grow_under_a_plain_trainer(tmp_path):
 
 
 def test_what_only_plans_growth_is_refused():
-    with pytest.raises(ValueError, match="model.growth=Growth: must be a ResolutionSchedule"):
+    with pytest.raises(ValueError, match="growth=Growth: must be a ResolutionSchedule"):
         ProGAN(*networks(), growth=Growth(), **PLAYERS)
 
 
