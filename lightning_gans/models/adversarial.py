@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from lightning_gans.augment.adaptive import AdaptiveAugment
 from lightning_gans.augment.base import Augmentation
-from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.errors import MISSING, ConfigError
 from lightning_gans.config.types import Positive, PositiveInt, checked
 from lightning_gans.losses.objectives import Objective
 from lightning_gans.losses.penalties import Penalty
@@ -180,12 +180,14 @@ class AdversarialModule(GenerativeModule):
     def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """Check shapes as the base does, that images can be augmented, and that the discriminator returns logits."""
         if self.dequantise and len(shapes["image"]) != 3:
-            raise ValueError("model.dequantise=true: needs images, whose values are levels; set it to false")
+            raise ConfigError("model.dequantise", True, "needs images, whose values are levels; set it to false")
         if self.augment is not None:
             self.augment.check(shapes["image"])
         super().check_data(shapes)
         if self.judges_by_logits and getattr(self.discriminator, "reconstructs", False):
-            raise ValueError("model.discriminator: is an autoencoder; this family needs one that gives logits")
+            raise ConfigError(
+                "model.discriminator", MISSING, "is an autoencoder; this family needs one that gives logits"
+            )
 
     @property
     def image_networks(self) -> dict[str, nn.Module]:

@@ -88,13 +88,12 @@ class Pix2PixHD(TranslationModule):
     ) -> None:
         super().__init__(generator, discriminator, **options)
         if generator.instance_edges != discriminator.instance_edges:
-            raise ValueError("model.discriminator.instance_edges: must be that of model.generator")
+            found = discriminator.instance_edges
+            raise ConfigError("model.discriminator.instance_edges", found, "must be that of model.generator")
         features = 0 if encoder is None else encoder.feature_channels
         if generator.feature_channels != features:
-            raise ValueError(
-                f"model.generator.feature_channels={generator.feature_channels}: model.encoder gives {features}; say "
-                "model/encoder=features or model/encoder=none"
-            )
+            rule = f"model.encoder gives {features}; say model/encoder=features or model/encoder=none"
+            raise ConfigError("model.generator.feature_channels", generator.feature_channels, rule)
         if num_labels is not None and generator.source_channels != num_labels:
             raise ConfigError("num_labels", num_labels, f"model.generator takes {generator.source_channels} channels")
         self.encoder = encoder
@@ -296,10 +295,8 @@ class Pix2PixHD(TranslationModule):
     def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """Check shapes as the base does, that there are instances, and that VGG19 takes the images."""
         if self.generator.instance_edges and self.num_labels is None and "instance" not in shapes:
-            raise ValueError(
-                "model.generator.instance_edges=true: the data has neither instances (data.instance) nor label maps "
-                "(data.num_labels); set it to false"
-            )
+            rule = "the data has neither instances (data.instance) nor label maps (data.num_labels); set it to false"
+            raise ConfigError("model.generator.instance_edges", True, rule)
         super().check_data(shapes)
         channels, *sides = shapes["target"]
         smallest = 2 if self.stage_of(0) == "coarse" else 1
