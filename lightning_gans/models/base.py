@@ -152,7 +152,7 @@ class GenerativeModule(Sampling):
 
     @property
     def batch_sizes(self) -> dict[str, int]:
-        """Batch sizes to divide among processes and micro-batches, by option."""
+        """Return the batch sizes to divide among processes and micro-batches, by option."""
         return self.schedule.batch_sizes
 
     def draw_inputs(self, n: int) -> Inputs:
