@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from lightning.pytorch import Callback
 from torch import Tensor
 
+from lightning_gans.config.errors import ConfigError
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Batch
 from lightning_gans.networks import progan
@@ -36,7 +37,7 @@ class ProGAN(AdversarialModule):
     Args:
         generator: Player, of ``lightning_gans.networks.progan`` or growing like it.
         discriminator: Player, likewise.
-        growth: The schedule; ``None``: full resolution from the start.
+        growth: The callback that grows the networks, and its schedule; ``None``: full resolution from the start.
         **options: See ``AdversarialModule``.
     """
 
@@ -55,20 +56,16 @@ class ProGAN(AdversarialModule):
         super().__init__(generator, discriminator, **options)
         for name, network in {"generator": generator, "discriminator": discriminator}.items():
             if not isinstance(network, progan.Growing):
-                raise ValueError(f"model.{name}={type(network).__name__}: must grow; use model/network=progan")
-        if growth is not None and self.compile_networks:
-            raise ValueError(
-                "model.compile=true: not with model.growth, under which networks change; set compile to false"
-            )
-        if growth is not None and growth.batch_sizes:
-            for player, factory in self.scheduler_factories.items():
-                if getattr(factory, "func", None) is EpochDecay:
-                    raise ValueError(
-                        f"model.{player}_scheduler=EpochDecay: counts passes by one batch size, not with "
-                        "model.growth.batch_sizes; use LinearDecay"
-                    )
+                raise ConfigError(name, type(network).__name__, "must grow; use model/network=progan")
         if growth is not None and not isinstance(growth, Callback):
-            raise ValueError(f"model.growth={type(growth).__name__}: must be a ResolutionSchedule, or null")
+            raise ConfigError("growth", type(growth).__name__, "must be a ResolutionSchedule, or null")
+        if growth is not None and self.compile_networks:
+            rule = "not with model.growth, under which networks change; set compile to false"
+            raise ConfigError("compile", True, rule)
+        epochs = [p for p, factory in self.scheduler_factories.items() if getattr(factory, "func", None) is EpochDecay]
+        if epochs and growth is not None and growth.batch_sizes:
+            rule = "counts passes by one batch size, not with model.growth.batch_sizes; use LinearDecay"
+            raise ConfigError(f"{epochs[0]}_scheduler", "EpochDecay", rule)
         self.growth = growth
         self.schedule = growing_schedule(growth, generator.image_size, self.batch_size, self.n_critic)
         self._logits: list[Tensor] = []  # means of the logits of reals in this step

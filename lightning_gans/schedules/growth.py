@@ -6,10 +6,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import NonNegative, Positive, PositiveInt, checked
 from lightning_gans.networks.layers import check_image_size
 from lightning_gans.schedules.training_schedule import Phase, TrainingSchedule
 
-ByResolution = dict[int, float]
+Length = NonNegative | dict[int, NonNegative]  # thousands of real images, or lengths by resolution
 
 
 class Growth:
@@ -33,34 +35,27 @@ class Growth:
         ValueError: A value out of range.
     """
 
+    @checked
     def __init__(
         self,
         *,
         start: int = 4,
-        fade_kimg: float | ByResolution = 800.0,
-        stabilise_kimg: float | ByResolution = 800.0,
-        batch_sizes: dict[int, int] | None = None,
-        lr_factors: ByResolution | None = None,
+        fade_kimg: Length = 800.0,
+        stabilise_kimg: Length = 800.0,
+        batch_sizes: dict[int, PositiveInt] | None = None,
+        lr_factors: dict[int, Positive] | None = None,
         reset_optimizers: bool = True,
     ) -> None:
-        check_image_size(start, 4, 1024, "model.growth.start")
-        for key, smallest, given in (
-            ("fade_kimg", 0, fade_kimg),
-            ("stabilise_kimg", 0, stabilise_kimg),
-            ("batch_sizes", 1, batch_sizes or {}),
-            ("lr_factors", 0, lr_factors or {}),
-        ):
-            if given == {} and key.endswith("_kimg"):
-                raise ValueError(f"model.growth.{key}={{}}: must be a number, or numbers by resolution")
-            for resolution, value in given.items() if isinstance(given, dict) else [(None, given)]:
-                said = value if resolution is None else f"{{{resolution}: {value}}}"
+        check_image_size(start, 4, 1024, "start")
+        lengths: dict[str, Any] = {"fade_kimg": fade_kimg, "stabilise_kimg": stabilise_kimg}
+        for key, given in {**lengths, "batch_sizes": batch_sizes, "lr_factors": lr_factors}.items():
+            if given == {} and key in lengths:
+                raise ConfigError(key, given, "must be a number, or numbers by resolution")
+            for resolution, value in given.items() if isinstance(given, dict) else ():
                 if isinstance(resolution, str):
-                    raise ValueError(f"model.growth.{key}.{resolution}={value}: say model.growth.{key}={said}")
-                if resolution is not None:
-                    check_image_size(resolution, 4, 1024, f"model.growth.{key}, resolution")
-                if not smallest <= value < math.inf or (key == "lr_factors" and value == 0):
-                    bound = "> 0" if key == "lr_factors" else f">= {smallest}"
-                    raise ValueError(f"model.growth.{key}={said}: must be {bound} and finite")
+                    said = f"model.growth.{key}={{{resolution}: {value}}}"
+                    raise ConfigError(f"model.growth.{key}.{resolution}", value, f"say {said}")
+                check_image_size(resolution, 4, 1024, f"model.growth.{key}, resolution")
         self.start, self.reset_optimizers = start, reset_optimizers
         self.fade_kimg, self.stabilise_kimg = fade_kimg, stabilise_kimg
         self.batch_sizes, self.lr_factors = batch_sizes or {}, lr_factors or {}
@@ -77,7 +72,7 @@ class Growth:
             ValueError: ``start`` is larger than ``image_size``.
         """
         if self.start > image_size:
-            raise ValueError(f"model.growth.start={self.start}: must be at most data.image_size={image_size}")
+            raise ConfigError("model.growth.start", self.start, f"must be at most data.image_size={image_size}")
         found: list[Phase] = []
         resolution = self.start
         while resolution <= image_size:
@@ -134,7 +129,7 @@ def growing_schedule(growth: Growth | None, image_size: int, batch_size: int, n_
     return TrainingSchedule(phases, advice=advice, earlier=earlier, options=options_read)
 
 
-def _at(values: float | ByResolution | dict[int, int], resolution: int, default: float) -> float:
+def _at(values: float | dict[int, float] | dict[int, int], resolution: int, default: float) -> float:
     """Return the value of the largest resolution given that is not above this one."""
     if not isinstance(values, dict):
         return values
@@ -142,6 +137,6 @@ def _at(values: float | ByResolution | dict[int, int], resolution: int, default:
     return values[max(below)] if below else default
 
 
-def _first(values: float | ByResolution) -> float:
+def _first(values: float | dict[int, float]) -> float:
     """Return the value of the smallest resolution given."""
     return values[min(values)] if isinstance(values, dict) else values

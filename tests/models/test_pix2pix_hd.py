@@ -432,7 +432,7 @@ def test_networks_that_do_not_fit_are_refused(tmp_path):
     for key in ("coarse_updates", "enhancer_updates", "matching_weight", "perceptual_weight"):
         assert f"model.{key}=-1" in refusal(tmp_path, *tiny(MODEL), f"model.{key}=-1")
     message = refusal(tmp_path, *tiny(MODEL), "model.discriminator.instance_edges=true")
-    assert "model.discriminator.instance_edges: must be that of model.generator" in message
+    assert "model.discriminator.instance_edges=true: must be that of model.generator" in message
     assert "model.num_labels=5: model.generator takes 3 channels" in refusal(
         tmp_path, *tiny(MODEL), "model.num_labels=5"
     )

@@ -400,13 +400,13 @@ REFUSED = [
     ("model.growth.batch_sizes={8: 0}", ["model.growth.batch_sizes={8: 0}", ">= 1"]),
     ("model.growth.lr_factors={8: 0.0}", ["model.growth.lr_factors={8: 0.0}", "> 0"]),
     ("+model.growth.batch_sizes.8=4", ["model.growth.batch_sizes.8=4", "say model.growth.batch_sizes={8: 4}"]),
-    ("model.growth.fade_kimg=true", ["model.growth.fade_kimg=True", "valid number"]),
+    ("model.growth.fade_kimg=true", ["model.growth.fade_kimg=true", "must be a number"]),
     ("model.ema.half_life_kimg=5", ["half_life_kimg=5", "decay=0.999", "must be null"]),
     ("model.ema.decay=1", ["model.ema.decay=1", "below 1"]),
     ("model.discriminator.group_size=1", ["discriminator.group_size=1", ">= 2"]),
     ("model.generator.fmap_decay=1000", ["fmap_decay=1000", "from 0 to 16"]),
     ("model.penalty.target=-1", ["penalty.target=-1", ">= 0"]),
-    ("model.growth.batch_sizes={8: many}", ["model.growth.batch_sizes", "valid integer"]),
+    ("model.growth.batch_sizes={8: many}", ["model.growth.batch_sizes", "must be integers"]),
     ("model.compile=true", ["model.compile=true", "model.growth"]),
     ("model/network=dcgan_critic", ["model.generator=Generator", "model/network=progan"]),
     ("data.image_size=20", ["data.image_size=20", "nearest is 16"]),
@@ -693,7 +693,7 @@ def test_networks_grow_under_a_plain_trainer(tmp_path):
 
 
 def test_what_only_plans_growth_is_refused():
-    with pytest.raises(ValueError, match="model.growth=Growth: must be a ResolutionSchedule"):
+    with pytest.raises(ValueError, match="growth=Growth: must be a ResolutionSchedule"):
         ProGAN(*networks(), growth=Growth(), **PLAYERS)
 
 
