@@ -4,12 +4,12 @@ import atexit
 import importlib
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import fork_server
 import pytest
 import torch
 from lightning.pytorch import Callback
@@ -152,9 +152,7 @@ LIMIT = 300  # seconds after which a process has hung, on the slowest machine un
 def command(*arguments, cwd=None, env=None, timeout=LIMIT):
     """Run ``python -m lightning_gans.X ...`` in a process of its own."""
     own = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
-    return subprocess.run(
-        [sys.executable, "-m", *arguments], cwd=cwd, env=own, capture_output=True, text=True, timeout=timeout
-    )
+    return fork_server.run(arguments, cwd, own, timeout)
 
 
 def command_here(module, *arguments, cwd, monkeypatch):
@@ -175,9 +173,8 @@ ENDLESS = "trainer.max_steps=1000000"  # for a run that is stopped: no machine i
 
 def started(folder, *options):
     """A training in a process of its own, waited for until it has saved some steps."""
-    arguments = [sys.executable, "-m", "lightning_gans.train", *tiny(), *options, f"hydra.run.dir={folder}"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    arguments = ["lightning_gans.train", *tiny(), *options, f"hydra.run.dir={folder}"]
+    process = fork_server.start(arguments, {**os.environ, "OMP_NUM_THREADS": "1"})
     deadline = time.monotonic() + LIMIT
     while len(list(Path(folder).glob("checkpoints/step-*.ckpt"))) < 3:
         assert process.poll() is None, process.communicate()[0]
