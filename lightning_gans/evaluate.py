@@ -30,7 +30,7 @@ def evaluate(cfg: DictConfig) -> None:
     given = {key: cfg[key] for key in ("n", "n_real", "batch_size")}
     validation.check(cfg, schemas.EvaluateSchema)
     asked = None if cfg.metrics is None else hydra.utils.instantiate(cfg.metrics, _convert_="all")
-    made = check_options(**given, metrics=DEFAULT if asked is None else asked)
+    made = check_options(n=cfg.n, n_real=cfg.n_real, metrics=DEFAULT if asked is None else asked)
     asked = None if asked is None else made
     device, make = pick_device(cfg.device), hydra.utils.instantiate(cfg.extractor)
     how = {"make": make, "on_error": cfg.on_error}
@@ -57,7 +57,7 @@ def evaluate(cfg: DictConfig) -> None:
     card |= {"reference_root": cfg.reference} if cfg.reference and card["n_real"] else {}
     if caveat(card):
         print(caveat(card), file=sys.stderr)
-    print(sides.told(card) + (f"; card: {write_card(card, out / sides.card_name)}" if out else ""))
+    print(sides.summary(card) + (f"; card: {write_card(card, out / sides.card_name)}" if out else ""))
 
 
 def main() -> None:

@@ -6,12 +6,14 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_gans.callbacks.checkpoint import Checkpoint
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import Positive, PositiveInt, checked
 from lightning_gans.evaluation.evaluator import Evaluator
 from lightning_gans.evaluation.score_history import caveat, write_card
 from lightning_gans.evaluation.selection import (
@@ -55,34 +57,27 @@ class Evaluation(Callback):
         ValueError: A value out of range, or a metric that makes no sense of the data.
     """
 
+    @checked
     def __init__(
         self,
         *,
-        every_n_train_steps: int = 5000,
-        n: int = 10000,
-        n_real: int | None = None,
+        every_n_train_steps: PositiveInt = 5000,
+        n: PositiveInt = 10000,
+        n_real: PositiveInt | None = None,
         seed: int = 0,
-        batch_size: int = 64,
+        batch_size: PositiveInt = 64,
         metrics: Sequence[str | GenerativeMetric] | None = None,
-        time_budget_s: float | None = 600.0,
-        patience: int | None = None,
+        time_budget_s: Positive | None = 600.0,
+        patience: PositiveInt | None = None,
         extractor: Callable[[], Extractor] | None = None,
         bf16: bool = False,
         cache: str | None = "auto",
-        direction: str = "a2b",
+        direction: Literal["a2b", "b2a"] = "a2b",
     ) -> None:
-        if every_n_train_steps < 1:
-            raise ValueError(f"callbacks.evaluation.every_n_train_steps={every_n_train_steps}: must be >= 1")
-        if time_budget_s is not None and time_budget_s <= 0:
-            raise ValueError(f"callbacks.evaluation.time_budget_s={time_budget_s}: must be > 0, or null")
-        if patience is not None and patience < 1:
-            raise ValueError(f"callbacks.evaluation.patience={patience}: must be >= 1, or null")
-        if direction not in ("a2b", "b2a"):
-            raise ValueError(f"callbacks.evaluation.direction={direction}: must be a2b or b2a")
         some = DEFAULT if metrics is None else metrics
-        made = check_options(n=n, n_real=n_real, metrics=some, batch_size=batch_size, where="callbacks.evaluation")
+        made = check_options(n=n, n_real=n_real, metrics=some, where="callbacks.evaluation")
         if patience is not None and not _has_frechet(made):
-            raise ValueError(f"callbacks.evaluation.patience={patience}: needs frechet among the metrics")
+            raise ConfigError("callbacks.evaluation.patience", patience, "needs frechet among the metrics")
         self.every_n_train_steps, self.patience, self.extractor = every_n_train_steps, patience, extractor
         self.bf16 = bf16
         self.options: dict[str, Any] = {
@@ -113,7 +108,7 @@ class Evaluation(Callback):
             pl_module.check_direction(options["direction"])
         options["metrics"] = select_metrics(options["metrics"], pl_module, data, where)
         if self.patience is not None and not _has_frechet(options["metrics"]):
-            raise ValueError(f"{where}.patience={self.patience}: needs frechet among the metrics")
+            raise ConfigError(f"{where}.patience", self.patience, "needs frechet among the metrics")
         extractor, options["metrics"], lacking = available_metrics(
             options["metrics"], make, was_asked=wanted, bf16=self.bf16, trainer=trainer
         )
@@ -129,7 +124,7 @@ class Evaluation(Callback):
         monitor = getattr(Checkpoint.of(trainer), "monitor", None)
         known = score_names(options["metrics"], extractor)
         if monitor is not None and monitor not in known:
-            raise ValueError(f"callbacks.checkpoint.monitor={monitor}: must be among {', '.join(known)}")
+            raise ConfigError("callbacks.checkpoint.monitor", monitor, f"must be among {', '.join(known)}")
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Score at intervals, unless a signal ends the training."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.schemas import CONF_DIR
 
 
@@ -32,11 +33,11 @@ def read_metric(name: str, folders: Sequence[Path] = (), key: str = "metrics") -
     """
     names = metric_names(folders)
     if name not in names:
-        raise ValueError(f"{key}={name}: must be among {', '.join(names)}")
+        raise ConfigError(key, name, f"must be among {', '.join(names)}")
     path = next(path for folder in (CONF_DIR, *folders) if (path := folder / "metric" / f"{name}.yaml").is_file())
     node = OmegaConf.to_container(OmegaConf.load(path))
     if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
-        raise ValueError(f"{key}={name}: {path} must have a _target_, the class of the metric")
+        raise ConfigError(key, name, f"{path} must have a _target_, the class of the metric")
     return node  # type: ignore[return-value]
 
 

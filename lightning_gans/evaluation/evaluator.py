@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from lightning_gans.config.types import Positive, PositiveInt, checked
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.datasets import Batch
 from lightning_gans.data.translation.base import TranslationData
@@ -29,7 +30,6 @@ from lightning_gans.extractors.base import Extractor, Features
 from lightning_gans.metrics.base import QUALIFIERS, GenerativeMetric
 from lightning_gans.metrics.path_length import EPSILON, path_for
 from lightning_gans.models.base import GenerativeModule
-from lightning_gans.models.ema import evaluating
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.runtime.distributed import all_gather, broadcast_object, rank_and_world, rank_slice, sum_numbers
 from lightning_gans.runtime.seeding import derive_seed
@@ -58,20 +58,21 @@ class Evaluator:
         ValueError: An unknown metric or a number out of range.
     """
 
+    @checked
     def __init__(
         self,
         extractor: Extractor | None,
         *,
-        n: int | None = 10000,
-        n_real: int | None = None,
+        n: PositiveInt | None = 10000,
+        n_real: PositiveInt | None = None,
         metrics: Sequence[str | GenerativeMetric] = DEFAULT,
         seed: int = 0,
-        batch_size: int = 64,
-        time_budget_s: float | None = None,
+        batch_size: PositiveInt = 64,
+        time_budget_s: Positive | None = None,
         cache: str | None = "auto",
         direction: str = "a2b",
     ) -> None:
-        self.metrics = check_options(n=n, n_real=n_real, metrics=metrics, batch_size=batch_size)
+        self.metrics = check_options(n=n, n_real=n_real, metrics=metrics)
         if extractor is None and needs_extractor(self.metrics):
             raise ValueError(f"evaluation.metrics={[metric.name for metric in self.metrics]}: need an extractor")
         self.extractor, self.n, self.n_real = extractor, n, n_real
@@ -247,7 +248,7 @@ class Evaluator:
         """Feed features of small steps between pairs of latents, each pair a function of seed and position."""
         assert self.extractor is not None
         path = path_for(module.latent)
-        with torch.no_grad(), evaluating(module.sampler):
+        with torch.no_grad():
             for first in range(positions.start, positions.stop, self.batch_size):
                 chosen = range(first, min(first + self.batch_size, positions.stop))
                 start, end = (
@@ -258,10 +259,11 @@ class Evaluator:
                     [torch.rand(1, generator=rng.manual_seed(derive_seed("at", self.seed, i))) for i in chosen]
                 )
                 where = where.to(module.device, torch.float64)
-                features = []
-                for at in (where, where + EPSILON):
-                    images = module(path(start[0], end[0], at), *start[1:]).float()
-                    features.append(self.extractor.unrounded(images.add(1).mul(127.5).clamp(0, 255)).features)
+                batches = [(path(start[0], end[0], at), *start[1:]) for at in (where, where + EPSILON)]
+                features = [
+                    self.extractor.unrounded(images.add(1).mul(127.5).clamp(0, 255)).features
+                    for images in module.generate(batches)
+                ]
                 metric.update(*features)
                 if time.monotonic() > self._deadline:
                     break

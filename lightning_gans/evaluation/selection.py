@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from lightning.pytorch import Trainer
 
-from lightning_gans.config.errors import prefix
+from lightning_gans.config.errors import ConfigError, prefix
 from lightning_gans.config.metrics import metric_names
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.translation.base import TranslationData
@@ -44,7 +44,6 @@ def check_options(
     n: int | None,
     n_real: int | None,
     metrics: Sequence[str | GenerativeMetric],
-    batch_size: int,
     where: str = "",
 ) -> list[GenerativeMetric]:
     """Make the metrics and check the options of an evaluation, before anything is loaded.
@@ -53,7 +52,6 @@ def check_options(
         n: Number of samples.
         n_real: Number of real images.
         metrics: Names of ``conf/metric`` and metrics.
-        batch_size: Images at once.
         where: Key of the config node that they stand in, for messages.
 
     Raises:
@@ -61,19 +59,17 @@ def check_options(
     """
     at = prefix(where)
     if not metrics:
-        raise ValueError(f"{at}metrics=[]: choose among {', '.join(metric_names())}")
+        raise ConfigError(f"{at}metrics", [], f"choose among {', '.join(metric_names())}")
     made = as_metrics(metrics, where)
     names = {metric.name for metric in made}
     for metric in made:
         if metric.refines and not names.intersection(metric.refines):
             others = " or ".join(metric.refines)
-            raise ValueError(f"{at}metrics={metric.name}: is one of {others}, which must be named too")
+            raise ConfigError(f"{at}metrics", metric.name, f"is one of {others}, which must be named too")
     smallest = max(metric.min_images for metric in made)
     for key, value in {"n": n, "n_real": n_real}.items():
         if value is not None and value < smallest:
-            raise ValueError(f"{at}{key}={value}: must be >= {smallest}")
-    if batch_size < 1:
-        raise ValueError(f"{at}batch_size={batch_size}: must be >= 1")
+            raise ConfigError(f"{at}{key}", value, f"must be >= {smallest}")
     return made
 
 
@@ -99,9 +95,8 @@ def select_metrics(
     chosen = metrics_for(data.kind, metrics, pairs=pairs, translates=translates, where=where)
     for metric in chosen:
         if data.image_size is not None and min(height_width(data.image_size)) < metric.min_size:
-            raise ValueError(
-                f"{prefix(where)}metrics={metric.name}: data.image_size={data.image_size}; must be >= {metric.min_size}"
-            )
+            rule = f"data.image_size={data.image_size}; must be >= {metric.min_size}"
+            raise ConfigError(f"{prefix(where)}metrics", metric.name, rule)
     return chosen
 
 
@@ -127,7 +122,7 @@ def metrics_for(
     for metric in made:
         reason = _mismatch(metric, kind, pairs, translates)
         if reason:
-            raise ValueError(f"{prefix(where)}metrics={metric.name}: {reason}")
+            raise ConfigError(f"{prefix(where)}metrics", metric.name, reason)
     return made
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.image.inception import InceptionScore as TorchmetricsInceptionScore
 
+from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.metrics.base import FromTorchmetrics
 
 
@@ -24,7 +25,8 @@ class InceptionScore(FromTorchmetrics):
     higher_is_better = True
     published = "is"
 
-    def __init__(self, *, splits: int = 10) -> None:
+    @checked
+    def __init__(self, *, splits: PositiveInt = 10) -> None:
         super().__init__()
         self.splits = splits
 

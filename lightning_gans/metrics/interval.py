@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.metrics.base import Buffered
 from lightning_gans.runtime.seeding import derive_seed
 
@@ -31,7 +32,8 @@ class DistanceSpread(Buffered):
     refines = ("frechet", "kernel")
     limit: int
 
-    def __init__(self, *, resamples: int = 100, limit: int = 2000) -> None:
+    @checked
+    def __init__(self, *, resamples: PositiveInt = 100, limit: PositiveInt = 2000) -> None:
         super().__init__()
         self.resamples, self.limit = resamples, limit
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.image.kid import KernelInceptionDistance
 
+from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.metrics.base import FromTorchmetrics
 
 
@@ -27,7 +28,8 @@ class KernelDistance(FromTorchmetrics):
     higher_is_better = False
     published = "kid"
 
-    def __init__(self, *, subsets: int = 50, subset_size: int = 1000) -> None:
+    @checked
+    def __init__(self, *, subsets: PositiveInt = 50, subset_size: PositiveInt = 1000) -> None:
         super().__init__()
         self.subsets, self.subset_size = subsets, subset_size
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import hydra
 
-from lightning_gans.config.errors import prefix
+from lightning_gans.config.errors import MISSING, ConfigError, prefix
 from lightning_gans.config.metrics import metric_names, read_metric
 from lightning_gans.metrics.base import GenerativeMetric
 
@@ -47,10 +47,9 @@ def as_metrics(metrics: Sequence[str | GenerativeMetric], where: str = "") -> li
         metric: object = make_metric(given, where) if isinstance(given, str) else given
         if not isinstance(metric, GenerativeMetric):
             kind = f"{GenerativeMetric.__module__}.{GenerativeMetric.__name__}"
-            raise ValueError(
-                f"{prefix(where)}metrics: holds a {type(metric).__name__}; its _target_ must name a {kind}"
-            )
+            rule = f"holds a {type(metric).__name__}; its _target_ must name a {kind}"
+            raise ConfigError(f"{prefix(where)}metrics", MISSING, rule)
         if metric.name in made:
-            raise ValueError(f"{prefix(where)}metrics={metric.name}: must be named once")
+            raise ConfigError(f"{prefix(where)}metrics", metric.name, "must be named once")
         made[metric.name] = metric
     return list(made.values())

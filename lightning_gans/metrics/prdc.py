@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.metrics.base import Buffered
 
 SLAB = 2**24  # distances held at once
@@ -59,7 +60,8 @@ class PRDC(Buffered):
     higher_is_better = True
     limit: int
 
-    def __init__(self, *, k: int = 3, k_density: int = 5, limit: int = 10000) -> None:
+    @checked
+    def __init__(self, *, k: PositiveInt = 3, k_density: PositiveInt = 5, limit: PositiveInt = 10000) -> None:
         super().__init__()
         self.k, self.k_density, self.limit = k, k_density, limit
         self.min_images = max(k, k_density) + 1

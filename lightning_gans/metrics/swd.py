@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.metrics.base import Buffered
 from lightning_gans.runtime.seeding import derive_seed
 
@@ -35,7 +36,8 @@ class SlicedWasserstein(Buffered):
     min_size = SMALLEST
     limit: int
 
-    def __init__(self, *, limit: int = 16384) -> None:
+    @checked
+    def __init__(self, *, limit: PositiveInt = 16384) -> None:
         super().__init__()
         self.limit = limit
 

@@ -23,7 +23,7 @@ TYPED = "{_target_: my_gan.metrics.Brightness}"
 @pytest.fixture
 def own(tmp_path, monkeypatch):
     """The README's class and file, in the current folder."""
-    (code,), (node,) = (re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL) for kind in ("python", "yaml"))
+    (code,), (node,) = (re.findall(rf"```{kind}\n# my_.*?\n(.*?)```", README, re.DOTALL) for kind in ("python", "yaml"))
     for path, text in {
         "my_gan/__init__.py": "",
         "my_gan/metrics.py": code,
