@@ -21,6 +21,7 @@ from lightning_gans.data.image_files import OnError
 from lightning_gans.data.source import Bits
 from lightning_gans.data.translation.base import TranslationData
 from lightning_gans.images.pixels import to_uint8
+from lightning_gans.images.size import height_width, size_text
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.runtime.seeding import derive_seed
@@ -87,7 +88,8 @@ class TranslatedImages:
     def batches(self, indices: range, batch_size: int) -> Iterator[Batch]:
         """Yield ``image``, ``target`` (N, C, H, W) uint8 and ``source`` in [-1, 1], on the module's device."""
         source, target = ("source", "target")[:: 1 if self.direction == "a2b" else -1]
-        size = max(1, min(batch_size, AT_ONCE // self.data.side**2))
+        height, width = height_width(self.data.image_size)
+        size = max(1, min(batch_size, AT_ONCE // (height * width)))
         for i in range(0, len(indices), size):
             batch = self.data.examples(self.order[indices[i : i + size]].tolist())
             batch = {key: value.to(self.module.device) for key, value in batch.items()}
@@ -141,7 +143,9 @@ class Domain(ImageDataset):
     def fingerprint(self) -> str:
         """Return a content hash of the domain and of its size."""
         content = self.data.train_images if self.alone is None else self.alone
-        text = f"{self.side} fitted to {self.data.side} {content.fingerprint()}"
+        height, width = height_width(self.data.image_size)
+        size = str(height) if height == width else size_text(self.data.image_size)
+        text = f"{self.side} fitted to {size} {content.fingerprint()}"
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
