@@ -9,7 +9,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_gans.config import command, local, overrides, schemas, validation
+from lightning_gans.config import command, local, metrics, overrides, schemas, validation
 from lightning_gans.training import sweep
 
 
@@ -18,6 +18,7 @@ from lightning_gans.training import sweep
 def train(cfg: DictConfig) -> float | None:
     """Build, fit and sum up what the config describes; returns the score that picks ``best.ckpt``, lower is better."""
     overrides.anchor_paths(cfg)
+    metrics.name_own_metrics(cfg, "callbacks.evaluation.metrics", HydraConfig.get())
     if not cfg.resume:  # what a checkpoint names is looked up once it is known that it may be
         validation.check_keys(cfg)
     validation.check_tuned()

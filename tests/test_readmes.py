@@ -358,11 +358,12 @@ def own(tmp_path, monkeypatch):
 
 
 def test_a_network_and_data_of_ones_own_work(own, monkeypatch, capsys):
-    small = ["trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "callbacks.evaluation=null"]
-    assert len(OWN) == 4
+    small = ["trainer.accelerator=cpu", "trainer.enable_progress_bar=false"]
+    assert len(OWN) == 7
     for steps, line in enumerate(OWN, 2):
         words = shlex.split(line.removeprefix("python -m "))
-        options = [*small, f"trainer.max_steps={steps}"] if words[0].endswith("train") else ["n=3"]
+        scored = "callbacks.evaluation.n=8" if "bright" in line else "callbacks.evaluation=null"
+        options = [*small, scored, f"trainer.max_steps={steps}"] if words[0].endswith("train") else ["n=3"]
         assert command_here(*words, *options, cwd=own, monkeypatch=monkeypatch) == 0, capsys.readouterr().err
     assert len(list((own / "seen").glob("0*.png"))) == 3
     assert "generator updates  5" in capsys.readouterr().out

@@ -21,7 +21,6 @@ from torch import Tensor
 from lightning_gans.callbacks.stability import DivergedError, StabilityGuard
 from lightning_gans.checkpoints.files import BEST, FOLDER, GOOD, LAST, last_good, read
 from lightning_gans.config.claims import refuse_taken
-from lightning_gans.metrics.names import best_by, is_higher_better
 from lightning_gans.runtime.atomic import atomic_write, set_aside
 from lightning_gans.runtime.distributed import max_over_processes
 from lightning_gans.runtime.tolerance import warn_on_os_error
@@ -41,7 +40,7 @@ class Checkpoint(Callback):
         every_n_train_steps: Generator updates between saves.
         keep: Newest step files to keep; ``None``: all.
         monitor: Score that picks the best, e.g. ``kd_digits``; ``None``: the Frechet distance, or what
-            ``lightning_gans.metrics.names.best_by`` chooses where there is none.
+            ``lightning_gans.metrics.base.best_by`` chooses where there is none.
 
     Attributes:
         interrupted_by: The signal that ended the training, once all processes know of it.
@@ -142,12 +141,11 @@ class Checkpoint(Callback):
                     if number not in pl_module.schedule.ends:
                         old.unlink(missing_ok=True)
 
-    def save_best(self, trainer: Trainer, pl_module: Any, scores: dict[str, float]) -> None:
-        """Write ``best.ckpt`` if these new scores are better than all before, NaN never being; on all processes."""
-        key = self.monitor or best_by(scores)
-        if key is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
+    def save_best(self, trainer: Trainer, pl_module: Any, score: float, *, higher_is_better: bool) -> None:
+        """Write ``best.ckpt`` if a new score is better than all before, NaN never being; on all processes."""
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        score = -scores[key] if is_higher_better(key) else scores[key]
+        score = -score if higher_is_better else score
         before = self.best
         if not math.isnan(score) and (before is None or score < before):
             self.best = score

@@ -1,4 +1,4 @@
-"""Scores as the training goes on."""
+"""Evaluation during training."""
 
 from __future__ import annotations
 
@@ -6,79 +6,84 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_gans.callbacks.checkpoint import Checkpoint
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import Positive, PositiveInt, checked
 from lightning_gans.evaluation.evaluator import Evaluator
 from lightning_gans.evaluation.score_history import caveat, write_card
-from lightning_gans.evaluation.selection import available_metrics, check_options, score_names, select_metrics
+from lightning_gans.evaluation.selection import (
+    DEFAULT,
+    available_metrics,
+    check_options,
+    score_key,
+    score_names,
+    select_metrics,
+)
 from lightning_gans.extractors.base import Extractor
-from lightning_gans.metrics.names import DEFAULT, is_frechet
+from lightning_gans.metrics.base import GenerativeMetric, best_by, is_higher_better
+from lightning_gans.metrics.frechet import FrechetDistance
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.runtime.tolerance import warn_on_os_error
 
 
 class Evaluation(Callback):
-    """Scores the sampling network at intervals and at the end, to loggers and ``scores/step-000300.json``.
+    """Score the sampling network at intervals and at the end, to loggers and ``scores/step-000300.json``.
 
-    The extractor is the one asked for, or else the one that the data names; if the latter's weights cannot be had,
-    the training goes on with one warning and with those scores alone that need none. The cards of a run are its curve:
-    each holds the generator updates, the images seen and the seconds of training so far, over all sessions.
+    The extractor is the one asked for, else the one that the data names; if the weights of the latter are unavailable,
+    training goes on with one warning and the scores that need none. The cards of a run are its score history: each has
+    the generator updates, the images seen and the seconds of training so far, over all sessions.
 
     Args:
         every_n_train_steps: Generator updates between evaluations.
-        n: Samples.
-        n_real: Real images; ``None``: all training images.
+        n: Number of samples.
+        n_real: Number of real images; ``None``: all training images.
         seed: Seed of the samples.
         batch_size: Images at once.
-        metrics: Names of ``lightning_gans.metrics.names.METRICS``, of which the README has a table; ``None``: what
-            suits the data.
-        time_budget_s: Seconds that one evaluation may sample, and the first one read real images; ``None``: no bound.
+        metrics: Names of ``conf/metric``, or metrics of your own (see ``lightning_gans/metrics/README.md``); ``None``:
+            those that suit the data.
+        time_budget_s: Seconds that one evaluation may sample, and the first one read real images; ``None``: no limit.
         patience: Stop the training after so many evaluations without a better Frechet distance; ``None``: never.
         extractor: Makes the feature extractor; ``None``: the data's.
-        bf16: Compute its features in bfloat16, which moves the scores a little.
-        cache: Folder that keeps the features of the real images: ``auto`` (the user's cache folder), a path, or
-            ``None``.
-        direction: Of a family that translates both ways: which of its translations are scored.
+        bf16: Compute its features in bfloat16, which changes the scores by about a thousandth.
+        cache: Folder of cached real features: ``auto`` (the user's cache folder), a path, or ``None``.
+        direction: Which translations of a family that translates both ways are scored.
+
+    Raises:
+        ValueError: A value out of range, or a metric that makes no sense of the data.
     """
 
+    @checked
     def __init__(
         self,
         *,
-        every_n_train_steps: int = 5000,
-        n: int = 10000,
-        n_real: int | None = None,
+        every_n_train_steps: PositiveInt = 5000,
+        n: PositiveInt = 10000,
+        n_real: PositiveInt | None = None,
         seed: int = 0,
-        batch_size: int = 64,
-        metrics: Sequence[str] | None = None,
-        time_budget_s: float | None = 600.0,
-        patience: int | None = None,
+        batch_size: PositiveInt = 64,
+        metrics: Sequence[str | GenerativeMetric] | None = None,
+        time_budget_s: Positive | None = 600.0,
+        patience: PositiveInt | None = None,
         extractor: Callable[[], Extractor] | None = None,
         bf16: bool = False,
         cache: str | None = "auto",
-        direction: str = "a2b",
+        direction: Literal["a2b", "b2a"] = "a2b",
     ) -> None:
-        if every_n_train_steps < 1:
-            raise ValueError(f"callbacks.evaluation.every_n_train_steps={every_n_train_steps}: must be >= 1")
-        if time_budget_s is not None and time_budget_s <= 0:
-            raise ValueError(f"callbacks.evaluation.time_budget_s={time_budget_s}: must be > 0, or null")
-        if patience is not None and patience < 1:
-            raise ValueError(f"callbacks.evaluation.patience={patience}: must be >= 1, or null")
-        if patience is not None and metrics is not None and "frechet" not in metrics:
-            raise ValueError(f"callbacks.evaluation.patience={patience}: needs frechet among the metrics")
-        if direction not in ("a2b", "b2a"):
-            raise ValueError(f"callbacks.evaluation.direction={direction}: must be a2b or b2a")
         some = DEFAULT if metrics is None else metrics
-        check_options(n=n, n_real=n_real, metrics=some, batch_size=batch_size, where="callbacks.evaluation")
+        made = check_options(n=n, n_real=n_real, metrics=some, where="callbacks.evaluation")
+        if patience is not None and not _has_frechet(made):
+            raise ConfigError("callbacks.evaluation.patience", patience, "needs frechet among the metrics")
         self.every_n_train_steps, self.patience, self.extractor = every_n_train_steps, patience, extractor
         self.bf16 = bf16
         self.options: dict[str, Any] = {
             "n": n,
             "n_real": n_real,
-            "metrics": metrics,
+            "metrics": None if metrics is None else made,
             "seed": seed,
             "batch_size": batch_size,
             "time_budget_s": time_budget_s,
@@ -93,7 +98,7 @@ class Evaluation(Callback):
         self._seconds, self._since = 0.0, 0.0  # of training, without scoring
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Make the extractor before any training is spent."""
+        """Make the extractor before training starts."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         make, wanted = self.extractor, self.extractor is not None
         make = make or getattr(data, "extractor", None)
@@ -102,8 +107,8 @@ class Evaluation(Callback):
         if isinstance(pl_module, TranslationModule):
             pl_module.check_direction(options["direction"])
         options["metrics"] = select_metrics(options["metrics"], pl_module, data, where)
-        if self.patience is not None and "frechet" not in options["metrics"]:
-            raise ValueError(f"{where}.patience={self.patience}: needs frechet among the metrics")
+        if self.patience is not None and not _has_frechet(options["metrics"]):
+            raise ConfigError(f"{where}.patience", self.patience, "needs frechet among the metrics")
         extractor, options["metrics"], lacking = available_metrics(
             options["metrics"], make, was_asked=wanted, bf16=self.bf16, trainer=trainer
         )
@@ -117,12 +122,12 @@ class Evaluation(Callback):
         if len(data.train_images) < 2:
             raise ValueError("callbacks.evaluation: needs two real images at least; set callbacks.evaluation=null")
         monitor = getattr(Checkpoint.of(trainer), "monitor", None)
-        known = score_names(self._evaluator.metrics, extractor)
+        known = score_names(options["metrics"], extractor)
         if monitor is not None and monitor not in known:
-            raise ValueError(f"callbacks.checkpoint.monitor={monitor}: must be among {', '.join(known)}")
+            raise ConfigError("callbacks.checkpoint.monitor", monitor, f"must be among {', '.join(known)}")
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Score at intervals, unless a signal ends the training here."""
+        """Score at intervals, unless a signal ends the training."""
         if trainer.global_step % self.every_n_train_steps == 0 and not _interrupted(trainer):
             self.score(trainer, pl_module)
 
@@ -158,14 +163,16 @@ class Evaluation(Callback):
         with warn_on_os_error(path):
             if trainer.is_global_zero:
                 write_card(self.card, path)
-        saving = Checkpoint.of(trainer)
-        if saving is not None:
-            saving.save_best(trainer, pl_module, scores)
-        self._count_gains(trainer, next((score for key, score in scores.items() if is_frechet(key)), None))
+        metrics, checkpoint = self._evaluator.metrics, Checkpoint.of(trainer)
+        if checkpoint is not None and (key := checkpoint.monitor or best_by(scores, metrics)) is not None:
+            higher = is_higher_better(key, metrics)
+            checkpoint.save_best(trainer, pl_module, scores[key], higher_is_better=higher)
+        for metric in metrics:
+            if isinstance(metric, FrechetDistance):
+                key = score_key(metric, metric.scores[0], self._evaluator.extractor)
+                self._count_gains(trainer, scores[key])
 
-    def _count_gains(self, trainer: Trainer, distance: float | None) -> None:
-        if distance is None:
-            return
+    def _count_gains(self, trainer: Trainer, distance: float) -> None:
         before = math.inf if self.best is None or math.isnan(self.best) else self.best
         gained = distance < before  # NaN never is
         self.best = distance if gained else self.best
@@ -177,14 +184,18 @@ class Evaluation(Callback):
         return self._seconds + (time.monotonic() - self._since if self._since else 0.0)
 
     def state_dict(self) -> dict[str, Any]:
-        """How long the best score has stood, and how long the training has taken."""
+        """Return the best score, the evaluations since, and the seconds of training."""
         state = {"best": self.best, "without_gain": self.without_gain, "scored_at": self._scored_at}
         return {**state, "seconds": self._elapsed()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on counting."""
+        """Take up the counts of the run that is resumed."""
         self.best, self.without_gain = state_dict["best"], state_dict["without_gain"]
         self._scored_at, self._seconds = state_dict["scored_at"], state_dict.get("seconds", 0.0)
+
+
+def _has_frechet(metrics: Sequence[GenerativeMetric]) -> bool:
+    return any(isinstance(metric, FrechetDistance) for metric in metrics)
 
 
 def _interrupted(trainer: Trainer) -> bool:

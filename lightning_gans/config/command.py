@@ -10,10 +10,11 @@ from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from lightning_gans.config.errors import LaunchError
 from lightning_gans.config.explain import format_error
+from lightning_gans.config.metrics import name_own_metrics
 from lightning_gans.config.overrides import normalized, options_first
 from lightning_gans.config.schemas import CONF_DIR
 from lightning_gans.runtime.streams import forgiving_streams
@@ -36,7 +37,13 @@ def compose(*overrides: str, config: str = "train") -> DictConfig:
     before, state.hydra = state.hydra, None  # a caller's own, which is none of ours
     try:
         with as_value_error(overrides), hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-            return hydra.compose(config, overrides=normalized(list(overrides)))
+            cfg = hydra.compose(config, overrides=normalized(list(overrides)), return_hydra_config=True)
+            hydra_config = cfg.hydra
+            with open_dict(cfg):
+                del cfg["hydra"]
+            for key in ("metrics", "callbacks.evaluation.metrics"):
+                name_own_metrics(cfg, key, hydra_config)
+            return cfg
     finally:
         GlobalHydra.instance().hydra = before
 

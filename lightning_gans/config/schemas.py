@@ -73,7 +73,7 @@ class EvaluateSchema:
     seed: int = 0
     batch_size: int = 64
     device: str = "auto"
-    metrics: Optional[list[str]] = None  # noqa: UP045
+    metrics: Optional[list[Any]] = None  # noqa: UP045
     direction: str = "a2b"
     extractor: Any = None
     bf16: bool = False

@@ -170,7 +170,7 @@ def check(cfg: DictConfig, schema: type = TrainSchema) -> None:
 
 
 def _targets(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every ``_target_`` node with its dotted path, as plain containers."""
+    """Yield every ``_target_`` node with its dotted path, as plain containers; of lists too, ``metrics[1]``."""
     if OmegaConf.is_config(node):
         node = OmegaConf.to_container(node, resolve=True)
     if isinstance(node, dict):
@@ -178,6 +178,9 @@ def _targets(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
             yield path, node
         for key, value in node.items():
             yield from _targets(value, f"{path}.{key}" if path else str(key))
+    if isinstance(node, list):
+        for number, value in enumerate(node):
+            yield from _targets(value, f"{path}[{number}]")
 
 
 def _arguments(node: dict[str, Any]) -> list[str]:
@@ -247,8 +250,14 @@ def _check_call(path: str, node: dict[str, Any]) -> None:
             ) from error
     for key in _arguments(node):
         value = node[key]
-        if key in hints and not (isinstance(value, dict) and "_target_" in value):
+        if isinstance(value, list):  # nodes in it are checked by themselves
+            value = [one for one in value if not _is_node(one)]
+        if key in hints and not _is_node(value):
             _check_type(f"{path}.{key}", value, hints[key])
+
+
+def _is_node(value: Any) -> bool:
+    return isinstance(value, dict) and "_target_" in value
 
 
 def _signature(target: Any) -> tuple[dict[str, Any], bool]:

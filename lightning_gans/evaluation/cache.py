@@ -1,7 +1,7 @@
-"""Features of real images, kept on disk from one run to the next.
+"""Cache of features of real images on disk, from one run to the next.
 
 The name of a file is a hash of everything that its content depends on, so a changed set, split, size, resize or
-extractor finds nothing. Files are written beside their place and renamed; any of them may be deleted at any time.
+extractor finds nothing. Files are written atomically; any of them may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ VERSION = 1  # of what a file holds and of how images are ordered and read
 
 
 class RealCache:
-    """A folder of features.
+    """Folder of features.
 
     Args:
         folder: ``auto`` for ``lightning_gans`` in the user's cache folder (``$XDG_CACHE_HOME`` or ``~/.cache``), any
@@ -35,14 +35,14 @@ class RealCache:
         self.folder = None if folder is None else Path(folder).expanduser()
 
     def path(self, key: dict[str, Any]) -> Path | None:
-        """The file of what ``key`` names."""
+        """Return the file of a key; ``None`` without a folder."""
         if self.folder is None:
             return None
         text = json.dumps({"version": VERSION, **key}, sort_keys=True)
         return self.folder / f"real-{hashlib.sha256(text.encode()).hexdigest()[:32]}.pt"
 
     def load(self, key: dict[str, Any]) -> dict[str, Tensor] | None:
-        """Features (N, F) and predicted classes (N,) as they were stored; ``None`` if there are none, or damaged."""
+        """Load stored features (N, F) and predicted classes (N,); ``None`` if there are none, or they are damaged."""
         path = self.path(key)
         if path is None or not path.is_file():
             return None
@@ -53,7 +53,7 @@ class RealCache:
             return None
 
     def store(self, key: dict[str, Any], values: dict[str, Tensor]) -> None:
-        """Keep them; a failure (a full or read-only disk) costs the next run time and nothing else."""
+        """Write features and classes; a failure (a full or read-only disk) costs only the next run's time."""
         path = self.path(key)
         if path is None:
             return

@@ -1,4 +1,4 @@
-"""What ``evaluate`` compares with what."""
+"""Comparisons of ``evaluate``: a checkpoint or a folder with real images."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from lightning_gans.models.base import GenerativeModule
 
 
 class Comparison(NamedTuple):
-    """Two sides, and what their features are made by.
+    """Candidate and reference of an evaluation, and the extractor of their features.
 
     Attributes:
-        candidate: What is scored.
+        candidate: Module or images to score.
         reference: The real images.
-        examples: What a candidate that translates is given; ``None``: it does not.
+        examples: Set whose examples the candidate translates; ``None``: it does not translate.
         make: Makes the extractor.
-        path: Of the candidate's checkpoint; ``None``: it is a folder.
+        path: File of the candidate's checkpoint; ``None``: it is a folder.
     """
 
     candidate: GenerativeModule | ImageDataModule
@@ -38,11 +38,11 @@ class Comparison(NamedTuple):
 
     @property
     def card_name(self) -> str:
-        """Name of the file that the scores go to."""
+        """Name of the card's file."""
         return f"{self.path.stem if self.path else 'candidate'}.scores.json"
 
-    def told(self, card: dict[str, Any]) -> str:
-        """The scores, line by line, and last of what against what."""
+    def summary(self, card: dict[str, Any]) -> str:
+        """Return the scores, line by line, and last what was compared with what."""
         scores = "".join(f"{name:<16} {value:.5g}\n" for name, value in card["scores"].items())
         kind = "images" if self.path is None else "samples"
         if self.examples is not None:
@@ -60,7 +60,7 @@ def of_folders(
     make: Callable[[], Extractor] | None,
     on_error: OnError = "stop",
 ) -> Comparison:
-    """Two folders or zips.
+    """Compare two folders or zips.
 
     Args:
         candidate: Images to score.
@@ -89,7 +89,7 @@ def of_checkpoint(
     trust: Sequence[str],
     on_error: OnError = "stop",
 ) -> Comparison:
-    """A trained module and the images that it was trained on, or a folder of others.
+    """Compare a trained module with the images that it was trained on, or with a folder of others.
 
     Args:
         place: The checkpoint or its run's folder.

@@ -1,4 +1,4 @@
-"""The scores of runs over their training, read from the score cards in their folders."""
+"""Score history of runs, read from the score cards in their folders."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from typing import Any
 import yaml
 
 from lightning_gans.images.files import MARK
-from lightning_gans.metrics.names import is_bound, is_higher_better
+from lightning_gans.metrics.base import find_score, is_qualifier
+from lightning_gans.metrics.library import package_metrics
 from lightning_gans.runtime.atomic import atomic_write, write_text
 
-# What two numbers of one name must share to be comparable.
+# What two scores of one key must share to be comparable.
 CONDITIONS = (
     *("n", "n_real", "seed", "weights", "resize", "precision", "content", "split", "kernel_subset_size"),
     *("translated", "translated_content", "direction"),
@@ -30,14 +31,14 @@ HEADS = ("| " + " | ".join(ABOUT), ",".join(ABOUT))  # how the Markdown and the 
 
 @dataclass
 class ScoredRun:
-    """A run and its score cards, in the order of their generator updates.
+    """Run with its score cards, in the order of their generator updates.
 
     Attributes:
-        name: What it is called in tables.
-        folder: Where it lies.
-        cards: As ``scores/step-*.json`` hold them.
-        model: The family.
-        data: The image set.
+        name: Its name in tables.
+        folder: Its folder.
+        cards: Content of ``scores/step-*.json``.
+        model: Class of the family.
+        data: Class of the image set.
     """
 
     name: str
@@ -48,19 +49,21 @@ class ScoredRun:
 
     @property
     def keys(self) -> list[str]:
-        """Names of all scores in the cards, bounds of others left out."""
-        return [key for key in dict.fromkeys(key for card in self.cards for key in card["scores"]) if not is_bound(key)]
+        """Keys of all scores in the cards, without those that qualify others."""
+        return [
+            key for key in dict.fromkeys(key for card in self.cards for key in card["scores"]) if not is_qualifier(key)
+        ]
 
     def best(self, key: str) -> dict[str, Any] | None:
         """Return the card with the best value of a score, NaN being none; ``None`` without any."""
         cards = [card for card in self.cards if isinstance(card["scores"].get(key), int | float)]
         cards = [card for card in cards if not math.isnan(card["scores"][key])]
-        sign = -1 if is_higher_better(key) else 1
+        sign = -1 if _is_higher_better(key, self.cards) else 1
         return min(cards, key=lambda card: sign * card["scores"][key], default=None)
 
 
 def find_runs(paths: Sequence[str]) -> list[ScoredRun]:
-    """The runs in folders: each is one, or holds some; ``*`` and ``**`` stand for any names.
+    """Find the runs in folders: each is one, or holds some; ``*`` and ``**`` match any names.
 
     Raises:
         FileNotFoundError: A folder without any scores in it.
@@ -94,9 +97,9 @@ def _read(folder: Path, name: str) -> ScoredRun:
 
 
 def compare(runs: Sequence[ScoredRun]) -> str:
-    """A Markdown table of the runs: last and best value of every score; below it what hinders a comparison."""
+    """Return a Markdown table of the runs, last and best value of every score, and what hinders a comparison."""
     keys = list(dict.fromkeys(key for run in runs for key in run.keys))
-    head = [*ABOUT, "updates", "kimg", "hours", *(f"{key} {_arrow(key)}" for key in keys)]
+    head = [*ABOUT, "updates", "kimg", "hours", *(f"{key} {_arrow(key, runs)}" for key in keys)]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for run in runs:
         last = run.cards[-1]
@@ -108,8 +111,8 @@ def compare(runs: Sequence[ScoredRun]) -> str:
                 row.append("")
             else:
                 text = f"{newest['scores'][key]:.4g}"
-                if key == "ms_ssim":
-                    text += f" (real {newest['scores'].get('ms_ssim_real', float('nan')):.4g})"
+                if f"{key}_real" in newest["scores"]:
+                    text += f" (real {newest['scores'][f'{key}_real']:.4g})"
                 elif best is not None and best is not newest:
                     text += f" (best {best['scores'][key]:.4g} at {best['step']:,})"
                 row.append(text)
@@ -117,10 +120,19 @@ def compare(runs: Sequence[ScoredRun]) -> str:
     return "\n".join([*lines, *_differences(runs)])
 
 
-def _arrow(key: str) -> str:
-    if key == "ms_ssim":
-        return ""  # as near to that of the real images as may be
-    return "↑" if is_higher_better(key) else "↓"
+def _is_higher_better(key: str, cards: Sequence[dict[str, Any]]) -> bool | None:
+    """Return whether more of a score is better; ``None``: neither way. Cards have it of scores of other packages."""
+    for card in cards:
+        if key in card.get("higher_is_better", {}):
+            return bool(card["higher_is_better"][key])
+    metric, score = find_score(key, package_metrics()) or (None, "")
+    if metric is not None and metric.higher_is_better is None:
+        return None
+    return metric is not None and metric.is_higher_better(score)
+
+
+def _arrow(key: str, runs: Sequence[ScoredRun]) -> str:
+    return {True: "↑", False: "↓", None: ""}[_is_higher_better(key, [card for run in runs for card in run.cards])]
 
 
 def _kimg(card: dict[str, Any]) -> str:
@@ -132,7 +144,7 @@ def _hours(card: dict[str, Any]) -> str:
 
 
 def _differences(runs: Sequence[ScoredRun]) -> list[str]:
-    """A line for every condition that is not the same for all cards with scores of one name."""
+    """Return a line for every condition that differs between cards."""
     lines = []
     for condition in CONDITIONS:
         found: dict[str, list[str]] = {}
@@ -146,7 +158,7 @@ def _differences(runs: Sequence[ScoredRun]) -> list[str]:
 
 
 def write_csv(runs: Sequence[ScoredRun], path: Path) -> Path:
-    """Every card of every run as a row."""
+    """Write every card of every run as a row."""
     keys = list(dict.fromkeys(key for run in runs for card in run.cards for key in card["scores"]))
     with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -159,12 +171,15 @@ def write_csv(runs: Sequence[ScoredRun], path: Path) -> Path:
 
 
 def draw(runs: Sequence[ScoredRun], path: Path, axis: str = "updates") -> list[Path]:
-    """A picture with one panel a score and one line a run; nothing, and a word about it, without matplotlib.
+    """Draw a figure with one panel for each score and one line for each run; without matplotlib, say so.
 
     Args:
-        runs: What to draw.
-        path: The PNG.
+        runs: Runs to draw.
+        path: Of the PNG.
         axis: ``updates``, ``kimg`` or ``seconds``.
+
+    Returns:
+        The files written.
     """
     try:
         from matplotlib.figure import Figure
@@ -187,7 +202,7 @@ def draw(runs: Sequence[ScoredRun], path: Path, axis: str = "updates") -> list[P
             low, high = ([card["scores"].get(end, value) for card, value in pairs] for end in ends)
             if low != high:
                 panel.fill_between(where, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
-        panel.set_title(f"{key} {_arrow(key)}")
+        panel.set_title(f"{key} {_arrow(key, runs)}")
         panel.set_xlabel(label)
         values = [card["scores"][key] for run in runs for card in run.cards if key in card["scores"]]
         if 0 < 10 * min(values) < max(values):
@@ -206,7 +221,7 @@ def _at(card: dict[str, Any], axis: str) -> float:
 
 
 def caveat(card: dict[str, Any]) -> str:
-    """Return what a card's scores do not mean, in one sentence; "" if there is nothing to say."""
+    """Return a warning about a card's scores in one sentence, "" without one."""
     if card.get("inception_score_splits") != card["n"]:
         return ""
     return (
@@ -219,5 +234,5 @@ CARD_HEADS = ('{\n  "scores": {',)  # how a card's file begins
 
 
 def write_card(card: dict[str, Any], path: Path) -> Path:
-    """Write a score card as JSON, whole or not at all."""
+    """Write a score card as JSON, atomically."""
     return write_text(path, json.dumps(card, indent=2) + "\n")

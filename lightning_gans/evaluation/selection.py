@@ -2,55 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from lightning.pytorch import Trainer
 
-from lightning_gans.config.errors import prefix
+from lightning_gans.config.errors import ConfigError, prefix
+from lightning_gans.config.metrics import metric_names
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.translation.base import TranslationData
 from lightning_gans.extractors.base import Extractor
-from lightning_gans.metrics.names import METRICS, SCORES, metrics_for, needs_extractor
-from lightning_gans.metrics.paired import SMALLEST_FOR_LPIPS, paired_metric
+from lightning_gans.extractors.inception import Inception
+from lightning_gans.images.size import height_width
+from lightning_gans.metrics.base import GenerativeMetric
+from lightning_gans.metrics.library import as_metrics
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.runtime.distributed import create_on_all_ranks
 
+DEFAULT = ("frechet", "inception_score", "kernel")
+COMPARING = ("l1", "psnr", "ssim")
+OF_TRANSLATIONS = {  # by kind of data; two domains may have test images that belong together
+    "paired": ("frechet", *COMPARING),
+    "unpaired": ("frechet", "kernel"),
+    "super_resolution": ("psnr_y", "ssim_y", "psnr", "frechet"),
+}
+PIXELS = ("images", "pairs")  # what metrics that need no extractor are fed
+
+
+def needs_extractor(metrics: Iterable[GenerativeMetric]) -> bool:
+    """Return whether any of the metrics compares features; the others compare pixels."""
+    return any(metric.feed not in PIXELS for metric in metrics)
+
+
+def compares_with_reals(metrics: Iterable[GenerativeMetric]) -> bool:
+    """Return whether any of the metrics compares with real images, and not pairs alone."""
+    return any(metric.feed != "pairs" for metric in metrics)
+
 
 def check_options(
-    *, n: int | None, n_real: int | None, metrics: Sequence[str], batch_size: int, where: str = ""
-) -> None:
-    """Refuse what cannot be scored, before anything is loaded.
+    *,
+    n: int | None,
+    n_real: int | None,
+    metrics: Sequence[str | GenerativeMetric],
+    where: str = "",
+) -> list[GenerativeMetric]:
+    """Make the metrics and check the options of an evaluation, before anything is loaded.
+
+    Args:
+        n: Number of samples.
+        n_real: Number of real images.
+        metrics: Names of ``conf/metric`` and metrics.
+        where: Key of the config node that they stand in, for messages.
 
     Raises:
         ValueError: With the key, the value and what is allowed.
     """
     at = prefix(where)
     if not metrics:
-        raise ValueError(f"{at}metrics=[]: choose among {', '.join(METRICS)}")
-    for metric in metrics:
-        if metric not in METRICS:
-            raise ValueError(f"{at}metrics={metric}: must be among {', '.join(METRICS)}")
-    if "interval" in metrics and not {"frechet", "kernel"} & {*metrics}:
-        raise ValueError(f"{at}metrics=interval: is one of frechet or kernel, which must stand there too")
-    smallest = 6 if "prdc" in metrics else 2
+        raise ConfigError(f"{at}metrics", [], f"choose among {', '.join(metric_names())}")
+    made = as_metrics(metrics, where)
+    names = {metric.name for metric in made}
+    for metric in made:
+        if metric.refines and not names.intersection(metric.refines):
+            others = " or ".join(metric.refines)
+            raise ConfigError(f"{at}metrics", metric.name, f"is one of {others}, which must be named too")
+    smallest = max(metric.min_images for metric in made)
     for key, value in {"n": n, "n_real": n_real}.items():
         if value is not None and value < smallest:
-            raise ValueError(f"{at}{key}={value}: must be >= {smallest}")
-    if batch_size < 1:
-        raise ValueError(f"{at}batch_size={batch_size}: must be >= 1")
+            raise ConfigError(f"{at}{key}", value, f"must be >= {smallest}")
+    return made
 
 
 def select_metrics(
-    metrics: Sequence[str] | None, candidate: GenerativeModule | ImageDataModule, data: ImageDataModule, where: str = ""
-) -> list[str]:
-    """The metrics that suit what is scored, or those asked for if they make sense.
+    metrics: Sequence[str | GenerativeMetric] | None,
+    candidate: GenerativeModule | ImageDataModule,
+    data: ImageDataModule,
+    where: str = "",
+) -> list[GenerativeMetric]:
+    """Return the metrics that suit what is scored, or those asked for if they make sense.
 
     Args:
-        metrics: What was asked for.
+        metrics: What was asked for; ``None``: nothing.
         candidate: What is scored.
         data: Real images, or those that are translated.
-        where: Key of the node that they stand in, or nothing.
+        where: Key of the config node that they stand in, for messages.
 
     Raises:
         ValueError: A metric that makes no sense there, and why.
@@ -58,25 +93,68 @@ def select_metrics(
     translates = isinstance(candidate, TranslationModule) and isinstance(data, TranslationData)
     pairs = isinstance(data, TranslationData) and data.examples_match
     chosen = metrics_for(data.kind, metrics, pairs=pairs, translates=translates, where=where)
-    if "lpips" in chosen and data.side < SMALLEST_FOR_LPIPS:
-        raise ValueError(f"{prefix(where)}metrics=lpips: data.image_size={data.side}; must be >= {SMALLEST_FOR_LPIPS}")
+    for metric in chosen:
+        if data.image_size is not None and min(height_width(data.image_size)) < metric.min_size:
+            rule = f"data.image_size={data.image_size}; must be >= {metric.min_size}"
+            raise ConfigError(f"{prefix(where)}metrics", metric.name, rule)
     return chosen
 
 
+def metrics_for(
+    kind: str, metrics: Sequence[str | GenerativeMetric] | None, *, pairs: bool, translates: bool, where: str = ""
+) -> list[GenerativeMetric]:
+    """Return the metrics for a kind of data, or those asked for if they make sense.
+
+    Args:
+        kind: Of the data.
+        metrics: What was asked for; ``None``: nothing.
+        pairs: Whether each translation has a known target.
+        translates: Whether translations are scored, and not samples or images.
+        where: Key of the config node that they stand in, for messages.
+
+    Raises:
+        ValueError: A metric that makes no sense there, and why.
+    """
+    if metrics is None:
+        chosen = OF_TRANSLATIONS.get(kind if translates else "", DEFAULT)
+        return as_metrics([*chosen, *(COMPARING if pairs and kind == "unpaired" else ())], where)
+    made = as_metrics(metrics, where)
+    for metric in made:
+        reason = _mismatch(metric, kind, pairs, translates)
+        if reason:
+            raise ConfigError(f"{prefix(where)}metrics", metric.name, reason)
+    return made
+
+
+def _mismatch(metric: GenerativeMetric, kind: str, pairs: bool, translates: bool) -> str | None:
+    """Return why a metric makes no sense; ``None`` if it does."""
+    if metric.feed == "pairs" and not translates:
+        return "compares translations with their targets; there are none"
+    if metric.feed == "pairs" and not pairs:
+        return f"compares pairs; data of kind {kind} has no targets of its translations"
+    if metric.data_kinds is not None and kind not in metric.data_kinds:
+        return f"needs data of kind {' or '.join(metric.data_kinds)}; this is of kind {kind}"
+    if metric.feed == "paths" and translates:
+        return "walks between latents; translations have none"
+    if metric.feed in ("images", "paths") and kind == "points":
+        return "compares images; the data has points"
+    return None
+
+
 def available_metrics(
-    metrics: Sequence[str],
+    metrics: Sequence[GenerativeMetric],
     make: Callable[[], Extractor] | None,
     *,
     was_asked: bool,
     bf16: bool = False,
     trainer: Trainer | None = None,
-) -> tuple[Extractor | None, list[str], dict[str, str]]:
-    """The extractor, if one is needed, and those of the metrics whose weights can be had.
+) -> tuple[Extractor | None, list[GenerativeMetric], dict[str, str]]:
+    """Load the extractor if needed and drop metrics whose weights are unavailable.
 
     Args:
         metrics: What is wanted.
         make: Makes the extractor; ``None``: there is none.
-        was_asked: Without the extractor nothing shall go on.
+        was_asked: Whether the extractor was asked for, so that it must be there.
         bf16: Let it compute in bfloat16.
         trainer: On whose processes, all together; ``None``: on this one.
 
@@ -88,25 +166,55 @@ def available_metrics(
     """
     extractor: Extractor | None = None
     lacking: dict[str, str] = {}
-    features = [name for name in metrics if needs_extractor([name])]
+    features = [metric for metric in metrics if needs_extractor([metric])]
     if features and make is not None:
         extractor, problem = create_on_all_ranks(make, trainer)
         if problem and was_asked:
             raise ValueError(problem)
-        lacking |= {", ".join(features): problem} if problem else {}
+        lacking |= {", ".join(metric.name for metric in features): problem} if problem else {}
     if extractor is not None:
         extractor.bf16 = bf16
-    left = [name for name in metrics if name not in features or extractor is not None]
-    if "lpips" in left:
-        _, problem = create_on_all_ranks(lambda: paired_metric("lpips"), trainer)
+    left = []
+    for metric in metrics:
+        if extractor is None and needs_extractor([metric]):
+            continue
+        _, problem = create_on_all_ranks(metric.load_weights, trainer)
         if problem:
-            left.remove("lpips")
-            lacking["lpips"] = problem
+            lacking[metric.name] = problem
+        else:
+            left.append(metric)
     return extractor, left, lacking
 
 
-def score_names(metrics: Sequence[str], extractor: Extractor | None) -> list[str]:
-    """Names of the scores that the metrics give, as far as they are known before."""
-    scores = [(METRICS[metric], score) for metric in metrics for score in SCORES.get(metric, (metric,))]
-    plain = ("images", "pairs")
-    return [score if fed in plain or extractor is None else extractor.key(score) for fed, score in scores]
+def score_key(metric: GenerativeMetric, score: str, extractor: Extractor | None) -> str:
+    """Return the key of a score in cards: with the extractor's name, unless pixels are compared.
+
+    Args:
+        metric: The score's metric.
+        score: Name of the score.
+        extractor: Of the features.
+    """
+    if metric.feed in PIXELS or extractor is None:
+        return score
+    return extractor.key(score, metric.published if score == metric.scores[0] else None)
+
+
+def score_names(metrics: Sequence[GenerativeMetric], extractor: Extractor | None) -> list[str]:
+    """Return the keys of the scores that the metrics give, as far as they are known before."""
+    return [score_key(metric, score, extractor) for metric in metrics for score in metric.scores]
+
+
+def score_forms(metrics: Sequence[GenerativeMetric], extractor: str) -> list[str]:
+    """Return the keys of the scores that the metrics give, by the name of an extractor that has not been made."""
+    forms = []
+    for metric in metrics:
+        for score in metric.scores:
+            published = metric.published if extractor == Inception.name and score == metric.scores[0] else None
+            forms.append(score if metric.feed in PIXELS else published or f"{score}_{extractor}")
+    return forms
+
+
+def may_be_score(key: str, metrics: Sequence[GenerativeMetric]) -> bool:
+    """Return whether the metrics give a score of this key with some extractor."""
+    prefixes = [form[:-1] for metric in metrics if metric.feed not in PIXELS for form in score_forms([metric], "X")]
+    return key in score_forms(metrics, Inception.name) or key.startswith(tuple(prefixes))

@@ -1,4 +1,4 @@
-"""Where the images that are scored come from: a generator, or an image set."""
+"""Sources of the images that are scored: a generator, or an image set."""
 
 from __future__ import annotations
 
@@ -21,31 +21,32 @@ from lightning_gans.data.image_files import OnError
 from lightning_gans.data.source import Bits
 from lightning_gans.data.translation.base import TranslationData
 from lightning_gans.images.pixels import to_uint8
+from lightning_gans.images.size import height_width, size_text
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.runtime.seeding import derive_seed
 
-AT_ONCE = 2**22  # pixels that are translated at once
+AT_ONCE = 2**22  # pixels translated in one batch
 
 
 class ScoredImages(Protocol):
-    """Images number 0 to n - 1, the same whoever asks for which of them."""
+    """Images number 0 to n - 1, each a function of its number alone."""
 
     n: int
 
     def batches(self, indices: range, batch_size: int) -> Iterator[Batch]:
-        """``image`` (N, C, H, W) uint8 and, of translations, ``target`` uint8 and ``source`` beside it."""
+        """Yield ``image`` (N, C, H, W) uint8 and, of translations, ``target`` uint8 and ``source`` in [-1, 1]."""
 
     def metadata(self) -> dict[str, Any]:
-        """What a score card says of them."""
+        """Return the entries of a score card."""
 
 
 class GeneratedImages:
-    """What a module generates.
+    """Images that a module's sampling network generates.
 
     Args:
-        module: Its sampling network is asked.
-        n: How many there are.
+        module: The module.
+        n: Number of images.
         seed: Seed of the samples.
     """
 
@@ -53,22 +54,22 @@ class GeneratedImages:
         self.module, self.n, self.seed = module, n, seed
 
     def batches(self, indices: range, batch_size: int) -> Iterator[Batch]:
-        """``image`` (N, C, H, W) uint8 on the module's device."""
+        """Yield ``image`` (N, C, H, W) uint8 on the module's device."""
         for images in self.module.samples(indices, seed=self.seed, batch_size=batch_size):
             yield {"image": to_uint8(images)}
 
     def metadata(self) -> dict[str, Any]:
-        """Step, images seen, averaged or not, seed."""
+        """Return step, images seen, averaged or not, and seed."""
         return module_metadata(self.module) | {"seed": self.seed}
 
 
 class TranslatedImages:
-    """What a module makes of the examples of its data, in a shuffled order that never changes.
+    """Translations of the examples of a set, in a fixed shuffled order.
 
     Args:
-        module: Its sampling network is asked.
-        data: Whose examples it translates.
-        n: How many at most.
+        module: The module that translates.
+        data: Set of the examples.
+        n: Number of images at most.
         seed: Seed of the translations.
         direction: One of the module's.
 
@@ -85,9 +86,10 @@ class TranslatedImages:
         self.order = shuffled(data.n_examples)
 
     def batches(self, indices: range, batch_size: int) -> Iterator[Batch]:
-        """``image``, ``target`` (N, C, H, W) uint8 and ``source`` in [-1, 1], on the module's device."""
+        """Yield ``image``, ``target`` (N, C, H, W) uint8 and ``source`` in [-1, 1], on the module's device."""
         source, target = ("source", "target")[:: 1 if self.direction == "a2b" else -1]
-        size = max(1, min(batch_size, AT_ONCE // self.data.side**2))
+        height, width = height_width(self.data.image_size)
+        size = max(1, min(batch_size, AT_ONCE // (height * width)))
         for i in range(0, len(indices), size):
             batch = self.data.examples(self.order[indices[i : i + size]].tolist())
             batch = {key: value.to(self.module.device) for key, value in batch.items()}
@@ -95,7 +97,7 @@ class TranslatedImages:
             yield {"image": to_uint8(made), "target": to_uint8(batch[target]), "source": batch[source]}
 
     def metadata(self) -> dict[str, Any]:
-        """Step, images seen, averaged or not, seed, direction, and which part of the data was translated."""
+        """Return step, images seen, averaged or not, seed, direction, and which split was translated."""
         return module_metadata(self.module) | {
             "seed": self.seed,
             "direction": self.direction,
@@ -105,18 +107,18 @@ class TranslatedImages:
 
 
 def module_metadata(module: GenerativeModule) -> dict[str, Any]:
-    """What a score card says of a module."""
+    """Return the entries of a module in a score card."""
     averaged = module.generator_ema is not None
     return {"step": module.iteration, "images_seen": module.images_seen, "averaged": averaged}
 
 
 def shuffled(total: int) -> Tensor:
-    """The numbers below ``total`` in an order that never changes, so that the first ones are a fair choice of all."""
+    """Return the numbers below ``total`` in a fixed random order, so that the first ones are a fair choice of all."""
     return torch.randperm(total, generator=torch.Generator().manual_seed(derive_seed("scored images")))
 
 
 class Domain(ImageDataset):
-    """One side of a set for translation, at the size of its examples.
+    """One domain of a translation set, at the size of its examples.
 
     Args:
         data: The set.
@@ -129,28 +131,30 @@ class Domain(ImageDataset):
         self.alone: ImageDataset | None = getattr(both, side, None)  # of two domains each has its own number of images
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
         return len(self.data.train_images if self.alone is None else self.alone)
 
     def fetch(self, index: Tensor) -> Batch:
-        """``image`` (N, C, H, W) uint8."""
+        """Return ``image`` (N, C, H, W) uint8."""
         both = self.data.train_images
         images = both.fetch(index)[self.side] if self.alone is None else self.alone.fetch(index)["image"]
         return {"image": self.data.fitted(self.side, images)}
 
     def fingerprint(self) -> str:
-        """Of this side and of how it is fitted."""
+        """Return a content hash of the domain and of its size."""
         content = self.data.train_images if self.alone is None else self.alone
-        text = f"{self.side} fitted to {self.data.side} {content.fingerprint()}"
+        height, width = height_width(self.data.image_size)
+        size = str(height) if height == width else size_text(self.data.image_size)
+        text = f"{self.side} fitted to {size} {content.fingerprint()}"
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 class RealImages:
-    """An image set in a shuffled order that never changes, so that the first n are a fair choice of all.
+    """Images of a set in a fixed shuffled order, so that the first n are a fair choice of all.
 
     Args:
-        data: The set; of one for translation the side that translations should look like.
-        n: How many to take; ``None``: all.
+        data: The set; of a translation set the output domain is taken.
+        n: Number of images; ``None``: all.
         direction: Of the translations.
     """
 
@@ -163,7 +167,7 @@ class RealImages:
         self.order = shuffled(len(self.images))
 
     def batches(self, indices: range, batch_size: int) -> Iterator[Batch]:
-        """``image`` (N, C, H, W) uint8, read ahead by threads."""
+        """Yield ``image`` (N, C, H, W) uint8, read ahead by threads."""
         batches = (self.order[indices[i : i + batch_size]] for i in range(0, len(indices), batch_size))
         threads = min(8, os.cpu_count() or 1)
         waiting: deque[Future[Batch]] = deque()
@@ -176,7 +180,7 @@ class RealImages:
                 yield waiting.popleft().result()
 
     def metadata(self) -> dict[str, Any]:
-        """Set, split, size, channels and a fingerprint of the content."""
+        """Return set, split, size, channels and a fingerprint of the content."""
         return {
             "data": type(self.data).__name__,
             "split": self.data.split,
@@ -196,7 +200,7 @@ def folder(
     background: str | None = BACKGROUND,
     bits: Bits = None,
 ) -> Folder:
-    """A folder or zip as an image set.
+    """Open a folder or zip as an image set.
 
     Args:
         root: The folder or zip.

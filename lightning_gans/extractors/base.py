@@ -11,11 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_gans.metrics.names import SHORT
-
 
 class Features(NamedTuple):
-    """What an extractor says of N images."""
+    """Features and logits of N images."""
 
     features: Tensor  # (N, F) float32
     logits: Tensor  # (N, K) float32
@@ -36,47 +34,56 @@ class Extractor(nn.Module, ABC):
     accuracy: float | None = None  # of a classifier on images that it has not seen
     bf16 = False
 
-    def key(self, metric: str) -> str:
-        """The honest name of a metric's score with these features."""
-        return f"{SHORT.get(metric, metric)}_{self.name}"
+    def key(self, score: str, published: str | None = None) -> str:
+        """Return the key in cards of a score of these features.
+
+        Args:
+            score: Its name, e.g. ``fd``.
+            published: Its name in published tables, if they have it, e.g. ``fid``; taken with their weights only.
+        """
+        return f"{score}_{self.name}"
 
     @abstractmethod
     def extract(self, images: Tensor) -> Features:
-        """Features of images (N, C, H, W) from 0 to 255, uint8 or float."""
+        """Compute features and logits of images (N, C, H, W) from 0 to 255, uint8 or float."""
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Features:
-        """Features of images (N, C, H, W) uint8 of any size and number of channels."""
+        """Compute features and logits of images (N, C, H, W) uint8; any C, H and W.
+
+        Raises:
+            ValueError: They are not uint8.
+        """
         if images.dtype != torch.uint8:
             raise ValueError(f"extractor {self.name}: images must be uint8, not {images.dtype}")
         return self.unrounded(images)
 
     @torch.no_grad()
     def unrounded(self, images: Tensor) -> Features:
-        """Features of images (N, C, H, W) from 0 to 255 that were not rounded, to compare near images."""
+        """Compute features and logits of images (N, C, H, W) from 0 to 255 without rounding, to compare near images."""
         with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.bf16):
             found = self.extract(images)
         return Features(found.features.float(), found.logits.float())
 
     def metadata(self) -> dict[str, Any]:
-        """What a score card says of it."""
+        """Return name, weights, resize and precision, for score cards."""
         precision = "bf16" if self.bf16 else "32"
         about = {"extractor": self.name, "weights": self.weights_hash, "resize": self.resize, "precision": precision}
         return about if self.accuracy is None else {**about, "extractor_accuracy": self.accuracy}
 
     def train(self, mode: bool = True) -> Extractor:
-        """Stays in evaluation mode."""
+        """Stay in evaluation mode, whatever is asked."""
         super().train(False)
         return self
 
 
 def file_hash(path: Path) -> str:
-    """First 16 hex digits of a file's SHA-256."""
+    """Return the first 16 hex digits of a file's SHA-256."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def as_channels(images: Tensor, channels: int) -> Tensor:
-    """Images (N, C, H, W) as float grey (``channels`` 1, mean of the first three) or RGB (grey repeated)."""
+    """Convert images (N, C, H, W) to float grey (``channels`` 1, mean of the first three) or RGB (grey repeated)."""
     images = images.float()
     if images.shape[1] == 2:
         images = images[:, :1]
@@ -87,7 +94,7 @@ def as_channels(images: Tensor, channels: int) -> Tensor:
 
 
 def prepared(images: Tensor, channels: int, size: int) -> Tensor:
-    """Images (N, C, H, W) from 0 to 255 as (N, channels, size, size) from -1 to 1."""
+    """Convert images (N, C, H, W) from 0 to 255 to (N, channels, size, size) from -1 to 1; rectangles are squeezed."""
     images = as_channels(images, channels)
     if images.shape[-2:] != (size, size):
         images = F.interpolate(images, (size, size), mode="bilinear", antialias=True, align_corners=False)

@@ -12,7 +12,7 @@ from lightning_gans.networks.classifier import Classifier as Network
 
 
 class ClassifierExtractor(Extractor):
-    """A classifier that ``python -m lightning_gans.train_extractor data=...`` trained; scores name its data set.
+    """Extract features by a classifier from ``python -m lightning_gans.train_extractor``; scores name its data set.
 
     Args:
         weights: Its file.
@@ -45,5 +45,5 @@ class ClassifierExtractor(Extractor):
         self.weights_hash = file_hash(path)
 
     def extract(self, images: Tensor) -> Features:
-        """Features (N, F), logits (N, K)."""
+        """Compute features (N, F) and logits (N, K)."""
         return Features(*self.network(prepared(images, self.channels, self.image_size)))

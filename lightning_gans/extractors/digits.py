@@ -14,9 +14,10 @@ DIGITS_WEIGHTS = Path(__file__).with_name("digits.pt")
 
 
 class DigitsExtractor(Extractor):
-    """A small network trained on scikit-learn's digits by ``python -m lightning_gans.training.train_digits``.
+    """Extract features by a small network that was trained on scikit-learn's digits.
 
-    Its weights ship with the package. Meant for digits; scores are named ``fd_digits``, ``is_digits``, ``kd_digits``.
+    Its weights ship with the package, from ``python -m lightning_gans.training.train_digits``. Meant for digits; scores
+    are named ``fd_digits``, ``is_digits``, ``kd_digits``.
     """
 
     name = "digits"
@@ -31,5 +32,5 @@ class DigitsExtractor(Extractor):
         self.weights_hash = file_hash(DIGITS_WEIGHTS)
 
     def extract(self, images: Tensor) -> Features:
-        """Features (N, 64), logits (N, 10)."""
+        """Compute features (N, 64) and logits (N, 10)."""
         return Features(*self.network(prepared(images, 1, 32)))

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from lightning_gans.extractors.base import Extractor, Features, as_channels, file_hash
-from lightning_gans.metrics.names import PUBLISHED
 
 
 class Inception(Extractor):
-    """The Inception weights of 2015 that published tables use, by torch-fidelity, with its TF1-compatible resize.
+    """Extract features by the Inception network of 2015, through torch-fidelity, with its TF1-compatible resize.
 
     Args:
         weights: A local ``weights-inception-2015-12-05-6726825d.pth``; ``None``: torch-fidelity downloads it once.
@@ -51,11 +50,11 @@ class Inception(Extractor):
         self.network.requires_grad_(False)
         self.weights_hash = file_hash(Path(weights) if weights else cached)
 
-    def key(self, metric: str) -> str:
-        """``fid``, ``is``, ``kid`` with the published weights; other weights are named by their hash."""
+    def key(self, score: str, published: str | None = None) -> str:
+        """Return the published name with the published weights; other weights are named by their hash."""
         if self.weights_hash.startswith(self.PUBLISHED):
-            return PUBLISHED.get(metric) or super().key(metric)
-        return f"{super().key(metric)}_{self.weights_hash[:8]}"
+            return published or super().key(score)
+        return f"{super().key(score)}_{self.weights_hash[:8]}"
 
     @staticmethod
     def _check(path: Path) -> None:
@@ -68,7 +67,7 @@ class Inception(Extractor):
             raise ValueError(f"extractor.weights={path}: not a file of weights ({type(error).__name__})") from error
 
     def extract(self, images: Tensor) -> Features:
-        """Features (N, 2048), logits without bias (N, 1008)."""
+        """Compute features (N, 2048) and logits without bias (N, 1008)."""
         from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
         size = self.network.INPUT_IMAGE_SIZE

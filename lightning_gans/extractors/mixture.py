@@ -14,13 +14,13 @@ ANCHORS = 64  # that stand for the stretch of a curve that is one mode
 
 
 class Mixture(NamedTuple):
-    """Equally likely modes, each a normal distribution around a point or around a stretch of a curve."""
+    """Mixture of equally likely modes, each a normal distribution around a point or around a stretch of a curve."""
 
     centres: Tensor  # (K, A, 2): K modes, A anchors along each
     sigma: float
 
     def log_likelihood(self, points: Tensor) -> Tensor:
-        """Log p(point | mode): points (N, 2) to (N, K)."""
+        """Compute log p(point | mode) of points (N, 2): (N, K)."""
         centres = self.centres.to(points.device)
         squares = torch.cdist(points, centres.flatten(0, 1)).square().view(len(points), *centres.shape[:2])  # (N, K, A)
         logs = -squares / (2 * self.sigma**2) - math.log(2 * math.pi * self.sigma**2)
@@ -28,7 +28,7 @@ class Mixture(NamedTuple):
 
 
 def mixture(distribution: str) -> Mixture:
-    """A set of the literature, scaled to about [-1, 1].
+    """Return a mixture of the literature, scaled to about [-1, 1].
 
     ``ring``: 8 normal distributions of 0.02 on a circle of radius 2 (Metz et al. 2017, arXiv:1611.02163), halved.
     ``grid``: 25 of 0.05 at {-4, -2, 0, 2, 4} squared (Lin et al. 2018, arXiv:1712.04086), divided by 4.

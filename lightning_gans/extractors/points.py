@@ -1,4 +1,4 @@
-"""Points that are compared as they are."""
+"""Points of the plane as their own features."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from lightning_gans.extractors.mixture import mixture
 
 
 class Points(Extractor):
-    """A point is its own features; its logits are its log-likelihood under each mode of a toy set.
+    """Take points as features, and log-likelihoods under each mode of a toy set as logits.
 
-    So a classifier's scores hold: the most likely mode is the class, and modes without samples are missing.
+    So scores of a classifier hold: the most likely mode is the class, and modes without samples are missing.
 
     Args:
         distribution: The set: ``ring``, ``grid``, ``swiss_roll`` or ``moons``.
@@ -38,15 +38,15 @@ class Points(Extractor):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Features:
-        """Features (N, 2) and logits (N, K) of points (N, 2).
+        """Compute features (N, 2) and logits (N, K) of points (N, 2).
 
         Raises:
-            ValueError: They are no points of the plane.
+            ValueError: They are not points of the plane.
         """
         if images.shape[1:] != (2,) or not images.is_floating_point():
             raise ValueError(f"extractor points: needs points (N, 2), not {tuple(images.shape)} {images.dtype}")
         return self.extract(images.float())
 
     def extract(self, images: Tensor) -> Features:
-        """The points and their log-likelihoods."""
+        """Return the points and their log-likelihoods."""
         return Features(images, self.mixture.log_likelihood(images))

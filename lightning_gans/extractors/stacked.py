@@ -10,7 +10,7 @@ from lightning_gans.extractors.base import Extractor, Features
 
 
 class Stacked(Extractor):
-    """Reads each of three channels as an image of its own, as in stacked MNIST, where they are three digits.
+    """Extract features of each of three channels as an image of its own, as in stacked MNIST: three digits.
 
     Features are those of the channels side by side; a class is a triple of classes, so there are K^3.
 
@@ -27,10 +27,10 @@ class Stacked(Extractor):
         self.weights_hash, self.accuracy = self.base.weights_hash, self.base.accuracy
 
     def extract(self, images: Tensor) -> Features:
-        """Features (N, 3 F), log-probabilities of the triples (N, K^3).
+        """Compute features (N, 3 F) and log-probabilities of the triples (N, K^3).
 
         Raises:
-            ValueError: The images have not three channels.
+            ValueError: The images do not have three channels.
         """
         if images.shape[1] != 3:
             raise ValueError(f"extractor {self.name}: images have {images.shape[1]} channels; it takes 3")

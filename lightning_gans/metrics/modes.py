@@ -5,37 +5,39 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lightning_gans.metrics.base import RealFakeMetric
+from lightning_gans.metrics.base import GenerativeMetric
 
 
-class ModeCoverage(RealFakeMetric):
-    """How many classes the samples reach, and how far their shares are from those of the real images.
+class ModeCoverage(GenerativeMetric):
+    """Count the classes that the samples cover, and compare their shares with those of the real images.
 
-    A class is covered if the classifier puts one sample there. The divergence is KL(samples || real) in nats, between
-    shares of predicted classes; a class without any real image counts as if it had one.
-
-    Args:
-        num_classes: Classes that the classifier tells apart.
+    A class is covered if the classifier assigns one sample to it. The divergence is KL(samples || real) in nats,
+    between shares of predicted classes; a class without any real image counts as if it had one.
     """
+
+    name = "modes"
+    feed = "logits"
+    scores = ("modes", "modes_kl")
+    higher_is_better = {"modes": True, "modes_kl": False}
 
     real_counts: Tensor
     fake_counts: Tensor
 
-    def __init__(self, num_classes: int) -> None:
-        super().__init__()
+    def setup(self, num_features: int, num_classes: int) -> None:
+        """Add a count for each class."""
         self.add_state("real_counts", default=torch.zeros(num_classes, dtype=torch.long), dist_reduce_fx="sum")
         self.add_state("fake_counts", default=torch.zeros(num_classes, dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, values: Tensor, real: bool) -> None:
-        """Take predicted classes (N,) int64."""
-        counts = torch.bincount(values, minlength=len(self.fake_counts))
+        """Take logits (N, K)."""
+        counts = torch.bincount(values.argmax(1), minlength=len(self.fake_counts))
         if real:
             self.real_counts += counts
         else:
             self.fake_counts += counts
 
     def compute(self) -> dict[str, Tensor]:
-        """``modes``, the number of covered classes, and ``modes_kl``."""
+        """Return ``modes``, the number of covered classes, and ``modes_kl``."""
         reference = self.real_counts.clamp(min=1).double()
         reference = reference / reference.sum()
         share = self.fake_counts.double() / self.fake_counts.sum()

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_gans.metrics.base import RealFakeMetric
+from lightning_gans.metrics.base import GenerativeMetric
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first (Wang et al. 2003)
 WINDOW, SIGMA = 11, 1.5
@@ -18,13 +18,19 @@ C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 SMALLEST = 2 ** (len(WEIGHTS) - 1)
 
 
-class PairedSimilarity(RealFakeMetric):
-    """Mean MS-SSIM of images number 0 and 1, 2 and 3, ...; of the real images too, which is what to aim at.
+class PairedSimilarity(GenerativeMetric):
+    """Mean MS-SSIM of images number 0 and 1, 2 and 3, ...; that of the real images is the value to reach.
 
     Images count in the order of the updates; a batch of odd size leaves its last image to the next one. Each process
     pairs its own images.
     """
 
+    name = "ms_ssim"
+    feed = "images"
+    scores = ("ms_ssim",)
+    higher_is_better = None  # near ``ms_ssim_real`` is best
+    min_size = SMALLEST
+    limit = 20000
     real_sum: Tensor
     real_pairs: Tensor
     fake_sum: Tensor
@@ -38,7 +44,7 @@ class PairedSimilarity(RealFakeMetric):
         self._single: dict[bool, Tensor | None] = {True: None, False: None}
 
     def update(self, values: Tensor, real: bool) -> None:
-        """Take images (N, C, H, W) uint8 of at least 16 pixels."""
+        """Take images (N, C, H, W) uint8, H and W at least 16."""
         if min(values.shape[-2:]) < SMALLEST:
             raise ValueError(f"ms_ssim: images of {tuple(values.shape[-2:])}; must be at least {SMALLEST} pixels wide")
         single = self._single[real]
@@ -55,12 +61,12 @@ class PairedSimilarity(RealFakeMetric):
                 self.fake_pairs += len(found)
 
     def reset(self) -> None:
-        """Forget what was generated."""
+        """Forget the generated images."""
         super().reset()
         self._single[False] = None
 
     def compute(self) -> dict[str, Tensor]:
-        """``ms_ssim`` of the samples and, if there were any, ``ms_ssim_real``."""
+        """Return ``ms_ssim`` of the samples and, if there were real images, ``ms_ssim_real``."""
         scores = {"ms_ssim": self.fake_sum / self.fake_pairs}
         if self.real_pairs:
             scores["ms_ssim_real"] = self.real_sum / self.real_pairs
@@ -68,7 +74,7 @@ class PairedSimilarity(RealFakeMetric):
 
 
 def ms_ssim(one: Tensor, two: Tensor) -> Tensor:
-    """MS-SSIM of pairs of images.
+    """Compute the MS-SSIM of pairs of images.
 
     Five scales, each half the one before (2x2 means). The Gaussian window is 11x11 with sigma 1.5; where an image is
     smaller than that, window and sigma shrink with it. Negative contrast terms, whose fractional power would not be a
@@ -93,7 +99,7 @@ def ms_ssim(one: Tensor, two: Tensor) -> Tensor:
 
 
 def ssim(one: Tensor, two: Tensor) -> Tensor:
-    """Structural similarity (Wang et al. 2004): an 11x11 Gaussian window with sigma 1.5, whole windows only.
+    """Compute structural similarity (Wang et al. 2004): an 11x11 Gaussian window with sigma 1.5, whole windows only.
 
     Where an image is smaller than the window, the window shrinks with it.
 
@@ -108,7 +114,7 @@ def ssim(one: Tensor, two: Tensor) -> Tensor:
 
 
 def _ssim(one: Tensor, two: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean SSIM and its contrast-structure term over the places where the window fits: (N,) each."""
+    """Compute the means of SSIM and of its contrast-structure term over the places where the window fits: (N,) each."""
     size = min(WINDOW, *one.shape[-2:])
     offsets = torch.arange(size, device=one.device, dtype=torch.float64) - (size - 1) / 2
     kernel = torch.exp(-(offsets**2) / (2 * (SIGMA * size / WINDOW) ** 2))

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
+
+from lightning_gans.metrics.base import GenerativeMetric
 
 EPSILON = 1e-4  # step along the path between two latents, of which the whole is 1
 CUT = 0.01  # share of the shortest, and of the longest steps, that are left out
 
 
-class PathLength(Metric):
+class PathLength(GenerativeMetric):
     """Mean squared distance of features over a small step along random paths between latents, per squared step.
 
     Low where the images change evenly. The paper's distance is LPIPS by VGG-16; with another extractor the value
     compares only with values of that extractor, which the score's name says.
     """
 
-    is_differentiable = False
-    full_state_update = False
+    name = "path_length"
+    feed = "paths"
+    scores = ("ppl",)
     higher_is_better = False
+    limit = 10000
     steps: list[Tensor]
 
     def __init__(self) -> None:
@@ -34,20 +38,24 @@ class PathLength(Metric):
         self.steps.append((after.double() - before.double()).square().sum(1) / EPSILON**2)
 
     def compute(self) -> Tensor:
-        """The mean, without the lowest and the highest hundredth."""
+        """Return the mean without the lowest and the highest hundredth."""
         steps = dim_zero_cat(self.steps)
         low = torch.quantile(steps, CUT, interpolation="lower")
         high = torch.quantile(steps, 1 - CUT, interpolation="higher")
         return steps[(steps >= low) & (steps <= high)].mean()
 
+    def settings(self) -> dict[str, Any]:
+        """Return the number of paths and the step along them."""
+        return {**super().settings(), "path_length_epsilon": EPSILON}
+
 
 def lerp(start: Tensor, end: Tensor, at: Tensor | float) -> Tensor:
-    """On the straight line from ``start`` (N, Z) at 0 to ``end`` at 1; ``at`` is a number or (N, 1)."""
+    """Interpolate on the straight line from ``start`` (N, Z) at 0 to ``end`` at 1; ``at`` is a number or (N, 1)."""
     return start + (end - start) * at
 
 
 def slerp(start: Tensor, end: Tensor, at: Tensor | float) -> Tensor:
-    """On the arc from ``start`` (N, Z) at 0 to ``end`` at 1, by direction and by length.
+    """Interpolate on the arc from ``start`` (N, Z) at 0 to ``end`` at 1, by direction and by length.
 
     Gaussian latents of many dimensions all have about the same length, which a straight line leaves (White 2016,
     arXiv:1609.04468). Computed in double precision; latents of (nearly) one direction are joined by a straight line.
@@ -69,5 +77,5 @@ def slerp(start: Tensor, end: Tensor, at: Tensor | float) -> Tensor:
 
 
 def path_for(latent: str) -> Callable[[Tensor, Tensor, Tensor | float], Tensor]:
-    """The path between latents of a distribution that stays where samples lie: ``slerp`` or, in a cube, ``lerp``."""
+    """Return the interpolation that stays in a latent distribution: ``slerp`` for ``normal``, else ``lerp``."""
     return slerp if latent == "normal" else lerp

@@ -1,23 +1,25 @@
 """Neighbours in feature space: precision, recall, density, coverage, and the training images nearest to samples.
 
-Distances are Euclidean, in double precision, one slab of rows at a time: 10,000 x 10,000 points never stand in memory
-at once.
+Distances are Euclidean, in double precision, one slab of rows at a time, so that the 10,000 x 10,000 distances are
+never all in memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.metrics.base import Buffered
 
 SLAB = 2**24  # distances held at once
 
 
 def slabs(queries: Tensor, points: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Squared Euclidean distances of queries (N, F) to points (M, F), by rows: slices and (rows, M) tensors."""
+    """Yield squared Euclidean distances of queries (N, F) to points (M, F), by rows: slices and (rows, M) tensors."""
     centre = points.mean(0, dtype=torch.float64)
     points = points.double() - centre
     norms = points.square().sum(1)
@@ -29,7 +31,7 @@ def slabs(queries: Tensor, points: Tensor) -> Iterator[tuple[slice, Tensor]]:
 
 
 def neighbour_radii(points: Tensor, ks: tuple[int, ...]) -> list[Tensor]:
-    """Squared distance of every point (N, F) to its k-th nearest other point, for each k: (N,)."""
+    """Compute the squared distance of every point (N, F) to its k-th nearest other point, for each k: (N,)."""
     found: list[list[Tensor]] = [[] for _ in ks]
     for rows, squared in slabs(points, points):
         squared[torch.arange(len(squared)), torch.arange(rows.start, rows.stop)] = torch.inf  # not its own neighbour
@@ -52,20 +54,27 @@ class PRDC(Buffered):
         limit: Use the first so many features of either side, since the work grows with their product.
     """
 
-    def __init__(self, *, k: int = 3, k_density: int = 5, limit: int = 10000) -> None:
+    name = "prdc"
+    feed = "features"
+    scores = ("precision", "recall", "density", "coverage")
+    higher_is_better = True
+    limit: int
+
+    @checked
+    def __init__(self, *, k: PositiveInt = 3, k_density: PositiveInt = 5, limit: PositiveInt = 10000) -> None:
         super().__init__()
         self.k, self.k_density, self.limit = k, k_density, limit
-        self.needed = max(k, k_density) + 1  # features of either side
+        self.min_images = max(k, k_density) + 1
 
     def compute(self) -> dict[str, Tensor]:
-        """``precision``, ``recall``, ``density``, ``coverage``.
+        """Return ``precision``, ``recall``, ``density`` and ``coverage``.
 
         Raises:
             ValueError: A side has too few features.
         """
         real, fake = (side[: self.limit] for side in self.real_and_fake())
-        if min(len(real), len(fake)) < self.needed:
-            raise ValueError(f"prdc: {len(real)} real images and {len(fake)} samples; needs {self.needed} of each")
+        if min(len(real), len(fake)) < self.min_images:
+            raise ValueError(f"prdc: {len(real)} real images and {len(fake)} samples; needs {self.min_images} of each")
         real_radii, dense_radii = neighbour_radii(real, (self.k, self.k_density))
         (fake_radii,) = neighbour_radii(fake, (self.k,))
         inside = torch.zeros(len(fake), dtype=torch.bool, device=fake.device)
@@ -84,9 +93,18 @@ class PRDC(Buffered):
             "coverage": torch.cat(covered).float().mean(),
         }
 
+    def report(self, scores: Mapping[str, float]) -> dict[str, float]:
+        """Return the scores; none if a time budget left too few images, which the card's counts show."""
+        return super().report(scores) if min(self.n, self.n_real) >= self.min_images else {}
+
+    def settings(self) -> dict[str, Any]:
+        """Return the numbers of images and of neighbours."""
+        n_real = min(self.limit, self.n_real)
+        return {**super().settings(), "prdc_n_real": n_real, "k": self.k, "k_density": self.k_density}
+
 
 class NearestNeighbours(Buffered):
-    """The real images nearest to each sample in feature space: what a memorising generator would have copied.
+    """Find the real images nearest to each sample in feature space: what a memorising generator would have copied.
 
     Args:
         k: Neighbours of a sample.
@@ -97,7 +115,7 @@ class NearestNeighbours(Buffered):
         self.k = k
 
     def compute(self) -> tuple[Tensor, Tensor]:
-        """Distances and positions among the real features, nearest first: both (N, k)."""
+        """Return distances and positions among the real features, nearest first: both (N, k)."""
         real, fake = self.real_and_fake()
         found = [squared.topk(min(self.k, len(real)), largest=False, sorted=True) for _, squared in slabs(fake, real)]
         return torch.cat([some.values for some in found]).sqrt(), torch.cat([some.indices for some in found])

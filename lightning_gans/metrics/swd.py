@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.metrics.base import Buffered
 from lightning_gans.runtime.seeding import derive_seed
 
@@ -21,16 +22,24 @@ class SlicedWasserstein(Buffered):
     From every image and level 128 patches of 7x7 pixels at random places; patches are normalised by mean and standard
     deviation per channel over their set and level; the distance is the mean difference of sorted projections onto
     4 x 128 random directions. Needs no network. Images are kept as uint8, and one level's patches at a time are made
-    of them. Places and directions are functions of the seed, so two equal sets are at distance 0.
+    of them. Places and directions are functions of the seed, so two equal sets are at distance 0. A rectangle is halved
+    while both sides are even and the shorter one at least 32; its levels are named by their heights.
 
     Args:
         limit: Use the first so many images of either side; the paper has 16,384.
-        seed: Seed of places and directions.
     """
 
-    def __init__(self, *, limit: int = 16384, seed: int = 0) -> None:
+    name = "swd"
+    feed = "images"
+    scores = ("swd",)
+    higher_is_better = False
+    min_size = SMALLEST
+    limit: int
+
+    @checked
+    def __init__(self, *, limit: PositiveInt = 16384) -> None:
         super().__init__()
-        self.limit, self.seed = limit, seed
+        self.limit = limit
 
     def update(self, values: Tensor, real: bool) -> None:
         """Take images (N, C, H, W) uint8, all of one size of at least 16."""
@@ -39,7 +48,7 @@ class SlicedWasserstein(Buffered):
         super().update(values, real)
 
     def compute(self) -> dict[str, Tensor]:
-        """``swd_16``, ``swd_32``, ... by the level's height, and ``swd``, their mean."""
+        """Return ``swd_16``, ``swd_32``, ... by the level's height, and ``swd``, their mean."""
         real, fake = self.real_and_fake()
         if real.shape[1:] != fake.shape[1:]:
             raise ValueError(f"swd: real images are {tuple(real.shape[1:])} and samples {tuple(fake.shape[1:])}")
@@ -63,7 +72,7 @@ class SlicedWasserstein(Buffered):
         return torch.cat(distances).mean()
 
     def _patches(self, images: Tensor, level: int) -> Tensor:
-        """Patches of one level, (N * 128, C, 7, 7)."""
+        """Cut the patches of one level, (N * 128, C, 7, 7)."""
         height, width = (size >> level for size in images.shape[-2:])
         rng = torch.Generator().manual_seed(derive_seed("places", self.seed, level))
         top = torch.randint(height - PATCH + 1, (len(images), PATCHES), generator=rng).to(images.device)
@@ -80,13 +89,13 @@ class SlicedWasserstein(Buffered):
 
 
 def _sorted(rows: Tensor) -> Tensor:
-    """Each row in order; on a CPU by NumPy, ten times as fast as torch."""
+    """Sort each row; on a CPU by NumPy, ten times as fast as torch."""
     rows = rows.contiguous()
     return torch.from_numpy(np.sort(rows.numpy(), 1)) if rows.device.type == "cpu" else rows.sort(1).values
 
 
 def level_heights(height: int, width: int) -> list[int]:
-    """Heights of the pyramid's levels, finest first: halved while both sides stay whole and at least 16."""
+    """Return the heights of the pyramid's levels, finest first: halved while both sides stay whole and at least 16."""
     heights = [height]
     while height % 2 == 0 and width % 2 == 0 and min(height, width) >= 2 * SMALLEST:
         height, width = height // 2, width // 2
@@ -95,7 +104,7 @@ def level_heights(height: int, width: int) -> list[int]:
 
 
 def _level(images: Tensor, level: int) -> Tensor:
-    """One level of the Laplacian pyramid of images (N, C, H, W); the coarsest is the blurred image itself."""
+    """Compute one level of the Laplacian pyramid of images (N, C, H, W); the coarsest is the blurred image itself."""
     coarsest = len(level_heights(*images.shape[-2:])) - 1
     for _ in range(level):
         images = _blur(images)[..., ::2, ::2]
@@ -114,7 +123,7 @@ def _blur(images: Tensor) -> Tensor:
 
 
 def _normalised(patches: Tensor) -> Tensor:
-    """Patches (N, C, 7, 7) as rows (N, C * 49), each channel of mean 0 and standard deviation 1 over all of them."""
+    """Flatten patches (N, C, 7, 7) to rows (N, C * 49), each channel of mean 0 and standard deviation 1 over all."""
     mean = patches.mean((0, 2, 3), keepdim=True, dtype=torch.float64)
     patches = patches.sub_(mean.float())
     scale = torch.stack([channel.square().mean(dtype=mean.dtype).sqrt() for channel in patches.unbind(1)])

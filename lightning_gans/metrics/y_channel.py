@@ -1,15 +1,69 @@
-"""Luma, of which the literature on super-resolution reports PSNR and SSIM."""
+"""PSNR and SSIM of luma, which the literature on super-resolution reports."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from lightning_gans.images.pixels import to_uint8
+from lightning_gans.metrics.ms_ssim import ssim
+from lightning_gans.metrics.paired import Batch, PairMean, psnr
 
 RED, GREEN, BLUE = 65.481, 128.553, 24.966  # ITU-R BT.601, RGB in [0, 1] to luma in [16, 235]
 
 
+class LumaMean(PairMean):
+    """Base class of scores of luma, of translations and, beside them, of bicubic interpolation.
+
+    As many pixels as the factor of enlargement are left out at every edge.
+    """
+
+    data_kinds = ("super_resolution",)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The score, and that of bicubic interpolation."""
+        return (self.name, f"{self.name}_bicubic")
+
+    @staticmethod
+    @abstractmethod
+    def similarity(one: Tensor, two: Tensor) -> Tensor:
+        """Compare luma (N, 1, H, W) from 16 to 235: (N,)."""
+
+    def compare(self, batch: Batch) -> list[Tensor]:
+        """Compare translations, and sources enlarged by bicubic interpolation, with their targets: (N,) both."""
+        target, source = batch["target"], batch["source"]
+        enlarged = F.interpolate(source.float(), target.shape[-2:], mode="bicubic", antialias=True, align_corners=False)
+        border = target.shape[-1] // source.shape[-1]
+        images = (target, batch["image"], to_uint8(enlarged))
+        of_target, *others = (shaved_luma(some, border) for some in images)
+        return [self.similarity(other, of_target) for other in others]
+
+
+class LumaPSNR(LumaMean):
+    """Peak signal-to-noise ratio of luma in dB; of several metrics this one picks the best checkpoint."""
+
+    name = "psnr_y"
+    scores = ("psnr_y",)
+    higher_is_better = True
+    best_rank = 2
+    similarity = staticmethod(psnr)
+
+
+class LumaSSIM(LumaMean):
+    """Structural similarity of luma."""
+
+    name = "ssim_y"
+    scores = ("ssim_y",)
+    higher_is_better = True
+    similarity = staticmethod(ssim)
+
+
 def luma(images: Tensor) -> Tensor:
-    """The Y of YCbCr as ITU-R BT.601 defines it, not rounded.
+    """Compute the Y of YCbCr as ITU-R BT.601 defines it, not rounded.
 
     Args:
         images: (N, 1 or 3, H, W) uint8; of one channel, all three are taken to be equal.
@@ -28,7 +82,7 @@ def luma(images: Tensor) -> Tensor:
 
 
 def shaved_luma(images: Tensor, border: int) -> Tensor:
-    """Luma without the pixels at the edges.
+    """Compute luma without the pixels at the edges.
 
     Args:
         images: (N, 1 or 3, H, W) uint8.

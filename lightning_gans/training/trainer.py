@@ -27,7 +27,7 @@ from lightning_gans.callbacks.resume import Rewind
 from lightning_gans.callbacks.stability import StabilityGuard
 from lightning_gans.checkpoints import files
 from lightning_gans.config import errors
-from lightning_gans.metrics.names import may_be_score, metrics_for, score_forms
+from lightning_gans.evaluation.selection import may_be_score, metrics_for, score_forms
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.runtime.precision import available_accelerators

@@ -16,12 +16,13 @@ from lightning_gans import build, compose
 from lightning_gans.config.command import refuse_dashes
 from lightning_gans.config.schemas import CONF_DIR, EvaluateSchema, InterpolateSchema, SampleSchema, TranslateSchema
 from lightning_gans.config.validation import _read_signature, _targets, check, check_root
-from lightning_gans.metrics.names import DEFAULT, may_be_score
+from lightning_gans.evaluation.selection import DEFAULT, may_be_score
+from lightning_gans.metrics.library import as_metrics
 
 CHOICES = [
     f"{group.name}={path.stem}"
     for group in CONF_DIR.iterdir()
-    if group.is_dir() and group.name not in ("common", "experiment", "sweep")
+    if group.is_dir() and group.name not in ("common", "experiment", "metric", "sweep")
     for path in sorted(group.glob("*.yaml"))
 ]
 DATA = [choice for choice in CHOICES if choice.startswith("data=")]
@@ -213,11 +214,11 @@ def test_scores_that_cannot_be_are_told_before_data_are_read(tmp_path, options, 
 
 def test_scores_are_known_by_their_form_before_there_is_an_extractor():
     for name in ("fid", "kid", "fd_digits", "fd_inception_0123abcd", "is_classifier_mnist"):
-        assert may_be_score(name, DEFAULT)
+        assert may_be_score(name, as_metrics(DEFAULT))
     for name in ("foo", "psnr", "fid_digits", "precision_digits"):
-        assert not may_be_score(name, DEFAULT)
-    assert may_be_score("psnr", ("psnr",))
-    assert may_be_score("precision_digits", ("prdc",))
+        assert not may_be_score(name, as_metrics(DEFAULT))
+    assert may_be_score("psnr", as_metrics(["psnr"]))
+    assert may_be_score("precision_digits", as_metrics(["prdc"]))
 
 
 @pytest.mark.parametrize("mistake", ["modle=3", "model.lr=3", "data=foo", "seed=abc", "seed=[1", "logger=null"])

@@ -18,7 +18,7 @@ from conftest import LIMIT, command, evaluation, run
 from lightning_gans.data.digits import Digits as DigitImages
 from lightning_gans.evaluation.cache import RealCache
 from lightning_gans.evaluation.evaluator import Evaluator
-from lightning_gans.evaluation.selection import check_options
+from lightning_gans.evaluation.selection import DEFAULT, check_options, score_names
 from lightning_gans.evaluation.sources import RealImages, folder
 from lightning_gans.extractors.base import as_channels
 from lightning_gans.extractors.classifier import ClassifierExtractor
@@ -27,10 +27,13 @@ from lightning_gans.extractors.inception import Inception
 from lightning_gans.extractors.stacked import Stacked
 from lightning_gans.images.files import save
 from lightning_gans.images.pixels import to_uint8
-from lightning_gans.metrics.names import DEFAULT, METRICS, is_bound, is_frechet, is_higher_better
+from lightning_gans.metrics.base import is_higher_better, is_qualifier
+from lightning_gans.metrics.kernel import KernelDistance
+from lightning_gans.metrics.library import make_metric, package_metrics
 from lightning_gans.runtime.distributed import rank_slice
 
-OF_SAMPLES = [name for name, fed in METRICS.items() if fed != "pairs"]
+OF_SAMPLES = [metric.name for metric in package_metrics() if metric.feed != "pairs"]
+IN_SUBSETS = [KernelDistance(subset_size=50) if name == "kernel" else name for name in OF_SAMPLES]
 
 
 @pytest.fixture(scope="module")
@@ -144,18 +147,15 @@ def test_the_card_says_what_the_number_is(module, digits):
 
 
 def test_names_are_honest():
-    assert [DigitsExtractor.key(DigitsExtractor, metric) for metric in ("frechet", "inception_score", "kernel")] == [
-        "fd_digits",
-        "is_digits",
-        "kd_digits",
-    ]
+    metrics = [make_metric(name) for name in DEFAULT]
+    assert score_names(metrics, DigitsExtractor()) == ["fd_digits", "is_digits", "kd_digits"]
     published = Inception.__new__(Inception)
     torch.nn.Module.__init__(published)
     published.weights_hash = "6726825d0af5f729"
-    assert [published.key(metric) for metric in DEFAULT] == ["fid", "is", "kid"]
+    assert score_names(metrics, published) == ["fid", "is", "kid"]
     assert published.key("precision") == "precision_inception"  # the published ones are by VGG
     published.weights_hash = "0123456789abcdef"
-    assert published.key("frechet") == "fd_inception_01234567"
+    assert published.key("fd", "fid") == "fd_inception_01234567"
 
 
 def test_extractors_take_any_channels_and_only_uint8():
@@ -202,15 +202,16 @@ def test_inception_by_path(tmp_path, monkeypatch):
     [
         ({"n": 1}, "n=1"),
         ({"n_real": 1}, "n_real=1"),
-        ({"metrics": ["fid"]}, "metrics=fid: must be among frechet, inception_score, kernel"),
+        ({"metrics": ["fid"]}, "metrics=fid: must be among frechet, inception_score, interval"),
         ({"metrics": ["prdc"], "n": 5}, "n=5: must be >= 6"),
         ({"metrics": ["interval", "modes"]}, "metrics=interval: is one of frechet or kernel"),
-        ({"batch_size": 0}, "batch_size=0"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        check_options(**{"n": 10, "n_real": None, "metrics": ["frechet"], "batch_size": 8, **options})
+        check_options(**{"n": 10, "n_real": None, "metrics": ["frechet"], **options})
+    with pytest.raises(ValueError, match="batch_size=0: must be >= 1"):
+        Evaluator(None, metrics=["swd"], batch_size=0)
 
 
 def test_evaluate_refuses_before_it_loads(tmp_path):
@@ -229,7 +230,7 @@ def test_evaluate_refuses_before_it_loads(tmp_path):
 def test_every_metric_in_one_card(module, digits):
     card = Evaluator(DigitsExtractor(), n=60, n_real=80, metrics=OF_SAMPLES)(module, digits)
     scores = card["scores"]
-    assert {key for key in scores if not is_bound(key)} == {
+    assert {key for key in scores if not is_qualifier(key)} == {
         *("fd_digits", "is_digits", "kd_digits", "precision_digits", "recall_digits", "density_digits"),
         *("coverage_digits", "modes_digits", "modes_kl_digits", "ppl_digits", "swd_16", "swd_32", "swd", "ms_ssim"),
     }
@@ -238,10 +239,10 @@ def test_every_metric_in_one_card(module, digits):
     assert scores["ms_ssim_real"] < scores["ms_ssim"]  # an untrained generator makes much the same
     assert 1 <= scores["modes_digits"] <= 10
     assert {"prdc_n": 60, "prdc_n_real": 80, "k": 3, "k_density": 5, "swd_n": 60}.items() <= card.items()
-    assert [is_higher_better(key) for key in ("is", "precision_digits", "modes_digits", "modes_kl_digits", "fid")] == [
-        *(True, True, True, False, False)
-    ]
-    assert [is_frechet(key) for key in ("fid", "fd_digits", "fd_digits_low", "kd_digits")] == [True, True, False, False]
+    assert [
+        is_higher_better(key, package_metrics())
+        for key in ("is", "precision_digits", "modes_digits", "modes_kl_digits", "fid")
+    ] == [*(True, True, True, False, False)]
 
 
 def test_metrics_of_pixels_need_no_extractor(module, digits):
@@ -281,19 +282,18 @@ import torch
 import torch.distributed as dist
 import lightning_gans
 from lightning_gans.data.digits import Digits as Images
-from lightning_gans.evaluation import evaluator as evaluation_evaluator
 from lightning_gans.evaluation.evaluator import Evaluator
 from lightning_gans.extractors.digits import DigitsExtractor
-from lightning_gans.metrics.names import METRICS
+from lightning_gans.metrics.kernel import KernelDistance
+from lightning_gans.metrics.library import package_metrics
 
-OF_SAMPLES = [name for name, fed in METRICS.items() if fed != "pairs"]
-
-evaluation_evaluator.KERNEL_SUBSET_SIZE = 50
+metrics = [metric for metric in package_metrics() if metric.feed != "pairs" and metric.name != "kernel"]
+metrics.append(KernelDistance(subset_size=50))
 torch.set_num_threads(1)
 rank, folder = int(sys.argv[1]), sys.argv[2]
 dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
 module, images = lightning_gans.load(folder), Images(image_size=32, channels=1, limit=200)
-evaluator = Evaluator(DigitsExtractor(), n=130, n_real=162, batch_size=16, metrics=OF_SAMPLES, cache=sys.argv[3])
+evaluator = Evaluator(DigitsExtractor(), n=130, n_real=162, batch_size=16, metrics=metrics, cache=sys.argv[3])
 cards = [evaluator(module, images), evaluator(module, images)]
 assert cards[0]["scores"] == cards[1]["scores"], cards
 if rank == 1:
@@ -306,7 +306,6 @@ def test_two_processes_give_the_scores_of_one(tmp_path, monkeypatch):
     import subprocess
     import sys
 
-    monkeypatch.setattr("lightning_gans.evaluation.evaluator.KERNEL_SUBSET_SIZE", 50)
     run(tmp_path, "data.image_size=32")
     (tmp_path / "script.py").write_text(TWO_PROCESSES)
     arguments = [str(tmp_path), str(tmp_path / "cache")]
@@ -320,7 +319,7 @@ def test_two_processes_give_the_scores_of_one(tmp_path, monkeypatch):
     assert [process.returncode for process in started] == [0, 0], outputs
     two = json.loads(outputs[1][0])
     module, images = lightning_gans.load(tmp_path), DigitImages(image_size=32, channels=1, limit=200)
-    options = {"n": 130, "n_real": 162, "batch_size": 16, "metrics": OF_SAMPLES}
+    options = {"n": 130, "n_real": 162, "batch_size": 16, "metrics": IN_SUBSETS}
     one = Evaluator(DigitsExtractor(), cache=None, **options)(module, images)
     assert two["n"] == one["n"] == 130
     assert two["n_real"] == one["n_real"] == 162
@@ -500,7 +499,7 @@ def test_stacked_digits_are_a_thousand_modes(digits):
     extractor = Stacked(DigitsExtractor)
     found = extractor(triples)
     assert extractor.name == "stacked_digits"
-    assert extractor.key("frechet") == "fd_stacked_digits"
+    assert extractor.key("fd") == "fd_stacked_digits"
     assert found.features.shape == (30, 192)
     labels = held.labels[0:30] * 100 + held.labels[30:60] * 10 + held.labels[60:90]
     assert (found.logits.argmax(1) == labels).float().mean() > 0.9
@@ -529,7 +528,7 @@ def test_a_classifier_is_trained_and_scores_by_its_name(tmp_path, module, digits
     assert "on 360 images that it has not seen" in made.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["my classifier.pt"]
     extractor = ClassifierExtractor(weights=str(tmp_path / "my classifier.pt"))
-    assert extractor.key("frechet") == "fd_classifier_digits"
+    assert extractor.key("fd") == "fd_classifier_digits"
     assert 0.5 < extractor.accuracy <= 1
     predicted = extractor(digits.train_images.images).logits.argmax(1)
     assert (predicted == digits.train_images.labels).float().mean() > extractor.accuracy - 0.1

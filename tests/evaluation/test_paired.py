@@ -22,15 +22,16 @@ from lightning_gans.data.translation.digit_domains import DigitDomains
 from lightning_gans.data.translation.digit_edges import DigitEdges
 from lightning_gans.data.translation.photo_patches import PhotoPatches
 from lightning_gans.evaluation.evaluator import Evaluator
-from lightning_gans.evaluation.selection import available_metrics, select_metrics
+from lightning_gans.evaluation.selection import available_metrics, metrics_for, select_metrics
 from lightning_gans.evaluation.sources import RealImages, TranslatedImages
 from lightning_gans.extractors.digits import DigitsExtractor
 from lightning_gans.extractors.inception import Inception
 from lightning_gans.images.pixels import to_uint8
 from lightning_gans.losses.objectives import LeastSquares
+from lightning_gans.metrics.base import best_by, is_higher_better, is_qualifier
+from lightning_gans.metrics.library import as_metrics, make_metric, package_metrics
 from lightning_gans.metrics.ms_ssim import ssim
-from lightning_gans.metrics.names import best_by, is_bound, is_higher_better, metrics_for
-from lightning_gans.metrics.paired import PairMean, l1, paired_metric, psnr
+from lightning_gans.metrics.paired import PairMean, l1, psnr
 from lightning_gans.models.translation import TranslationModule
 
 
@@ -40,6 +41,10 @@ def images(n=3, channels=3, side=32, seed=0):
     coarse = torch.rand(n, channels, side // 4, side // 4, generator=rng)
     fine = F.interpolate(coarse, (side, side), mode="bicubic", align_corners=False)
     return (fine + 0.1 * torch.rand(n, channels, side, side, generator=rng)).mul(230).clamp(0, 255).to(torch.uint8)
+
+
+def names(metrics):
+    return [metric.name for metric in metrics]
 
 
 def by_skimage(one, two):
@@ -71,7 +76,7 @@ def test_luma_scores_agree_with_scikit_image_and_stand_beside_bicubic():
         return torch.from_numpy(16 + rgb @ np.array([65.481, 128.553, 24.966]))[:, None, 4:-4, 4:-4]
 
     for name, index in (("psnr_y", 0), ("ssim_y", 1)):
-        metric = paired_metric(name)
+        metric = make_metric(name)
         metric.update({"image": made, "target": target, "source": source})
         scores = metric.compute()
         assert list(scores) == [name, f"{name}_bicubic"]
@@ -91,7 +96,7 @@ def test_equal_images_score_best_and_finitely():
 
 def test_means_do_not_depend_on_batches():
     one, two = images(7, seed=1), images(7, seed=2)
-    whole, parts = paired_metric("psnr"), paired_metric("psnr")
+    whole, parts = make_metric("psnr"), make_metric("psnr")
     whole.update({"image": one, "target": two})
     for start in (0, 3, 4):
         end = {0: 3, 3: 4, 4: 7}[start]
@@ -108,7 +113,8 @@ def test_lpips_is_torchmetrics_own(monkeypatch):
     from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
     one, two = images(4, 1, 64, seed=1), images(4, 1, 64, seed=2)
-    metric = paired_metric("lpips")
+    metric = make_metric("lpips")
+    metric.load_weights()
     metric.update({"image": one, "target": two})
     own = LearnedPerceptualImagePatchSimilarity(net_type="alex")
     own.update(*(some.expand(-1, 3, -1, -1) / 127.5 - 1 for some in (one, two)))
@@ -252,31 +258,37 @@ def test_two_domains_have_each_their_own_number():
     assert shown[0].shape == shown[1].shape == (4, 3, 32, 32)
     assert torch.equal(shown[1][:, 0], shown[1][:, 2])  # the plain digits are grey
     assert not torch.equal(shown[0][:, 0], shown[0][:, 2])
-    assert select_metrics(None, Fading(), data) == ["frechet", "kernel", "l1", "psnr", "ssim"]  # its test images match
+    assert names(select_metrics(None, Fading(), data)) == [
+        "frechet",
+        "kernel",
+        "l1",
+        "psnr",
+        "ssim",
+    ]  # its test images match
 
 
 def test_super_resolution_is_scored_by_luma_beside_bicubic():
     data = PhotoPatches(image_size=32, channels=3, source_channels=3, factor=4, limit=40)
     metrics = select_metrics(None, Fading(scale=4), data)
-    assert metrics == ["psnr_y", "ssim_y", "psnr", "frechet"]
+    assert names(metrics) == ["psnr_y", "ssim_y", "psnr", "frechet"]
     card = Evaluator(None, n=20, metrics=metrics[:3])(Fading(scale=4), data)
     assert set(card["scores"]) == {"psnr_y", "psnr_y_bicubic", "ssim_y", "ssim_y_bicubic", "psnr"}
     assert 15 < card["scores"]["psnr_y_bicubic"] < 50
-    assert best_by(card["scores"]) == "psnr_y"
+    assert best_by(card["scores"], metrics) == "psnr_y"
 
 
 @pytest.mark.parametrize(
     ("metric", "kind", "pairs", "translates", "message"),
     [
-        ("psnr", "image", False, False, "compares translations with what they should be"),
+        ("psnr", "image", False, False, "compares translations with their targets"),
         (
             "ssim",
             "unpaired",
             False,
             True,
-            "compares pairs; data of kind unpaired does not say what a translation should be",
+            "compares pairs; data of kind unpaired has no targets of its translations",
         ),
-        ("psnr_y", "paired", True, True, "is of super-resolution; data is of kind paired, for which there is psnr"),
+        ("psnr_y", "paired", True, True, "needs data of kind super_resolution; this is of kind paired"),
         ("path_length", "paired", True, True, "walks between latents; translations have none"),
         ("swd", "points", False, False, "compares images; the data has points"),
     ],
@@ -288,19 +300,20 @@ def test_what_makes_no_sense_is_refused_by_name(metric, kind, pairs, translates,
 
 def test_defaults_and_directions_by_kind():
     def chosen(kind, pairs, translates=True):
-        return metrics_for(kind, None, pairs=pairs, translates=translates)
+        return names(metrics_for(kind, None, pairs=pairs, translates=translates))
 
     assert chosen("labelled", False, False) == ["frechet", "inception_score", "kernel"]
     assert chosen("unpaired", False) == ["frechet", "kernel"]
     assert chosen("paired", True) == ["frechet", "l1", "psnr", "ssim"]
-    assert [is_higher_better(name) for name in ("psnr", "ssim", "psnr_y", "l1", "lpips", "ms_ssim")] == [
+    known = package_metrics()
+    assert [is_higher_better(name, known) for name in ("psnr", "ssim", "psnr_y", "l1", "lpips", "ms_ssim")] == [
         *(True, True, True, False, False, False)
     ]
-    assert is_bound("psnr_y_bicubic")
-    assert best_by(["l1", "psnr", "fd_digits"]) == "fd_digits"
-    assert best_by(["psnr", "fid"]) == "fid"
-    assert best_by(["l1", "psnr"]) == "l1"
-    assert best_by(["is_std"]) is None
+    assert is_qualifier("psnr_y_bicubic")
+    assert best_by(["l1", "psnr", "fd_digits"], known) == "fd_digits"
+    assert best_by(["psnr", "fid"], known) == "fid"
+    assert best_by(["l1", "psnr"], known) == "l1"
+    assert best_by(["is_std"], known) is None
 
 
 def test_images_without_latents_or_pairs_are_refused(edges):
@@ -310,7 +323,7 @@ def test_images_without_latents_or_pairs_are_refused(edges):
         )
     with pytest.raises(ValueError, match="direction=b2b: Fading translates a2b, b2a only"):
         Evaluator(None, metrics=["psnr"], direction="b2b")(Fading(), edges)
-    with pytest.raises(ValueError, match="callbacks.evaluation.direction=there"):
+    with pytest.raises(ValueError, match="direction=there: must be a2b or b2a"):
         Evaluation(direction="there")
 
 
@@ -415,14 +428,16 @@ def test_scores_go_on_without_weights_that_were_not_asked_for(monkeypatch):
         raise OSError("no network")
 
     monkeypatch.setattr(torchvision.models, "alexnet", offline)
-    extractor, left, lacking = available_metrics(["l1", "frechet", "kernel", "lpips"], offline, was_asked=False)
-    assert (extractor, left) == (None, ["l1"])
+    wanted = as_metrics(["l1", "frechet", "kernel", "lpips"])
+    extractor, left, lacking = available_metrics(wanted, offline, was_asked=False)
+    assert (extractor, names(left)) == (None, ["l1"])
     assert lacking["frechet, kernel"] == "no network"
     assert "AlexNet's weights could not be downloaded (no network)" in lacking["lpips"]
-    assert available_metrics(["l1", "lpips"], offline, was_asked=True)[:2] == (None, ["l1"])
-    assert available_metrics(["l1", "frechet"], None, was_asked=True) == (None, ["l1"], {})
+    for some, make in (([wanted[0], wanted[3]], offline), (wanted[:2], None)):
+        extractor, left, _ = available_metrics(some, make, was_asked=True)
+        assert (extractor, names(left)) == (None, ["l1"])
     with pytest.raises(ValueError, match="no network"):
-        available_metrics(["l1", "frechet"], offline, was_asked=True)
-    made = available_metrics(["frechet", "l1"], DigitsExtractor, was_asked=True)
+        available_metrics(wanted[:2], offline, was_asked=True)
+    made = available_metrics(wanted[:2], DigitsExtractor, was_asked=True)
     assert isinstance(made[0], DigitsExtractor)
-    assert made[1:] == (["frechet", "l1"], {})
+    assert (names(made[1]), made[2]) == (["l1", "frechet"], {})

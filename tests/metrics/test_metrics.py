@@ -216,7 +216,9 @@ def swd_by_numpy(real, fake, seed):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_sliced_wasserstein_agrees_with_numpy(channels):
     real, fake = pictures(12, channels, 64, seed=1), pictures(12, channels, 64, seed=2).flip(2) // 2
-    found = fed(SlicedWasserstein(seed=3), real, fake).compute()
+    metric = SlicedWasserstein()
+    metric.seed = 3
+    found = fed(metric, real, fake).compute()
     wanted = swd_by_numpy(real.numpy(), fake.numpy(), 3)
     assert list(found) == ["swd_16", "swd_32", "swd_64", "swd"]
     assert {key: float(value) for key, value in found.items()} == pytest.approx(wanted, rel=1e-4)
@@ -311,11 +313,17 @@ def test_similarity_of_pairs_does_not_depend_on_batches_and_tells_collapse():
 
 def test_modes_are_counted_and_their_shares_compared():
     real, fake = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3]), torch.tensor([0, 0, 0, 1])
-    found = fed(ModeCoverage(5), real, fake).compute()
+
+    def counted(num_classes, real, fake):
+        metric = ModeCoverage()
+        metric.setup(0, num_classes)
+        return fed(metric, *(torch.nn.functional.one_hot(side, num_classes) for side in (real, fake))).compute()
+
+    found = counted(5, real, fake)
     assert int(found["modes"]) == 2
     reference = np.array([2, 2, 2, 2, 1]) / 9  # the class that no real image has counts as if it had one
     assert float(found["modes_kl"]) == pytest.approx(scipy.stats.entropy([0.75, 0.25, 0, 0, 0], reference))
-    even = fed(ModeCoverage(4), real, real.flip(0)).compute()
+    even = counted(4, real, real.flip(0))
     assert int(even["modes"]) == 4
     assert float(even["modes_kl"]) == pytest.approx(0, abs=1e-12)
 
@@ -351,7 +359,7 @@ def test_the_bootstrap_foretells_how_distances_vary():
     real, everything = gaussian(1000, 6, seed=1).double(), torch.arange(150)
     sets = [gaussian(150, 6, seed=100 + i, shift=0.4, scale=1.2).double() for i in range(100)]
     told = fed(DistanceSpread(resamples=200), real.float(), sets[0].float()).compute()
-    for name, distances in {"frechet": _frechet_distances, "kernel": _kernel_distances}.items():
+    for name, distances in {"fd": _frechet_distances, "kd": _kernel_distances}.items():
         true = torch.stack([distances(real, some, [everything])[0] for some in sets]).std()
         assert 0.6 < float(told[name] / true) < 1.6, name
     from scipy.linalg import sqrtm
