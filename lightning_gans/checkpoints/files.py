@@ -80,7 +80,7 @@ def read(path: str | os.PathLike[str], *, to_resume: bool = False) -> dict[str, 
         content["config"] = roles.plain(content["config"], is_resolved=False)
     content = upgrade(content)
     if content.get(integrity.FORMAT, 0) < 1:
-        older.complete(content["config"])
+        older.add_old_values(content["config"])
     return content
 
 
@@ -111,7 +111,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write a checkpoint with its format version and checksum."""
         self.failure = None
-        checkpoint = integrity.sealed(checkpoint)
+        checkpoint = integrity.with_checksum(checkpoint)
         try:
             with atomic_write(Path(path), flushed=True) as temporary, temporary.open("wb") as file:
                 torch.save(checkpoint, file)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_gans.checkpoints.roles import shown
+from lightning_gans.checkpoints.roles import short_text
 
 FORMAT_VERSION = 2  # of what is written here; a reader knows all up to its own
 FORMAT, CHECKSUM = "lightning_gans_format", "lightning_gans_checksum"  # keys of a content
@@ -41,7 +41,7 @@ def read_whole(file: Path) -> dict[str, Any]:
     written_by = content.get(FORMAT, 0)  # 0: before formats were numbered
     if not isinstance(written_by, int) or written_by > FORMAT_VERSION:
         raise ValueError(
-            f"{file}: is of format {shown(written_by)}, and this version of lightning_gans reads up to "
+            f"{file}: is of format {short_text(written_by)}, and this version of lightning_gans reads up to "
             f"{FORMAT_VERSION}; use the version that wrote it, or a later one"
         )
     with malformed(file):
@@ -70,7 +70,7 @@ def is_whole(file: Path) -> bool:
         return False
 
 
-def sealed(content: dict[str, Any]) -> dict[str, Any]:
+def with_checksum(content: dict[str, Any]) -> dict[str, Any]:
     """Return a checkpoint with format version and checksum added, as it is written."""
     return {**content, FORMAT: FORMAT_VERSION, CHECKSUM: checksum(content)}
 
@@ -101,7 +101,7 @@ def malformed(file: Path | str) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, AttributeError, IndexError, AssertionError, RuntimeError) as error:
-        reason = shown(f"{type(error).__name__}: {error}".splitlines()[0])
+        reason = short_text(f"{type(error).__name__}: {error}".splitlines()[0])
         raise ValueError(f"{file}: is malformed, or of another version of this package ({reason})") from error
 
 
@@ -140,12 +140,12 @@ def refuse_not_finite(state: Mapping[str, Any]) -> None:
     for name, tensor in state.items():
         if isinstance(tensor, Tensor) and not torch.isfinite(tensor).all():
             raise ValueError(
-                f"the checkpoint's weights are not finite, first those of {shown(name)}: its training "
+                f"the checkpoint's weights are not finite, first those of {short_text(name)}: its training "
                 "had diverged; use an earlier one"
             )
 
 
-def differing(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+def describe_difference(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     """Describe in one line how names and shapes in two state dicts differ; "" if they do not.
 
     Args:
@@ -155,7 +155,7 @@ def differing(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     sizes = [{k: tuple(v.shape) for k, v in state.items() if isinstance(v, Tensor)} for state in (theirs, mine)]
     names = [name for name in dict.fromkeys([*theirs, *mine]) if sizes[0].get(name) != sizes[1].get(name)]
     told = [
-        f"{shown(name)} is {sizes[0].get(name, 'absent')} and should be {sizes[1].get(name, 'absent')}"
+        f"{short_text(name)} is {sizes[0].get(name, 'absent')} and should be {sizes[1].get(name, 'absent')}"
         for name in names[:3]
     ]
     more = f"; and {len(names) - 3} more of {len(mine)}" if len(names) > 3 else ""

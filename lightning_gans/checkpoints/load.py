@@ -53,7 +53,7 @@ def rebuild(content: dict[str, Any], *, trust: Sequence[str] = ()) -> Generative
             if not all(isinstance(count, int) and count >= 0 for count in (module.iteration, module.images_seen)):
                 raise TypeError("its counters are no counts")
     except ValueError as error:
-        differing = integrity.differing(module.state_dict(), content["state_dict"])
+        differing = integrity.describe_difference(module.state_dict(), content["state_dict"])
         if not differing:
             raise
         raise ValueError(f"the checkpoint's weights do not fit its config: {differing}") from error
@@ -79,7 +79,7 @@ def check_training(content: dict[str, Any], module: GenerativeModule) -> None:
         raise TypeError("callbacks: no dicts")
 
 
-def content_of(module: GenerativeModule) -> dict[str, Any]:
+def initial_checkpoint(module: GenerativeModule) -> dict[str, Any]:
     """Return a checkpoint of a module as saved before its first step; tensors are shared, not copied."""
     optimizers, schedules = module.configure_optimizers()
     return {
@@ -111,7 +111,7 @@ def real_data(
     node = dict(section(content, "data"))
     if root is not None:
         if "root" not in node:
-            raise ValueError(f"data.root={root}: {roles.shown(node['_target_'])} reads no folder")
+            raise ValueError(f"data.root={root}: {roles.short_text(node['_target_'])} reads no folder")
         node["root"] = root
     node = local.localised({"data": node}, ["data.root"] if root else [])[0]["data"]
     local.places_read({"data": node}, ["data.root"] if root else [])  # no address

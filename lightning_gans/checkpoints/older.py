@@ -20,7 +20,7 @@ _WAS: dict[str, dict[str, Any]] = {  # the old value of every default that chang
 }
 
 
-def complete(node: Any) -> None:
+def add_old_values(node: Any) -> None:
     """Set the missing options of every ``_target_`` node of a config (dicts and lists), in place."""
     if isinstance(node, dict):
         for key, value in _WAS.get(str(node.get("_target_", "")).removeprefix(_NETWORKS), {}).items():
@@ -28,4 +28,4 @@ def complete(node: Any) -> None:
         node = list(node.values())
     if isinstance(node, list | tuple):
         for value in node:
-            complete(value)
+            add_old_values(value)

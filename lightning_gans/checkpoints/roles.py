@@ -80,7 +80,7 @@ def plain(node: Any, place: str = "config", *, is_resolved: bool = True) -> Any:
 
 def _plain(node: Any, place: str, levels: int, is_resolved: bool) -> Any:
     if is_resolved and isinstance(node, str) and "${" in node:
-        raise ValueError(f"{place}: the config is not resolved: {shown(node)}")
+        raise ValueError(f"{place}: the config is not resolved: {short_text(node)}")
     if isinstance(node, PurePath):  # of a config that was made in Python
         return str(node)
     if node is None or isinstance(node, bool | int | float | str):
@@ -88,7 +88,9 @@ def _plain(node: Any, place: str, levels: int, is_resolved: bool) -> Any:
     if levels and isinstance(node, list | tuple):
         return [_plain(value, f"{place}[{i}]", levels - 1, is_resolved) for i, value in enumerate(node)]
     if levels and isinstance(node, dict) and all(isinstance(key, bool | int | float | str) for key in node):
-        return {key: _plain(value, f"{place}.{shown(key)}", levels - 1, is_resolved) for key, value in node.items()}
+        return {
+            key: _plain(value, f"{place}.{short_text(key)}", levels - 1, is_resolved) for key, value in node.items()
+        }
     problem = f"is a {type(node).__name__}" if levels else "is nested too deeply"
     raise ValueError(f"{place}: the config is malformed: {problem}")
 
@@ -155,7 +157,7 @@ def check(node: Any, role: Any, place: str, trust: Sequence[str]) -> None:
 
 def _check_object(node: dict[str, Any], role: Any, place: str, trust: Sequence[str]) -> None:
     target = node["_target_"]
-    refusal = f"{place}: the checkpoint names {shown(target)}, which is not trusted"
+    refusal = f"{place}: the checkpoint names {short_text(target)}, which is not trusted"
     if not isinstance(target, str):
         raise ValueError(refusal)
     kind = _class(target, place, refusal, trust)
@@ -171,7 +173,7 @@ def _check_object(node: dict[str, Any], role: Any, place: str, trust: Sequence[s
     unnamed = nn.Module if home == "torch.nn" else _ANY if is_free else _PLAIN
     for key, value in node.items():
         if key in ("device", "dtype") and home in TORCH:
-            raise ValueError(f"{place}.{key}={shown(value)}: a checkpoint does not say it")
+            raise ValueError(f"{place}.{key}={short_text(value)}: a checkpoint does not say it")
         if key in ("_args_", "_recursive_") and not is_free and (home, key) != ("torch.nn", "_args_"):
             raise ValueError(f"{place}.{key}: the checkpoint's config is malformed")
         expected = unnamed if known.get(key, Any) is Any else known[key]
@@ -264,7 +266,7 @@ def _said(role: Any) -> str:
     return " or ".join(dict.fromkeys(base.__name__ for base, _ in _kinds(role))) or "plain value"
 
 
-def shown(value: Any) -> str:
+def short_text(value: Any) -> str:
     """Format a value from a file for a message: short, on one line, without terminal control characters."""
     text = printable(str(value)[:200])
     return text if len(text) < 120 else text[:117] + "..."

@@ -90,7 +90,7 @@ def create_on_all_ranks(make: Callable[[], Made], trainer: Trainer | None = None
 
 
 def rank_slice(total: int, rank: int, world: int) -> range:
-    """Return a rank's contiguous slice of ``total`` positions; it starts at an even one, so that pairs stay together."""
+    """Return a rank's contiguous slice of ``total`` positions; it starts at an even one, to keep pairs together."""
     start, stop = (total // 2 * number // world * 2 for number in (rank, rank + 1))
     return range(start, total if rank == world - 1 else stop)
 

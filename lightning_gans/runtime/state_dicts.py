@@ -20,7 +20,7 @@ def without_wrappers(state: Mapping[Any, Any], wrapper: str, where: str) -> dict
     names = {name: re.sub(wrapper, "", str(name)) for name in state}
     twice = [str(name) for name, short in names.items() if short != name and short in state]
     if twice:
-        raise ValueError(f"{where}: holds a layer twice: {shown(twice)}, and without its prefix")
+        raise ValueError(f"{where}: holds a layer twice: {join_names(twice)}, and without its prefix")
     return {names[name]: value for name, value in state.items()}
 
 
@@ -39,8 +39,8 @@ def check_keys(state: Mapping[str, Any], required: Collection[str], optional: Co
     lacking = [name for name in required if name not in state]
     allowed = {*required, *optional}
     foreign = [name for name in state if name not in allowed]
-    problems = [f"lacks {shown(lacking)}"] if lacking else []
-    problems += [f"has {shown(foreign)} too"] if foreign else []
+    problems = [f"lacks {join_names(lacking)}"] if lacking else []
+    problems += [f"has {join_names(foreign)} too"] if foreign else []
     if problems:
         raise ValueError(f"{where} it {' and '.join(problems)}")
 
@@ -57,7 +57,7 @@ def check_values(state: Mapping[str, Any], where: str) -> None:
     """
     odd = [name for name, value in state.items() if not isinstance(value, Tensor)]
     if odd:
-        raise ValueError(f"{where}: {shown(odd)}: must be tensors")
+        raise ValueError(f"{where}: {join_names(odd)}: must be tensors")
     bad = {name: int((~value.isfinite()).sum()) for name, value in state.items()}
     bad = {name: count for name, count in bad.items() if count}
     if bad:
@@ -76,7 +76,7 @@ def check_shape(found: tuple[int, ...], expected: tuple[int, ...], name: str, wh
         raise ValueError(f"{where}: {name} has shape {found}; must be {expected}")
 
 
-def shown(names: Collection[str]) -> str:
+def join_names(names: Collection[str]) -> str:
     """Join the first three names for a message, and count the others."""
     first = ", ".join(list(names)[:_SHOWN])
     return f"{first} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else first

@@ -18,7 +18,7 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from lightning_gans.checkpoints.load import content_of
+from lightning_gans.checkpoints.load import initial_checkpoint
 from lightning_gans.config.command import compose
 from lightning_gans.networks.layers import MinibatchStddev
 from lightning_gans.networks.progan import (
@@ -29,7 +29,7 @@ from lightning_gans.networks.progan import (
     Generator,
     feature_maps,
 )
-from lightning_gans.runtime.state_dicts import check_keys, check_shape, check_values, shown, without_wrappers
+from lightning_gans.runtime.state_dicts import check_keys, check_shape, check_values, join_names, without_wrappers
 from lightning_gans.training import run as runs
 from lightning_gans.weights.published import Tell
 
@@ -90,7 +90,7 @@ def from_gan_zoo(content: Mapping[str, Any], tell: Tell = rank_zero_warn) -> dic
         tell("avgG: not in the file; the average is netG's weights")
     unused = [str(key) for key in content if key not in ("netG", "netD", "avgG", "config")]
     if unused:
-        tell(f"not used of the file: {shown(unused)}")
+        tell(f"not used of the file: {join_names(unused)}")
     config = compose("model=progan", "model/growth=none", "data=folder", "data.root=.")
     config.data.image_size, config.data.channels = live.image_size, live.to_rgb[0].out_channels
     base, largest = _rule([layer.in_channels for layer in live.to_rgb if isinstance(layer, EqualisedConv2d)])
@@ -113,7 +113,7 @@ def from_gan_zoo(content: Mapping[str, Any], tell: Tell = rank_zero_warn) -> dic
             getattr(run.model, name).load_state_dict(network.state_dict())
         except RuntimeError as error:
             raise ValueError(f"{name}: its feature maps, latents or channels are not those of netG") from error
-    return content_of(run.model)
+    return initial_checkpoint(run.model)
 
 
 def generator(state: State, equalised: bool = True, pixel_norm: bool = True, name: str = "netG") -> Generator:

@@ -18,10 +18,10 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
-from lightning_gans.checkpoints.load import content_of
+from lightning_gans.checkpoints.load import initial_checkpoint
 from lightning_gans.config.command import compose
 from lightning_gans.networks.patchgan import STRIDED
-from lightning_gans.runtime.state_dicts import check_keys, check_shape, check_values, shown, without_wrappers
+from lightning_gans.runtime.state_dicts import check_keys, check_shape, check_values, join_names, without_wrappers
 from lightning_gans.training import run as runs
 
 State = dict[str, Tensor]
@@ -115,7 +115,7 @@ def recognise(state: State, name: str = "state dict") -> PublishedNetwork:
         kind, layers, found = "discriminator", *_patchgan_layers(state, name)
     else:
         raise ValueError(
-            f"{name}: no generator or discriminator that is known here; its names begin with {shown(state)}"
+            f"{name}: no generator or discriminator that is known here; its names begin with {join_names(state)}"
         )
     norms = [layer.norm for layer in layers if layer.norm is not None]
     shared = [layer.name for layer in layers if not layer.always_biased]
@@ -173,9 +173,9 @@ def build(
                 tensor.zero_()
                 absent.append(f"{key}.{part}")
     if absent:
-        tell(f"{name}: its convolutions have no bias where ours have {shown(absent)}; they are 0")
+        tell(f"{name}: its convolutions have no bias where ours have {join_names(absent)}; they are 0")
     if published.unused:
-        tell(f"{name}: not used, since instance norm reads none: {shown(published.unused)}")
+        tell(f"{name}: not used, since instance norm reads none: {join_names(published.unused)}")
     return network
 
 
@@ -255,7 +255,7 @@ def assemble(
     for name in cfg.model:
         if name in ("discriminator", "discriminator_back") and name not in files:
             tell(f"{name}: not given; its weights are new")
-    return content_of(run.model)
+    return initial_checkpoint(run.model)
 
 
 # ---------------------------------------------------------------------------------- names and shapes
