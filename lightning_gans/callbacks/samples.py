@@ -68,8 +68,9 @@ class SampleGrid(Callback):
 
     def _samples(self, module: Any, data: Any) -> Tensor:
         samples = torch.cat([pixels.to_uint8(s) for s in module.samples(range(self.n or 64), seed=self.seed)])
-        if module.upsample_factor > 1:
-            step = min(module.upsample_factor, max(1, samples.shape[-1] // VISIBLE))
+        resolution = module.schedule.phase(max(module.iteration - 1, 0)).resolution
+        if resolution is not None:  # pixels are repeated up to the data's size
+            step = min(samples.shape[-1] // resolution, max(1, samples.shape[-1] // VISIBLE))
             samples = samples[..., ::step, ::step]
         behind = next(data.real_images(range(min(1000, len(data.train_images))), 1000)) if samples.ndim == 2 else None
         return sheets.overview(samples, behind)

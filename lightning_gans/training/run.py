@@ -86,7 +86,8 @@ class Run:
             raise ValueError("trainer.fast_dev_run=true: not with resume")
         with integrity.malformed(path):
             refuse_other_networks(self.model, content, path)
-            self.model.check_resumed(content["global_step"], content["config"]["resolved"]["model"])
+            before, now = content["config"]["resolved"]["model"], (self.model.config or {})["resolved"]["model"]
+            self.model.schedule.check_resumed(content["global_step"], before, now)
             load.check_training(content, self.model)
         if 0 <= self.trainer.max_steps < content["global_step"]:
             raise ValueError(
@@ -267,7 +268,7 @@ def build(
     model.config = carried
     trainer = make_trainer(cfg, model, world, Path(folder))
     if trainer.max_steps > 0 and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-        model.check_budget(trainer.max_steps)
+        model.schedule.check_budget(trainer.max_steps)
     return Run(data, model, trainer, Path(folder), cfg)
 
 
@@ -328,4 +329,4 @@ class _Ready(Callback):
         """The last callback's turn."""
         self.run.write_config()
         if self.show and trainer.is_global_zero and not sweep.is_multirun():
-            print(OmegaConf.to_yaml(self.run.cfg, resolve=True) + self.run.model.schedule_summary, file=sys.stderr)
+            print(OmegaConf.to_yaml(self.run.cfg, resolve=True), file=sys.stderr)
