@@ -24,7 +24,7 @@ from lightning_gans.config.validation import check_keys
 from lightning_gans.images.files import save
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = [ROOT, CONF_DIR, ROOT / "benchmarks", *sorted((ROOT / "lightning_gans").iterdir())]
+FOLDERS = [ROOT, ROOT / "conf", ROOT / "benchmarks", *sorted((ROOT / "lightning_gans").iterdir())]
 READMES = {path.relative_to(ROOT).as_posix(): path.read_text() for f in FOLDERS if (path := f / "README.md").is_file()}
 FENCE = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 PROSE = "\n".join(FENCE.sub("", text) for text in READMES.values())
@@ -279,7 +279,7 @@ def test_trainings_run(line, world, tmp_path, monkeypatch, capsys):
         typed["data.root"] = "streets"
     config = compose(*[f"{key}={value}" for key, value in typed.items()])
     now = {key: OmegaConf.select(config, key) for key in SMALL}
-    typed |= {k: f"[{v}]" if OmegaConf.is_list(now[k]) else v for k, v in SMALL.items() if now[k] is not None}
+    typed |= {k: f"[{v}, {2 * v}]" if OmegaConf.is_list(now[k]) else v for k, v in SMALL.items() if now[k] is not None}
     words = [f"{key}={value}" for key, value in typed.items()]
     code = command_here("lightning_gans.train", *words, f"hydra.run.dir={tmp_path}", cwd=world, monkeypatch=monkeypatch)
     assert code == 0, capsys.readouterr().err
