@@ -24,7 +24,7 @@ from lightning_gans.config.validation import check_keys
 from lightning_gans.images.files import save
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = [ROOT, CONF_DIR, ROOT / "benchmarks", *sorted((ROOT / "lightning_gans").iterdir())]
+FOLDERS = [ROOT, ROOT / "conf", ROOT / "benchmarks", *sorted((ROOT / "lightning_gans").iterdir())]
 READMES = {path.relative_to(ROOT).as_posix(): path.read_text() for f in FOLDERS if (path := f / "README.md").is_file()}
 FENCE = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 PROSE = "\n".join(FENCE.sub("", text) for text in READMES.values())
@@ -51,7 +51,7 @@ def words_of(command, *, optional=True):
 INSTALLS = [line for line in LINES if INSTALL.fullmatch(line)]
 COMMANDS = list(dict.fromkeys([*LINES, *[span for span in SPANS if "-m lightning_gans." in span]]))
 COMMANDS = [line for line in COMMANDS if line not in INSTALLS]
-OWN = [line for line in LINES if "--config-dir=" in line or "trust=[my_gan]" in line]  # run in their order
+OWN = [line for line in LINES if re.search(r"\bmy_(gan|conf)\b", line)]  # with a user's own files, in their order
 FREE = [line for line in COMMANDS if line not in OWN and "--config-dir" not in line]
 
 
@@ -279,7 +279,7 @@ def test_trainings_run(line, world, tmp_path, monkeypatch, capsys):
         typed["data.root"] = "streets"
     config = compose(*[f"{key}={value}" for key, value in typed.items()])
     now = {key: OmegaConf.select(config, key) for key in SMALL}
-    typed |= {k: f"[{v}]" if OmegaConf.is_list(now[k]) else v for k, v in SMALL.items() if now[k] is not None}
+    typed |= {k: f"[{v}, {2 * v}]" if OmegaConf.is_list(now[k]) else v for k, v in SMALL.items() if now[k] is not None}
     words = [f"{key}={value}" for key, value in typed.items()]
     code = command_here("lightning_gans.train", *words, f"hydra.run.dir={tmp_path}", cwd=world, monkeypatch=monkeypatch)
     assert code == 0, capsys.readouterr().err
@@ -357,16 +357,16 @@ def own(tmp_path, monkeypatch):
         del sys.modules[name]
 
 
-def test_a_network_and_data_of_ones_own_work(own, monkeypatch, capsys):
-    small = ["trainer.accelerator=cpu", "trainer.enable_progress_bar=false"]
-    assert len(OWN) == 7
-    for steps, line in enumerate(OWN, 2):
-        words = shlex.split(line.removeprefix("python -m "))
-        scored = "callbacks.evaluation.n=8" if "bright" in line else "callbacks.evaluation=null"
-        options = [*small, scored, f"trainer.max_steps={steps}"] if words[0].endswith("train") else ["n=3"]
-        assert command_here(*words, *options, cwd=own, monkeypatch=monkeypatch) == 0, capsys.readouterr().err
-    assert len(list((own / "seen").glob("0*.png"))) == 3
-    assert "generator updates  5" in capsys.readouterr().out
+@pytest.mark.parametrize("name", [name for name, text in READMES.items() if any(line in text for line in OWN)])
+def test_commands_with_files_of_ones_own_run(name, own, monkeypatch, capsys):
+    """One after another, as they are written; each training goes on for some updates."""
+    small = ["trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "callbacks.evaluation.n=8"]
+    for steps, line in enumerate([line for line in OWN if line in READMES[name]], 2):
+        command, *words = shlex.split(line.removeprefix("python -m "))
+        words += [*small, f"trainer.max_steps={steps}"] if command.endswith("train") else ["n=8"]
+        assert command_here(command, *words, cwd=own, monkeypatch=monkeypatch) == 0, capsys.readouterr().err
+        said = capsys.readouterr().out
+        assert (f"generator updates  {steps}" if command.endswith("train") else "8") in said
     cfg = compose("hydra.searchpath=[my_conf]", "model=mine", "data=squares")
     assert (cfg.model.batch_size, cfg.model.generator._target_) == (32, "my_gan.networks.Generator")
 

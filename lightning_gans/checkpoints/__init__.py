@@ -1,1 +1,1 @@
-"""Checkpoints: files, loading, trust."""
+"""Read, write, check and load checkpoints, and decide what they may name."""

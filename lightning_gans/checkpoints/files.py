@@ -22,10 +22,10 @@ LAST, BEST, GOOD = "last.ckpt", "best.ckpt", "good.ckpt"
 
 
 def find(path: str | os.PathLike[str]) -> Path:
-    """The checkpoint that a path means: a file, or the newest in a run's folder.
+    """Return the path of a checkpoint: the given file, or the newest in a run's folder.
 
     Raises:
-        FileNotFoundError: Neither.
+        FileNotFoundError: The path is no file, and the folder has no checkpoint.
     """
     given = Path(path).expanduser()
     if given.is_file():
@@ -44,10 +44,10 @@ def last_good(folder: Path, resumed: str | os.PathLike[str] | None = None) -> st
 
     Args:
         folder: The run's ``checkpoints``.
-        resumed: The checkpoint that the run went on from.
+        resumed: The checkpoint that the run was resumed from.
 
     Returns:
-        A clause with ``good.ckpt``, which is there if later ones are in doubt, ``last.ckpt`` or ``resumed``.
+        A clause that names ``good.ckpt`` (kept while later ones are in doubt), ``last.ckpt`` or ``resumed``.
     """
     for path in (folder / GOOD, folder / LAST, *([Path(resumed)] if resumed else [])):
         if path.is_file():
@@ -56,16 +56,16 @@ def last_good(folder: Path, resumed: str | os.PathLike[str] | None = None) -> st
 
 
 def read(path: str | os.PathLike[str], *, to_resume: bool = False) -> dict[str, Any]:
-    """Read a checkpoint's content safely, onto the CPU; options that are younger than it get their older values.
+    """Read a checkpoint onto the CPU without running code from it; options added since get their older values.
 
     Args:
         path: A checkpoint, or a run's folder for its newest one.
-        to_resume: Whether a training is to go on from it, which needs more than weights.
+        to_resume: Also require what resuming a training needs: optimiser states and counters.
 
     Raises:
-        FileNotFoundError: There is none.
-        OSError: It may not be read.
-        ValueError: The file is damaged, not ours, of a later version, or holds more than data.
+        FileNotFoundError: There is no checkpoint.
+        OSError: The file cannot be read.
+        ValueError: The file is damaged, not of this package, of a later format, or holds more than data.
     """
     file = find(path)
     try:
@@ -80,7 +80,7 @@ def read(path: str | os.PathLike[str], *, to_resume: bool = False) -> dict[str, 
         content["config"] = roles.plain(content["config"], is_resolved=False)
     content = upgrade(content)
     if content.get(integrity.FORMAT, 0) < 1:
-        older.complete(content["config"])
+        older.add_old_values(content["config"])
     return content
 
 
@@ -88,7 +88,7 @@ def section(content: dict[str, Any], name: str) -> dict[str, Any]:
     """Return a section of a checkpoint's resolved config.
 
     Raises:
-        ValueError: It holds none, or names no class there.
+        ValueError: The section is missing or names no class.
     """
     node = content["config"]["resolved"].get(name)
     if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
@@ -97,21 +97,21 @@ def section(content: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the final place, flushes to disk and renames: a killed or failed save leaves the old file whole.
+    """Save checkpoints atomically: a killed or failed save leaves the old file whole.
 
     Attributes:
-        deferring: Keep a failure in ``failure`` and do not raise it: one process alone writes, and the others would
-            wait for it.
-        failure: Why the last save failed.
+        deferring: Store a failure in ``failure`` instead of raising it: only rank 0 writes, and the others would wait
+            for it.
+        failure: Error of the last save, if it failed.
     """
 
     deferring = False
     failure: OSError | RuntimeError | None = None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write ``checkpoint`` to ``path``, with its format and checksum."""
+        """Write a checkpoint with its format version and checksum."""
         self.failure = None
-        checkpoint = integrity.sealed(checkpoint)
+        checkpoint = integrity.with_checksum(checkpoint)
         try:
             with atomic_write(Path(path), flushed=True) as temporary, temporary.open("wb") as file:
                 torch.save(checkpoint, file)

@@ -1,4 +1,4 @@
-"""Whether a checkpoint is whole: its format, its checksum, its sections, its weights."""
+"""Check that a checkpoint is complete: its format version, checksum, sections and weights."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_gans.checkpoints.roles import shown
+from lightning_gans.checkpoints.roles import short_text
 
 FORMAT_VERSION = 2  # of what is written here; a reader knows all up to its own
 FORMAT, CHECKSUM = "lightning_gans_format", "lightning_gans_checksum"  # keys of a content
 
 
 class DamagedError(ValueError):
-    """A file that is not as it was written, or was never a checkpoint."""
+    """Report a file that differs from what was written, or was never a checkpoint."""
 
 
 def read_whole(file: Path) -> dict[str, Any]:
-    """Read a file that is as it was written and of a format that is known here; nothing in it is run.
+    """Read a checkpoint file and verify its format version and checksum; no code in it is run.
 
     Raises:
-        OSError: It may not be read.
-        DamagedError: It is not as it was written, or holds more than data.
-        ValueError: It is no checkpoint of ours, or of a later version.
+        OSError: The file cannot be read.
+        DamagedError: The content differs from what was written, or holds more than data.
+        ValueError: The file is no checkpoint of this package, or of a later format.
     """
     with file.open("rb"):  # or the system says why not
         pass
@@ -41,7 +41,7 @@ def read_whole(file: Path) -> dict[str, Any]:
     written_by = content.get(FORMAT, 0)  # 0: before formats were numbered
     if not isinstance(written_by, int) or written_by > FORMAT_VERSION:
         raise ValueError(
-            f"{file}: is of format {shown(written_by)}, and this version of lightning_gans reads up to "
+            f"{file}: is of format {short_text(written_by)}, and this version of lightning_gans reads up to "
             f"{FORMAT_VERSION}; use the version that wrote it, or a later one"
         )
     with malformed(file):
@@ -54,7 +54,7 @@ def read_whole(file: Path) -> dict[str, Any]:
 
 
 def _names_are_whole(file: Path) -> bool:
-    """Compare all that is no tensor with the checksum that the archive has of it."""
+    """Verify the archive's own checksum of everything that is no tensor."""
     try:
         with zipfile.ZipFile(file) as archive:
             return all(archive.read(name) for name in archive.namelist() if name.endswith("data.pkl"))
@@ -63,22 +63,22 @@ def _names_are_whole(file: Path) -> bool:
 
 
 def is_whole(file: Path) -> bool:
-    """Return whether a file can be read, and is as it was written."""
+    """Return whether a file can be read and its checksum is right."""
     try:
         return bool(read_whole(file))
     except (ValueError, OSError):
         return False
 
 
-def sealed(content: dict[str, Any]) -> dict[str, Any]:
-    """Add the number of the format and the checksum to a content that is to be written."""
+def with_checksum(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a checkpoint with format version and checksum added, as it is written."""
     return {**content, FORMAT: FORMAT_VERSION, CHECKSUM: checksum(content)}
 
 
 def checksum(content: Any) -> str:
-    """Compute the CRC-32 of a content's tensors in their order, types and shapes included.
+    """Compute the CRC-32 of a checkpoint's tensors in their order, including types and shapes.
 
-    Finds accidents, not forgers. Takes about a second a gigabyte.
+    It finds accidents, not forgeries. Takes about a second per gigabyte.
     """
     found = 0
 
@@ -97,20 +97,20 @@ def checksum(content: Any) -> str:
 
 @contextlib.contextmanager
 def malformed(file: Path | str) -> Iterator[None]:
-    """Turn what is raised at a section that is not as it should be into one sentence with the file."""
+    """Turn errors from reading a malformed section into one ``ValueError`` with the file's name."""
     try:
         yield
     except (KeyError, TypeError, AttributeError, IndexError, AssertionError, RuntimeError) as error:
-        reason = shown(f"{type(error).__name__}: {error}".splitlines()[0])
+        reason = short_text(f"{type(error).__name__}: {error}".splitlines()[0])
         raise ValueError(f"{file}: is malformed, or of another version of this package ({reason})") from error
 
 
 def check_sections(content: dict[str, Any], file: Path, *, to_resume: bool) -> None:
-    """Check that every section is there and of its kind.
+    """Check that every section is there and has the right type.
 
     Raises:
         ValueError: There is no config.
-        TypeError: Another section is not.
+        KeyError, TypeError: Another section is missing, or has the wrong type.
     """
     config = content.get("config")
     if not isinstance(config, dict) or "resolved" not in config:
@@ -132,30 +132,30 @@ def check_sections(content: dict[str, Any], file: Path, *, to_resume: bool) -> N
 
 
 def refuse_not_finite(state: Mapping[str, Any]) -> None:
-    """Refuse weights that hold NaN or infinity: pictures would be black, and scores of nothing.
+    """Refuse weights that hold NaN or infinity: samples would be black, and scores meaningless.
 
     Raises:
-        ValueError: With the first of them.
+        ValueError: Names the first such tensor.
     """
     for name, tensor in state.items():
         if isinstance(tensor, Tensor) and not torch.isfinite(tensor).all():
             raise ValueError(
-                f"the checkpoint's weights are not finite, first those of {shown(name)}: its training "
+                f"the checkpoint's weights are not finite, first those of {short_text(name)}: its training "
                 "had diverged; use an earlier one"
             )
 
 
-def differing(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
-    """Say in one line how the tensors of a checkpoint differ from a module's; "" if names and shapes are the same.
+def describe_difference(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+    """Describe in one line how names and shapes in two state dicts differ; "" if they do not.
 
     Args:
-        mine: State of the module.
-        theirs: State in the checkpoint.
+        mine: State dict of the module.
+        theirs: State dict in the checkpoint.
     """
     sizes = [{k: tuple(v.shape) for k, v in state.items() if isinstance(v, Tensor)} for state in (theirs, mine)]
     names = [name for name in dict.fromkeys([*theirs, *mine]) if sizes[0].get(name) != sizes[1].get(name)]
     told = [
-        f"{shown(name)} is {sizes[0].get(name, 'absent')} and should be {sizes[1].get(name, 'absent')}"
+        f"{short_text(name)} is {sizes[0].get(name, 'absent')} and should be {sizes[1].get(name, 'absent')}"
         for name in names[:3]
     ]
     more = f"; and {len(names) - 3} more of {len(mine)}" if len(names) > 3 else ""

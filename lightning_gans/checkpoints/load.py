@@ -27,23 +27,23 @@ def load(
     Args:
         path: A checkpoint, or a run's folder for its newest one.
         trust: Packages of your own whose modules the checkpoint may name.
-        device: Where to put it.
+        device: Device of the module.
 
     Returns:
         The module in evaluation mode, its config under ``module.config``.
 
     Raises:
         FileNotFoundError: There is no such checkpoint.
-        ValueError: It is damaged, its weights are not finite, or it names something that is not trusted.
+        ValueError: The file is damaged, its weights are not finite, or it names something that is not trusted.
     """
     return rebuild(read(path), trust=trust).to(device)
 
 
 def rebuild(content: dict[str, Any], *, trust: Sequence[str] = ()) -> GenerativeModule:
-    """The module that a checkpoint's content describes, with its weights.
+    """Build the module that a checkpoint describes and load its weights.
 
     Raises:
-        ValueError: It names something that is not trusted, or its weights are not finite or do not fit.
+        ValueError: The config names something that is not trusted, or weights are not finite or do not fit.
     """
     integrity.refuse_not_finite(content["state_dict"])
     module: GenerativeModule = roles.build(section(content, "model"), "model", trust)
@@ -53,7 +53,7 @@ def rebuild(content: dict[str, Any], *, trust: Sequence[str] = ()) -> Generative
             if not all(isinstance(count, int) and count >= 0 for count in (module.iteration, module.images_seen)):
                 raise TypeError("its counters are no counts")
     except ValueError as error:
-        differing = integrity.differing(module.state_dict(), content["state_dict"])
+        differing = integrity.describe_difference(module.state_dict(), content["state_dict"])
         if not differing:
             raise
         raise ValueError(f"the checkpoint's weights do not fit its config: {differing}") from error
@@ -62,10 +62,10 @@ def rebuild(content: dict[str, Any], *, trust: Sequence[str] = ()) -> Generative
 
 
 def check_training(content: dict[str, Any], module: GenerativeModule) -> None:
-    """Check that a content has a state for every optimiser and schedule of a module.
+    """Check that a checkpoint has a state for every optimiser and schedule of a module.
 
     Raises:
-        TypeError, ValueError: It has not.
+        TypeError, ValueError: A state is missing or malformed.
     """
     for name in ("optimizer_states", "lr_schedulers"):
         states, players = content[name], len(module.optimizer_factories)
@@ -79,8 +79,8 @@ def check_training(content: dict[str, Any], module: GenerativeModule) -> None:
         raise TypeError("callbacks: no dicts")
 
 
-def content_of(module: GenerativeModule) -> dict[str, Any]:
-    """What a checkpoint of this module would hold, had it been saved before its first step; the tensors are shared."""
+def initial_checkpoint(module: GenerativeModule) -> dict[str, Any]:
+    """Return a checkpoint of a module as saved before its first step; tensors are shared, not copied."""
     optimizers, schedules = module.configure_optimizers()
     return {
         "state_dict": module.state_dict(),
@@ -97,21 +97,21 @@ def content_of(module: GenerativeModule) -> dict[str, Any]:
 def real_data(
     content: dict[str, Any], *, root: str | None = None, held_out: bool = False, trust: Sequence[str] = ()
 ) -> Any:
-    """The image set that a checkpoint was trained on.
+    """Build the image set that a checkpoint was trained on.
 
     Args:
-        content: Of the checkpoint.
-        root: Where the images lie, if not where they lay in training.
-        held_out: Take the images that training never saw in the place of those that it saw.
+        content: The checkpoint's content.
+        root: Folder of the images, if it has moved since training.
+        held_out: Return the validation images, which training never saw, instead of the training images.
         trust: Packages of your own that the checkpoint may name.
 
     Raises:
-        ValueError: ``root`` is given and the set reads no folder.
+        ValueError: ``root`` is given, but the set reads no folder.
     """
     node = dict(section(content, "data"))
     if root is not None:
         if "root" not in node:
-            raise ValueError(f"data.root={root}: {roles.shown(node['_target_'])} reads no folder")
+            raise ValueError(f"data.root={root}: {roles.short_text(node['_target_'])} reads no folder")
         node["root"] = root
     node = local.localised({"data": node}, ["data.root"] if root else [])[0]["data"]
     local.places_read({"data": node}, ["data.root"] if root else [])  # no address
@@ -120,10 +120,10 @@ def real_data(
 
 
 def extractor_of(content: dict[str, Any], data: Any, *, trust: Sequence[str] = ()) -> Any:
-    """What makes the extractor that a checkpoint was scored with in training: its own, or else that of its data.
+    """Return the factory of the extractor that scored a training: the config's, or else its data's default.
 
     Raises:
-        ValueError: Neither names one.
+        ValueError: Neither names an extractor.
     """
     trained_with = content["config"]["resolved"].get("extractor")
     if not trained_with and data.extractor is None:
@@ -135,7 +135,7 @@ def extractor_of(content: dict[str, Any], data: Any, *, trust: Sequence[str] = (
 
 
 def points_of(module: GenerativeModule, *, trust: Sequence[str] = ()) -> Tensor | None:
-    """Up to a thousand real points (N, 2) of the toy set that a loaded module was trained on; ``None`` of images."""
+    """Return up to 1,000 real points (N, 2) of the toy set that a module was trained on; ``None`` for images."""
     node = (module.config or {}).get("resolved", {}).get("data")
     if not isinstance(node, dict) or "image_size" not in node or node["image_size"] is not None:
         return None

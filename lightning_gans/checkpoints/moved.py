@@ -1,6 +1,6 @@
-"""Read checkpoints of older formats: the class paths that have moved since.
+"""Translate the class paths of older checkpoints to today's.
 
-Format 2 is that of the package as it is divided today; ``integrity`` refuses what is newer than it knows.
+Format 2 has the package's present layout; ``integrity`` refuses formats newer than it knows.
 """
 
 from __future__ import annotations

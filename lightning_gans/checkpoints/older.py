@@ -1,11 +1,11 @@
-"""What configs of older checkpoints leave out: options that came later, at the values that those were trained with."""
+"""Fill in options that older checkpoints lack, with the values that they were trained with."""
 
 from __future__ import annotations
 
 from typing import Any
 
 _NETWORKS = "lightning_gans.networks."
-_WAS: dict[str, dict[str, Any]] = {  # a new default that changes a network stands here with the old one
+_WAS: dict[str, dict[str, Any]] = {  # the old value of every default that changed a network
     "began.Autoencoder": {"widen": "down"},
     "patchgan.Discriminator": {"bias_before_norm": False},
     "pix2pix_hd.Discriminator": {"bias_before_norm": False},
@@ -20,12 +20,12 @@ _WAS: dict[str, dict[str, Any]] = {  # a new default that changes a network stan
 }
 
 
-def complete(node: Any) -> None:
-    """Write the values that were left out into every ``_target_`` node of a config of plain containers, in place."""
+def add_old_values(node: Any) -> None:
+    """Set the missing options of every ``_target_`` node of a config (dicts and lists), in place."""
     if isinstance(node, dict):
         for key, value in _WAS.get(str(node.get("_target_", "")).removeprefix(_NETWORKS), {}).items():
             node.setdefault(key, value)
         node = list(node.values())
     if isinstance(node, list | tuple):
         for value in node:
-            complete(value)
+            add_old_values(value)

@@ -1,10 +1,10 @@
-"""What a checkpoint may name, decided by the place in its config, before anything it names is imported or built.
+"""Decide which classes a checkpoint may name, by the place in its config, before any is imported or built.
 
-The place says the kind: what the signature of the class around it expects there (``objective: Objective``,
+The place determines the role: the type in the signature of the enclosing class (``objective: Objective``,
 ``g_optimizer: Callable[..., Optimizer]``), and at the root ``ROOT``. A name is first matched as text. It may be a class
-that this package defines where it is named, and networks only those of ``lightning_gans.networks``; or one of torch's
-layers, optimisers and schedules that are listed here. All else needs the caller's trust in its package, Lightning's
-callbacks and loggers too.
+defined in this package under that path (networks only of ``lightning_gans.networks``), or one of torch's layers,
+optimisers and schedules listed here. Everything else needs the caller's trust in its package, including Lightning's
+callbacks and loggers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from lightning_gans.data.file_sources import printable
 from lightning_gans.extractors.base import Extractor
 from lightning_gans.models.base import GenerativeModule
 
-# What the root of a config expects; what is not here holds no names.
+# Types of the sections of a config; other sections name no class.
 ROOT: dict[str, Any] = {
     "model": GenerativeModule,
     "data": ImageDataModule,
@@ -65,22 +65,22 @@ _ANY = object()  # of what a trusted class takes without saying of which kind
 
 
 def plain(node: Any, place: str = "config", *, is_resolved: bool = True) -> Any:
-    """Copy a config into dicts, lists and plain values, which is then what is checked and built.
+    """Copy a config into dicts, lists and plain values; the copy is checked and built.
 
     Args:
-        node: Of a checkpoint's config, or a whole one.
+        node: A checkpoint's config, or a section of it.
         place: Its key, for messages.
-        is_resolved: Refuse what still holds an interpolation.
+        is_resolved: Refuse interpolations.
 
     Raises:
-        ValueError: It holds an interpolation, or something that is no plain value.
+        ValueError: It holds an interpolation, or a value of another type.
     """
     return _plain(node, place, _DEEPEST, is_resolved)
 
 
 def _plain(node: Any, place: str, levels: int, is_resolved: bool) -> Any:
     if is_resolved and isinstance(node, str) and "${" in node:
-        raise ValueError(f"{place}: the config is not resolved: {shown(node)}")
+        raise ValueError(f"{place}: the config is not resolved: {short_text(node)}")
     if isinstance(node, PurePath):  # of a config that was made in Python
         return str(node)
     if node is None or isinstance(node, bool | int | float | str):
@@ -88,35 +88,37 @@ def _plain(node: Any, place: str, levels: int, is_resolved: bool) -> Any:
     if levels and isinstance(node, list | tuple):
         return [_plain(value, f"{place}[{i}]", levels - 1, is_resolved) for i, value in enumerate(node)]
     if levels and isinstance(node, dict) and all(isinstance(key, bool | int | float | str) for key in node):
-        return {key: _plain(value, f"{place}.{shown(key)}", levels - 1, is_resolved) for key, value in node.items()}
+        return {
+            key: _plain(value, f"{place}.{short_text(key)}", levels - 1, is_resolved) for key, value in node.items()
+        }
     problem = f"is a {type(node).__name__}" if levels else "is nested too deeply"
     raise ValueError(f"{place}: the config is malformed: {problem}")
 
 
 def check_run(config: dict[str, Any], trust: Sequence[str] = ()) -> None:
-    """Refuse a whole run's config that names anything which has no business at its place.
+    """Refuse a run's config that names a class which does not belong at its place.
 
     Args:
         config: From ``plain``.
-        trust: Packages that may be named beside ours.
+        trust: Packages that may be named besides this one.
 
     Raises:
-        ValueError: The first such name.
+        ValueError: Names the first such class.
     """
     for key, node in config.items():
         check(node, ROOT.get(key, _PLAIN), key, trust)
 
 
 def build(node: Any, place: str, trust: Sequence[str] = ()) -> Any:
-    """Build what one section of a checkpoint's config names, if all of it has its business there.
+    """Build one section of a checkpoint's config, after checking every class that it names.
 
     Args:
         node: The section.
         place: Its key at the root.
-        trust: Packages that may be named beside ours.
+        trust: Packages that may be named besides this one.
 
     Raises:
-        ValueError: It names something else, is malformed, or cannot be built.
+        ValueError: A class does not belong there, or the section is malformed or cannot be built.
     """
     checked = plain(node, place)
     if not isinstance(checked, dict) or "_target_" not in checked:
@@ -132,16 +134,16 @@ def build(node: Any, place: str, trust: Sequence[str] = ()) -> Any:
 
 
 def check(node: Any, role: Any, place: str, trust: Sequence[str]) -> None:
-    """Refuse what a node, and all below it, names beside its role.
+    """Refuse a node if a class in it, at any depth, does not fit its role.
 
     Args:
         node: From ``plain``.
-        role: What a signature expects there, as a type.
+        role: The type that a signature expects there.
         place: Its key, for messages.
-        trust: Packages that may be named beside ours.
+        trust: Packages that may be named besides this one.
 
     Raises:
-        ValueError: The first such name.
+        ValueError: Names the first such class.
     """
     if isinstance(node, list):
         for number, value in enumerate(node):
@@ -155,7 +157,7 @@ def check(node: Any, role: Any, place: str, trust: Sequence[str]) -> None:
 
 def _check_object(node: dict[str, Any], role: Any, place: str, trust: Sequence[str]) -> None:
     target = node["_target_"]
-    refusal = f"{place}: the checkpoint names {shown(target)}, which is not trusted"
+    refusal = f"{place}: the checkpoint names {short_text(target)}, which is not trusted"
     if not isinstance(target, str):
         raise ValueError(refusal)
     kind = _class(target, place, refusal, trust)
@@ -171,7 +173,7 @@ def _check_object(node: dict[str, Any], role: Any, place: str, trust: Sequence[s
     unnamed = nn.Module if home == "torch.nn" else _ANY if is_free else _PLAIN
     for key, value in node.items():
         if key in ("device", "dtype") and home in TORCH:
-            raise ValueError(f"{place}.{key}={shown(value)}: a checkpoint does not say it")
+            raise ValueError(f"{place}.{key}={short_text(value)}: a checkpoint does not say it")
         if key in ("_args_", "_recursive_") and not is_free and (home, key) != ("torch.nn", "_args_"):
             raise ValueError(f"{place}.{key}: the checkpoint's config is malformed")
         expected = unnamed if known.get(key, Any) is Any else known[key]
@@ -179,7 +181,7 @@ def _check_object(node: dict[str, Any], role: Any, place: str, trust: Sequence[s
 
 
 def _hints(kind: type) -> dict[str, Any]:
-    """Collect the types of a class's arguments, those of its bases included, which ``**options`` stands for."""
+    """Return the types of a class's arguments, including its bases', which ``**options`` passes on."""
     found: dict[str, Any] = {}
     for owner in kind.__mro__:
         with contextlib.suppress(Exception):  # names that exist for type checkers only
@@ -188,7 +190,7 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 def _class(target: str, place: str, refusal: str, trust: Sequence[str]) -> type:
-    """Find the class of that name; nothing but this package and what is trusted is imported for it."""
+    """Return the class of a path; only this package, torch and trusted packages are imported for it."""
     found: Any = None
     own = _OURS.fullmatch(target)
     home, _, name = target.rpartition(".")
@@ -237,7 +239,7 @@ def _fits(kind: type, base: type, is_free: bool) -> bool:
 
 
 def _kinds(role: Any) -> Iterator[tuple[type, bool]]:
-    """Yield the classes that a role names, each with whether it is a factory's, which is called later."""
+    """Yield the classes that a role names, each with whether the role is a factory of it (``_partial_``)."""
     origin = typing.get_origin(role)
     if origin in (typing.Union, types.UnionType):
         for one in typing.get_args(role):
@@ -251,7 +253,7 @@ def _kinds(role: Any) -> Iterator[tuple[type, bool]]:
 
 
 def _element(role: Any) -> Any:
-    """Return the role of what a list or a mapping without a name holds."""
+    """Return the role of the items of a list or mapping."""
     if role in (_ANY, nn.Module):
         return role
     for one in typing.get_args(role) if typing.get_origin(role) in (typing.Union, types.UnionType) else (role,):
@@ -264,8 +266,8 @@ def _said(role: Any) -> str:
     return " or ".join(dict.fromkeys(base.__name__ for base, _ in _kinds(role))) or "plain value"
 
 
-def shown(value: Any) -> str:
-    """Format a value out of a file for a message: short, in one line, without what a terminal would obey."""
+def short_text(value: Any) -> str:
+    """Format a value from a file for a message: short, on one line, without terminal control characters."""
     text = printable(str(value)[:200])
     return text if len(text) < 120 else text[:117] + "..."
 

@@ -1,1 +1,1 @@
-"""What every process needs: seeds, collectives, devices, atomic files. Imports nothing of this package."""
+"""Provide seeds, collectives, devices and atomic files. Imports nothing else of this package."""

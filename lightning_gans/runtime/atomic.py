@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and older ones that stay."""
+"""Write files atomically, and keep older ones that are in the way."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def atomic_write(path: Path, *, flushed: bool = False) -> Iterator[Path]:
-    """A temporary path beside ``path``, which takes its place at the end of the block.
+    """Yield a temporary path beside ``path`` and rename it to ``path`` at the end of the block.
 
-    A process that is killed inside leaves an older file whole, and one that fails removes what it began. Folders are
-    made if need be; several processes may write the same file.
+    A process that is killed inside leaves an older file whole; one that fails removes the temporary file. Parent
+    folders are created; several processes may write the same file.
 
     Args:
         path: The file.
-        flushed: Wait until the disk has it before it takes its place, so that a power cut does no harm either.
+        flushed: Wait for the disk (fsync) before renaming, so that a power cut does no harm either.
 
-    A symbolic link is replaced itself, and never the file that it points to.
+    A symbolic link is itself replaced, never the file that it points to.
 
     Raises:
-        OSError: It cannot be written, with the file's name even if a full disk gave none.
+        OSError: The file cannot be written; its name is given even if the system's error had none (a full disk).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
@@ -45,36 +45,36 @@ def atomic_write(path: Path, *, flushed: bool = False) -> Iterator[Path]:
 
 
 def _disk_failure(error: BaseException | None) -> OSError | None:
-    """The system's error behind one, if there is any: ``torch.save`` makes a ``RuntimeError`` of a full disk."""
+    """Return the ``OSError`` that caused an error, if any: ``torch.save`` turns a full disk into a ``RuntimeError``."""
     while error is not None and not (isinstance(error, OSError) and error.errno is not None):
         error = error.__cause__ or error.__context__
     return error
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write a text file as UTF-8, whole or not at all; return its path. Names that are no text get question marks."""
+    """Write a UTF-8 text file atomically and return its path; surrogates of undecodable names become ``?``."""
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="replace")
     return path
 
 
 def refuse_existing(path: Path, *, overwrite: bool, key: str = "out") -> None:
-    """Refuse to replace a file, before the work begins whose outcome would be written there.
+    """Refuse to replace an output file, before the work for it begins.
 
     Raises:
-        ValueError: It is there, and ``overwrite`` is false.
+        ValueError: The file exists, and ``overwrite`` is false.
     """
     if os.path.lexists(path) and not path.is_dir() and not overwrite:
         raise ValueError(f"{key}={path}: is there already; choose another file, or say overwrite=true")
 
 
 def set_aside(path: Path, reason: str, ending: str = "broken") -> None:
-    """Rename a file or folder to ``NAME.broken``, or ``NAME.broken-2`` and so on, and say so in one line.
+    """Rename a file or folder to ``NAME.broken`` (``NAME.broken-2``, ...) and print one line about it.
 
     Args:
-        path: What is in the way.
-        reason: Why it is no use.
-        ending: What stands behind its name.
+        path: The file or folder.
+        reason: Why it cannot be used, for the line.
+        ending: Suffix of the new name.
 
     Raises:
         OSError: It cannot be renamed.

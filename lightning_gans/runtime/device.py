@@ -6,10 +6,10 @@ import torch
 
 
 def pick_device(name: str) -> torch.device:
-    """The device that ``device=NAME`` means; ``auto`` is a GPU if there is one.
+    """Return the device of a command's ``device=NAME``; ``auto`` is a GPU if there is one.
 
     Raises:
-        ValueError: No such device here.
+        ValueError: This machine has no such device.
     """
     try:
         device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)

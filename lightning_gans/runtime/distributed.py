@@ -1,4 +1,4 @@
-"""Collectives over the processes of a training, and each process's slice of the work."""
+"""Run collectives over the processes of a training, and slice work by rank."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Made = TypeVar("Made")
 
 
 def rank_and_world() -> tuple[int, int]:
-    """The number of this process and how many there are; (0, 1) where there is one."""
+    """Return this process's rank and the world size; (0, 1) for a single process."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
 
 
 def sum_over_processes(values: Tensor) -> Tensor:
-    """Add up ``values`` over all processes, in place."""
+    """Sum ``values`` over all processes, in place, and return them."""
     if rank_and_world()[1] > 1:
         dist.all_reduce(values)
     return values
@@ -57,23 +57,23 @@ def _average(tensors: list[Tensor]) -> None:
 
 
 def is_lost_process(error: RuntimeError) -> bool:
-    """Whether an error is what a collective says when another process is gone."""
+    """Return whether a collective raised the error because another process is gone."""
     frames = traceback.extract_tb(error.__traceback__)
     here = Path(dist.__file__).parent
     return rank_and_world()[1] > 1 and bool(frames) and here in Path(frames[-1].filename).parents
 
 
 def create_on_all_ranks(make: Callable[[], Made], trainer: Trainer | None = None) -> tuple[Made | None, str]:
-    """Make something that may need a download, on every process or on none.
+    """Create something that may need a download, on every rank or on none.
 
-    The first process of each machine goes before its others, so that it alone downloads.
+    Local rank 0 of each machine goes first, so that it alone downloads.
 
     Args:
-        make: Makes it; may fail in any way, since files may be damaged.
-        trainer: Whose processes; ``None``: this one alone.
+        make: Creates it; may raise anything, since files may be damaged.
+        trainer: The trainer whose processes take part; ``None``: this process alone.
 
     Returns:
-        What was made, and "" or why there is none.
+        The object and "", or ``None`` and the reason.
     """
     made, problem = None, ""
     for first in (True, False):
@@ -90,18 +90,18 @@ def create_on_all_ranks(make: Callable[[], Made], trainer: Trainer | None = None
 
 
 def rank_slice(total: int, rank: int, world: int) -> range:
-    """One process's stretch of ``total`` positions; it begins at an even one, so that pairs stay together."""
+    """Return a rank's contiguous slice of ``total`` positions; it starts at an even one, to keep pairs together."""
     start, stop = (total // 2 * number // world * 2 for number in (rank, rank + 1))
     return range(start, total if rank == world - 1 else stop)
 
 
 def sum_numbers(number: int, device: torch.device) -> int:
-    """Over all processes."""
+    """Return the sum of a number over all processes."""
     return int(sum_over_processes(torch.tensor(number, device=device)))
 
 
 def all_gather(values: Tensor) -> Tensor:
-    """All processes' values, process by process."""
+    """Concatenate the values of all processes, rank by rank; sizes of the first dimension may differ."""
     return values if rank_and_world()[1] == 1 else torch.cat(gather_all_tensors(values.contiguous()))
 
 
@@ -112,27 +112,27 @@ def max_over_processes(values: Tensor) -> Tensor:
 
 
 def broadcast_tensors(tensors: Iterable[Tensor]) -> None:
-    """Overwrite tensors by those of process 0, in place."""
+    """Overwrite tensors with those of rank 0, in place."""
     for tensor in tensors:
         dist.broadcast(tensor, 0)
 
 
 def broadcast_object(value: Made) -> Made:
-    """Return process 0's value on every process."""
+    """Return the value of rank 0 on every process."""
     values = [value]
     dist.broadcast_object_list(values, 0)
     return values[0]
 
 
 def gather_objects(value: Made, world: int) -> list[Made]:
-    """Return every process's value, process by process."""
+    """Return the values of all processes, rank by rank."""
     values = [value] * world
     dist.all_gather_object(values, value)
     return values
 
 
 def own_rows(rows: Tensor, rank: int, world: int) -> Tensor:
-    """Return one process's rows of the global batch: row i of process r is row i * world + r."""
+    """Return a rank's rows of the global batch: row i of rank r is row i * world + r."""
     return rows[rank::world]
 
 

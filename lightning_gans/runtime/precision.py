@@ -1,4 +1,4 @@
-"""Numerical precision: what a training computes in, and where it must not compute in less."""
+"""Decide the numerical precision of a training, and compute losses and norms in full precision."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed", "64-true")
 
 
 def full_precision(tensor: Tensor) -> Tensor:
-    """Return the tensor in float32, or in float64 if it has that already; losses and norms are computed in it."""
+    """Cast a tensor to float32, or keep float64; losses and norms are computed in it."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def decide_precision(trainer: DictConfig) -> str:
-    """Return the precision asked for; ``auto`` is bf16-mixed where the hardware computes it fast, else 32-true.
+    """Return ``trainer.precision``; ``auto`` becomes bf16-mixed where the hardware computes bf16 fast, else 32-true.
 
     Raises:
-        ValueError: Not one of ``PRECISIONS``.
+        ValueError: The precision is not one of ``PRECISIONS``.
     """
     given = str(trainer.precision)
     if given not in PRECISIONS:

@@ -1,4 +1,4 @@
-"""Randomness as a function of what it is for, so that nothing random needs to be saved."""
+"""Derive random seeds from (seed, step, position, ...), so that no random state needs to be saved."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 
 def derive_seed(*parts: int | str) -> int:
-    """A 63-bit seed that depends on every part; equal parts give equal seeds on every machine."""
+    """Hash all parts to a 63-bit seed; equal parts give equal seeds on every machine."""
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 

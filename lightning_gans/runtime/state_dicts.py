@@ -1,4 +1,4 @@
-"""Checks of state dicts that others have published: every key of a file is used or named, and so is every weight."""
+"""Check published state dicts: every key of a file and every weight of a network is used or named."""
 
 from __future__ import annotations
 
@@ -12,52 +12,52 @@ _SHOWN = 3
 
 
 def without_wrappers(state: Mapping[Any, Any], wrapper: str, where: str) -> dict[str, Any]:
-    """Return a state dict whose names have lost what a regular expression finds in them.
+    """Return a state dict without the wrapper prefixes that a regular expression matches in its keys.
 
     Raises:
-        ValueError: Two names become one.
+        ValueError: Two keys become the same.
     """
     names = {name: re.sub(wrapper, "", str(name)) for name in state}
     twice = [str(name) for name, short in names.items() if short != name and short in state]
     if twice:
-        raise ValueError(f"{where}: holds a layer twice: {shown(twice)}, and without its prefix")
+        raise ValueError(f"{where}: holds a layer twice: {join_names(twice)}, and without its prefix")
     return {names[name]: value for name, value in state.items()}
 
 
 def check_keys(state: Mapping[str, Any], required: Collection[str], optional: Collection[str], where: str) -> None:
-    """Refuse a state dict that lacks a key, or has one that its network does not know.
+    """Refuse a state dict with missing or unexpected keys.
 
     Args:
-        state: By the names of the network that published it.
-        required: Keys that the network has.
-        optional: Keys that may stand beside them.
-        where: Of the state dict and the network, for messages: ``FILE: as a ...``.
+        state: Tensors by the published names.
+        required: Keys that must be there.
+        optional: Keys that may be there.
+        where: Prefix of messages: ``FILE: as a ...``.
 
     Raises:
-        ValueError: With the keys.
+        ValueError: Names the keys.
     """
     lacking = [name for name in required if name not in state]
     allowed = {*required, *optional}
     foreign = [name for name in state if name not in allowed]
-    problems = [f"lacks {shown(lacking)}"] if lacking else []
-    problems += [f"has {shown(foreign)} too"] if foreign else []
+    problems = [f"lacks {join_names(lacking)}"] if lacking else []
+    problems += [f"has {join_names(foreign)} too"] if foreign else []
     if problems:
         raise ValueError(f"{where} it {' and '.join(problems)}")
 
 
 def check_values(state: Mapping[str, Any], where: str) -> None:
-    """Refuse a state dict with something else than tensors in it, or with numbers that are not finite.
+    """Refuse a state dict that holds values other than tensors, or numbers that are not finite.
 
     Args:
-        state: What is going to be used of it.
-        where: For messages, e.g. the file.
+        state: The entries that will be used.
+        where: Prefix of messages, e.g. the file.
 
     Raises:
-        ValueError: With the keys.
+        ValueError: Names the keys.
     """
     odd = [name for name, value in state.items() if not isinstance(value, Tensor)]
     if odd:
-        raise ValueError(f"{where}: {shown(odd)}: must be tensors")
+        raise ValueError(f"{where}: {join_names(odd)}: must be tensors")
     bad = {name: int((~value.isfinite()).sum()) for name, value in state.items()}
     bad = {name: count for name, count in bad.items() if count}
     if bad:
@@ -67,16 +67,16 @@ def check_values(state: Mapping[str, Any], where: str) -> None:
 
 
 def check_shape(found: tuple[int, ...], expected: tuple[int, ...], name: str, where: str) -> None:
-    """Refuse a tensor of another shape.
+    """Refuse a tensor whose shape differs from the expected one.
 
     Raises:
-        ValueError: With both shapes.
+        ValueError: Names both shapes.
     """
     if found != expected:
         raise ValueError(f"{where}: {name} has shape {found}; must be {expected}")
 
 
-def shown(names: Collection[str]) -> str:
-    """The first names of many, and how many more there are."""
+def join_names(names: Collection[str]) -> str:
+    """Join the first three names for a message, and count the others."""
     first = ", ".join(list(names)[:_SHOWN])
     return f"{first} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else first

@@ -1,4 +1,4 @@
-"""Standard output and error that cannot end a run: closed, full, read by ``head``, or of a narrow encoding."""
+"""Keep standard output and error from ending a run when they are closed, full, piped to ``head`` or not UTF-8."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ NAMES = {1: "stdout", 2: "stderr"}  # by file descriptor
 
 
 class ForgivingStream:
-    """Pass text on to a stream; what cannot be written is lost, and what cannot be encoded is replaced by ``?``.
+    """Forward text to a stream; drop what cannot be written and replace what cannot be encoded by ``?``.
 
-    Everything else is the stream's.
+    All other attributes are the stream's.
 
     Args:
         stream: A standard stream.
@@ -28,18 +28,18 @@ class ForgivingStream:
             stream.reconfigure(errors="replace")
 
     def write(self, text: str) -> int:
-        """Write text; a failure of the stream is passed over."""
+        """Write text and ignore failures of the stream."""
         with contextlib.suppress(OSError, ValueError):  # ValueError: it was closed
             self.stream.write(text)
         return len(text)
 
     def writelines(self, lines: Any) -> None:
-        """Write several texts."""
+        """Write several texts, one after another."""
         for line in lines:
             self.write(line)
 
     def flush(self) -> None:
-        """Hand on what waits in the buffer; a failure of the stream is passed over."""
+        """Flush the buffer and ignore failures of the stream."""
         with contextlib.suppress(OSError, ValueError):
             self.stream.flush()
 
@@ -49,10 +49,10 @@ class ForgivingStream:
 
 @contextlib.contextmanager
 def forgiving_streams() -> Iterator[None]:
-    """Let nothing that is printed inside the block raise, and nothing that is left to print afterwards.
+    """Make printing inside the block, and flushing after it, never raise.
 
-    A descriptor that the shell has closed is opened on the null device: the next file to be opened would take its
-    number, and with it what libraries write to standard error.
+    A standard descriptor that the shell has closed is opened on the null device; otherwise the next file to be opened
+    would get its number, and with it the text that libraries write to standard error.
     """
     for number in range(3):
         try:
@@ -71,7 +71,7 @@ def forgiving_streams() -> Iterator[None]:
 
 
 def _flush_or_drop(stream: TextIO | None) -> None:
-    """Empty a stream's buffer, into the null device if need be: a failure at exit would set the exit code to 120."""
+    """Flush a stream, into the null device if it fails: a failure at exit would set the exit code to 120."""
     try:
         if stream is not None:
             stream.flush()

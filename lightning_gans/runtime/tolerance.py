@@ -1,4 +1,4 @@
-"""What a training can do without."""
+"""Warn instead of ending a training when a file that it can do without cannot be written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 @contextmanager
 def warn_on_os_error(path: Path | str) -> Iterator[None]:
-    """Write something that is not worth ending a training for: a failure is a warning."""
+    """Turn an ``OSError`` of the block, which writes ``path``, into a warning."""
     try:
         yield
     except OSError as error:

@@ -1,1 +1,1 @@
-"""Importers of published weights."""
+"""Import published weights as checkpoints of this package."""

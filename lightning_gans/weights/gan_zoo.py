@@ -1,8 +1,8 @@
-"""ProGANs of the public repository pytorch_GAN_zoo as checkpoints of ours, with equal outputs.
+"""Import ProGANs of the public repository pytorch_GAN_zoo as checkpoints of this package, with equal outputs.
 
-Its networks differ from the paper's in numbers only, which the weights take up: every layer has the gain sqrt(2) and
-multiplies its bias by the run-time constant too; the first layer has a bias per value; the deviation over a minibatch
-is that of a sample, not of a population; and its alpha is the weight of the old images.
+Its networks differ from the paper's only in constants, which are folded into the weights: every layer has the gain
+sqrt(2) and multiplies its bias by the run-time constant too; the first layer has a bias per value; the minibatch
+standard deviation is that of a sample, not of a population; and its alpha is the weight of the old images.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from lightning_gans.checkpoints.load import content_of
+from lightning_gans.checkpoints.load import initial_checkpoint
 from lightning_gans.config.command import compose
 from lightning_gans.networks.equalised import EqualisedConv2d, EqualisedLinear, FirstLayer
 from lightning_gans.networks.layers import MinibatchStddev
 from lightning_gans.networks.progan import Discriminator, Generator, feature_maps
-from lightning_gans.runtime.state_dicts import check_keys, check_shape, check_values, shown, without_wrappers
+from lightning_gans.runtime.state_dicts import check_keys, check_shape, check_values, join_names, without_wrappers
 from lightning_gans.training import run as runs
 from lightning_gans.weights.published import Tell
 
@@ -34,11 +34,11 @@ _LAYERS = re.compile(r"(module\.)?(formatLayer|toRGBLayers|groupScale0|scaleLaye
 
 
 class _Config:
-    """Stands where the repository's files name a class of its own: a bag of values."""
+    """Replace the class of settings that the repository's files name."""
 
 
 def read(path: str | PathLike[str]) -> dict[str, Any] | None:
-    """What a ProGAN file of the repository holds; ``None`` of any other file. Nothing in it is run."""
+    """Read a ProGAN file of the repository, without running code from it; ``None`` for any other file."""
     try:
         with torch.serialization.safe_globals([(_Config, "models.utils.config.BaseConfig")]):
             content = torch.load(Path(path).expanduser(), map_location="cpu", weights_only=True)
@@ -50,17 +50,17 @@ def read(path: str | PathLike[str]) -> dict[str, Any] | None:
 
 
 def from_gan_zoo(content: Mapping[str, Any], tell: Tell = rank_zero_warn) -> dict[str, Any]:
-    """The content of a checkpoint of ours.
+    """Convert a file of the repository to a checkpoint of this package.
 
     Args:
         content: From ``read``: ``netG``, ``netD``, ``avgG`` if there is an average, and ``config``.
-        tell: Called with a line on what is not used of the file, and on what of the networks is not in it.
+        tell: Called with a line about unused keys of the file, and about weights that it lacks.
 
     Returns:
-        What ``lightning_gans.load``, ``sample``, ``evaluate`` and ``resume`` read; its data names no folder yet.
+        A checkpoint for ``lightning_gans.load``, ``sample``, ``evaluate`` and ``resume``; its data names no folder yet.
 
     Raises:
-        ValueError: Networks that have no equal here or are not whole, or weights that are not finite.
+        ValueError: A network has no equivalent here or is incomplete, or weights are not finite.
     """
     settings = content.get("config") or {}
     settings = dict(settings if isinstance(settings, Mapping) else getattr(settings, "__dict__", {}))
@@ -84,7 +84,7 @@ def from_gan_zoo(content: Mapping[str, Any], tell: Tell = rank_zero_warn) -> dic
         tell("avgG: not in the file; the average is netG's weights")
     unused = [str(key) for key in content if key not in ("netG", "netD", "avgG", "config")]
     if unused:
-        tell(f"not used of the file: {shown(unused)}")
+        tell(f"not used of the file: {join_names(unused)}")
     config = compose("model=progan", "model/growth=none", "data=folder", "data.root=.")
     config.data.image_size, config.data.channels = live.image_size, live.to_rgb[0].out_channels
     base, largest = _rule([layer.in_channels for layer in live.to_rgb if isinstance(layer, EqualisedConv2d)])
@@ -107,22 +107,23 @@ def from_gan_zoo(content: Mapping[str, Any], tell: Tell = rank_zero_warn) -> dic
             getattr(run.model, name).load_state_dict(network.state_dict())
         except RuntimeError as error:
             raise ValueError(f"{name}: its feature maps, latents or channels are not those of netG") from error
-    return content_of(run.model)
+    return initial_checkpoint(run.model)
 
 
 def generator(state: State, equalised: bool = True, pixel_norm: bool = True, name: str = "netG") -> Generator:
-    """The generator that a ``netG`` or ``avgG`` describes.
+    """Build the generator of a ``netG`` or ``avgG`` state dict.
 
-    Its images at a fade of the repository's alpha are ours after ``grow(image_size, 1 - alpha)``.
+    Its images at the repository's alpha equal ours after ``grow(image_size, 1 - alpha)``.
 
     Args:
         state: Tensors by the repository's names.
-        equalised: Whether it was trained with run-time constants; leaves no trace in the tensors.
-        pixel_norm: Whether it normalises latents and pixels; likewise.
+        equalised: Trained with an equalised learning rate; the tensors do not show it.
+        pixel_norm: Normalises latents and pixels; the tensors do not show it either.
         name: In messages.
 
     Raises:
-        ValueError: Its feature maps follow no rule of ours, a key is missing or unknown, a weight is not finite.
+        ValueError: Its feature maps do not follow ``feature_maps``, a key is missing or unknown, or a weight is not
+            finite.
     """
     state, scales = _cleaned(state), _count_scales(state)
     names = ["formatLayer", "groupScale0.0", *_blocks(scales), *(f"toRGBLayers.{k}" for k in range(scales + 1))]
@@ -144,17 +145,17 @@ def generator(state: State, equalised: bool = True, pixel_norm: bool = True, nam
 
 
 def discriminator(state: State, equalised: bool = True) -> Discriminator:
-    """The discriminator that a ``netD`` describes; its logits are equal in batches of four.
+    """Build the discriminator of a ``netD`` state dict; its logits are equal in batches of four.
 
-    In larger batches the repository gives some samples the deviation of another group.
+    In larger batches the repository assigns some samples the standard deviation of another group.
 
     Args:
         state: Tensors by the repository's names.
-        equalised: Whether it was trained with run-time constants.
+        equalised: Trained with an equalised learning rate.
 
     Raises:
-        ValueError: Its feature maps follow no rule of ours, it gives more than a logit, a key is missing or unknown, or
-            a weight is not finite.
+        ValueError: Its feature maps do not follow ``feature_maps``, it returns more than one logit, a key is missing or
+            unknown, or a weight is not finite.
     """
     state, scales = _cleaned(state), _count_scales(state)
     names = [f"fromRGBLayers.{k}" for k in range(scales + 1)]
@@ -182,7 +183,7 @@ def discriminator(state: State, equalised: bool = True) -> Discriminator:
 
 @torch.no_grad()
 def _fill(network: Generator | Discriminator, state: State, names: list[str], equalised: bool, where: str) -> None:
-    """Copy layer by layer, both networks' layers standing in the order of ``names``."""
+    """Copy weights layer by layer; both networks have their layers in the order of ``names``."""
     layers = [m for m in network.modules() if isinstance(m, EqualisedConv2d | EqualisedLinear | FirstLayer)]
     for layer, name in zip(layers, names, strict=True):
         weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
@@ -202,12 +203,12 @@ def _fill(network: Generator | Discriminator, state: State, names: list[str], eq
 
 
 def _cleaned(state: State) -> dict[str, Tensor]:
-    """Names without the wrapper around the network and the one around each layer."""
+    """Remove the wrapper prefixes around the network and around each layer."""
     return without_wrappers(state, r"^module\.|\.module(?=\.(?:weight|bias)$)", "its networks")
 
 
 def _count_scales(state: Iterable[str]) -> int:
-    """How often it doubles 4x4, by the highest number that any of its layers has."""
+    """Count the doublings of 4x4, by the highest index of any layer."""
     numbers = {"scaleLayers": [-1], "RGBLayers": [0]}
     for kind, number in re.findall(r"(scaleLayers|RGBLayers)\.(\d+)\.", " ".join(map(str, state))):
         numbers[kind].append(int(number))
@@ -218,17 +219,17 @@ def _count_scales(state: Iterable[str]) -> int:
 
 
 def _blocks(scales: int) -> list[str]:
-    """Both convolutions at 8x8, 16x16, ..."""
+    """Name both convolutions at 8x8, 16x16, ..."""
     return [f"scaleLayers.{scale}.{i}" for scale in range(scales) for i in (0, 1)]
 
 
 def _firsts(scales: int) -> list[str]:
-    """Likewise, the first ones, which give as many maps as the resolution has."""
+    """Name the first convolutions at 8x8, 16x16, ..., whose output channels are the resolution's feature maps."""
     return [f"scaleLayers.{scale}.0" for scale in range(scales)]
 
 
 def _check(state: State, names: list[str], where: str) -> None:
-    """Refuse a network that is not whole, or more than that; of labelled ones ``decisionLayer`` tells."""
+    """Refuse a network with missing or unexpected keys, weights that are not finite, or other layers."""
     keys = [f"{name}.{part}" for name in names for part in ("weight", "bias")]
     check_keys(state, keys, (), f"{where}: as a ProGAN up to {2 ** (_count_scales(state) + 2)} pixels")
     check_values(state, where)
@@ -238,7 +239,7 @@ def _check(state: State, names: list[str], where: str) -> None:
 
 
 def _rule(widths: list[int]) -> tuple[int, int]:
-    """``fmap_base`` and ``fmap_max`` of these feature maps at 4x4, 8x8, ..."""
+    """Infer ``fmap_base`` and ``fmap_max`` from the feature maps at 4x4, 8x8, ..."""
     base, largest = widths[-1] << len(widths), max(widths)
     if len(widths) < 2 or feature_maps(2 ** (len(widths) + 1), base, 1.0, largest) != widths:
         raise ValueError(f"feature maps {widths}: must halve from one resolution on, as in the paper")

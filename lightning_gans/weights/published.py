@@ -1,8 +1,8 @@
-"""State dicts that the widely used PyTorch repository of CycleGAN and pix2pix publishes, as networks of ours.
+"""Import state dicts of the widely used PyTorch repository of CycleGAN and pix2pix.
 
-Its files are bare: a dict of tensors, without a word about the network. What the network is, is read off names and
-shapes, and then every name of that network is asked for: a file that lacks one, or has another, is refused. Both
-networks hold the same layers, whose order is that of the numbers in their names (``model.10.conv_block.5.weight``).
+Its files are dicts of tensors without a description of the network. The architecture is inferred from names and shapes,
+and then exactly the keys of that architecture are required: a file with a missing or unexpected key is refused. Both
+networks have the same layers, in the order of the numbers in their names (``model.10.conv_block.5.weight``).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
-from lightning_gans.checkpoints.load import content_of
+from lightning_gans.checkpoints.load import initial_checkpoint
 from lightning_gans.config.command import compose
 from lightning_gans.networks.patchgan import STRIDED
-from lightning_gans.runtime.state_dicts import check_keys, check_shape, check_values, shown, without_wrappers
+from lightning_gans.runtime.state_dicts import check_keys, check_shape, check_values, join_names, without_wrappers
 from lightning_gans.training import run as runs
 
 State = dict[str, Tensor]
@@ -34,12 +34,12 @@ _FLAT = re.compile(r"(?:model|net)\.(\d+)\.\w+")
 
 
 class Layer(NamedTuple):
-    """A convolution of a published network and the norm after it.
+    """Name a convolution of a published network and the norm after it.
 
     Attributes:
-        name: Before ``.weight``.
-        norm: Likewise, of the norm; ``None`` without one.
-        always_biased: Whether it has a bias whatever the norm of the network is; the others have one or none together.
+        name: Key of the convolution, before ``.weight``.
+        norm: Key of the norm; ``None`` without one.
+        always_biased: The convolution has a bias whatever the norm is; the other convolutions all have one, or none.
     """
 
     name: str
@@ -48,11 +48,11 @@ class Layer(NamedTuple):
 
 
 class PublishedNetwork(NamedTuple):
-    """A published network.
+    """Describe a published network.
 
     Attributes:
-        node: The config of the same network of ours, without what only its use can tell: the image size, and how the
-            channels of a discriminator are shared between source and image.
+        node: Config of our equivalent network, without what the tensors do not show: the image size, and how a
+            discriminator's channels are divided between source and image.
         layers: Its layers, in our order.
         state: Its tensors.
     """
@@ -63,27 +63,27 @@ class PublishedNetwork(NamedTuple):
 
     @property
     def is_generator(self) -> bool:
-        """Whether it makes images."""
+        """Return whether the network is a generator."""
         return str(self.node["_target_"]).endswith(".Generator")
 
     @property
     def inputs(self) -> int:
-        """Channels of its input."""
+        """Return the number of input channels."""
         return int(self.state[f"{self.layers[0].name}.weight"].shape[1])
 
     @property
     def unused(self) -> list[str]:
-        """Running statistics of instance norm, which older files hold and nothing reads."""
+        """Return the keys of instance norm's running statistics, which older files hold and nothing reads."""
         keys = [f"{layer.norm}.{key}" for layer in self.layers for key in (*_STATISTICS, _COUNT)]
         return [] if self.node["norm"] == "batch" else [key for key in keys if key in self.state]
 
 
 def read(path: str | PathLike[str]) -> State:
-    """The tensors of a bare state dict by name, without the prefixes of wrappers.
+    """Read a bare state dict, without the prefixes of wrappers.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is damaged, or holds something else.
+        ValueError: The file is damaged, or holds something else.
     """
     file = Path(path).expanduser()
     if not file.is_file():
@@ -98,14 +98,14 @@ def read(path: str | PathLike[str]) -> State:
 
 
 def recognise(state: State, name: str = "state dict") -> PublishedNetwork:
-    """What network a state dict belongs to.
+    """Infer the architecture of a state dict from its names and shapes.
 
     Args:
         state: From ``read``.
-        name: In messages.
+        name: Name of the file, for messages.
 
     Raises:
-        ValueError: None that is known here; one of its names is missing, or another is there; a weight is not finite.
+        ValueError: The architecture is unknown, a key is missing or unexpected, or a weight is not finite.
     """
     if any(_RESIDUAL.match(key) for key in state):
         kind, layers, found = "residual generator", *_residual_layers(state, name)
@@ -115,7 +115,7 @@ def recognise(state: State, name: str = "state dict") -> PublishedNetwork:
         kind, layers, found = "discriminator", *_patchgan_layers(state, name)
     else:
         raise ValueError(
-            f"{name}: no generator or discriminator that is known here; its names begin with {shown(state)}"
+            f"{name}: no generator or discriminator that is known here; its names begin with {join_names(state)}"
         )
     norms = [layer.norm for layer in layers if layer.norm is not None]
     shared = [layer.name for layer in layers if not layer.always_biased]
@@ -142,13 +142,13 @@ def recognise(state: State, name: str = "state dict") -> PublishedNetwork:
 def build(
     published: PublishedNetwork, node: dict[str, Any], name: str = "state dict", tell: Tell = rank_zero_warn
 ) -> nn.Module:
-    """The network that a node describes, with published weights.
+    """Build a network from its config and load published weights.
 
     Args:
         published: From ``recognise``.
-        node: Its config, complete.
-        name: In messages.
-        tell: Called with a line on what is not used of the state dict, and on what of the network is not in it.
+        node: Complete config of the network.
+        name: Name of the file, for messages.
+        tell: Called with a line about unused keys of the state dict, and about weights that it lacks.
 
     Raises:
         ValueError: A layer does not fit.
@@ -173,9 +173,9 @@ def build(
                 tensor.zero_()
                 absent.append(f"{key}.{part}")
     if absent:
-        tell(f"{name}: its convolutions have no bias where ours have {shown(absent)}; they are 0")
+        tell(f"{name}: its convolutions have no bias where ours have {join_names(absent)}; they are 0")
     if published.unused:
-        tell(f"{name}: not used, since instance norm reads none: {shown(published.unused)}")
+        tell(f"{name}: not used, since instance norm reads none: {join_names(published.unused)}")
     return network
 
 
@@ -187,25 +187,25 @@ def assemble(
     dropout_at_test: bool = False,
     tell: Tell = rank_zero_warn,
 ) -> dict[str, Any]:
-    """The content of a checkpoint of ours, made of published files.
+    """Assemble a checkpoint of this package from published files.
 
     Two generators make a CycleGAN, and one a pix2pix, which translates in one direction. Discriminators that are not
     given are new.
 
     Args:
         files: Paths by the name of the network: ``generator``, from A to B, and any of ``generator_back``,
-            ``discriminator``, which judges B, and ``discriminator_back``.
-        image_size: Side of the images that it was trained on; ``None``: 256, or what a U-Net halves to 1x1.
-        test_statistics: What batch norm of generators normalises with at test time, ``image`` or ``running``.
+            ``discriminator``, of domain B, and ``discriminator_back``.
+        image_size: Size of the training images; ``None``: 256, or the size that a U-Net halves to 1x1.
+        test_statistics: Statistics of the generators' batch norm at test time, ``image`` or ``running``.
         dropout_at_test: Keep a generator's dropout on at test time.
-        tell: Called with a line on what is not used of a file, and on what of the networks is in none.
+        tell: Called with a line about unused keys of a file, and about weights that no file has.
 
     Returns:
-        What ``lightning_gans.load``, ``translate`` and ``resume`` read; its data names no folder yet.
+        A checkpoint for ``lightning_gans.load``, ``translate`` and ``resume``; its data names no folder yet.
 
     Raises:
-        FileNotFoundError: A file is not there.
-        ValueError: A file holds something else or not all of a network, or the networks do not fit each other.
+        FileNotFoundError: There is no such file.
+        ValueError: A file holds something else or an incomplete network, or the networks do not fit each other.
     """
     found = {name: recognise(read(path), path) for name, path in files.items()}
     for name, published in found.items():
@@ -255,14 +255,14 @@ def assemble(
     for name in cfg.model:
         if name in ("discriminator", "discriminator_back") and name not in files:
             tell(f"{name}: not given; its weights are new")
-    return content_of(run.model)
+    return initial_checkpoint(run.model)
 
 
 # ---------------------------------------------------------------------------------- names and shapes
 
 
 def _residual_layers(state: State, name: str) -> tuple[list[Layer], dict[str, Any]]:
-    """All layers of a residual generator, and what their places say of it."""
+    """Return the layers of a residual generator, and the options that their indices imply."""
     places = [tuple(map(int, match.groups())) for match in map(_RESIDUAL.match, state) if match]
     blocks = sorted({block for block, _ in places})
     inside = sorted(
@@ -289,7 +289,7 @@ def _residual_layers(state: State, name: str) -> tuple[list[Layer], dict[str, An
 
 
 def _unet_layers(state: State) -> tuple[list[Layer], dict[str, Any]]:
-    """All layers of a U-Net, whose levels lie in each other, and what their places say of it."""
+    """Return the layers of a U-Net, whose levels are nested, and the options that their names imply."""
     deepest = max((match[1].count(".3.model") for match in map(_NESTED.match, state) if match), default=0)
     levels = ["model.model.1.model" + ".3.model" * depth for depth in range(deepest + 1)]
     *middle, inner = levels
@@ -302,7 +302,7 @@ def _unet_layers(state: State) -> tuple[list[Layer], dict[str, Any]]:
 
 
 def _patchgan_layers(state: State, name: str) -> tuple[list[Layer], dict[str, Any]]:
-    """All layers of a discriminator of patches or pixels, and what their places say of it."""
+    """Return the layers of a PatchGAN or pixel discriminator, and the options that their indices imply."""
     places = [int(match[1]) for match in map(_FLAT.fullmatch, state) if match]
     kernels = {tensor.shape[-1] for tensor in state.values() if tensor.ndim == 4}
     inner, rest = divmod(max(places) - 2, 3)
@@ -320,7 +320,7 @@ def _patchgan_layers(state: State, name: str) -> tuple[list[Layer], dict[str, An
 
 
 def _widths(node: dict[str, Any], layers: list[Layer], state: State, name: str) -> dict[str, Any]:
-    """What the shapes of a network's layers say of it."""
+    """Return the options that the shapes of a network's layers imply."""
     shapes = [tuple(state[f"{layer.name}.weight"].shape) for layer in layers]
     for layer, shape in zip(layers, shapes, strict=True):
         if len(shape) != 4:

@@ -74,7 +74,7 @@ def made(tmp_path, model):
     """The content of a checkpoint of a family before its first step."""
     built = build(compose(*tiny(model)), tmp_path)
     built.model.scheduler_factories = dict.fromkeys(built.model.scheduler_factories)  # which would count a pass
-    content = load.content_of(built.model)
+    content = load.initial_checkpoint(built.model)
     return {**copy.deepcopy(content), "loops": {}}
 
 

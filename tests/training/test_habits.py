@@ -16,7 +16,7 @@ from conftest import MODELS, NO_BATCH_NORM, command, command_here, evaluation, r
 from lightning_gans import build, compose
 from lightning_gans.callbacks.epoch_budget import steps_for
 from lightning_gans.callbacks.evaluation import Evaluation
-from lightning_gans.checkpoints.integrity import differing
+from lightning_gans.checkpoints.integrity import describe_difference
 from lightning_gans.checkpoints.load import load
 from lightning_gans.config.overrides import write_integers
 from lightning_gans.evaluation.score_history import ScoredRun, caveat
@@ -252,8 +252,8 @@ def test_weights_that_do_not_fit_are_told_in_a_line(tmp_path):
     ) as caught:
         load(path)
     assert len(str(caught.value)) < 400
-    assert differing({"a": torch.zeros(1)}, {"a": torch.zeros(1)}) == ""
-    assert differing({"a": torch.zeros(1)}, {"b": torch.zeros(2)}) == (
+    assert describe_difference({"a": torch.zeros(1)}, {"a": torch.zeros(1)}) == ""
+    assert describe_difference({"a": torch.zeros(1)}, {"b": torch.zeros(2)}) == (
         "b is (2,) and should be absent; a is absent and should be (1,)"
     )
 
