@@ -48,15 +48,14 @@ class Images(Dataset):
         return self.images[i]
 
 
-class Held(ImageDataModule):
-    """As ours takes them."""
+class Held(ImageSource):
+    """Give images that are in memory."""
 
     def __init__(self, images: Tensor) -> None:
-        super().__init__(image_size=images.shape[-1], channels=images.shape[1])
-        self.held = images
+        self.images = images
 
-    def load(self) -> InMemoryImages:
-        return InMemoryImages(self.held)
+    def load(self, spec: ImageSpec) -> InMemoryImages:
+        return InMemoryImages(self.images)
 
 
 class Registered(FeatureExtractorBase):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -14,33 +14,34 @@ from lightning_gans.runtime.seeding import derive_seed
 
 
 class StepNeeds(Protocol):
-    """What one training step takes of the data."""
+    """Name the images that one training step takes."""
 
     @property
     def images(self) -> int:
-        """Real images, over all processes."""
+        """Return the number of real images, over all processes."""
 
     @property
     def resolution(self) -> int | None:
-        """Side of the images; ``None``: as the data has them."""
+        """Return the side of the images; ``None``: as the data has them."""
 
 
+@runtime_checkable
 class StepPlan(Protocol):
-    """What data reads of the module that trains on them."""
+    """Plan the steps of a training; what data reads of the module that trains on them."""
 
     iteration: int
     images_seen: int
 
     @property
     def resolutions(self) -> list[int | None]:
-        """Sides of the images that the steps still to come take."""
+        """Return the resolutions that the steps still to come take."""
 
     def plan(self, step: int) -> StepNeeds:
         """Return what step number ``step`` needs."""
 
 
 class EndlessBatches(Sampler[BatchIndices]):
-    """Requests for the steps of a training, from any position on.
+    """Request the images of a training's steps, from any position on.
 
     Args:
         n: Images in the set.
@@ -56,7 +57,7 @@ class EndlessBatches(Sampler[BatchIndices]):
     def __init__(
         self,
         n: int,
-        plan: Callable[[int], Any],
+        plan: Callable[[int], StepNeeds],
         *,
         start: Callable[[], tuple[int, int]],
         n_partners: int | None = None,
@@ -71,7 +72,7 @@ class EndlessBatches(Sampler[BatchIndices]):
         self._permutations: dict[str, tuple[int, Tensor]] = {}
 
     def __iter__(self) -> Iterator[BatchIndices]:
-        """One request per training step, without end."""
+        """Yield one request per training step, without end."""
         step, position = self.start()
         while True:
             plan = self.plan(step)

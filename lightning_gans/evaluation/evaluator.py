@@ -18,7 +18,6 @@ from tqdm import tqdm
 
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.datasets import Batch
-from lightning_gans.data.translation.base import TranslationData
 from lightning_gans.evaluation.cache import RealCache
 from lightning_gans.evaluation.selection import check_options, select_metrics
 from lightning_gans.evaluation.sources import GeneratedImages, RealImages, ScoredImages, TranslatedImages
@@ -94,7 +93,7 @@ class Evaluator:
         candidate: GenerativeModule | ImageDataModule,
         reference: ImageDataModule,
         *,
-        examples: TranslationData | None = None,
+        examples: ImageDataModule | None = None,
         progress: bool = False,
         device: torch.device | str = "cpu",
     ) -> dict[str, Any]:
@@ -153,7 +152,7 @@ class Evaluator:
     ) -> tuple[ScoredImages, torch.device]:
         """What is scored, and where; refuses metrics that make no sense of it."""
         select_metrics(self.metrics, candidate, data)
-        if isinstance(candidate, TranslationModule) and isinstance(data, TranslationData):
+        if isinstance(candidate, TranslationModule) and data.translates:
             candidate.prepare_sampling()
             return TranslatedImages(candidate, data, self.n, self.seed, self.direction), candidate.device
         if not isinstance(candidate, ImageDataModule):

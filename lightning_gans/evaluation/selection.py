@@ -8,7 +8,6 @@ from lightning.pytorch import Trainer
 
 from lightning_gans.config.errors import prefix
 from lightning_gans.data.base import ImageDataModule
-from lightning_gans.data.translation.base import TranslationData
 from lightning_gans.extractors.base import Extractor
 from lightning_gans.metrics.names import METRICS, SCORES, metrics_for, needs_extractor
 from lightning_gans.metrics.paired import SMALLEST_FOR_LPIPS, paired_metric
@@ -55,11 +54,13 @@ def select_metrics(
     Raises:
         ValueError: A metric that makes no sense there, and why.
     """
-    translates = isinstance(candidate, TranslationModule) and isinstance(data, TranslationData)
-    pairs = isinstance(data, TranslationData) and data.examples_match
+    translates = isinstance(candidate, TranslationModule) and data.translates
+    pairs = data.translates and data.examples_match
     chosen = metrics_for(data.kind, metrics, pairs=pairs, translates=translates, where=where)
-    if "lpips" in chosen and data.side < SMALLEST_FOR_LPIPS:
-        raise ValueError(f"{prefix(where)}metrics=lpips: data.image_size={data.side}; must be >= {SMALLEST_FOR_LPIPS}")
+    if "lpips" in chosen and min(data.shape[1:]) < SMALLEST_FOR_LPIPS:
+        raise ValueError(
+            f"{prefix(where)}metrics=lpips: data.image_size={data.image_size}; must be >= {SMALLEST_FOR_LPIPS}"
+        )
     return chosen
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections import deque
 from collections.abc import Iterator
@@ -19,8 +20,8 @@ from lightning_gans.data.file_sources import check_exists, no_images, printable,
 from lightning_gans.data.folder import Folder
 from lightning_gans.data.image_files import OnError
 from lightning_gans.data.source import Bits
-from lightning_gans.data.translation.base import TranslationData
 from lightning_gans.images.pixels import to_uint8
+from lightning_gans.images.size import shortest
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.runtime.seeding import derive_seed
@@ -77,7 +78,7 @@ class TranslatedImages:
     """
 
     def __init__(
-        self, module: TranslationModule, data: TranslationData, n: int | None, seed: int, direction: str
+        self, module: TranslationModule, data: ImageDataModule, n: int | None, seed: int, direction: str
     ) -> None:
         module.check_direction(direction)
         self.module, self.data, self.seed, self.direction = module, data, seed, direction
@@ -87,7 +88,7 @@ class TranslatedImages:
     def batches(self, indices: range, batch_size: int) -> Iterator[Batch]:
         """``image``, ``target`` (N, C, H, W) uint8 and ``source`` in [-1, 1], on the module's device."""
         source, target = ("source", "target")[:: 1 if self.direction == "a2b" else -1]
-        size = max(1, min(batch_size, AT_ONCE // self.data.side**2))
+        size = max(1, min(batch_size, AT_ONCE // math.prod(self.data.shape[1:])))
         for i in range(0, len(indices), size):
             batch = self.data.examples(self.order[indices[i : i + size]].tolist())
             batch = {key: value.to(self.module.device) for key, value in batch.items()}
@@ -123,7 +124,7 @@ class Domain(ImageDataset):
         side: ``source`` or ``target``.
     """
 
-    def __init__(self, data: TranslationData, side: str) -> None:
+    def __init__(self, data: ImageDataModule, side: str) -> None:
         self.data, self.side = data, side
         both = data.train_images
         self.alone: ImageDataset | None = getattr(both, side, None)  # of two domains each has its own number of images
@@ -136,12 +137,13 @@ class Domain(ImageDataset):
         """``image`` (N, C, H, W) uint8."""
         both = self.data.train_images
         images = both.fetch(index)[self.side] if self.alone is None else self.alone.fetch(index)["image"]
-        return {"image": self.data.fitted(self.side, images)}
+        return {"image": self.data.transform.resized(self.side, images)}
 
     def fingerprint(self) -> str:
         """Of this side and of how it is fitted."""
         content = self.data.train_images if self.alone is None else self.alone
-        text = f"{self.side} fitted to {self.data.side} {content.fingerprint()}"
+        size = shortest(*self.data.shape[1:])
+        text = f"{self.side} fitted to {size} {content.fingerprint()}"
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
@@ -156,7 +158,7 @@ class RealImages:
 
     def __init__(self, data: ImageDataModule, n: int | None = None, direction: str = "a2b") -> None:
         self.data, self.images, self.channels = data, data.train_images, data.channels
-        if isinstance(data, TranslationData):
+        if data.translates:
             self.images = Domain(data, "target" if direction == "a2b" else "source")
             self.channels = data.channels if direction == "a2b" else data.source_channels
         self.n = len(self.images) if n is None else min(n, len(self.images))
@@ -179,7 +181,7 @@ class RealImages:
         """Set, split, size, channels and a fingerprint of the content."""
         return {
             "data": type(self.data).__name__,
-            "split": self.data.split,
+            "split": self.data.description,
             "image_size": self.data.image_size,
             "channels": self.channels,
             "content": self.images.fingerprint(),
@@ -203,9 +205,9 @@ def folder(
         key: The option that named it.
         image_size: Resize and cut to this; ``None``: take the images as they are.
         channels: 1 to 4.
-        on_error: See ``FileData``.
-        background: See ``FileData``.
-        bits: See ``FileData``.
+        on_error: See ``FileReader``.
+        background: See ``FileReader``.
+        bits: See ``FileReader``.
 
     Raises:
         FileNotFoundError: There is no such folder.

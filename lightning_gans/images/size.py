@@ -7,20 +7,27 @@ from collections.abc import Sequence
 Size = int | Sequence[int]  # of images: a side, or [height, width]
 
 
-def height_width(size: Size) -> tuple[int, int]:
+def height_width(size: Size, key: str = "data.image_size") -> tuple[int, int]:
     """Return the height and the width of a size.
 
     Args:
         size: The side of a square, or ``[height, width]``, in pixels.
+        key: Option that named it, for messages.
 
     Raises:
-        ValueError: It is a sequence of another length than two.
+        ValueError: It is neither, or below 1.
     """
-    if isinstance(size, int):
-        return size, size
-    if len(size) != 2:
-        raise ValueError(f"data.image_size={list(size)}: must be a side, or [height, width]")
-    return int(size[0]), int(size[1])
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    if len(sides) != 2:
+        raise ValueError(f"{key}={list(sides)}: must be a side, or [height, width]")
+    if min(sides) < 1:
+        raise ValueError(f"{key}={size}: must be >= 1")
+    return int(sides[0]), int(sides[1])
+
+
+def shortest(height: int, width: int) -> Size:
+    """Return the shortest way to type a size: one side of a square, else ``[height, width]``."""
+    return height if height == width else [height, width]
 
 
 def size_text(size: Size) -> str:

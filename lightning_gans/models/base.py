@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lightning_gans.config.errors import at_least_one
+from lightning_gans.data.base import data_of
 from lightning_gans.models.ema import EMA, evaluating, measure_batch_norm
 from lightning_gans.networks.layers import SPECTRAL_NORM
 from lightning_gans.runtime.distributed import broadcast_tensors
@@ -394,7 +395,7 @@ class GenerativeModule(LightningModule):
         schedules = [(self.scheduler_factories[player] or Constant)(o) for player, o in optimizers.items()]
         for schedule in schedules:
             if isinstance(schedule, EpochDecay):
-                schedule.learn(self.trainer.datamodule.images_per_epoch)  # type: ignore[attr-defined]
+                schedule.learn(data_of(self.trainer).images_per_epoch)
         return list(optimizers.values()), schedules
 
     def on_fit_start(self) -> None:

@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from lightning_gans.config.errors import at_least_one
+from lightning_gans.data.base import ImageDataModule, data_of
 from lightning_gans.losses.perceptual import Perceptual
 from lightning_gans.models.base import Batch, Terms
 from lightning_gans.models.ema import evaluating
@@ -261,10 +262,10 @@ class Pix2PixHD(TranslationModule):
         stale = self._stats_step != self.iteration
         super().prepare_sampling()
         if stale and self.encoder is not None and self._trainer is not None:
-            self.measure_clusters(self.trainer.datamodule)  # type: ignore[attr-defined]
+            self.measure_clusters(data_of(self.trainer))
 
     @torch.no_grad()
-    def measure_clusters(self, data: Any) -> None:
+    def measure_clusters(self, data: ImageDataModule) -> None:
         """Cluster the encoder's features of ``cluster_images`` training images, evenly spread, into the buffers.
 
         Args:
