@@ -456,7 +456,7 @@ def test_a_limit_of_a_folder_is_spread_over_its_sub_folders(tmp_path):
         for i in range(6):
             (tmp_path / kind / f"{i}.png").write_bytes(encoded())
     for options in ({}, {"num_classes": 4}):
-        names = files_of(folder(tmp_path, limit=8, **options)).names
+        names = folder(tmp_path, limit=8, memory_gb=0.0, **options).load().names
         assert sorted(name[0] for name in names) == list("aabbccdd")
     assert folder(tmp_path, limit=8, num_classes=4).load().labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
 
