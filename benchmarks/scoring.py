@@ -61,6 +61,7 @@ class Held(ImageSource):
 
 
 def held(images: Tensor) -> ImageDataModule:
+    """Return images in memory as a set."""
     return ImageDataModule(Held(images), image_size=images.shape[-1], channels=images.shape[1])
 
 

@@ -133,11 +133,6 @@ class PairedSource(ImageSource):
         self.split = (part or "train") if self.has_halves else source if target_root is None else "train"
         if num_labels is not None and not 2 <= num_labels <= 256:
             raise ValueError(f"data.num_labels={num_labels}: must be from 2 to 256, or null")
-        for key, given in {"num_labels": num_labels, "instance": instance}.items():
-            if given is not None and self.has_halves:
-                raise ValueError(f"data.{key}={given}: needs data.layout=folders, not side_by_side")
-        if direction == "b2a" and not self.has_halves:
-            raise ValueError("data.direction=b2a: not with data.layout=folders; exchange data.source and data.target")
 
     def transform(self, options: PairFileOptions) -> PairTransform:
         """Return the transform that the options ask for, of label and instance maps too."""
@@ -146,12 +141,17 @@ class PairedSource(ImageSource):
         return pair_transform(options, num_labels=self.num_labels, instance=has_instances, resize=resize)
 
     def check(self, spec: ImageSpec) -> None:
-        """Refuse other channels than pictures and label maps have, and places that are not there."""
+        """Refuse other channels than pictures and label maps have, layouts that lack them, and places not there."""
         super().check(spec)
         if self.num_labels is None and spec.source_channels not in MODES:
             raise ValueError(f"data.source_channels={spec.source_channels}: must be 1 to 4, or data.num_labels given")
         if self.num_labels not in (None, spec.source_channels):
             raise ValueError(f"data.source_channels={spec.source_channels}: must be data.num_labels={self.num_labels}")
+        for key, given in {"num_labels": self.num_labels, "instance": self.folders["instance"]}.items():
+            if given is not None and self.has_halves:
+                raise ValueError(f"data.{key}={given}: needs data.layout=folders, not side_by_side")
+        if self.direction == "b2a" and not self.has_halves:
+            raise ValueError("data.direction=b2a: not with data.layout=folders; exchange data.source and data.target")
         self.roots.check((self.target_root, "data.target_root"))
 
     def download(self) -> None:

@@ -5,17 +5,17 @@ import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_sample_images
 
+from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.batches import EndlessBatches
 from lightning_gans.data.datasets import BatchIndices, InMemoryImages
 from lightning_gans.data.digits import read_digits
-from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.image_source import ImageSource
 from lightning_gans.data.transforms import scaled
-from lightning_gans.data.translation.pair_transform import PairTransform, crop
-from lightning_gans.data.translation.pairs import Pairs
 from lightning_gans.data.translation.degradations import grey
 from lightning_gans.data.translation.digit_domains import DigitDomains, dress
 from lightning_gans.data.translation.digit_edges import DigitEdges, outlines
+from lightning_gans.data.translation.pair_transform import PairTransform, crop
+from lightning_gans.data.translation.pairs import Pairs
 from lightning_gans.data.translation.photo_patches import PhotoColors, PhotoPatches
 from lightning_gans.evaluation.sources import RealImages
 from lightning_gans.models.base import Plan

@@ -431,7 +431,7 @@ def test_sources_are_made_of_the_targets_as_they_were_cut(pictures, choice, memo
             assert -1 <= one[key].min() < one[key].max() <= 1
     draws = torch.full((4, 4), 0.5)
     if choice != "inpainting":
-        assert torch.equal(made.degradation(first[0]["target"], draws), first[0]["source"])
+        assert torch.equal(made.transform.degradation(first[0]["target"], draws), first[0]["source"])
     else:
         rest = first[0]["source"] != 0
         assert torch.equal(first[0]["source"][rest], first[0]["target"][rest])
