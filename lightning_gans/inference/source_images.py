@@ -51,7 +51,7 @@ class SourceImages(ImageFiles):
         holes: bool = False,
         decoder: Decoder | None = None,
     ) -> None:
-        super().__init__(source, names, root=root, image_size=0, channels=channels, decoder=decoder)
+        super().__init__(source, names, root=root, image_size=1, channels=channels, decoder=decoder)
         self.num_labels, self.holes = num_labels, holes
         self.converted: Counter[str] = Counter()
         self._lock = threading.Lock()  # pictures are decoded by threads
