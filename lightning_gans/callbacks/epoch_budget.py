@@ -27,7 +27,7 @@ class EpochBudget(Callback):
             images = data_of(trainer).images_per_epoch
             updates = steps_for(pl_module, self.epochs * images)
             trainer.fit_loop.epoch_loop.max_steps = updates
-            pl_module.check_budget(updates)
+            pl_module.schedule.check_budget(updates)
 
 
 def steps_for(model: GenerativeModule, images: float) -> int:

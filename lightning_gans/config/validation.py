@@ -306,6 +306,6 @@ def _signature(target: Any) -> tuple[dict[str, Any], bool]:
 
 
 def _check_type(path: str, value: Any, hint: Any) -> None:
-    if value is None and path.endswith(".image_size") and not typing.get_args(hint):
+    if value is None and path.endswith(".image_size") and type(None) not in typing.get_args(hint):
         raise ConfigError(path, value, "the data has points, not images; choose model=gan, or model/network=mlp")
     check_value(path, value, hint)

@@ -10,19 +10,9 @@ from torch import Tensor
 from torch.utils.data import Sampler
 
 from lightning_gans.data.datasets import BatchIndices
+from lightning_gans.runtime.distributed import own_rows
 from lightning_gans.runtime.seeding import derive_seed
-
-
-class StepNeeds(Protocol):
-    """Name the images that one training step takes."""
-
-    @property
-    def images(self) -> int:
-        """Return the number of real images, over all processes."""
-
-    @property
-    def resolution(self) -> int | None:
-        """Return the side of the images; ``None``: as the data has them."""
+from lightning_gans.schedules.training_schedule import Plan, TrainingSchedule
 
 
 @runtime_checkable
@@ -31,12 +21,9 @@ class StepPlan(Protocol):
 
     iteration: int
     images_seen: int
+    schedule: TrainingSchedule
 
-    @property
-    def resolutions(self) -> list[int | None]:
-        """Return the resolutions that the steps still to come take."""
-
-    def plan(self, step: int) -> StepNeeds:
+    def plan(self, step: int) -> Plan:
         """Return what step number ``step`` needs."""
 
 
@@ -57,7 +44,7 @@ class EndlessBatches(Sampler[BatchIndices]):
     def __init__(
         self,
         n: int,
-        plan: Callable[[int], StepNeeds],
+        plan: Callable[[int], Plan],
         *,
         start: Callable[[], tuple[int, int]],
         n_partners: int | None = None,
@@ -76,13 +63,15 @@ class EndlessBatches(Sampler[BatchIndices]):
         step, position = self.start()
         while True:
             plan = self.plan(step)
-            size, mine = plan.images, slice(self.rank, None, self.world_size)
+            size, rank, world = plan.images, self.rank, self.world_size
             rng = torch.Generator().manual_seed(derive_seed("flip", self.seed, position))
             mirror = torch.rand(size, generator=rng) < (0.5 if self.flip else 0.0)
             corners, draws = torch.rand(size, 2, generator=rng), torch.rand(size, 4, generator=rng)
-            partners = self._images("partners", self.n_partners, position, size)[mine] if self.n_partners else None
+            partners = self._images("partners", self.n_partners, position, size) if self.n_partners else None
             index = self._images("order", self.n, position, size)
-            yield BatchIndices(index[mine], mirror[mine], corners[mine], partners, plan.resolution, draws[mine])
+            index, mirror, corners, draws = (own_rows(rows, rank, world) for rows in (index, mirror, corners, draws))
+            partners = None if partners is None else own_rows(partners, rank, world)
+            yield BatchIndices(index, mirror, corners, partners, plan.resolution, draws)
             step, position = step + 1, position + size
 
     def _images(self, stream: str, n: int, position: int, size: int) -> Tensor:

@@ -43,7 +43,7 @@ class BatchLoader:
             world_size: Number of processes.
         """
         if self.num_workers:
-            for resolution in module.resolutions:
+            for resolution in module.schedule.resolutions(module.iteration):
                 images.resized(resolution)  # here, so that workers share what is cached of it
         batches = EndlessBatches(
             len(images),

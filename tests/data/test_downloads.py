@@ -19,6 +19,7 @@ from torchvision.datasets.utils import calculate_md5
 
 from conftest import command, refusal, run, tiny
 from lightning_gans import build, compose
+from lightning_gans.data import cifar10
 from lightning_gans.data.celeba import CelebA
 from lightning_gans.data.cifar10 import CIFAR10
 from lightning_gans.data.downloads import luminance
@@ -202,7 +203,7 @@ def test_cifar10(tmp_path, monkeypatch):
     ],
 )
 def test_labels_that_do_not_fit_are_told_with_the_files_to_put_anew(tmp_path, monkeypatch, labels, message):
-    monkeypatch.setattr(CIFAR10, "read", lambda self: (noise(9, 3, 32, 32), labels))
+    monkeypatch.setattr(cifar10, "_read", lambda root, download: (noise(9, 3, 32, 32), labels))
     with pytest.raises(
         ValueError, match=rf"data\.root=.*labels of CIFAR10 do not fit \({message}\)\. Put data_batch_1"
     ):

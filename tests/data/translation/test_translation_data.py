@@ -18,7 +18,7 @@ from lightning_gans.data.translation.pair_transform import PairTransform, crop
 from lightning_gans.data.translation.pairs import Pairs
 from lightning_gans.data.translation.photo_patches import PhotoColors, PhotoPatches
 from lightning_gans.evaluation.sources import RealImages
-from lightning_gans.models.base import Plan
+from lightning_gans.schedules.training_schedule import Plan
 
 
 class Numbered(ImageSource):
