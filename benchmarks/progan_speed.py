@@ -75,7 +75,7 @@ def make(size: int, widths: tuple[int, int], batch: int, folder: str, steps: int
         *options,
     )
     run = build(cfg, folder)
-    run.data._parts = InMemoryImages(torch.randint(0, 256, (256, 3, size, size), dtype=torch.uint8)), None
+    run.data._splits = InMemoryImages(torch.randint(0, 256, (256, 3, size, size), dtype=torch.uint8)), None
     return run
 
 

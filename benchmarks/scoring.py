@@ -27,6 +27,8 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.datasets import InMemoryImages
+from lightning_gans.data.image_source import ImageSource
+from lightning_gans.data.spec import ImageSpec
 from lightning_gans.evaluation.evaluator import Evaluator
 from lightning_gans.extractors.base import Extractor
 from lightning_gans.extractors.digits import DigitsExtractor
@@ -48,15 +50,19 @@ class Images(Dataset):
         return self.images[i]
 
 
-class Held(ImageDataModule):
-    """As ours takes them."""
+class Held(ImageSource):
+    """Give images that are in memory."""
 
     def __init__(self, images: Tensor) -> None:
-        super().__init__(image_size=images.shape[-1], channels=images.shape[1])
-        self.held = images
+        self.images = images
 
-    def load(self) -> InMemoryImages:
-        return InMemoryImages(self.held)
+    def load(self, spec: ImageSpec) -> InMemoryImages:
+        return InMemoryImages(self.images)
+
+
+def held(images: Tensor) -> ImageDataModule:
+    """Return images in memory as a set."""
+    return ImageDataModule(Held(images), image_size=images.shape[-1], channels=images.shape[1])
 
 
 class Registered(FeatureExtractorBase):
@@ -125,10 +131,10 @@ def compare(title: str, n: int, device: str, rounds: int, make: Extractor, **nam
         seconds: dict[str, list[tuple[float, float]]] = {"ours": [], "theirs": [], "again": []}
         for _ in range(rounds):
             evaluator = Evaluator(make, n=None, metrics=metrics, batch_size=BATCH, cache=None)
-            reference = Held(real)
-            took, card = timed(lambda: evaluator(Held(fake), reference, device=device))  # noqa: B023
+            reference = held(real)
+            took, card = timed(lambda: evaluator(held(fake), reference, device=device))  # noqa: B023
             seconds["ours"].append(took)
-            seconds["again"].append(timed(lambda: evaluator(Held(other), reference, device=device))[0])  # noqa: B023
+            seconds["again"].append(timed(lambda: evaluator(held(other), reference, device=device))[0])  # noqa: B023
             took, scores = timed(lambda: theirs(fake, real, device, prc, **names))  # noqa: B023
             seconds["theirs"].append(took)
         clock, processor = ({name: min(t[i] for t in times) for name, times in seconds.items()} for i in (0, 1))

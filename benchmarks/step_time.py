@@ -107,7 +107,7 @@ def compare(size: int, channels: int, precision: str, pairs: int, steps: int) ->
     with tempfile.TemporaryDirectory() as folder:
         run = build(cfg, folder)
         images = torch.randint(0, 256, (2000, channels, size, size), dtype=torch.uint8)
-        run.data._parts = InMemoryImages(images), None
+        run.data._splits = InMemoryImages(images), None
         networks = (run.model.generator, run.model.discriminator)
         loops = {
             "bare": loop(networks, images, tuned=True, bf16=run.cfg.trainer.precision == "bf16-mixed"),

@@ -54,7 +54,7 @@ def speed(size: int, channels: int, steps: int, *options: str) -> float:
     with tempfile.TemporaryDirectory() as folder:
         run = build(cfg, folder)
         images = torch.randint(0, 256, (2000, channels, size, size), dtype=torch.uint8)
-        run.data._parts = InMemoryImages(images), None
+        run.data._splits = InMemoryImages(images), None
         clock = Clock(warmup)
         run.trainer.callbacks.append(clock)
         run.fit()

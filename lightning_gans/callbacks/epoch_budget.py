@@ -7,6 +7,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 
+from lightning_gans.data.base import data_of
 from lightning_gans.models.base import GenerativeModule
 
 
@@ -23,7 +24,7 @@ class EpochBudget(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Say it in generator updates, which Lightning counts."""
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            images = trainer.datamodule.images_per_epoch  # type: ignore[attr-defined]
+            images = data_of(trainer).images_per_epoch
             updates = steps_for(pl_module, self.epochs * images)
             trainer.fit_loop.epoch_loop.max_steps = updates
             pl_module.schedule.check_budget(updates)

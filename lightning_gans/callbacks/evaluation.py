@@ -14,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from lightning_gans.callbacks.checkpoint import Checkpoint
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import Positive, PositiveInt, checked
+from lightning_gans.data.base import data_of
 from lightning_gans.evaluation.evaluator import Evaluator
 from lightning_gans.evaluation.score_history import caveat, write_card
 from lightning_gans.evaluation.selection import (
@@ -99,9 +100,9 @@ class Evaluation(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Make the extractor before training starts."""
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        data = data_of(trainer)
         make, wanted = self.extractor, self.extractor is not None
-        make = make or getattr(data, "extractor", None)
+        make = make or data.extractor
         options = dict(self.options)
         where = "callbacks.evaluation"
         if isinstance(pl_module, TranslationModule):
@@ -151,7 +152,7 @@ class Evaluation(Callback):
         self._scored_at = step
         self._seconds = self._elapsed()
         bar = trainer.progress_bar_callback is not None
-        self.card = self._evaluator(pl_module, trainer.datamodule, progress=bar)  # type: ignore[attr-defined]
+        self.card = self._evaluator(pl_module, data_of(trainer), progress=bar)
         self.card["train_seconds"], self._since = round(self._seconds, 2), time.monotonic()
         if caveat(self.card):
             rank_zero_warn(caveat(self.card))

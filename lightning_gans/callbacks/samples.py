@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 
-from lightning_gans.data.translation.base import TranslationData
+from lightning_gans.data.base import ImageDataModule, data_of
 from lightning_gans.images import files, pixels, sheets
 from lightning_gans.loggers.dashboards import dashboard
 from lightning_gans.models.translation import TranslationModule
@@ -21,7 +21,7 @@ class SampleGrid(Callback):
 
     Samples of a network that has still to grow are of its resolution, enlarged to 64 pixels where they are smaller. Of
     points it is a scatter plot, with a thousand real ones in grey. A translation family shows examples of its data,
-    spread evenly over the test part (see ``TranslationData.examples``), each beside its translation and what it should
+    spread evenly over the test part (see ``ImageDataModule.examples``), each beside its translation and what it should
     become.
 
     Args:
@@ -57,7 +57,7 @@ class SampleGrid(Callback):
         pl_module.prepare_sampling()
         if not trainer.is_global_zero:
             return
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        data = data_of(trainer)
         with_sources = isinstance(pl_module, TranslationModule)
         sheet = self._translations(pl_module, data) if with_sources else self._samples(pl_module, data)
         path = Path(trainer.default_root_dir, "samples", f"step-{step:06d}.png")
@@ -66,7 +66,7 @@ class SampleGrid(Callback):
         for logger in trainer.loggers:
             dashboard(logger).log_image("samples", sheet, step)
 
-    def _samples(self, module: Any, data: Any) -> Tensor:
+    def _samples(self, module: Any, data: ImageDataModule) -> Tensor:
         samples = torch.cat([pixels.to_uint8(s) for s in module.samples(range(self.n or 64), seed=self.seed)])
         resolution = module.schedule.phase(max(module.iteration - 1, 0)).resolution
         if resolution is not None:  # pixels are repeated up to the data's size
@@ -75,7 +75,7 @@ class SampleGrid(Callback):
         behind = next(data.real_images(range(min(1000, len(data.train_images))), 1000)) if samples.ndim == 2 else None
         return sheets.overview(samples, behind)
 
-    def _translations(self, module: TranslationModule, data: TranslationData) -> Tensor:
+    def _translations(self, module: TranslationModule, data: ImageDataModule) -> Tensor:
         rows: list[list[Tensor]] = []
         shown = torch.linspace(0, data.n_examples - 1, min(self.n or 16, data.n_examples)).long().tolist()
         for start in range(0, len(shown), AT_ONCE):

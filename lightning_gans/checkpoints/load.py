@@ -116,7 +116,7 @@ def real_data(
     node = local.localised({"data": node}, ["data.root"] if root else [])[0]["data"]
     local.places_read({"data": node}, ["data.root"] if root else [])  # no address
     data = roles.build(node, "data", trust)
-    return data.held_out() if held_out else data
+    return data.val() if held_out else data
 
 
 def extractor_of(content: dict[str, Any], data: Any, *, trust: Sequence[str] = ()) -> Any:

@@ -18,6 +18,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError
+from typing_extensions import Unpack
 
 from lightning_gans.config.errors import REPLACED, ConfigError, unknown_key_message
 from lightning_gans.config.overrides import BUDGETS, override_value
@@ -194,10 +195,43 @@ def _check_keys(path: str, node: dict[str, Any], known: list[str]) -> None:
 
 
 def _read_signature(target: str) -> list[str] | None:
-    """Argument names of a class of this package, read from its source; ``None`` for anything else.
+    """Read the argument names of a class of this package from its source; ``None`` for anything else.
 
-    ``**options`` in a class of ours stands for the arguments of its base that it does not give itself.
+    ``**options: Unpack[...]`` stands for the keys of its TypedDict, ``**options`` alone in a class of ours for the
+    arguments of its base that it does not give itself.
     """
+    found = _read_class(target)
+    if found is None:
+        return None
+    owner, bases, imported = found
+    inherited = list(dict.fromkeys(key for base in bases for key in _read_signature(base) or []))
+    for method in owner.body:
+        if isinstance(method, ast.FunctionDef) and method.name == "__init__":
+            own = [argument.arg for argument in (method.args.args + method.args.kwonlyargs)[1:]]
+            options = method.args.kwarg and method.args.kwarg.annotation
+            if isinstance(options, ast.Subscript):
+                name = ast.unparse(options.slice)
+                return own + _read_fields(imported.get(name, f"{target.rpartition('.')[0]}.{name}"))
+            calls = [node for node in ast.walk(method) if isinstance(node, ast.Call)]
+            fixed = {k.arg for call in calls if ast.unparse(call.func) == "super().__init__" for k in call.keywords}
+            return [*own, *(key for key in inherited if key not in fixed)] if method.args.kwarg else own
+    return inherited
+
+
+def _read_fields(target: str) -> list[str]:
+    """Read the keys of a TypedDict of this package from its source, those of its bases first."""
+    found = _read_class(target)
+    if found is None:
+        return []
+    owner, bases, _ = found
+    own = [
+        item.target.id for item in owner.body if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
+    ]
+    return [key for base in bases for key in _read_fields(base)] + own
+
+
+def _read_class(target: str) -> tuple[ast.ClassDef, list[str], dict[str, str]] | None:
+    """Find a class of this package in its source, with the paths of its bases and of all names imported there."""
     module, _, name = target.rpartition(".")
     if not module.startswith("lightning_gans."):
         return None
@@ -215,14 +249,7 @@ def _read_signature(target: str) -> list[str] | None:
         for alias in item.names
     }
     bases = [imported.get(base.id, f"{module}.{base.id}") for base in owner.bases if isinstance(base, ast.Name)]
-    inherited = list(dict.fromkeys(key for base in bases for key in _read_signature(base) or []))
-    for method in owner.body:
-        if isinstance(method, ast.FunctionDef) and method.name == "__init__":
-            own = [argument.arg for argument in (method.args.args + method.args.kwonlyargs)[1:]]
-            calls = [node for node in ast.walk(method) if isinstance(node, ast.Call)]
-            fixed = {k.arg for call in calls if ast.unparse(call.func) == "super().__init__" for k in call.keywords}
-            return [*own, *(key for key in inherited if key not in fixed)] if method.args.kwarg else own
-    return inherited
+    return owner, bases, imported
 
 
 def _check_call(path: str, node: dict[str, Any]) -> None:
@@ -276,6 +303,10 @@ def _signature(target: Any) -> tuple[dict[str, Any], bool]:
         for name, parameter in parameters.items():
             if parameter.kind not in variadic and name != "self":
                 types.setdefault(name, hints.get(name, Any))
+        for name, parameter in parameters.items():
+            if parameter.kind is inspect.Parameter.VAR_KEYWORD and typing.get_origin(hints.get(name)) is Unpack:
+                (options,) = typing.get_args(hints[name])
+                return {**types, **typing.get_type_hints(options, include_extras=True)}, False
         if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
             return types, False
         if not str(getattr(function, "__module__", "")).startswith("lightning_gans"):

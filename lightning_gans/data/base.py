@@ -1,55 +1,72 @@
-"""Image sets as Lightning data modules: endless, seeded, resumable batches.
+"""Provide image sets as Lightning data modules: endless, seeded, resumable batches.
 
-The stream of training images is a function of the seed alone: position k holds image ``permutation(k // n)[k % n]``.
-A step takes the next ``plan(step).images`` positions, process r of W those at r, r + W, ... A training therefore
-resumes by naming the position, and results do not depend on the number of processes or workers.
+A data module is composed of a source, which gives the images, a transform, which turns batches into what models are
+given, and a loader, which draws them. The stream of training images is a function of the seed alone: position k holds
+image ``permutation(k // n)[k % n]``. A step takes the next ``plan(step).images`` positions, process r of W those at r,
+r + W, ... A training therefore resumes by naming the position, and results do not depend on the number of processes or
+workers.
 """
 
 from __future__ import annotations
 
 import copy
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from typing import ClassVar, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import torch
-from lightning.pytorch import LightningDataModule
+from lightning.pytorch import LightningDataModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lightning_gans.data.batches import EndlessBatches, StepPlan
-from lightning_gans.data.datasets import REQUESTED, Batch, ImageDataset, Subset
+from lightning_gans.data.batches import StepPlan
+from lightning_gans.data.datasets import Batch, ImageDataset
+from lightning_gans.data.image_source import ImageSource
+from lightning_gans.data.loader import BatchLoader
+from lightning_gans.data.spec import ImageSpec
+from lightning_gans.data.transforms import ImageTransform, Transform
 from lightning_gans.extractors.base import Extractor
+from lightning_gans.images.size import Size
 from lightning_gans.runtime.seeding import derive_seed
 
-MOST_WORKERS = 256  # loading processes of one training process; thousands would end the machine
+
+class _Examples(NamedTuple):
+    """What is translated for pictures and scores."""
+
+    images: ImageDataset
+    split: str  # test, held-out or train, for score cards
+    transform: Transform
 
 
-class ImageDataModule(LightningDataModule, ABC):
-    """An image set by configuration. A set overrides ``load``.
+class ImageDataModule(LightningDataModule):
+    """Compose an image set of a source, a transform and a loader. A set gives a source.
 
-    Batches reach the module as ``image`` (N, C, H, W) float in [-1, 1] and, where there are labels, ``label`` (N,).
-    Sets of points have no ``image_size``; their ``image`` is (N, channels) float.
+    Batches reach the module as ``image`` (N, C, H, W) float in [-1, 1] and, where there are labels, ``label`` (N,);
+    those of pairs as ``source`` and ``target``. Sets of points have no ``image_size``; their ``image`` is
+    (N, channels) float.
 
     Args:
-        image_size: Height and width of the images handed out; ``None`` for points.
+        source: Gives the images.
+        transform: Turns its batches into those that models are given; ``None``: an ``ImageTransform``.
+        image_size: Size of the images handed out, a side or [height, width]; ``None`` for points.
         channels: 1 grey, 3 RGB, ...; of points the number of coordinates.
         num_classes: Number of classes, or ``None`` for a set without labels.
         flip: Mirror half of the images.
-        num_workers: Loading processes; 0 is the fastest for sets held in memory.
+        num_workers: Loading processes; 0 is the fastest for sets in memory.
         limit: Use so many images, of every class its share and always the same ones (see ``spread``); ``None``: all.
         val_fraction: Share of these images, drawn by ``seed``, that training never sees and scores may compare with.
         seed: Seed of the order, of the flips and of the held-out images.
         extractor: Makes the feature extractor that scores use unless another is asked for.
-    """
 
-    part = "train"  # of the published set
-    points: ClassVar[bool] = False  # no images, but points of so many coordinates as there are channels
+    Raises:
+        ValueError: A value out of range, or images that the source does not have.
+    """
 
     def __init__(
         self,
+        source: ImageSource,
         *,
-        image_size: int | None,
+        transform: Transform | None = None,
+        image_size: Size | None,
         channels: int,
         num_classes: int | None = None,
         flip: bool = False,
@@ -60,158 +77,220 @@ class ImageDataModule(LightningDataModule, ABC):
         extractor: Callable[[], Extractor] | None = None,
     ) -> None:
         super().__init__()
-        for key, value in {"image_size": image_size, "channels": channels}.items():
-            if value is not None and value < 1:
-                raise ValueError(f"data.{key}={value}: must be >= 1")
+        if channels < 1:
+            raise ValueError(f"data.channels={channels}: must be >= 1")
         if num_classes is not None and num_classes < 1:
             raise ValueError(f"data.num_classes={num_classes}: must be >= 1, or null")
-        if (image_size is None) is not self.points:
+        if (image_size is None) is not source.points:
             given, allowed = ("null", ">= 1") if image_size is None else (image_size, "null, since points have none")
             raise ValueError(f"data.image_size={given}: must be {allowed}")
-        if not 0 <= num_workers <= MOST_WORKERS:
-            raise ValueError(f"data.num_workers={num_workers}: must be from 0 to {MOST_WORKERS}")
         if limit is not None and limit < 1:
             raise ValueError(f"data.limit={limit}: must be >= 1, or null")
         if not 0 <= val_fraction < 1:
             raise ValueError(f"data.val_fraction={val_fraction}: must be from 0 to below 1")
         self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
-        self.flip, self.num_workers, self.limit = flip, num_workers, limit
-        self.val_fraction, self.seed, self.extractor = val_fraction, seed, extractor
-        self._parts: tuple[ImageDataset, ImageDataset | None] | None = None
+        self.limit, self.val_fraction, self.seed, self.extractor = limit, val_fraction, seed, extractor
+        self.source, self.split = source, source.split
+        self.transform = transform or ImageTransform(image_size=image_size, channels=channels, flip=flip)
+        self.loader = BatchLoader(num_workers=num_workers, flip=flip, seed=seed)
+        if self.translates and num_classes is not None:
+            raise ValueError(f"data.num_classes={num_classes}: sets for translation have none; must be null")
+        source.check(self.spec)
+        self._splits: tuple[ImageDataset, ImageDataset | None] | None = None  # train and val
+        self._examples: _Examples | None = None
 
     @property
     def kind(self) -> str:
-        """What a family must accept to train on this set."""
+        """Return the kind of data, which a family must accept to train on it."""
+        if self.translates:
+            aligned = "paired" if self.source.aligned else "unpaired"
+            return "super_resolution" if self.transform.factor > 1 else aligned
         return "points" if self.points else "labelled" if self.num_classes else "image"
 
     @property
-    def side(self) -> int:
-        """Height and width of an image."""
-        assert self.image_size is not None
-        return self.image_size
+    def points(self) -> bool:
+        """Return whether the set has points in place of images."""
+        return self.source.points
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one image, (C, H, W), or of one point."""
-        return (self.channels,) if self.points else (self.channels, self.side, self.side)
+    def translates(self) -> bool:
+        """Return whether the set is for translation: it has sources and targets."""
+        return "source" in self.shapes
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of one sample by the batch's keys."""
-        return {"image": self.shape}
+        """Return the shape of one example by the batch's keys."""
+        return self.transform.shapes
 
     @property
-    def split(self) -> str:
-        """What ``train_images`` are, in words for score cards."""
+    def shape(self) -> tuple[int, ...]:
+        """Return the shape of one image, (C, H, W), of a target, or of one point, (D,)."""
+        return self.shapes["target" if self.translates else "image"]
+
+    @property
+    def source_channels(self) -> int:
+        """Return the channels of the source of a pair; 0 without pairs."""
+        return self.transform.source_channels
+
+    @property
+    def spec(self) -> ImageSpec:
+        """Return what the source is asked for."""
+        size, sides = self.transform.storage_size, self.source_channels
+        return ImageSpec(size, self.channels, sides, self.num_classes, self.limit, self.seed)
+
+    @property
+    def description(self) -> str:
+        """Describe ``train_images`` for score cards: their split, limit and held-out share."""
         limit = "" if self.limit is None else f", limited to {self.limit}"
         drawn = f", {self.val_fraction:g} held out by seed {self.seed}" if self.val_fraction else ""
-        return f"{self.part}{limit}{drawn}"
+        return f"{self.split}{limit}{drawn}"
+
+    # ------------------------------------------------------------------------------ images
 
     @property
     def train_images(self) -> ImageDataset:
-        """The training images, loaded at first use."""
+        """Return the training images, loaded at first use."""
         return self._loaded()[0]
 
     @property
-    def held_out_images(self) -> ImageDataset:
-        """The images that training never sees, ``val_fraction`` of all.
+    def val_images(self) -> ImageDataset:
+        """Return the images that training never sees, ``val_fraction`` of all.
 
         Raises:
             ValueError: None were held out.
         """
-        held_out = self._loaded()[1]
-        if held_out is None:
+        val = self._loaded()[1]
+        if val is None:
             raise ValueError(f"data.val_fraction={self.val_fraction:g}: no images are held out; train with one above 0")
-        return held_out
+        return val
 
-    def held_out(self) -> ImageDataModule:
-        """This set with the held-out images in the place of the training images, for scores to compare with."""
+    def val(self) -> ImageDataModule:
+        """Return this set with the held-out images in the place of the training images, for scores to compare with.
+
+        Examples stay as they are.
+        """
+        if self.translates:
+            self._chosen_examples()
         other = copy.copy(self)
-        other._parts, other.part = (self.held_out_images, None), f"held-out part of {self.part}"
+        other._splits, other.split = (self.val_images, None), f"held-out part of {self.split}"
         return other
 
-    def _loaded(self) -> tuple[ImageDataset, ImageDataset | None]:
-        if self._parts is None:
-            whole = self.load()
-            self._parts = self.divide(whole) if self.val_fraction else (whole, None)
-        return self._parts
-
-    def divide(self, whole: ImageDataset) -> tuple[ImageDataset, ImageDataset]:
-        """A set without the share that is held out, and that share.
-
-        Raises:
-            ValueError: One of the two would be empty.
-        """
-        n = round(len(whole) * self.val_fraction)
-        if not 0 < n < len(whole):
-            raise ValueError(f"data.val_fraction={self.val_fraction:g}: holds out {n} of {len(whole)} images")
-        order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(derive_seed("held out", self.seed)))
-        return Subset(whole, order[n:].sort().values), Subset(whole, order[:n].sort().values)
-
-    @abstractmethod
     def load(self) -> ImageDataset:
-        """Read the images, held-out ones included; heeds ``limit``."""
+        """Return all images of the training split, held-out ones included."""
+        return self.source.load(self.spec)
+
+    def _loaded(self) -> tuple[ImageDataset, ImageDataset | None]:
+        if self._splits is None:
+            whole = self.load()
+            held_out = self.source.hold_out(whole, self.val_fraction, self.seed) if self.val_fraction else None
+            self._splits = held_out or (whole, None)
+        return self._splits
 
     @property
     def n_partners(self) -> int | None:
-        """Images of a second set that is drawn independently beside this one."""
-        return None
+        """Return the number of targets, if they are drawn independently of the sources."""
+        return None if self.source.aligned else len(getattr(self.train_images, "target"))  # noqa: B009
 
     @property
     def images_per_epoch(self) -> int:
-        """Images of a pass: of the larger set, where there are two."""
+        """Return the number of images of a pass: of the larger domain, where there are two."""
         return max(len(self.train_images), self.n_partners or 0)
 
-    def setup(self, stage: str) -> None:
-        """Load the images before training starts."""
-        if len(self.train_images) == 0:
-            raise ValueError(f"{type(self).__name__}: no images")
-
-    def train_dataloader(self) -> DataLoader[Batch]:
-        """Endless batches that start where the module's counters stand."""
-        module = cast(StepPlan, self.trainer.lightning_module)  # type: ignore[union-attr]
-        if self.num_workers:
-            for resolution in module.schedule.resolutions(module.iteration):
-                self.train_images.resized(resolution)  # here, so that workers share what is kept of it
-        batches = EndlessBatches(
-            len(self.train_images),
-            module.plan,
-            start=lambda: (module.iteration, module.images_seen),
-            n_partners=self.n_partners,
-            flip=self.flip,
-            seed=self.seed,
-            rank=self.trainer.global_rank,  # type: ignore[union-attr]
-            world_size=self.trainer.world_size,  # type: ignore[union-attr]
-        )
-        return DataLoader(
-            self.train_images,
-            batch_size=None,
-            sampler=batches,
-            collate_fn=_as_it_is,  # type: ignore[arg-type]
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
-        )
-
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """uint8 to float in [-1, 1] and mirroring, on the device; points are as they should be."""
-        image = batch["image"]
-        if self.flip:
-            image = torch.where(batch["hflip"][:, None, None, None], image.flip(-1), image)
-        if image.dtype == torch.uint8:
-            image = image.float().div_(127.5).sub_(1)
-        return {**{key: value for key, value in batch.items() if key not in REQUESTED}, "image": image}
-
     def real_images(self, indices: range, batch_size: int) -> Iterator[Tensor]:
-        """The training images number ``indices`` in their order on disk, by batch.
+        """Yield the training images, or targets, number ``indices`` in their order on disk, by batch.
 
         Yields:
             (N, C, H, W) uint8, or points (N, channels) float.
         """
+        key = "target" if self.translates else "image"
         for start in range(0, len(indices), batch_size):
-            yield self.train_images.fetch(torch.tensor(indices[start : start + batch_size]))["image"]
+            batch = self.train_images.fetch(torch.tensor(indices[start : start + batch_size]))
+            yield self.transform.resized(key, batch[key])
+
+    # ------------------------------------------------------------------------------ Lightning's hooks
+
+    def prepare_data(self) -> None:
+        """Download what is missing, on one process of each machine."""
+        self.source.download()
+
+    def setup(self, stage: str) -> None:
+        """Load the images, and the examples of pairs, before training starts."""
+        if len(self.train_images) == 0:
+            raise ValueError(f"{type(self).__name__}: no images")
+        if self.translates:
+            self._chosen_examples()
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Return endless batches that start where the module's counters are."""
+        if self.trainer is None or not isinstance(self.trainer.lightning_module, StepPlan):
+            raise TypeError(f"{type(self).__name__}: trains a GenerativeModule in a Trainer only")
+        ranks = {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+        return self.loader(self.train_images, self.trainer.lightning_module, n_partners=self.n_partners, **ranks)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Transform a batch on the device."""
+        return self.transform(batch)
+
+    # ------------------------------------------------------------------------------ examples of pairs
+
+    @property
+    def example_images(self) -> ImageDataset:
+        """Return what pictures and scores translate: the test split, else the held-out images, else the training's."""
+        return self._chosen_examples().images
+
+    @property
+    def examples_of(self) -> str:
+        """Return the split of the examples for score cards: test, held-out or train."""
+        return self._chosen_examples().split
+
+    @property
+    def examples_match(self) -> bool:
+        """Return whether source i of the examples belongs to target i, so that one can be scored by the other."""
+        return self.translates and bool(getattr(self.example_images, "aligned", self.source.aligned))
+
+    @property
+    def n_examples(self) -> int:
+        """Return the number of examples."""
+        return len(self.example_images)
+
+    def examples(self, indices: Sequence[int]) -> Batch:
+        """Return examples number ``indices``: whole images of ``image_size``, not mirrored, as models are given them.
+
+        Of super-resolution it is the middle of each, at the scale that is trained on.
+        """
+        images, _, transform = self._chosen_examples()
+        return _whole(transform, images, indices)
+
+    def training_examples(self, indices: Sequence[int]) -> Batch:
+        """Return training images number ``indices`` likewise."""
+        return _whole(self.transform, self.train_images, indices)
+
+    def _chosen_examples(self) -> _Examples:
+        if self._examples is None:
+            transform = self.transform.for_tests()
+            test = self.source.load_test(self.spec._replace(size=transform.storage_size))
+            if test is not None:
+                self._examples = _Examples(test, "test", transform)
+            elif self.val_fraction:
+                self._examples = _Examples(self.val_images, "held-out", self.transform)
+            else:
+                self._examples = _Examples(self.train_images, "train", self.transform)
+        return self._examples
 
 
-def _as_it_is(batch: Batch) -> Batch:
-    """Batches are whole already."""
-    return batch
+def data_of(trainer: Trainer) -> ImageDataModule:
+    """Return the image set that a trainer trains on.
+
+    Raises:
+        TypeError: It was given loaders, or a data module of another kind.
+    """
+    data = getattr(trainer, "datamodule", None)
+    if not isinstance(data, ImageDataModule):
+        raise TypeError(f"trainer.datamodule: is a {type(data).__name__}; must be an ImageDataModule")
+    return data
+
+
+def _whole(transform: Transform, images: ImageDataset, indices: Sequence[int]) -> Batch:
+    batch = images.fetch(torch.tensor(indices, dtype=torch.int64))
+    drawn = [torch.rand(4, generator=torch.Generator().manual_seed(derive_seed("example", i))) for i in indices]
+    return transform.whole(batch, torch.stack(drawn))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -15,8 +15,9 @@ from lightning_gans.runtime.seeding import derive_seed
 from lightning_gans.schedules.training_schedule import Plan, TrainingSchedule
 
 
+@runtime_checkable
 class StepPlan(Protocol):
-    """What data reads of the module that trains on them."""
+    """Plan the steps of a training; what data reads of the module that trains on them."""
 
     iteration: int
     images_seen: int
@@ -27,7 +28,7 @@ class StepPlan(Protocol):
 
 
 class EndlessBatches(Sampler[BatchIndices]):
-    """Requests for the steps of a training, from any position on.
+    """Request the images of a training's steps, from any position on.
 
     Args:
         n: Images in the set.
@@ -58,7 +59,7 @@ class EndlessBatches(Sampler[BatchIndices]):
         self._permutations: dict[str, tuple[int, Tensor]] = {}
 
     def __iter__(self) -> Iterator[BatchIndices]:
-        """One request per training step, without end."""
+        """Yield one request per training step, without end."""
         step, position = self.start()
         while True:
             plan = self.plan(step)

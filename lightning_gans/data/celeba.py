@@ -1,50 +1,93 @@
-"""CelebA."""
+"""Read CelebA."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+from typing_extensions import Unpack
+
+from lightning_gans.data.base import ImageDataModule
+from lightning_gans.data.datasets import ImageDataset
 from lightning_gans.data.downloads import placed, require
 from lightning_gans.data.file_sources import OnDisk
-from lightning_gans.data.files import FileData
+from lightning_gans.data.files import FileReader, chosen, reader_of
 from lightning_gans.data.image_files import ImageFiles
+from lightning_gans.data.image_source import ImageSource
+from lightning_gans.data.options import FileOptions, shared_options
+from lightning_gans.data.spec import ImageSpec
+
+FILES = (
+    "the folder img_align_celeba of JPEGs, list_eval_partition.txt, list_attr_celeba.txt, identity_CelebA.txt, "
+    "list_bbox_celeba.txt and list_landmarks_align_celeba.txt"
+)
 
 
-class CelebA(FileData):
-    """The 202,599 aligned faces of CelebA (Liu et al. 2015), 178x218 JPEGs, read by workers.
+class CelebA(ImageDataModule):
+    """Read the 202,599 aligned faces of CelebA (Liu et al. 2015), 178x218 JPEGs, by workers.
 
     Args:
-        root: Folder of all sets; this one lies in ``celeba`` as torchvision lays it out.
+        root: Folder of all sets; this one is in ``celeba`` as torchvision lays it out.
         download: Let torchvision download what is missing (from Google Drive, by gdown).
         part: ``all``, as GAN papers have it, or the authors' ``train``, ``valid`` or ``test``.
-        **options: See ``FileData``.
+        **options: See ``ImageDataModule`` and ``FileReader``.
+
+    Raises:
+        ValueError: A value out of range, or gdown is not installed.
     """
 
-    FILES = (
-        "the folder img_align_celeba of JPEGs, list_eval_partition.txt, list_attr_celeba.txt, identity_CelebA.txt, "
-        "list_bbox_celeba.txt and list_landmarks_align_celeba.txt"
-    )
-
-    def __init__(self, *, root: str = "data", download: bool = True, part: str = "all", **options: Any) -> None:
-        super().__init__(root=root, **options)
-        if part not in ("all", "train", "valid", "test"):
-            raise ValueError(f"data.part={part}: must be all, train, valid or test")
-        if self.num_classes is not None:
-            raise ValueError(f"data.num_classes={self.num_classes}: CelebA has no classes; must be null")
-        self.download, self.part = download, part
-        self.images = Path(root).expanduser() / "celeba" / "img_align_celeba"
-        if download and not self.images.is_dir():
+    def __init__(
+        self, *, root: str = "data", download: bool = True, part: str = "all", **options: Unpack[FileOptions]
+    ) -> None:
+        source = CelebASource(root, part, reader_of(options), download=download)
+        super().__init__(source=source, **shared_options(options))
+        if download and not source.images.is_dir():
             require("gdown", "downloading CelebA")
 
-    def prepare_data(self) -> None:
-        """Download on one process of each machine, before the others read."""
-        self.setup("prepare")
 
-    def files(self) -> ImageFiles:
-        """The images of the part, as torchvision lists them."""
+class CelebASource(ImageSource):
+    """Give the images of a split of CelebA.
+
+    Args:
+        root: Folder of all sets.
+        split: ``all``, ``train``, ``valid`` or ``test``.
+        reader: Reader of the files.
+        download: Let torchvision download what is missing.
+
+    Raises:
+        ValueError: There is no such split.
+    """
+
+    reader: FileReader
+
+    def __init__(self, root: str, split: str, reader: FileReader, *, download: bool = True) -> None:
+        if split not in ("all", "train", "valid", "test"):
+            raise ValueError(f"data.part={split}: must be all, train, valid or test")
+        self.root, self.split, self.reader, self.may_download = root, split, reader, download
+        self.images = Path(root).expanduser() / "celeba" / "img_align_celeba"
+
+    def check(self, spec: ImageSpec) -> None:
+        """Refuse classes, which CelebA does not have."""
+        super().check(spec)
+        if spec.num_classes is not None:
+            raise ValueError(f"data.num_classes={spec.num_classes}: CelebA has no classes; must be null")
+
+    def download(self) -> None:
+        """Let torchvision download and check the files."""
+        self._names()
+
+    def load(self, spec: ImageSpec) -> ImageDataset:
+        """List the images, and decode them if they fit in memory."""
+        return self.reader.in_memory(*self.files(spec).values())[0]
+
+    def files(self, spec: ImageSpec) -> dict[str, ImageFiles]:
+        """Return the images of the split, as torchvision lists them."""
+        names = self._names()
+        names = [names[i] for i in chosen(names, spec.max_images)]
+        return {"images": self.reader.files(OnDisk(self.images), names, spec, root=self.root)}
+
+    def _names(self) -> list[str]:
         from torchvision.datasets import CelebA as Files
 
-        with placed(self.root, "celeba", "CelebA", self.FILES):
-            listed = Files(self.root, split=self.part, target_type=[], download=self.download).filename
-        return self.make_files(OnDisk(self.images), listed)
+        with placed(self.root, "celeba", "CelebA", FILES):
+            listed = Files(self.root, split=self.split, target_type=[], download=self.may_download)
+        return list(listed.filename)

@@ -1,4 +1,4 @@
-"""Datasets of uint8 images that are fetched by batch."""
+"""Define datasets of uint8 images that are fetched by batch."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from lightning_gans.data.resize import average
 
 Batch = dict[str, Tensor]
 
-REQUESTED = ("hflip", "crop_offsets", "random_params")  # what a batch carries to the device beside its images
+REQUESTED = ("hflip", "crop_offsets", "random_params")  # augmentations that a batch carries to the device
 
 
 class BatchIndices(NamedTuple):
-    """Which images a batch holds, and what is done to each: a function of the seed and the position in the stream.
+    """Choose the images of a batch and their augmentations, a function of the seed and the position in the stream.
 
     Attributes:
-        indices: (N,) int64, which images.
-        hflip: (N,) bool, which of them are mirrored.
-        crop_offsets: (N, 2) float in [0, 1), where a smaller piece is cut out: 0 is the top or left end.
-        target_indices: (N,) int64, which images of a second set stand beside them; ``None`` without one.
+        indices: (N,) int64, images.
+        hflip: (N,) bool, whether each is mirrored.
+        crop_offsets: (N, 2) float in [0, 1), position of a smaller piece: 0 is the top or left end.
+        target_indices: (N,) int64, images of a second set beside them; ``None`` without one.
         resolution: Side of the images; ``None``: as the set has them.
         random_params: (N, 4) float in [0, 1), for whatever else is random in a set; ``None``: nothing is.
     """
@@ -38,20 +38,20 @@ class BatchIndices(NamedTuple):
 
 
 class ImageDataset(Dataset[Batch], ABC):
-    """Images as uint8 (C, H, W) of one size, fetched by batch."""
+    """Fetch uint8 images (C, H, W) of one size by batch."""
 
     classes: list[str] | None = None
 
     @abstractmethod
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
 
     @abstractmethod
     def fetch(self, index: Tensor) -> Batch:
-        """``image`` (N, C, H, W) uint8 and, where there are labels, ``label`` (N,) int64."""
+        """Return ``image`` (N, C, H, W) uint8 and, where there are labels, ``label`` (N,) int64."""
 
     def fingerprint(self) -> str:
-        """32 hex digits that another content of the set would change; reads it unless a set knows better."""
+        """Return a content hash (32 hex digits). Reads every image unless a subclass has a cheaper way."""
         digest = hashlib.blake2b(repr(len(self)).encode(), digest_size=16)
         for start in range(0, len(self), 256):
             batch = self.fetch(torch.arange(start, min(start + 256, len(self))))
@@ -59,7 +59,7 @@ class ImageDataset(Dataset[Batch], ABC):
         return digest.hexdigest()
 
     def resized(self, resolution: int | None) -> ImageDataset:
-        """This set with smaller images, each value the mean of a square of pixels of the whole image.
+        """Return this set with smaller square images, each value the mean of a square of pixels of the whole image.
 
         Args:
             resolution: Their side, which divides the side of the set's own; ``None``: as they are.
@@ -70,17 +70,17 @@ class ImageDataset(Dataset[Batch], ABC):
         return self if resolution is None else Downscaled(self, resolution)
 
     def get_batch(self, request: BatchIndices) -> Batch:
-        """The images of a request."""
+        """Return the images of a request."""
         return self.resized(request.resolution).fetch(request.indices)
 
     def __getitem__(self, request: BatchIndices) -> Batch:
-        """The images of a request, with what the device does to them."""
+        """Return the images of a request, with the augmentations that the device does."""
         draws = {} if request.random_params is None else {"random_params": request.random_params}
         return {**self.get_batch(request), "hflip": request.hflip, "crop_offsets": request.crop_offsets, **draws}
 
 
 class Downscaled(ImageDataset):
-    """A set with smaller images, averaged from whole ones whenever they are fetched.
+    """Average whole images of a set to smaller ones whenever they are fetched.
 
     Args:
         whole: The set.
@@ -91,11 +91,11 @@ class Downscaled(ImageDataset):
         self.whole, self.resolution, self.classes = whole, resolution, whole.classes
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
         return len(self.whole)
 
     def fetch(self, index: Tensor) -> Batch:
-        """As the whole set fetches them, reduced.
+        """Fetch whole images and reduce them.
 
         Raises:
             ValueError: Their side is no multiple of ``resolution``.
@@ -106,7 +106,7 @@ class Downscaled(ImageDataset):
 
 
 class InMemoryImages(ImageDataset):
-    """A set that lies in memory.
+    """Hold a set in memory.
 
     Args:
         images: (N, C, H, W) uint8.
@@ -118,18 +118,18 @@ class InMemoryImages(ImageDataset):
         self._smaller: dict[int, InMemoryImages] = {}
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
         return len(self.images)
 
     def fetch(self, index: Tensor) -> Batch:
-        """One indexing operation per batch."""
+        """Index the images, one operation per batch."""
         batch = {"image": self.images.index_select(0, index)}  # copies whole images, unlike images[index]
         if self.labels is not None:
             batch["label"] = self.labels[index]
         return batch
 
     def resized(self, resolution: int | None) -> ImageDataset:
-        """This set with smaller images, made at the first call and kept: a third more memory for all together."""
+        """Return this set with smaller images, made at the first call and kept: a third more memory for all."""
         factor = 1 if resolution is None else _times(self, tuple(self.images.shape[1:]), resolution)
         if resolution is None or factor == 1:
             return self
@@ -140,37 +140,37 @@ class InMemoryImages(ImageDataset):
 
 
 class Subset(ImageDataset):
-    """Some images of a set, in the order of ``indices``.
+    """Take some images of a set, in the order of ``indices``.
 
     Args:
         whole: The set.
-        indices: (N,) int64, which of its images.
+        indices: (N,) int64, its images.
     """
 
     def __init__(self, whole: ImageDataset, indices: Tensor) -> None:
         self.whole, self.indices, self.classes = whole, indices, whole.classes
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
         return len(self.indices)
 
     def fingerprint(self) -> str:
-        """Of the whole set and of which images are taken."""
+        """Hash the whole set and the indices that are taken."""
         digest = hashlib.blake2b(self.whole.fingerprint().encode(), digest_size=16)
         digest.update(self.indices.numpy().tobytes())
         return digest.hexdigest()
 
     def fetch(self, index: Tensor) -> Batch:
-        """As the whole set fetches them."""
+        """Fetch images of the whole set."""
         return self.whole.fetch(self.indices[index])
 
     def resized(self, resolution: int | None) -> ImageDataset:
-        """The same images of the whole set at this side."""
+        """Return the same images of the whole set at this resolution."""
         return Subset(self.whole.resized(resolution), self.indices)
 
 
 def _times(images: ImageDataset, shape: tuple[int, ...], resolution: int) -> int:
-    """How many times larger images of a shape (C, H, W) are than ``resolution``.
+    """Return the factor by which images of a shape (C, H, W) are larger than ``resolution``.
 
     Raises:
         ValueError: They are no squares, or of a side that is no multiple of it.

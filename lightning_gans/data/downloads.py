@@ -1,72 +1,98 @@
-"""What sets that torchvision knows have in common: where they lie, how they come there, how they are held."""
+"""Read the sets that torchvision downloads, checks and reads."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
-from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.datasets import InMemoryImages
+from lightning_gans.data.image_source import ImageSource
 from lightning_gans.data.resize import resize
+from lightning_gans.data.spec import ImageSpec
 from lightning_gans.data.subset import spread
 
+Arrays = tuple[Any, Any]  # images (N, C, S, S) uint8 and labels (N,), or None, as arrays or tensors
 
-class Downloaded(ImageDataModule):
-    """A small square set that torchvision downloads, checks and reads, held in memory. A set overrides ``read``.
+
+class TorchvisionSource(ImageSource):
+    """Give a small square set that torchvision reads, in memory.
 
     Args:
-        root: Folder of all sets; this one lies there as torchvision lays it out.
+        read: Reads the set by torchvision; given ``root`` and ``download``.
+        name: Of the set, for messages.
+        root: Folder of all sets.
         download: Let torchvision download what is missing.
-        **options: See ``ImageDataModule``.
+        folder: Of this set, under ``root``, as torchvision names it.
+        files: Names of the files that torchvision looks for there, for messages.
+        split: Name of the split for score cards.
+        labels: Number of classes.
+        package: Needed for reading, beyond the core.
+        pad: Black pixels on every side of images that are resized to another size than their own.
+        grey: The images have one channel.
+
+    Raises:
+        ValueError: The package is not installed.
     """
 
-    folder: ClassVar[str]  # of this set, under root
-    files: ClassVar[str]  # what torchvision looks for there
-    package: ClassVar[str | None] = None  # what reading needs beyond the core
-    labels: ClassVar[int] = 10  # classes
-    pad: ClassVar[int] = 0  # black pixels on every side, before images are resized to another side than their own
-    grey: ClassVar[bool] = False
+    def __init__(
+        self,
+        read: Callable[[str, bool], Arrays],
+        *,
+        name: str,
+        root: str,
+        download: bool,
+        folder: str,
+        files: str,
+        split: str = "train",
+        labels: int = 10,
+        package: str | None = None,
+        pad: int = 0,
+        grey: bool = False,
+    ) -> None:
+        if package is not None:
+            require(package, name)
+        self.read, self.name, self.root, self.may_download = read, name, root, download
+        self.folder, self.expected, self.split = folder, files, split
+        self.labels, self.pad, self.grey = labels, pad, grey
+        self._is_there = False
 
-    def __init__(self, *, root: str = "data", download: bool = True, **options: Any) -> None:
-        super().__init__(**options)
-        if self.package is not None:
-            require(self.package, type(self).__name__)
-        if self.num_classes not in (None, self.labels):
-            raise ValueError(f"data.num_classes={self.num_classes}: must be {self.labels}, or null for no labels")
-        if not self.grey and self.channels not in (1, 3):
-            raise ValueError(f"data.channels={self.channels}: must be 1 or 3")
-        self.root, self.download = root, download
+    def check(self, spec: ImageSpec) -> None:
+        """Refuse other numbers of classes and channels than the set has."""
+        if spec.num_classes not in (None, self.labels):
+            raise ValueError(f"data.num_classes={spec.num_classes}: must be {self.labels}, or null for no labels")
+        if not self.grey and spec.channels not in (1, 3):
+            raise ValueError(f"data.channels={spec.channels}: must be 1 or 3")
 
-    def prepare_data(self) -> None:
-        """Download on one process of each machine, before the others read."""
-        self.setup("prepare")
+    def download(self) -> None:
+        """Let torchvision download and check the files."""
+        if not self._is_there:
+            self._read()
+            self._is_there = True
 
-    @abstractmethod
-    def read(self) -> tuple[Any, Any]:
-        """Images (N, C, S, S) uint8 and labels (N,), or ``None``, as arrays or tensors, by torchvision."""
-
-    def load(self) -> InMemoryImages:
+    def load(self, spec: ImageSpec) -> InMemoryImages:
         """Read torchvision's files; grey is repeated for further channels, RGB weighed for one."""
-        with placed(self.root, self.folder, type(self).__name__, self.files):
-            images, labels = self.read()
+        images, labels = self._read()
         pixels, numbers = torch.as_tensor(images), None if labels is None else torch.as_tensor(labels).long()
         self._check_labels(len(pixels), numbers)
-        taken = spread(len(pixels), self.limit, numbers)
+        taken = spread(len(pixels), spec.max_images, numbers)
         pixels = pixels if len(taken) == len(pixels) else pixels[taken]
-        if self.channels == 1 and not self.grey:
+        if spec.channels == 1 and not self.grey:
             pixels = luminance(pixels)
-        pixels = F.pad(pixels, (self.pad,) * 4) if self.pad and pixels.shape[-1] != self.side else pixels
-        pixels = resize(pixels, self.side).contiguous()
-        pixels = pixels.repeat(1, self.channels, 1, 1) if self.grey else pixels
+        pixels = F.pad(pixels, (self.pad,) * 4) if self.pad and pixels.shape[-2:] != spec.size else pixels
+        pixels = resize(pixels, spec.size).contiguous()
+        pixels = pixels.repeat(1, spec.channels, 1, 1) if self.grey else pixels
         return InMemoryImages(pixels, None if numbers is None else numbers[taken])
+
+    def _read(self) -> Arrays:
+        with placed(self.root, self.folder, self.name, self.expected):
+            return self.read(self.root, self.may_download)
 
     def _check_labels(self, n: int, labels: Tensor | None) -> None:
         """Refuse labels of another number than the images, or of classes that the set does not have."""
@@ -78,20 +104,20 @@ class Downloaded(ImageDataModule):
         if wrong:
             place = Path(self.root).expanduser() / self.folder
             raise ValueError(
-                f"data.root={self.root}: the labels of {type(self).__name__} do not fit ({'; '.join(wrong)}). "
-                f"Put {self.files} into {place} anew"
+                f"data.root={self.root}: the labels of {self.name} do not fit ({'; '.join(wrong)}). "
+                f"Put {self.expected} into {place} anew"
             )
 
 
 def luminance(images: Tensor) -> Tensor:
-    """RGB (N, 3, H, W) uint8 to grey (N, 1, H, W) by the weights of ITU-R BT.601, as Pillow has them."""
+    """Convert RGB (N, 3, H, W) uint8 to grey (N, 1, H, W) by the weights of ITU-R BT.601, as Pillow does."""
     red, green, blue = (images[:, i : i + 1].to(torch.int32) for i in range(3))
     return ((red * 299 + green * 587 + blue * 114 + 500) // 1000).to(torch.uint8)
 
 
 @contextlib.contextmanager
 def placed(root: str, folder: str, name: str, files: str) -> Iterator[None]:
-    """Around torchvision's downloading and reading: whatever fails ends in one error that says what goes where.
+    """Turn whatever fails while torchvision downloads and reads into one error that says which files go where.
 
     Folders that were made meanwhile and stayed empty are removed.
 

@@ -1,26 +1,42 @@
-"""Fashion-MNIST."""
+"""Provide Fashion-MNIST."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing_extensions import Unpack
 
-from lightning_gans.data.downloads import Downloaded
+from lightning_gans.data.base import ImageDataModule
+from lightning_gans.data.downloads import Arrays, TorchvisionSource
+from lightning_gans.data.options import DataOptions
 
 
-class FashionMNIST(Downloaded):
-    """The 60,000 training images of Fashion-MNIST (Xiao et al. 2017, arXiv:1708.07747), 28x28 grey, ten classes.
+class FashionMNIST(ImageDataModule):
+    """Provide the 60,000 images of Fashion-MNIST (Xiao et al. 2017, arXiv:1708.07747), 28x28 grey, ten classes.
 
-    As they are with ``image_size`` 28; else padded by two black pixels on every side to 32x32, then resized to
+    As they are with ``image_size`` 28; otherwise padded by two black pixels on every side to 32x32, then resized to
     ``image_size`` if that is another.
+
+    Args:
+        root: Folder of all sets; this one is there as torchvision lays it out.
+        download: Let torchvision download what is missing.
+        **options: See ``ImageDataModule``.
     """
 
-    folder = "FashionMNIST/raw"
-    files = "{train,t10k}-images-idx3-ubyte and {train,t10k}-labels-idx1-ubyte"
-    pad, grey = 2, True
+    def __init__(self, *, root: str = "data", download: bool = True, **options: Unpack[DataOptions]) -> None:
+        source = TorchvisionSource(
+            _read,
+            name="FashionMNIST",
+            root=root,
+            download=download,
+            folder="FashionMNIST/raw",
+            files="{train,t10k}-images-idx3-ubyte and {train,t10k}-labels-idx1-ubyte",
+            pad=2,
+            grey=True,
+        )
+        super().__init__(source=source, **options)
 
-    def read(self) -> tuple[Any, Any]:
-        """The training part."""
-        from torchvision.datasets import FashionMNIST as Files
 
-        found = Files(self.root, train=True, download=self.download)
-        return found.data[:, None], found.targets
+def _read(root: str, download: bool) -> Arrays:
+    from torchvision.datasets import FashionMNIST as Files
+
+    found = Files(root, train=True, download=download)
+    return found.data[:, None], found.targets

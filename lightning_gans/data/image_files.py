@@ -1,4 +1,4 @@
-"""Image files as a dataset: decoded when they are fetched, or held in memory."""
+"""Read image files as a dataset: decoded when they are fetched, or all at once into memory."""
 
 from __future__ import annotations
 
@@ -18,53 +18,65 @@ import torch
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
+from typing_extensions import TypedDict
 
 from lightning_gans.data.datasets import Batch, ImageDataset, InMemoryImages
 from lightning_gans.data.decoding import MODES, Decoder, Picture, Unreadable, reason
 from lightning_gans.data.file_sources import printable
 from lightning_gans.data.resize import Policy, average, fit
 from lightning_gans.data.source import FileError, Source
+from lightning_gans.images.size import Size, height_width, shortest
 
 DCT = 8  # a JPEG's blocks: it can be decoded at 1/2, 1/4 and 1/8 of its size
-TOLD = 10  # unreadable files that a message names
+NAMED = 10  # unreadable files that a message names
 
 OnError = Literal["stop", "skip"]
 
 
 class ImageInfo(NamedTuple):
-    """What a file holds, before anything is done to it."""
+    """Describe a file's picture before anything is done to it."""
 
     width: int  # upright
     height: int
     mode: str  # as Pillow names it
     bits: int  # of one value
-    rotated: bool  # by a camera's note
+    rotated: bool  # by the camera's orientation tag
     digest: tuple[int, int]  # size and CRC-32 of the file
     top: int = 0  # largest value of a picture of 16 bits
-    transparent: bool = False  # some of its pixels are not wholly opaque
+    transparent: bool = False  # some of its pixels are not fully opaque
 
 
 class ImageCache(NamedTuple):
-    """Images that were decoded once, at a side between the phases' and the whole; processes forked later share it."""
+    """Share images that were decoded once at an intermediate resolution with workers that are forked later."""
 
-    side: int
-    images: Tensor  # (N, C, side, side) uint8
-    there: Tensor  # (N,) uint8, which of them have been decoded
+    resolution: int
+    images: Tensor  # (N, C, resolution, resolution) uint8
+    decoded: Tensor  # (N,) uint8, 1 for images that are there
+
+
+class FilesOptions(TypedDict, total=False):
+    """Options of every ``ImageFiles``."""
+
+    root: str
+    image_size: Size
+    resize: Policy
+    on_error: OnError
+    decoder: Decoder
 
 
 class ImageFiles(ImageDataset):
-    """Images that are decoded when they are fetched.
+    """Decode image files when they are fetched.
 
     Args:
-        source: Where they lie.
+        source: Where they are.
         names: Which of them, in order.
-        root: What messages call the place.
-        image_size: Height and width of the images handed out.
+        root: Name of the place in messages.
+        image_size: Size of the images handed out, a side or (height, width).
         channels: 1 to 4.
-        resize: How pictures of other sides become squares.
+        resize: How pictures of other sizes come to this one, see ``fit``.
         on_error: ``stop``: a file that cannot be read is an error; ``skip``: it is left out.
         decoder: How they are decoded.
-        memory_gb: Of smaller images (``resized``) so much is kept.
+        memory_gb: Keep smaller images (``resized``) in memory up to this size.
         labels: (N,) int64, or ``None``.
         classes: Names of the classes.
     """
@@ -75,7 +87,7 @@ class ImageFiles(ImageDataset):
         names: Sequence[str],
         *,
         root: str,
-        image_size: int,
+        image_size: Size,
         channels: int,
         resize: Policy = "cover",
         on_error: OnError = "stop",
@@ -85,19 +97,24 @@ class ImageFiles(ImageDataset):
         classes: list[str] | None = None,
     ) -> None:
         self.source, self.names, self.root = source, names, root
-        self.image_size, self.channels, self.resize = image_size, channels, resize
+        self.size, self.channels, self.resize = height_width(image_size), channels, resize
         self.on_error, self.decoder, self.memory_gb = on_error, decoder or Decoder(), memory_gb
         self.labels, self.classes = labels, classes
-        self.resolution = image_size  # of the images handed out
-        self._unreadable: set[int] = set()  # told once
-        self._kept: ImageCache | None = None
+        self.resolution: int | None = None  # side of smaller images; None: size
+        self._unreadable: set[int] = set()  # reported once
+        self._cache: ImageCache | None = None
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
         return len(self.names)
 
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes that all images take when they are decoded."""
+        return len(self) * self.channels * math.prod(self.size)
+
     def fetch(self, index: Tensor) -> Batch:
-        """Decode the images of one batch; the next readable one stands in for one that is skipped."""
+        """Decode the images of one batch; the next readable one takes the place of one that is skipped."""
         wanted = index.tolist()
         images = [self.decode(i) for i in wanted]
         problems = {i: image for i, image in zip(wanted, images, strict=True) if isinstance(image, FileError)}
@@ -114,35 +131,44 @@ class ImageFiles(ImageDataset):
         return batch
 
     def resized(self, resolution: int | None) -> ImageFiles:
-        """This set with smaller images, averaged from those of ``image_size``.
+        """Return this set with smaller square images, averaged from those of ``image_size``.
 
-        Where all images fit ``memory_gb`` at a side from this one to below the whole, each is decoded once and kept at
-        the largest such side. JPEGs are decoded at up to an eighth of their size to begin with, which is nearly the
-        same average, and only the rest is averaged; other formats are decoded whole.
+        If all images fit ``memory_gb`` at a resolution from this one to below the whole, each is decoded once and kept
+        at the largest such resolution. JPEGs are decoded at up to an eighth of their size to begin with, which is
+        nearly the same average, and only the rest is averaged; other formats are decoded whole.
+
+        Args:
+            resolution: Side of the images; ``None``: as they are.
+
+        Raises:
+            ValueError: The images are no squares, or their side is no multiple of it.
         """
-        if resolution is None or resolution == self.image_size:
+        if resolution is None or self.size == (resolution, resolution):
             return self
-        if self.image_size % resolution:
-            raise ValueError(f"data.image_size={self.image_size}: cannot be divided into images of {resolution}")
-        self._kept = self._kept or self._room()
-        return self._sized(resolution)
+        height, width = self.size
+        if height != width or height % resolution:
+            raise ValueError(
+                f"data.image_size={shortest(height, width)}: cannot be divided into images of {resolution}"
+            )
+        self._cache = self._cache or self._allocate()
+        return self._at(resolution)
 
-    def _sized(self, resolution: int) -> ImageFiles:
+    def _at(self, resolution: int) -> ImageFiles:
         other = copy.copy(self)
         other.resolution = resolution
         return other
 
-    def _room(self) -> ImageCache | None:
-        """Room for all images at the largest side that fits; only what is filled takes memory."""
-        side = self.image_size
+    def _allocate(self) -> ImageCache | None:
+        """Reserve a cache of all images at the largest resolution that fits; only pages that are filled take memory."""
+        side = self.size[0]
         while side % 2 == 0 and len(self):
             side //= 2
             shape = (len(self), self.channels, side, side)
             if math.prod(shape) <= self.memory_gb * 2**30:
-                images, there = (
+                images, decoded = (
                     torch.frombuffer(mmap.mmap(-1, size), dtype=torch.uint8) for size in (math.prod(shape), len(self))
                 )
-                return ImageCache(side, images.view(shape), there)
+                return ImageCache(side, images.view(shape), decoded)
         return None
 
     def _next_readable(self, i: int) -> int:
@@ -153,8 +179,8 @@ class ImageFiles(ImageDataset):
         raise ValueError(f"data.root={self.root}: none of the {len(self)} images can be read")
 
     def in_memory(self) -> InMemoryImages:
-        """All images in memory, decoded by threads; files that cannot be read are told together."""
-        images = torch.empty(len(self), self.channels, self.image_size, self.image_size, dtype=torch.uint8)
+        """Decode all images by threads; files that cannot be read are reported together."""
+        images = torch.empty(len(self), self.channels, *self.size, dtype=torch.uint8)
         problems, kept = list(self.source.problems), []
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             decoding = threads.map(self.decode, range(len(self)))
@@ -175,27 +201,28 @@ class ImageFiles(ImageDataset):
         return tensors
 
     def fingerprint(self) -> str:
-        """Of the files as they lie there and of how they are decoded; nothing is decoded for it."""
-        how = (self.resolution, self.channels, self.resize, self.decoder.background, self.decoder.bits)
+        """Hash the encoded files and the options by which they are decoded; nothing is decoded."""
+        size = self.resolution or (self.size if len(set(self.size)) > 1 else self.size[0])
+        how = (size, self.channels, self.resize, self.decoder.background, self.decoder.bits)
         settings = repr((self.names, *how))
         digest = hashlib.blake2b(settings.encode(), digest_size=16)
         for name in self.names:
             try:
                 digest.update(hashlib.blake2b(self.source.read(name, self.decoder.max_bytes)).digest())
-            except Unreadable:  # told when it is decoded
+            except Unreadable:  # reported when it is decoded
                 digest.update(b"unreadable")
         return digest.hexdigest()
 
     def report_errors(self, problems: Sequence[FileError]) -> None:
-        """Stop at files that cannot be read, or warn of them, as ``on_error`` says.
+        """Raise or warn for files that cannot be read, by ``on_error``.
 
         Raises:
             ValueError: With their names and the reasons.
         """
         if not problems:
             return
-        named = printable("; ".join(f"{name} ({reason})" for name, reason in problems[:TOLD]))
-        more = f"; and {len(problems) - TOLD} more" if len(problems) > TOLD else ""
+        named = printable("; ".join(f"{name} ({reason})" for name, reason in problems[:NAMED]))
+        more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
         count = f"{len(problems)} files: " if len(problems) > 1 else ""
         if self.on_error == "stop":
             raise ValueError(
@@ -204,25 +231,25 @@ class ImageFiles(ImageDataset):
         warnings.warn(f"data.root={self.root}: left out, since it cannot be read: {count}{named}{more}", stacklevel=2)
 
     def decode(self, i: int) -> Tensor | FileError:
-        """Image number i as training sees it, (C, H, W) uint8, or what is wrong with it."""
-        kept = self._kept
-        if kept is None or self.resolution > kept.side:
+        """Return image number i as training gets it, (C, H, W) uint8, or why it cannot be read."""
+        cache = self._cache
+        if cache is None or self.resolution is None or self.resolution > cache.resolution:
             found = self.decode_sized(i)
             return found if isinstance(found, FileError) else found[0]
-        if not kept.there[i]:
-            found = self._sized(kept.side).decode_sized(i)
+        if not cache.decoded[i]:
+            found = self._at(cache.resolution).decode_sized(i)
             if isinstance(found, FileError):
                 return found
-            kept.images[i], kept.there[i] = found[0], 1
-        return average(kept.images[i : i + 1], kept.side // self.resolution)[0]
+            cache.images[i], cache.decoded[i] = found[0], 1
+        return average(cache.images[i : i + 1], cache.resolution // self.resolution)[0]
 
     def decode_sized(self, i: int) -> tuple[Tensor, tuple[int, int]] | FileError:
-        """As ``decode``, with width and height of the picture in its file, upright."""
+        """Decode image number i; return it with the width and height of the picture in its file, upright."""
         found = self._decoded(i)
         return found if isinstance(found, FileError) else (found[0], found[1].size)
 
     def probe(self, i: int) -> ImageInfo | FileError:
-        """What file number i holds, decoded whole, or what is wrong with it."""
+        """Return facts of file number i, decoded whole, or why it cannot be read."""
         found = self._decoded(i)
         if isinstance(found, FileError):
             return found
@@ -238,18 +265,21 @@ class ImageFiles(ImageDataset):
             return FileError(self.names[i], reason(error))
 
     def _tensor(self, picture: Picture) -> Tensor:
-        """The picture as training sees it, (channels, resolution, resolution) uint8."""
-        drafted = picture.format == "JPEG" and self.resolution != self.image_size and self.resize != "native"
+        """Convert a picture to what training gets, (C, H, W) uint8."""
+        drafted = picture.format == "JPEG" and self.resolution is not None and self.resize != "native"
         image = self.decoder.eight_bit(picture, self._drafted_side if drafted else None)
         return self._pixels(image, self.channels, picture.size if drafted else None)
 
     def _pixels(self, image: Image.Image, channels: int, whole: tuple[int, int] | None = None) -> Tensor:
-        """(channels, resolution, resolution) uint8; ``whole`` are the sides of a picture that was drafted."""
-        side = self.image_size if whole is None else self._drafted_side
-        fitted = np.array(fit(self.decoder.flatten(image, MODES[channels]), side, self.resize, whole=whole))
-        pixels = torch.from_numpy(fitted).view(side, side, -1).permute(2, 0, 1)
-        return average(pixels[None], side // self.resolution)[0] if side > self.resolution else pixels
+        """Fit an image, (channels, H, W) uint8; ``whole`` is the (width, height) of a picture that was drafted."""
+        size = self.size if whole is None else (self._drafted_side, self._drafted_side)
+        fitted = np.array(fit(self.decoder.flatten(image, MODES[channels]), size, self.resize, whole=whole))
+        pixels = torch.from_numpy(fitted).view(*size, -1).permute(2, 0, 1)
+        factor = 1 if self.resolution is None else size[0] // self.resolution
+        return average(pixels[None], factor)[0] if factor > 1 else pixels
 
     @property
     def _drafted_side(self) -> int:
-        return self.image_size // math.gcd(self.image_size // self.resolution, DCT)
+        """Return the side that a JPEG is decoded at: the images' own, or down to an eighth of it."""
+        side, resolution = self.size[0], self.resolution or self.size[0]
+        return side // math.gcd(side // resolution, DCT)

@@ -1,4 +1,4 @@
-"""What an image set holds, and what training will make of it."""
+"""Report the images of a set, and what training will make of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from statistics import median
 from typing import NamedTuple
 
@@ -17,12 +18,12 @@ from tqdm import tqdm
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.decoding import BITS, MODES
 from lightning_gans.data.file_sources import printable
-from lightning_gans.data.files import FileData
 from lightning_gans.data.image_files import ImageFiles, ImageInfo
+from lightning_gans.data.resize import middle
 from lightning_gans.data.source import FileError
 from lightning_gans.data.subset import class_folders
-from lightning_gans.data.translation.base import TranslationData
-from lightning_gans.data.translation.files import HalfFiles, JoinedFiles, NumberFiles, TranslationFiles
+from lightning_gans.data.translation.files import HalfFiles, JoinedFiles, NumberFiles
+from lightning_gans.data.translation.paired import PairedSource
 from lightning_gans.images.pixels import visible
 from lightning_gans.images.sheets import grid, overview, panels
 
@@ -33,10 +34,10 @@ Named = tuple[str, ImageInfo]
 
 
 class Report(NamedTuple):
-    """What was found.
+    """Hold the report on a set.
 
     Attributes:
-        text: For people, a line a fact.
+        text: One fact a line, for people.
         unreadable: How many files cannot be used.
         grid: Pictures as training sees them, (C, H, W) uint8; ``None`` if there are none.
     """
@@ -47,7 +48,7 @@ class Report(NamedTuple):
 
 
 def look(data: ImageDataModule, *, examples: int = 3) -> Report:
-    """Read a whole set.
+    """Read a whole set and report it.
 
     Args:
         data: Any image set.
@@ -60,18 +61,19 @@ def look(data: ImageDataModule, *, examples: int = 3) -> Report:
         ValueError: There are no images, or not the classes that were asked for.
         FileNotFoundError: The set is not there.
     """
-    if isinstance(data, TranslationData):
-        return _look_at_sides(data, examples)
-    return _look_at_files(data, examples) if isinstance(data, FileData) else _look_at_tensors(data)
+    if data.translates:
+        return _look_at_pairs(data, examples)
+    return _look_at_tensors(data) if data.source.reader is None else _look_at_files(data, examples)
 
 
-def _look_at_sides(data: TranslationData, examples: int) -> Report:
-    """The files of each side, if there are files, and sources beside their targets as training gets them."""
-    rows, unreadable = [("data", f"{type(data).__name__}: {data.split}"), ("kind", data.kind)], 0
-    if isinstance(data, TranslationFiles):
-        data = copy.copy(data)
-        data.memory_gb, data.on_error = 0.0, "stop"  # only what is shown is decoded below
-        found = data.parts()
+def _look_at_pairs(data: ImageDataModule, examples: int) -> Report:
+    """Report the files of each side, if there are files, and show pairs as training gets them."""
+    rows, unreadable = [("data", f"{type(data).__name__}: {data.description}"), ("kind", data.kind)], 0
+    data = copy.copy(data)
+    source = data.source = copy.copy(data.source)
+    if source.reader is not None:
+        source.reader = replace(source.reader, memory_gb=0.0, on_error="stop")  # only what is shown is decoded below
+        found = source.files(data.spec)
         inspected = {side: _inspect(files) for side, files in found.items()}
         for side, files in found.items():
             known, problems = inspected[side]
@@ -80,13 +82,16 @@ def _look_at_sides(data: TranslationData, examples: int) -> Report:
             if known:
                 rows += _contents(files, known, examples, labelled=False)
                 rows += [(f"as {_size(files)}", _how(files)), *_changes(files, known, examples)]
-        misfits = _misfits(data.files(), {side: dict(known) for side, (known, _) in inspected.items()})
-        unreadable += len(misfits)
-        rows += [("", ""), *_unreadable(misfits)]
+        if isinstance(source, PairedSource):
+            misfits = _misfits(source.pairs(data.spec), {side: dict(known) for side, (known, _) in inspected.items()})
+            unreadable += len(misfits)
+            rows += [("", ""), *_unreadable(misfits)]
+        else:
+            rows.append(("", ""))
     if unreadable:
         return Report(_table([*rows, ("batches", "none are made before every file can be read")]), unreadable, None)
     data.setup("check")
-    shapes = [f"{key} {'x'.join(str(side) for side in (*shape[1:], shape[0]))}" for key, shape in data.shapes.items()]
+    shapes = [f"{key} {_shape_text(shape)}" for key, shape in data.shapes.items()]
     rows.append(("training", f"{len(data.train_images):,} sources; handed out as {', '.join(shapes)}"))
     rows.append(("examples", f"{data.n_examples:,} ({data.examples_of})"))
     batch = data.training_examples(_spread(len(data.train_images), SHOWN // 2).tolist())
@@ -95,7 +100,7 @@ def _look_at_sides(data: TranslationData, examples: int) -> Report:
 
 
 def _misfits(files: ImageFiles, known: dict[str, dict[str, ImageInfo]]) -> list[FileError]:
-    """Files that belong together and are of different aspects, of those that can be read."""
+    """Return the files that belong together and have different aspects, of those that can be read."""
     if not isinstance(files, JoinedFiles):
         return []
     found = []
@@ -110,10 +115,10 @@ def _misfits(files: ImageFiles, known: dict[str, dict[str, ImageInfo]]) -> list[
 def _look_at_tensors(data: ImageDataModule) -> Report:
     data.setup("check")
     images, n = data.train_images, len(data.train_images)
-    rows = [("data", f"{type(data).__name__}: {data.split}"), ("images", f"{n:,}, held in memory")]
+    rows = [("data", f"{type(data).__name__}: {data.description}"), ("images", f"{n:,}, held in memory")]
     if data.val_fraction:
-        rows.append(("held out", f"{len(data.held_out_images):,}"))
-    rows.append(("handed out as", _shape(data)))
+        rows.append(("held out", f"{len(data.val_images):,}"))
+    rows.append(("handed out as", _shape_text(data.shape)))
     batch = images.fetch(torch.arange(n))
     if "label" in batch:
         counts = Counter(batch["label"].tolist())
@@ -122,10 +127,10 @@ def _look_at_tensors(data: ImageDataModule) -> Report:
     return Report(_table(rows), 0, overview(images.fetch(_spread(n, 1000 if data.points else SHOWN))["image"]))
 
 
-def _look_at_files(data: FileData, examples: int) -> Report:
-    files = data.files()
+def _look_at_files(data: ImageDataModule, examples: int) -> Report:
+    files = data.source.files(data.spec)["images"]
     known, problems = _inspect(files)
-    rows = [("data", f"{type(data).__name__} at {data.root}"), ("images", _count(files, known, problems))]
+    rows = [("data", f"{type(data).__name__} at {data.source.root}"), ("images", _count(files, known, problems))]
     rows += _unreadable(problems)
     if known:
         rows += _contents(files, known, examples)
@@ -140,7 +145,7 @@ def _look_at_files(data: FileData, examples: int) -> Report:
 
 
 def _inspect(files: ImageFiles) -> tuple[list[Named], list[FileError]]:
-    """What every file holds, and those that cannot be read."""
+    """Return facts of every file, and those that cannot be read."""
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         looking = threads.map(files.probe, range(len(files)))
         found = list(tqdm(looking, "reading images", len(files), leave=False, mininterval=1))
@@ -158,9 +163,9 @@ def _how(files: ImageFiles) -> str:
 
 
 def _size(files: ImageFiles) -> str:
-    """Of the images that are held: numbers have one channel, halves those of the target."""
+    """Describe the size of stored images: numbers have one channel, halves those of the target."""
     channels = files.channels_of[1] if isinstance(files, HalfFiles) else files.channels
-    return f"{files.image_size}x{files.image_size}x{1 if isinstance(files, NumberFiles) else channels}"
+    return _shape_text((1 if isinstance(files, NumberFiles) else channels, *files.size))
 
 
 def _unreadable(problems: Sequence[FileError]) -> list[tuple[str, str]]:
@@ -169,7 +174,7 @@ def _unreadable(problems: Sequence[FileError]) -> list[tuple[str, str]]:
 
 
 def _contents(files: ImageFiles, known: Sequence[Named], examples: int, labelled: bool = True) -> list[tuple[str, str]]:
-    """Sizes, modes, bits, classes (where images are ``labelled``) and duplicates."""
+    """Report sizes, modes, bits, classes (where images are ``labelled``) and duplicates."""
     rows = []
     sizes = zip(*[(facts.width, facts.height) for _, facts in known], strict=True)
     for name, sides in zip(("width", "height"), sizes, strict=True):
@@ -201,7 +206,7 @@ def _contents(files: ImageFiles, known: Sequence[Named], examples: int, labelled
 
 
 def _range(files: ImageFiles, known: Sequence[Named]) -> list[tuple[str, str]]:
-    """The largest value of the pictures of 16 bits, and the option that scales by it where it leaves them dark."""
+    """Report the largest value of 16-bit pictures, and the option that scales by it where it leaves them dark."""
     top = max((facts.top for _, facts in known), default=0)
     if not top:
         return []
@@ -211,29 +216,30 @@ def _range(files: ImageFiles, known: Sequence[Named]) -> list[tuple[str, str]]:
 
 
 def _changes(files: ImageFiles, known: Sequence[Named], examples: int) -> list[tuple[str, str]]:
-    """What is done to how many of the pictures, the strongest cases first."""
+    """Report how many pictures are changed in which way, the strongest cases first."""
     if isinstance(files, HalfFiles):
         known = [(name, facts._replace(width=facts.width // 2)) for name, facts in known]
     channels = files.channels_of[1] if isinstance(files, HalfFiles) else files.channels
-    size, mode = files.image_size, "" if isinstance(files, NumberFiles) else MODES[channels]
-    side: Callable[[ImageInfo], int] = {
-        "cover": lambda facts: min(facts.width, facts.height),
-        "contain": lambda facts: max(facts.width, facts.height),
-        "stretch": lambda facts: max(facts.width, facts.height),
-        "native": lambda facts: min(facts.width, facts.height, size),
-    }[files.resize]
+    (height, width), mode = files.size, "" if isinstance(files, NumberFiles) else MODES[channels]
+
+    def ratio(facts: ImageInfo) -> float:
+        """Return how many times larger a picture is than the images made of it."""
+        ratios = (facts.height / height, facts.width / width)
+        if files.resize in ("contain", "stretch"):
+            return max(ratios)
+        return min(*ratios, 1.0) if files.resize == "native" else min(ratios)
 
     def strange(facts: ImageInfo) -> float:
-        """The share of a picture that is left out, or would be to make it square."""
-        kept = min(side(facts), facts.width, facts.height)
-        return 1 - kept**2 / (facts.width * facts.height)
+        """Return the share of a picture that is left out, or would be to give it the images' aspect."""
+        kept = middle((facts.height, facts.width), files.size, files.resize)
+        return 1 - kept[0] * kept[1] / (facts.width * facts.height)
 
     odd = {"cover": "cropped", "contain": "put on black", "stretch": "stretched", "native": "cropped"}[files.resize]
     grey = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")
     remarks: dict[str, tuple[Callable[[ImageInfo], bool], Callable[[ImageInfo], float]]] = {
-        "as they are": (lambda facts: facts.width == facts.height == size, lambda facts: 0),
-        "reduced": (lambda facts: side(facts) > size, lambda facts: -side(facts)),
-        "enlarged": (lambda facts: side(facts) < size, side),
+        "as they are": (lambda facts: (facts.height, facts.width) == files.size, lambda facts: 0),
+        "reduced": (lambda facts: ratio(facts) > 1, lambda facts: -ratio(facts)),
+        "enlarged": (lambda facts: ratio(facts) < 1, ratio),
         odd: (lambda facts: strange(facts) > 0, lambda facts: -strange(facts)),
         "grey to colour": (lambda facts: facts.mode in grey and mode in ("RGB", "RGBA"), lambda facts: 0),
         "colour to grey": (lambda facts: facts.mode not in grey and mode in ("L", "LA"), lambda facts: 0),
@@ -251,12 +257,13 @@ def _changes(files: ImageFiles, known: Sequence[Named], examples: int) -> list[t
     return rows
 
 
-def _shape(data: ImageDataModule) -> str:
-    return "x".join(str(side) for side in (*data.shape[1:], data.shape[0]))
+def _shape_text(shape: tuple[int, ...]) -> str:
+    """Return a shape (C, H, W) as ``HxWxC``."""
+    return "x".join(str(side) for side in (*shape[1:], shape[0]))
 
 
 def _spread(n: int, shown: int = SHOWN) -> Tensor:
-    """Up to ``shown`` numbers below n, evenly spread."""
+    """Return up to ``shown`` numbers below n, evenly spread."""
     return torch.linspace(0, n - 1, min(n, shown)).long()
 
 

@@ -1,37 +1,49 @@
-"""Street View House Numbers."""
+"""Provide Street View House Numbers."""
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
-from lightning_gans.data.downloads import Downloaded
+from typing_extensions import Unpack
+
+from lightning_gans.data.base import ImageDataModule
+from lightning_gans.data.downloads import Arrays, TorchvisionSource
+from lightning_gans.data.options import DataOptions
 
 
-class SVHN(Downloaded):
-    """Street View House Numbers (Netzer et al. 2011), cropped digits, 32x32 RGB, ten classes.
+class SVHN(ImageDataModule):
+    """Provide Street View House Numbers (Netzer et al. 2011), cropped digits, 32x32 RGB, ten classes.
 
     Args:
+        root: Folder of all sets; this one is there as torchvision lays it out.
+        download: Let torchvision download what is missing.
         part: ``train``: 73,257 images; ``extra``: 531,131 easier ones.
-        **options: See ``Downloaded``.
+        **options: See ``ImageDataModule``.
+
+    Raises:
+        ValueError: A value out of range.
     """
 
-    folder = ""
-    package = "scipy"
-
-    def __init__(self, *, part: str = "train", **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(
+        self, *, root: str = "data", download: bool = True, part: str = "train", **options: Unpack[DataOptions]
+    ) -> None:
         if part not in ("train", "extra"):
             raise ValueError(f"data.part={part}: must be train or extra")
-        self.part = part
+        source = TorchvisionSource(
+            partial(_read, part),
+            name="SVHN",
+            root=root,
+            download=download,
+            folder="",
+            files=f"{part}_32x32.mat",
+            split=part,
+            package="scipy",
+        )
+        super().__init__(source=source, **options)
 
-    @property
-    def files(self) -> str:  # type: ignore[override]
-        """One file a part."""
-        return f"{self.part}_32x32.mat"
 
-    def read(self) -> tuple[Any, Any]:
-        """One part."""
-        from torchvision.datasets import SVHN as Files
+def _read(split: str, root: str, download: bool) -> Arrays:
+    from torchvision.datasets import SVHN as Files
 
-        found = Files(self.root, split=self.part, download=self.download)
-        return found.data, found.labels
+    found = Files(root, split=split, download=download)
+    return found.data, found.labels

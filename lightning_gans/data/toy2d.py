@@ -1,49 +1,72 @@
-"""Points in the plane, drawn from the mixtures of the literature."""
+"""Draw points in the plane from the mixtures of the literature."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
+from typing_extensions import Unpack
 
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.datasets import InMemoryImages
+from lightning_gans.data.image_source import ImageSource
+from lightning_gans.data.options import DataOptions
+from lightning_gans.data.spec import ImageSpec
 from lightning_gans.data.subset import spread
-from lightning_gans.extractors.mixture import Distribution, mixture
+from lightning_gans.extractors.mixture import Distribution, Mixture, mixture
 from lightning_gans.runtime.seeding import derive_seed
 
 
 class Toy2D(ImageDataModule):
-    """Points (N, 2), drawn by the seed; their labels are the modes.
+    """Draw points (N, 2) by the seed; their labels are the modes.
 
     Args:
         distribution: ``ring`` of 8, ``grid`` of 25, ``swiss_roll`` or ``moons``; see ``mixture``.
-        n: How many points are drawn.
+        n: Number of points drawn.
         **options: See ``ImageDataModule``; ``image_size`` is ``None``, ``channels`` 2.
+
+    Raises:
+        ValueError: A value out of range.
+    """
+
+    def __init__(self, *, distribution: Distribution = "ring", n: int = 50000, **options: Unpack[DataOptions]) -> None:
+        self.mixture = mixture(distribution)
+        super().__init__(source=MixtureSource(self.mixture, n), **options)
+        self.distribution, self.n = distribution, n
+        if options.get("flip"):
+            raise ValueError("data.flip=true: points are not mirrored; must be false")
+
+
+class MixtureSource(ImageSource):
+    """Draw points from a mixture.
+
+    Args:
+        mixture: The distribution.
+        n: Number of points.
+
+    Raises:
+        ValueError: ``n`` is below 1.
     """
 
     points = True
 
-    def __init__(self, *, distribution: Distribution = "ring", n: int = 50000, **options: Any) -> None:
-        super().__init__(**options)
-        self.mixture = mixture(distribution)
+    def __init__(self, mixture: Mixture, n: int) -> None:
         if n < 1:
             raise ValueError(f"data.n={n}: must be >= 1")
-        if self.channels != 2:
-            raise ValueError(f"data.channels={self.channels}: points of the plane have 2")
-        if self.flip:
-            raise ValueError("data.flip=true: points are not mirrored; must be false")
-        if self.num_classes is not None:
-            raise ValueError(f"data.num_classes={self.num_classes}: points are of kind points; must be null")
-        self.distribution, self.n = distribution, n
+        self.mixture, self.n = mixture, n
 
-    def load(self) -> InMemoryImages:
+    def check(self, spec: ImageSpec) -> None:
+        """Refuse other coordinates than those of the plane, and classes."""
+        if spec.channels != 2:
+            raise ValueError(f"data.channels={spec.channels}: points of the plane have 2")
+        if spec.num_classes is not None:
+            raise ValueError(f"data.num_classes={spec.num_classes}: points are of kind points; must be null")
+
+    def load(self, spec: ImageSpec) -> InMemoryImages:
         """Draw the points."""
-        rng = torch.Generator().manual_seed(derive_seed("toy2d", self.seed))
+        rng = torch.Generator().manual_seed(derive_seed("toy2d", spec.seed))
         modes, anchors = self.mixture.centres.shape[:2]
         mode = torch.randint(modes, (self.n,), generator=rng)
         anchor = torch.randint(anchors, (self.n,), generator=rng)
         noise = torch.randn(self.n, 2, generator=rng)
         points = self.mixture.centres[mode, anchor] + self.mixture.sigma * noise
-        taken = spread(self.n, self.limit, mode)
+        taken = spread(self.n, spec.max_images, mode)
         return InMemoryImages(points[taken], mode[taken])

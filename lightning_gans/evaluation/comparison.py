@@ -10,9 +10,7 @@ import torch
 
 from lightning_gans.checkpoints import files, load
 from lightning_gans.data.base import ImageDataModule
-from lightning_gans.data.files import FileData
 from lightning_gans.data.image_files import OnError
-from lightning_gans.data.translation.base import TranslationData
 from lightning_gans.evaluation.sources import folder
 from lightning_gans.extractors.base import Extractor
 from lightning_gans.extractors.inception import Inception
@@ -32,7 +30,7 @@ class Comparison(NamedTuple):
 
     candidate: GenerativeModule | ImageDataModule
     reference: ImageDataModule
-    examples: TranslationData | None
+    examples: ImageDataModule | None
     make: Callable[[], Extractor]
     path: Path | None = None
 
@@ -68,7 +66,7 @@ def of_folders(
         image_size: See ``sources.folder``.
         channels: Of both, 1 to 4.
         make: Makes the extractor; ``None``: Inception.
-        on_error: See ``FileData``.
+        on_error: See ``FileReader``.
 
     Raises:
         FileNotFoundError, ValueError: See ``sources.folder``.
@@ -99,7 +97,7 @@ def of_checkpoint(
         make: Makes the extractor; ``None``: as in training.
         device: Where the module goes.
         trust: Packages of your own that the checkpoint may name.
-        on_error: Of ``reference``; see ``FileData``.
+        on_error: Of ``reference``; see ``FileReader``.
 
     Raises:
         FileNotFoundError, ValueError: See ``checkpoint`` and ``sources.folder``.
@@ -109,12 +107,13 @@ def of_checkpoint(
     module = load.rebuild(content, trust=trust).to(device)
     trained_on: ImageDataModule = load.real_data(content, **data, trust=trust)
     made_by = make or (lambda: load.extractor_of(content, trained_on, trust=trust)())
-    examples = trained_on if isinstance(trained_on, TranslationData) else None
+    examples = trained_on if trained_on.translates else None
     if not reference:
         return Comparison(module, trained_on, examples, made_by, path)
     channels = examples.source_channels if examples and direction == "b2a" else trained_on.channels
     how: dict[str, Any] = {"image_size": trained_on.image_size, "channels": channels, "on_error": on_error}
-    if isinstance(trained_on, FileData):  # read as in training
-        how |= {"background": trained_on.background, "bits": trained_on.bits}
+    reader = trained_on.source.reader
+    if reader is not None:  # read as in training
+        how |= {"background": reader.background, "bits": reader.bits}
     others = folder(reference, "reference", **how)
     return Comparison(module, others, examples, made_by, path)

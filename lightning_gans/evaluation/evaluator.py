@@ -15,7 +15,6 @@ from tqdm import tqdm
 from lightning_gans.config.types import Positive, PositiveInt, checked
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.datasets import Batch
-from lightning_gans.data.translation.base import TranslationData
 from lightning_gans.evaluation.cache import RealCache
 from lightning_gans.evaluation.selection import (
     DEFAULT,
@@ -87,7 +86,7 @@ class Evaluator:
         candidate: GenerativeModule | ImageDataModule,
         reference: ImageDataModule,
         *,
-        examples: TranslationData | None = None,
+        examples: ImageDataModule | None = None,
         progress: bool = False,
         device: torch.device | str = "cpu",
     ) -> dict[str, Any]:
@@ -152,7 +151,7 @@ class Evaluator:
     ) -> tuple[ScoredImages, torch.device]:
         """Return the images to score and their device, after a check that the metrics make sense of them."""
         select_metrics(self.metrics, candidate, data)
-        if isinstance(candidate, TranslationModule) and isinstance(data, TranslationData):
+        if isinstance(candidate, TranslationModule) and data.translates:
             candidate.prepare_sampling()
             return TranslatedImages(candidate, data, self.n, self.seed, self.direction), candidate.device
         if not isinstance(candidate, ImageDataModule):

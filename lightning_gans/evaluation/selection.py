@@ -9,7 +9,6 @@ from lightning.pytorch import Trainer
 from lightning_gans.config.errors import ConfigError, prefix
 from lightning_gans.config.metrics import metric_names
 from lightning_gans.data.base import ImageDataModule
-from lightning_gans.data.translation.base import TranslationData
 from lightning_gans.extractors.base import Extractor
 from lightning_gans.extractors.inception import Inception
 from lightning_gans.images.size import height_width
@@ -90,8 +89,8 @@ def select_metrics(
     Raises:
         ValueError: A metric that makes no sense there, and why.
     """
-    translates = isinstance(candidate, TranslationModule) and isinstance(data, TranslationData)
-    pairs = isinstance(data, TranslationData) and data.examples_match
+    translates = isinstance(candidate, TranslationModule) and data.translates
+    pairs = data.translates and data.examples_match
     chosen = metrics_for(data.kind, metrics, pairs=pairs, translates=translates, where=where)
     for metric in chosen:
         if data.image_size is not None and min(height_width(data.image_size)) < metric.min_size:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections import deque
 from collections.abc import Iterator
@@ -19,9 +20,8 @@ from lightning_gans.data.file_sources import check_exists, no_images, printable,
 from lightning_gans.data.folder import Folder
 from lightning_gans.data.image_files import OnError
 from lightning_gans.data.source import Bits
-from lightning_gans.data.translation.base import TranslationData
 from lightning_gans.images.pixels import to_uint8
-from lightning_gans.images.size import height_width, size_text
+from lightning_gans.images.size import shortest
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.runtime.seeding import derive_seed
@@ -78,7 +78,7 @@ class TranslatedImages:
     """
 
     def __init__(
-        self, module: TranslationModule, data: TranslationData, n: int | None, seed: int, direction: str
+        self, module: TranslationModule, data: ImageDataModule, n: int | None, seed: int, direction: str
     ) -> None:
         module.check_direction(direction)
         self.module, self.data, self.seed, self.direction = module, data, seed, direction
@@ -88,8 +88,7 @@ class TranslatedImages:
     def batches(self, indices: range, batch_size: int) -> Iterator[Batch]:
         """Yield ``image``, ``target`` (N, C, H, W) uint8 and ``source`` in [-1, 1], on the module's device."""
         source, target = ("source", "target")[:: 1 if self.direction == "a2b" else -1]
-        height, width = height_width(self.data.image_size)
-        size = max(1, min(batch_size, AT_ONCE // (height * width)))
+        size = max(1, min(batch_size, AT_ONCE // math.prod(self.data.shape[1:])))
         for i in range(0, len(indices), size):
             batch = self.data.examples(self.order[indices[i : i + size]].tolist())
             batch = {key: value.to(self.module.device) for key, value in batch.items()}
@@ -125,7 +124,7 @@ class Domain(ImageDataset):
         side: ``source`` or ``target``.
     """
 
-    def __init__(self, data: TranslationData, side: str) -> None:
+    def __init__(self, data: ImageDataModule, side: str) -> None:
         self.data, self.side = data, side
         both = data.train_images
         self.alone: ImageDataset | None = getattr(both, side, None)  # of two domains each has its own number of images
@@ -138,13 +137,12 @@ class Domain(ImageDataset):
         """Return ``image`` (N, C, H, W) uint8."""
         both = self.data.train_images
         images = both.fetch(index)[self.side] if self.alone is None else self.alone.fetch(index)["image"]
-        return {"image": self.data.fitted(self.side, images)}
+        return {"image": self.data.transform.resized(self.side, images)}
 
     def fingerprint(self) -> str:
         """Return a content hash of the domain and of its size."""
         content = self.data.train_images if self.alone is None else self.alone
-        height, width = height_width(self.data.image_size)
-        size = str(height) if height == width else size_text(self.data.image_size)
+        size = shortest(*self.data.shape[1:])
         text = f"{self.side} fitted to {size} {content.fingerprint()}"
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -160,7 +158,7 @@ class RealImages:
 
     def __init__(self, data: ImageDataModule, n: int | None = None, direction: str = "a2b") -> None:
         self.data, self.images, self.channels = data, data.train_images, data.channels
-        if isinstance(data, TranslationData):
+        if data.translates:
             self.images = Domain(data, "target" if direction == "a2b" else "source")
             self.channels = data.channels if direction == "a2b" else data.source_channels
         self.n = len(self.images) if n is None else min(n, len(self.images))
@@ -183,7 +181,7 @@ class RealImages:
         """Return set, split, size, channels and a fingerprint of the content."""
         return {
             "data": type(self.data).__name__,
-            "split": self.data.split,
+            "split": self.data.description,
             "image_size": self.data.image_size,
             "channels": self.channels,
             "content": self.images.fingerprint(),
@@ -207,9 +205,9 @@ def folder(
         key: The option that named it.
         image_size: Resize and cut to this; ``None``: take the images as they are.
         channels: 1 to 4.
-        on_error: See ``FileData``.
-        background: See ``FileData``.
-        bits: See ``FileData``.
+        on_error: See ``FileReader``.
+        background: See ``FileReader``.
+        bits: See ``FileReader``.
 
     Raises:
         FileNotFoundError: There is no such folder.

@@ -149,7 +149,7 @@ def write_classifier(
     make_folder(path.parent)
     if path.is_dir():
         raise ValueError(f"out={out}: is a folder; say a file, e.g. {path / 'classifier.pt'}")
-    size = int(min(64, max(8, 2 ** round(math.log2(data.side)))))
+    size = int(min(64, max(8, 2 ** round(math.log2(min(data.shape[1:]))))))
     network: dict[str, Any] = {
         "channels": data.channels,
         "num_classes": data.num_classes,

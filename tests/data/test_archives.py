@@ -313,7 +313,7 @@ def test_an_unpaired_set_is_downloaded_and_read_in_place(server, tmp_path, monke
     made = published(server, "horse2zebra", tmp_path / "sets")
     made.prepare_data()
     assert (len(made.train_images), made.n_partners, made.n_examples) == (3, 4, 2)
-    assert (made.kind, made.examples_of, made.split) == ("unpaired", "test", "horse2zebra trainA and trainB")
+    assert (made.kind, made.examples_of, made.description) == ("unpaired", "test", "horse2zebra trainA and trainB")
     assert sorted(path.name for path in (tmp_path / "sets").iterdir()) == ["horse2zebra.zip", "horse2zebra.zip.sha256"]
     again = published(server, "horse2zebra", tmp_path / "sets", "data.download=false")
     assert len(again.train_images) == 3

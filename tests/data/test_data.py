@@ -103,7 +103,7 @@ def test_training_never_sees_the_held_out_part_and_evaluate_compares_with_it(tmp
     loader = iter(made.data.train_dataloader())
     seen = torch.cat([next(loader)["image"] for _ in range(20)]).flatten(1)  # 160 of 30 images
     train = next(made.data.real_images(range(30), 30)).flatten(1)
-    kept = next(made.data.held_out().real_images(range(20), 20)).flatten(1)
+    kept = next(made.data.val().real_images(range(20), 20)).flatten(1)
     assert {bytes(row) for row in seen.numpy()} == {bytes(row) for row in train.numpy()}
     assert not {bytes(row) for row in seen.numpy()} & {bytes(row) for row in kept.numpy()}
     options = ["n=20", "metrics=[frechet]", "out=scores", "data.held_out=true"]

@@ -443,7 +443,7 @@ def test_a_limited_set_of_digits_has_all_of_them(limit):
     counts = images.load().labels.bincount(minlength=10)
     assert int(counts.sum()) == limit
     assert int(counts.max() - counts.min()) <= 2
-    assert images.split == f"train, limited to {limit}"
+    assert images.description == f"train, limited to {limit}"
     again = Digits(image_size=16, channels=1, limit=limit, seed=7)
     assert torch.equal(again.load().images, images.load().images)
     sizes = {"image_size": 16, "channels": 3, "source_channels": 3, "limit": limit}
@@ -456,7 +456,7 @@ def test_a_limit_of_a_folder_is_spread_over_its_sub_folders(tmp_path):
         for i in range(6):
             (tmp_path / kind / f"{i}.png").write_bytes(encoded())
     for options in ({}, {"num_classes": 4}):
-        names = folder(tmp_path, limit=8, **options).files().names
+        names = folder(tmp_path, limit=8, memory_gb=0.0, **options).load().names
         assert sorted(name[0] for name in names) == list("aabbccdd")
     assert folder(tmp_path, limit=8, num_classes=4).load().labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
 

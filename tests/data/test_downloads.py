@@ -19,6 +19,7 @@ from torchvision.datasets.utils import calculate_md5
 
 from conftest import command, refusal, run, tiny
 from lightning_gans import build, compose
+from lightning_gans.data import cifar10
 from lightning_gans.data.celeba import CelebA
 from lightning_gans.data.cifar10 import CIFAR10
 from lightning_gans.data.downloads import luminance
@@ -202,7 +203,7 @@ def test_cifar10(tmp_path, monkeypatch):
     ],
 )
 def test_labels_that_do_not_fit_are_told_with_the_files_to_put_anew(tmp_path, monkeypatch, labels, message):
-    monkeypatch.setattr(CIFAR10, "read", lambda self: (noise(9, 3, 32, 32), labels))
+    monkeypatch.setattr(cifar10, "_read", lambda root, download: (noise(9, 3, 32, 32), labels))
     with pytest.raises(
         ValueError, match=rf"data\.root=.*labels of CIFAR10 do not fit \({message}\)\. Put data_batch_1"
     ):
@@ -216,7 +217,7 @@ def test_svhn(tmp_path, monkeypatch, part):
     held = data.load()
     assert np.array_equal(held.images.numpy(), images)
     assert held.labels.tolist() == labels.tolist() == [0, 1, 2, 3, 4, 9]
-    assert data.split == part
+    assert data.description == part
 
 
 def test_stl10(tmp_path, monkeypatch):
@@ -238,7 +239,7 @@ def test_celeba(tmp_path, monkeypatch):
     assert isinstance(data.train_images, ImageFiles)
     images = data.train_images.fetch(torch.arange(N))["image"]
     assert (images[:, 0].float().mean((1, 2)) - 40 * torch.arange(N)).abs().max() < 3
-    assert CelebA(**options, part="valid").files().names == ["000003.jpg", "000004.jpg"]
+    assert CelebA(**options, part="valid").load().names == ["000003.jpg", "000004.jpg"]
 
 
 def test_lsun_by_workers(tmp_path):
@@ -268,7 +269,7 @@ def test_training_on_a_downloaded_set(tmp_path):
     write_mnist(tmp_path)
     made = run(tmp_path / "run", "data=mnist", f"data.root={tmp_path}", "data.val_fraction=0.5")
     assert made.model.iteration == 4
-    assert len(made.data.held_out_images) == 3
+    assert len(made.data.val_images) == 3
 
 
 def test_luminance_is_pillows():

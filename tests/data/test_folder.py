@@ -79,7 +79,7 @@ def test_one_sub_folder_of_many(pictures, tmp_path, packed):
     root = zipped(pictures, tmp_path / "p.zip") if packed else pictures
     data = folder(root, within="dogs")
     assert len(data.train_images) == 3
-    assert data.split == "dogs"
+    assert data.description == "dogs"
     with pytest.raises(ValueError, match=r"data\.within=cows: .* has no images under such a folder"):
         folder(root, within="cows").load()
 
@@ -122,13 +122,13 @@ def striped(width, height):
 
 @pytest.mark.parametrize("size", [(90, 30), (30, 90), (300, 100)])
 def test_cover_cuts_out_the_middle(size):
-    pixels = np.asarray(fit(striped(*size), 15, "cover"))
+    pixels = np.asarray(fit(striped(*size), (15, 15), "cover"))
     assert pixels.shape == (15, 15, 3)
     assert pixels[2:-2, 2:-2].min() > 250
 
 
 def test_contain_keeps_everything_on_black():
-    pixels = np.asarray(fit(striped(90, 30), 30, "contain")).astype(int)
+    pixels = np.asarray(fit(striped(90, 30), (30, 30), "contain")).astype(int)
     assert pixels[:9].max() == pixels[-9:].max() == 0
     middle = pixels[15]
     assert (middle[4] == [255, 0, 0]).all()
@@ -137,7 +137,7 @@ def test_contain_keeps_everything_on_black():
 
 
 def test_stretch_fills_the_square():
-    pixels = np.asarray(fit(striped(90, 30), 30, "stretch")).astype(int)
+    pixels = np.asarray(fit(striped(90, 30), (30, 30), "stretch")).astype(int)
     for row in (0, 29):
         assert (pixels[row, 4] == [255, 0, 0]).all()
         assert (pixels[row, 25] == [0, 0, 255]).all()
@@ -145,7 +145,7 @@ def test_stretch_fills_the_square():
 
 def test_a_very_long_picture_costs_no_more_memory_than_a_short_one():
     """Resized whole, it would have 64 x 64 million pixels."""
-    pixels = np.asarray(fit(Image.new("L", (1, 1_000_000), 7), 64, "cover"))
+    pixels = np.asarray(fit(Image.new("L", (1, 1_000_000), 7), (64, 64), "cover"))
     assert pixels.shape == (64, 64)
     assert (pixels == 7).all()
 
@@ -164,7 +164,7 @@ def test_native_pixels_are_never_resized_unless_there_are_too_few(tmp_path):
     Image.fromarray(noise[:20, :40]).save(tmp_path / "b.png")
     large, small = folder(tmp_path, 32, 1, resize="native").load().images[:, 0]
     assert torch.equal(large, torch.from_numpy(noise[9:41, 19:51]))
-    covered = fit(Image.fromarray(noise[:20, :40]), 32, "cover")
+    covered = fit(Image.fromarray(noise[:20, :40]), (32, 32), "cover")
     assert torch.equal(small, torch.from_numpy(np.array(covered)))
 
 
@@ -231,17 +231,17 @@ def test_rotation_notes_of_cameras_are_heeded(tmp_path):
 
 def test_held_out_images_are_those_that_training_never_sees(pictures):
     data = folder(pictures, num_classes=2, val_fraction=0.4, seed=3)
-    assert (len(data.train_images), len(data.held_out_images)) == (3, 2)
+    assert (len(data.train_images), len(data.val_images)) == (3, 2)
     whole = folder(pictures, num_classes=2).load().images
-    parts = torch.cat([next(data.real_images(range(3), 9)), next(data.held_out().real_images(range(2), 9))])
+    parts = torch.cat([next(data.real_images(range(3), 9)), next(data.val().real_images(range(2), 9))])
     assert sorted(map(bytes, parts.numpy())) == sorted(map(bytes, whole.numpy()))
     assert "label" in data.train_images.fetch(torch.tensor([0]))
-    assert data.split == "train, 0.4 held out by seed 3"
-    assert data.held_out().split == "held-out part of train, 0.4 held out by seed 3"
+    assert data.description == "train, 0.4 held out by seed 3"
+    assert data.val().description == "held-out part of train, 0.4 held out by seed 3"
     again = folder(pictures, num_classes=2, val_fraction=0.4, seed=3)
-    assert torch.equal(again.held_out_images.indices, data.held_out_images.indices)
+    assert torch.equal(again.val_images.indices, data.val_images.indices)
     with pytest.raises(ValueError, match=r"data\.val_fraction=0: no images are held out"):
-        _ = folder(pictures).held_out_images
+        _ = folder(pictures).val_images
     with pytest.raises(ValueError, match=r"data\.val_fraction=0\.05: holds out 0 of 5 images"):
         _ = folder(pictures, val_fraction=0.05).train_images
 

@@ -441,7 +441,7 @@ def test_a_changed_set_split_size_resize_or_extractor_never_hits(module, tmp_pat
         bf16 = True
 
     class OtherSplit(DigitImages):
-        split = "test"
+        description = "test"
 
     class OtherContent(DigitImages):
         def load(self):

@@ -17,7 +17,6 @@ from torch import nn
 from conftest import LIMIT, command_here, evaluation, run
 from lightning_gans.callbacks.evaluation import Evaluation
 from lightning_gans.data.digits import Digits as DigitImages
-from lightning_gans.data.translation.base import TranslationData
 from lightning_gans.data.translation.digit_domains import DigitDomains
 from lightning_gans.data.translation.digit_edges import DigitEdges
 from lightning_gans.data.translation.photo_patches import PhotoPatches
@@ -228,11 +227,8 @@ def test_the_output_domain_is_that_of_the_targets(edges):
         def translate_batch(self, batch, *, direction="a2b", seed=0):
             return batch["target" if direction == "a2b" else "source"]
 
-    class All(DigitEdges):
-        def load_test(self):
-            return self.train_images
-
-    data = All(image_size=32, channels=3, source_channels=3)
+    data = DigitEdges(image_size=32, channels=3, source_channels=3)
+    data.source.load_test = lambda spec: data.train_images
     for direction in ("a2b", "b2a"):
         evaluator = Evaluator(DigitsExtractor(), n=None, metrics=["frechet"], direction=direction, cache=None)
         assert abs(evaluator(Knows(), data)["scores"]["fd_digits"]) < 1e-2
@@ -329,16 +325,14 @@ def test_images_without_latents_or_pairs_are_refused(edges):
 
 def test_held_out_targets_can_be_compared_with(edges):
     """The examples stay what they were; without a test part they are the held-out images themselves."""
-
-    class NoTest(DigitEdges):
-        load_test = TranslationData.load_test
-
-    for data in (NoTest, DigitEdges):
-        whole = data(image_size=32, channels=3, source_channels=3, limit=40, val_fraction=0.25)
-        card = Evaluator(DigitsExtractor(), n=None, metrics=["frechet", "l1"], cache=None)(Fading(), whole.held_out())
+    for has_test in (False, True):
+        whole = DigitEdges(image_size=32, channels=3, source_channels=3, limit=40, val_fraction=0.25)
+        if not has_test:
+            whole.source.load_test = lambda spec: None
+        card = Evaluator(DigitsExtractor(), n=None, metrics=["frechet", "l1"], cache=None)(Fading(), whole.val())
         assert card["n_real"] == 10
         assert card["split"].startswith("held-out part of")
-        assert (card["n"], card["translated"]) == ((10, "held-out") if data is NoTest else (40, "test"))
+        assert (card["n"], card["translated"]) == ((40, "test") if has_test else (10, "held-out"))
 
 
 def test_small_images_are_refused_by_lpips():

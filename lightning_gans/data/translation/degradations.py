@@ -1,82 +1,124 @@
-"""What makes the source of a pair from its target: smaller, grey, edges, with holes.
+"""Make the source of a pair of its target: smaller, grey, edges, with holes.
 
-Each is computed on the device from the images of a batch as they were cut and mirrored, so that both halves of a pair
+Each is computed on the device from the images of a batch after they were cut and mirrored, so that both sides of a pair
 fit whatever was done to them.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightning_gans.images.size import shortest
+
 _SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
 _REACH = 16  # pixels over which a weak edge is followed from a strong one
 
 
-class Degradation(Protocol):
-    """From targets (N, C, H, W) in [-1, 1] to sources (N, C', H', W') in [-1, 1].
+class Degradation(ABC):
+    """Make sources (N, C', H', W') in [-1, 1] of targets (N, C, H, W) in [-1, 1].
 
-    ``draws`` (N, 4) in [0, 1) is what is random in it.
+    Attributes:
+        factor: Side of a target divided by that of its source.
     """
 
+    factor: int = 1
+
+    def check(self, size: tuple[int, int], channels: int, source_channels: int) -> None:
+        """Refuse pairs that this degradation cannot make.
+
+        Args:
+            size: Height and width of the targets.
+            channels: Channels of the targets.
+            source_channels: Channels of the sources.
+
+        Raises:
+            ValueError: By the option, with the values allowed.
+        """
+        check_source_channels(source_channels, channels)
+
+    @abstractmethod
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
-        """The sources of a batch."""
+        """Return the sources of a batch; ``draws`` (N, 4) in [0, 1) is what is random in them."""
 
 
 def grey(images: Tensor) -> Tensor:
-    """Brightness (N, 1, H, W) of images (N, C, H, W): RGB weighed as by ITU-R BT.601; without colours channel 0."""
+    """Return the luma (N, 1, H, W) of images (N, C, H, W): RGB weighed by ITU-R BT.601; without colours channel 0."""
     if images.shape[1] < 3:
         return images[:, :1]
     weights = torch.tensor([0.299, 0.587, 0.114], dtype=images.dtype, device=images.device)
     return (images[:, :3] * weights[:, None, None]).sum(1, keepdim=True)
 
 
-class Downscale:
-    """Height and width divided by ``factor``, by antialiased bicubic interpolation, rounded to 8 bits.
+class Downscale(Degradation):
+    """Divide height and width by ``factor``, by antialiased bicubic interpolation, rounded to 8 bits.
 
     Args:
         factor: 2, 4 or 8.
     """
 
     def __init__(self, factor: int) -> None:
+        if factor not in (2, 4, 8):
+            raise ValueError(f"data.factor={factor}: must be 2, 4 or 8")
         self.factor = factor
 
+    def check(self, size: tuple[int, int], channels: int, source_channels: int) -> None:
+        """Refuse sizes that are no multiple of the factor."""
+        if size[0] % self.factor or size[1] % self.factor:
+            raise ValueError(f"data.image_size={shortest(*size)}: must be a multiple of data.factor={self.factor}")
+        super().check(size, channels, source_channels)
+
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C, H / factor, W / factor)."""
+        """Reduce (N, C, H, W) to (N, C, H / factor, W / factor)."""
         size = (images.shape[-2] // self.factor, images.shape[-1] // self.factor)
         small = F.interpolate(images.float(), size, mode="bicubic", antialias=True, align_corners=False)
         return small.add_(1).mul_(127.5).round_().clamp_(0, 255).div_(127.5).sub_(1)
 
 
-class ToGray:
-    """Brightness alone."""
+class ToGray(Degradation):
+    """Take the colours away."""
+
+    def check(self, size: tuple[int, int], channels: int, source_channels: int) -> None:
+        """Refuse targets without colours."""
+        check_source_channels(source_channels, 1, 3)
+        if channels < 3:
+            raise ValueError(f"data.channels={channels}: has no colours; must be 3 or 4")
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, 1, H, W)."""
+        """Turn (N, C, H, W) into (N, 1, H, W)."""
         return grey(images)
 
 
-class CannyEdges:
-    """Black lines on white where colours change most (Canny 1986).
+class CannyEdges(Degradation):
+    """Draw black lines on white where colours change most (Canny 1986).
 
     The image is smoothed by a Gaussian and its gradient taken by Sobel's operator, in each pixel that of the channel
     where it is largest. A pixel is a line where the gradient is the largest along its own direction (of four) and above
     ``high``, or above ``low`` and joined to such a pixel by a path of at most 16 pixels.
 
     Args:
-        sigma: Of the Gaussian, in pixels.
+        sigma: Standard deviation of the Gaussian, in pixels.
         low: Gradient, as the share of the whole range that a channel changes by per pixel.
         high: The same of pixels that lines begin at.
     """
 
     def __init__(self, sigma: float = 1.0, low: float = 0.02, high: float = 0.06) -> None:
+        if not 0 < low <= high:
+            raise ValueError(f"data.low={low}, data.high={high}: must be above 0, and high not below low")
         self.sigma, self.low, self.high = sigma, low, high
 
+    def check(self, size: tuple[int, int], channels: int, source_channels: int) -> None:
+        """Refuse a Gaussian that is wide for the images."""
+        check_source_channels(source_channels, 1, 3)
+        if not 0 <= self.sigma <= min(size) / 8:
+            allowed = f"must be from 0 to {min(size) / 8:g}, an eighth of data.image_size"
+            raise ValueError(f"data.sigma={self.sigma}: {allowed}")
+
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, 1, H, W) of -1 (line) and 1."""
+        """Turn (N, C, H, W) into (N, 1, H, W) of -1 (line) and 1."""
         n, height, width = len(images), *images.shape[-2:]
         colours = images[:, : 1 if images.shape[1] < 3 else 3].float().add(1).div(2)
         smooth = F.pad(_blur(colours.reshape(-1, 1, height, width), self.sigma), (1, 1, 1, 1), mode="replicate")
@@ -104,7 +146,7 @@ def _blur(images: Tensor, sigma: float) -> Tensor:
 
 
 def _is_ridge(strength: Tensor, across: Tensor, down: Tensor) -> Tensor:
-    """Where the gradient is no smaller than its two neighbours along its own direction, in steps of 45 degrees."""
+    """Return where the gradient is no smaller than both neighbours along its own direction, in steps of 45 degrees."""
     height, width = strength.shape[-2:]
     padded = F.pad(strength, (1, 1, 1, 1))
 
@@ -119,8 +161,8 @@ def _is_ridge(strength: Tensor, across: Tensor, down: Tensor) -> Tensor:
     return torch.where(is_across, ridge(0, 1), torch.where(is_down, ridge(1, 0), diagonal))
 
 
-class RandomMask:
-    """One rectangle of every image put out: its values are 0, in the middle between black and white.
+class RandomMask(Degradation):
+    """Mask a rectangle of every image: its values are 0, in the middle between black and white.
 
     Args:
         smallest: Least height and width of a hole, as a share of the image's.
@@ -129,10 +171,17 @@ class RandomMask:
     """
 
     def __init__(self, smallest: float = 0.25, largest: float = 0.5, *, mask: bool = False) -> None:
+        if not 0 < smallest <= largest <= 1:
+            allowed = "must be above 0, at most 1, and max not below min"
+            raise ValueError(f"data.hole_min={smallest}, data.hole_max={largest}: {allowed}")
         self.smallest, self.largest, self.mask = smallest, largest, mask
 
+    def check(self, size: tuple[int, int], channels: int, source_channels: int) -> None:
+        """Refuse sources of other channels than the targets', or one more for the mask."""
+        check_source_channels(source_channels, channels, channels + 1)
+
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
-        """(N, C, H, W) to the same, or to (N, C + 1, H, W) with the mask."""
+        """Mask (N, C, H, W); with the mask as a channel it becomes (N, C + 1, H, W)."""
         sides = torch.tensor(images.shape[-2:], device=images.device)
         size = ((self.smallest + (self.largest - self.smallest) * draws[:, :2]) * sides).round().clamp_min(1)
         first = (draws[:, 2:4] * (sides - size + 1)).floor()
@@ -146,20 +195,7 @@ class RandomMask:
         return torch.cat([masked, 1 - 2 * hole.to(images.dtype)], 1) if self.mask else masked
 
 
-def check_factor(factor: int, side: int) -> int:
-    """A factor by which pictures can be made smaller.
-
-    Raises:
-        ValueError: It is none, or ``side`` is no multiple of it.
-    """
-    if factor not in (2, 4, 8):
-        raise ValueError(f"data.factor={factor}: must be 2, 4 or 8")
-    if side % factor:
-        raise ValueError(f"data.image_size={side}: must be a multiple of data.factor={factor}")
-    return factor
-
-
-def check_channels(source_channels: int, *made: int) -> None:
+def check_source_channels(source_channels: int, *made: int) -> None:
     """Refuse ``source_channels`` that a set's sources do not have.
 
     Raises:

@@ -1,17 +1,23 @@
-"""scikit-learn's digits in two looks."""
+"""Provide scikit-learn's digits in two looks."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import Unpack
 
-from lightning_gans.data.datasets import InMemoryImages
+from lightning_gans.data.base import ImageDataModule
+from lightning_gans.data.datasets import ImageDataset, InMemoryImages
 from lightning_gans.data.digits import read_digits
+from lightning_gans.data.image_source import ImageSource
+from lightning_gans.data.options import PairOptions, shared_options
+from lightning_gans.data.spec import ImageSpec
 from lightning_gans.data.subset import spread
-from lightning_gans.data.translation.base import Pairs, TranslationData
+from lightning_gans.data.translation.pair_transform import pair_transform
+from lightning_gans.data.translation.pairs import Pairs, hold_out_domains
 
 TEST = 297  # the last of the 1,797 digits
 GROUND, INK = (24, 28, 110), (255, 190, 40)  # of the coloured look: dark blue and amber
@@ -19,8 +25,8 @@ GROUND, INK = (24, 28, 110), (255, 190, 40)  # of the coloured look: dark blue a
 Look = Literal["coloured", "inverted", "thick"]
 
 
-class DigitDomains(TranslationData):
-    """Two domains: handwritten digits, and digits in another look. Embedded.
+class DigitDomains(ImageDataModule):
+    """Provide two domains: handwritten digits, and digits in another look. Embedded.
 
     Training has 750 digits of either domain, none of them in both; the 297 test digits are there in both looks, so that
     a translation can be compared with what it should be.
@@ -28,41 +34,61 @@ class DigitDomains(TranslationData):
     Args:
         look: Of the second domain. ``coloured``: amber on dark blue; ``inverted``: black on white; ``thick``: bolder
             strokes.
-        **options: See ``TranslationData``.
+        **options: See ``ImageDataModule`` and ``PairTransform``.
 
     Raises:
         ValueError: A value out of range.
     """
 
+    def __init__(self, *, look: Look = "coloured", **options: Unpack[PairOptions]) -> None:
+        super().__init__(source=DigitDomainsSource(look), transform=pair_transform(options), **shared_options(options))
+
+
+class DigitDomainsSource(ImageSource):
+    """Give digits in two looks.
+
+    Args:
+        look: Of the second domain.
+
+    Raises:
+        ValueError: There is no such look.
+    """
+
     aligned = False
 
-    def __init__(self, *, look: Look = "coloured", **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, look: Look) -> None:
         if look not in ("coloured", "inverted", "thick"):
             raise ValueError(f"data.look={look}: must be coloured, inverted or thick")
-        if look == "coloured" and self.channels != 3:
-            raise ValueError(f"data.channels={self.channels}: data.look=coloured has 3; must be 3, or another look")
-        self.look, self.part = look, f"first 1500 digits, half of them {look}"
+        self.look, self.split = look, f"first 1500 digits, half of them {look}"
 
-    def load(self) -> Pairs:
-        """Every other digit as it is, the others in their other look."""
-        return self._pairs(slice(0, -TEST, 2), slice(1, -TEST, 2), aligned=False)
+    def check(self, spec: ImageSpec) -> None:
+        """Refuse colours without three channels."""
+        if self.look == "coloured" and spec.channels != 3:
+            raise ValueError(f"data.channels={spec.channels}: data.look=coloured has 3; must be 3, or another look")
 
-    def load_test(self) -> Pairs:
-        """The same digits in both looks."""
-        return self._pairs(slice(-TEST, None), slice(-TEST, None), aligned=True)
+    def load(self, spec: ImageSpec) -> Pairs:
+        """Return every other digit as it is, the others in their other look."""
+        return self._pairs(spec, slice(0, -TEST, 2), slice(1, -TEST, 2), aligned=False)
 
-    def _pairs(self, sources: slice, targets: slice, *, aligned: bool) -> Pairs:
-        whole, labels = read_digits(self.storage_size)
-        digits = [whole[part][spread(len(whole[part]), self.limit, labels[part])] for part in (sources, targets)]
-        plain = digits[0].repeat(1, self.source_channels, 1, 1)
+    def load_test(self, spec: ImageSpec) -> Pairs:
+        """Return the same digits in both looks."""
+        return self._pairs(spec, slice(-TEST, None), slice(-TEST, None), aligned=True)
+
+    def hold_out(self, whole: ImageDataset, fraction: float, seed: int) -> tuple[ImageDataset, ImageDataset]:
+        """Split each domain."""
+        return hold_out_domains(self, whole, fraction, seed)
+
+    def _pairs(self, spec: ImageSpec, sources: slice, targets: slice, *, aligned: bool) -> Pairs:
+        whole, labels = read_digits(spec.size)
+        digits = [whole[some][spread(len(whole[some]), spec.max_images, labels[some])] for some in (sources, targets)]
+        plain = digits[0].repeat(1, spec.source_channels, 1, 1)
         other = dress(digits[1], self.look)
-        other = other if other.shape[1] == self.channels else other.repeat(1, self.channels, 1, 1)
+        other = other if other.shape[1] == spec.channels else other.repeat(1, spec.channels, 1, 1)
         return Pairs(InMemoryImages(plain), InMemoryImages(other), aligned=aligned)
 
 
 def dress(digits: Tensor, look: Look) -> Tensor:
-    """White digits on black, (N, 1, H, W) uint8, in another look; (N, 3, H, W) if it is coloured."""
+    """Change the look of white digits on black, (N, 1, H, W) uint8; coloured ones are (N, 3, H, W)."""
     if look == "inverted":
         return 255 - digits
     if look == "thick":  # what is faintly grey at the edges of strokes belongs to them, and one pixel more

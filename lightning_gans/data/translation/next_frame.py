@@ -1,24 +1,29 @@
-"""The frames before to the next one."""
+"""Predict the next frame: the frames before it are the source."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
 from pathlib import PurePosixPath
-from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
+from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.datasets import Batch, ImageDataset, Subset
-from lightning_gans.data.file_sources import check_exists, printable
+from lightning_gans.data.file_sources import printable
+from lightning_gans.data.files import FileReader, reader_of
 from lightning_gans.data.image_files import ImageFiles
-from lightning_gans.data.translation.files import TranslationFiles
+from lightning_gans.data.image_source import ImageSource, val_count
+from lightning_gans.data.options import PairFileOptions, shared_options
+from lightning_gans.data.spec import ImageSpec
+from lightning_gans.data.translation.pair_transform import pair_transform
+from lightning_gans.data.translation.roots import Roots
 
 
 class Windows(ImageDataset):
-    """Runs of frames: the last of each is the target, those before it, oldest first, are the source's channels.
+    """Pair frames: the last of each window is the target, those before it, oldest first, are the source's channels.
 
     Args:
         frames: The images.
@@ -29,34 +34,35 @@ class Windows(ImageDataset):
         self.frames, self.windows = frames, windows
 
     def __len__(self) -> int:
-        """Number of runs."""
+        """Return the number of windows."""
         return len(self.windows)
 
     def fetch(self, index: Tensor) -> Batch:
-        """``source`` (N, k C, H, W) and ``target`` (N, C, H, W) uint8."""
+        """Return ``source`` (N, k C, H, W) and ``target`` (N, C, H, W) uint8."""
         wanted, place = torch.unique(self.windows[index], return_inverse=True)  # each frame is decoded once
         images = self.frames.fetch(wanted)["image"][place]  # (N, k + 1, C, H, W)
         return {"source": images[:, :-1].flatten(1, 2), "target": images[:, -1].contiguous()}
 
     def fingerprint(self) -> str:
-        """Of the frames and of which follow on which."""
+        """Hash the frames and which of them follow on which."""
         digest = hashlib.blake2b(self.frames.fingerprint().encode(), digest_size=16)
         digest.update(self.windows.numpy().tobytes())
         return digest.hexdigest()
 
 
-class NextFrame(TranslationFiles):
-    """Numbered frames, a folder a clip: the ``context`` frames before are the source of each frame.
+class NextFrame(ImageDataModule):
+    """Read numbered frames, a folder a clip: the ``context`` frames before are the source of each frame.
 
     A frame's number is the last one in its name; a number that is missing begins a new clip.
 
     Args:
         root: A folder or zip of frames.
         context: Frames before.
-        within: Use only what lies under this sub-folder, e.g. ``train``; ``None``: everything.
+        within: Use only the frames under this sub-folder, e.g. ``train``; ``None``: everything.
         test_within: Sub-folder of the test clips; ``None``: there are none.
-        **options: See ``TranslationFiles``; ``source_channels`` are ``context`` times ``channels``. The last frames of
-            the set are those that ``val_fraction`` holds out, and its first ones those that ``limit`` takes.
+        **options: See ``ImageDataModule``, ``FileReader`` and ``PairTransform``; ``source_channels`` are ``context``
+            times ``channels``. The last frames of the set are those that ``val_fraction`` holds out, and its first ones
+            those that ``limit`` takes.
 
     Raises:
         FileNotFoundError: There is no such folder or zip.
@@ -70,46 +76,70 @@ class NextFrame(TranslationFiles):
         context: int = 3,
         within: str | None = None,
         test_within: str | None = None,
-        **options: Any,
+        **options: Unpack[PairFileOptions],
     ) -> None:
-        super().__init__(root=root, **options)
+        source = FramesSource(Roots(root), context, within, test_within, reader_of(options))
+        transform = pair_transform(options, resize=source.reader.resize)
+        super().__init__(source=source, transform=transform, **shared_options(options))
+
+
+class FramesSource(ImageSource):
+    """Give windows of consecutive frames.
+
+    Args:
+        roots: The folder or zip.
+        context: Frames before the target.
+        within: Sub-folder of the training clips; ``None``: everything.
+        test_within: Sub-folder of the test clips; ``None``: there are none.
+        reader: Reader of the files.
+
+    Raises:
+        ValueError: A value out of range.
+    """
+
+    reader: FileReader
+
+    def __init__(
+        self, roots: Roots, context: int, within: str | None, test_within: str | None, reader: FileReader
+    ) -> None:
         if context < 1:
             raise ValueError(f"data.context={context}: must be >= 1")
-        if self.source_channels != context * self.channels:
+        if reader.on_error != "stop":
+            raise ValueError(f"data.on_error={reader.on_error}: must be stop; no clip can do without one of its frames")
+        self.roots, self.root, self.reader, self.context = roots, roots.root, reader, context
+        self.within, self.test_within, self.split = within, test_within, within or self.split
+
+    def check(self, spec: ImageSpec) -> None:
+        """Refuse other source channels than those of all frames before, and a place that is not there."""
+        super().check(spec)
+        if spec.source_channels != self.context * spec.channels:
             raise ValueError(
-                f"data.source_channels={self.source_channels}: must be {context * self.channels}, "
-                f"data.context={context} times data.channels={self.channels}"
+                f"data.source_channels={spec.source_channels}: must be {self.context * spec.channels}, "
+                f"data.context={self.context} times data.channels={spec.channels}"
             )
-        if self.on_error != "stop":
-            raise ValueError(f"data.on_error={self.on_error}: must be stop; no clip can do without one of its frames")
-        self.context, self.within, self.test_within, self.part = context, within, test_within, within or self.part
-        check_exists(root)
+        self.roots.check()
 
-    def files(self) -> ImageFiles:
-        """The training frames, clip by clip in the order of their numbers."""
-        return self._files(self.within, "within")
+    def load(self, spec: ImageSpec) -> Windows:
+        """Return all windows of ``context + 1`` frames."""
+        return self._windows(self._files(spec, self.within, "within"))
 
-    def load(self) -> Windows:
-        """All runs of ``context + 1`` frames."""
-        return self._windows(self.files())
+    def load_test(self, spec: ImageSpec) -> Windows | None:
+        """Return those of the test clips, if there are any."""
+        return None if self.test_within is None else self._windows(self._files(spec, self.test_within, "test_within"))
 
-    def load_test(self) -> Windows | None:
-        """The same of the test clips, if there are any."""
-        return None if self.test_within is None else self._windows(self._files(self.test_within, "test_within"))
+    def files(self, spec: ImageSpec) -> dict[str, ImageFiles]:
+        """Return the training frames, clip by clip in the order of their numbers."""
+        return {"images": self._files(spec, self.within, "within")}
 
-    def divide(self, whole: ImageDataset) -> tuple[ImageDataset, ImageDataset]:
-        """The last frames are held out, so that no training run shows them."""
-        n = len(super().divide(whole)[1])
-        index = torch.arange(len(whole))
+    def hold_out(self, whole: ImageDataset, fraction: float, seed: int) -> tuple[ImageDataset, ImageDataset]:
+        """Hold out the last windows, so that as few as possible of their frames are trained on."""
+        n, index = val_count(len(whole), fraction), torch.arange(len(whole))
         return Subset(whole, index[:-n]), Subset(whole, index[-n:])
 
-    def chosen(self, names: Sequence[str]) -> list[int]:
-        """The first ``limit`` frames: others would leave no clips."""
-        return list(range(len(names)))[: self.limit]
-
-    def _files(self, folder: str | None, option: str) -> ImageFiles:
-        place = self.place()
-        return self.make_files(place.source, sorted(place.require(folder, option).values(), key=natural))
+    def _files(self, spec: ImageSpec, folder: str | None, option: str) -> ImageFiles:
+        root = self.roots()
+        names = sorted(root.require(folder, option).values(), key=natural)[: spec.max_images]  # others leave no clips
+        return self.reader.files(root.source, names, spec, root=self.root)
 
     def _windows(self, files: ImageFiles) -> Windows:
         clips = runs(list(files.names), f"data.root={self.root}")
@@ -121,17 +151,17 @@ class NextFrame(TranslationFiles):
                 f"longest in data.root={self.root} has {longest}"
             )
         windows = torch.tensor(starts)[:, None] + torch.arange(self.context + 1)
-        return Windows(self.load_in_memory(files)[0], windows)
+        return Windows(self.reader.in_memory(files)[0], windows)
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:
-    """A key that sorts numbers in names by their value, ``9.png`` before ``10.png``."""
+    """Return a key that sorts numbers in names by their value, ``9.png`` before ``10.png``."""
     pieces = re.split(r"(\d+)", str(PurePosixPath(name).with_suffix("")))
     return [(i % 2, int(piece) if i % 2 else 0, "" if i % 2 else piece) for i, piece in enumerate(pieces)]
 
 
 def runs(names: list[str], where: str) -> list[tuple[int, int]]:
-    """Where clips begin and end (one past the last) among sorted names of frames.
+    """Return where clips begin and end (one past the last) among sorted names of frames.
 
     Raises:
         ValueError: A name without a number.

@@ -1,18 +1,28 @@
-"""The sets that the papers on translation published."""
+"""Provide the sets that the papers on translation published."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import NamedTuple
+
+from typing_extensions import Unpack
 
 from lightning_gans.data.archives import Archive, obtain, unpack
-from lightning_gans.data.translation.files import ImageRoot, TranslationFiles
-from lightning_gans.data.translation.paired import Paired
-from lightning_gans.data.translation.unpaired import Unpaired
+from lightning_gans.data.base import ImageDataModule
+from lightning_gans.data.files import reader_of
+from lightning_gans.data.options import select, shared_options
+from lightning_gans.data.translation.pair_transform import pair_transform
+from lightning_gans.data.translation.paired import LayoutOptions, PairedOptions, PairedSource
+from lightning_gans.data.translation.roots import Roots
+from lightning_gans.data.translation.unpaired import DomainOptions, UnpairedOptions, UnpairedSource
+
+UNPAIRED_URL = "https://people.eecs.berkeley.edu/~taesung_park/CycleGAN/datasets"
+PAIRED_URL = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets"
 
 
 class ArchiveInfo(NamedTuple):
-    """What is known of an archive: bytes and SHA-256; ``None`` where nobody has told."""
+    """Record the bytes and SHA-256 of an archive; ``None`` where its publishers do not give them."""
 
     size: int | None = None
     sha256: str | None = None
@@ -43,80 +53,98 @@ PAIRED = {
 }
 
 
-class Published(TranslationFiles):
-    """A published set that lies in ``root``, or is downloaded there.
+class Published:
+    """Locate a published set, which is downloaded if need be; what was broken off goes on.
 
     Args:
         name: Of the set.
         root: Folder of all sets.
-        download: Download it if it is not there; what was broken off goes on.
+        known: Archives by the names of sets.
+        url: Address of the folder that has the archives; what comes is checked.
+        ending: Of an archive's name: ``.zip`` is read in place, ``.tar.gz`` is unpacked to the folder ``name``.
+        download: Download the set if it is not there.
+
+    Raises:
+        ValueError: There is no set of this name.
+    """
+
+    def __init__(
+        self, name: str, root: str, known: Mapping[str, ArchiveInfo], url: str, ending: str, download: bool
+    ) -> None:
+        if name not in known:
+            raise ValueError(f"data.name={name}: must be one of {', '.join(known)}")
+        self.archive = Archive(f"{url}/{name}{ending}", *known[name])
+        self.folder, self.key, self.download = Path(root).expanduser() / name, f"data.root={root}", download
+        self.packed = self.folder.with_name(f"{name}{ending}")
+
+    def __call__(self) -> str:
+        """Return the path of the set, its folder or its zip."""
+        if self.folder.is_dir():
+            return str(self.folder)
+        obtain(self.archive, self.packed, key=self.key, download=self.download)
+        if self.packed.suffix == ".zip":
+            return str(self.packed)
+        return str(unpack(self.packed, self.folder, key=self.key))
+
+
+class PublishedUnpaired(ImageDataModule):
+    """Provide a set of CycleGAN's authors (Zhu et al. 2017, arXiv:1703.10593).
+
+    ``NAME.zip`` in ``root`` is read in place; so is the folder ``NAME`` of those who unpacked it.
+
+    Args:
+        name: Of the set.
+        root: Folder of all sets.
+        download: Download the set if it is not there.
         mirror: Address of a folder to download from instead; what comes is checked all the same.
-        **options: See the set's other base.
+        **options: See ``ImageDataModule``, ``FileReader``, ``PairTransform`` and ``UnpairedSource``.
 
     Raises:
         ValueError: A value out of range.
     """
 
-    known: ClassVar[dict[str, ArchiveInfo]]
-    published_at: ClassVar[str]
-    ending: ClassVar[str]  # of the archive's name
+    def __init__(
+        self,
+        *,
+        name: str,
+        root: str = "data",
+        download: bool = True,
+        mirror: str | None = None,
+        **options: Unpack[UnpairedOptions],
+    ) -> None:
+        place = Published(name, root, UNPAIRED, mirror or UNPAIRED_URL, ".zip", download)
+        source = UnpairedSource(Roots(root, place), reader_of(options), **select(options, DomainOptions))
+        source.split = f"{name} {source.split}"
+        transform = pair_transform(options, resize=source.reader.resize)
+        super().__init__(source=source, transform=transform, **shared_options(options))
+
+
+class PublishedPaired(ImageDataModule):
+    """Provide a set of pix2pix's authors (Isola et al. 2017, arXiv:1611.07004): pictures of two halves.
+
+    ``NAME.tar.gz`` is unpacked to the folder ``NAME`` in ``root``.
+
+    Args:
+        name: Of the set.
+        root: Folder of all sets.
+        download: Download the set if it is not there.
+        mirror: Address of a folder to download from instead; what comes is checked all the same.
+        **options: See ``ImageDataModule``, ``FileReader``, ``PairTransform`` and ``PairedSource``.
+
+    Raises:
+        ValueError: A value out of range.
+    """
 
     def __init__(
-        self, *, name: str, root: str = "data", download: bool = True, mirror: str | None = None, **options: Any
+        self,
+        *,
+        name: str,
+        root: str = "data",
+        download: bool = True,
+        mirror: str | None = None,
+        **options: Unpack[PairedOptions],
     ) -> None:
-        if name not in self.known:
-            raise ValueError(f"data.name={name}: must be one of {', '.join(self.known)}")
-        self.choice, self.download, self.mirror = name, download, mirror
-        super().__init__(root=root, **options)
-        self.part = f"{name} {self.part}"
-
-    def check_places(self) -> None:
-        """What is not there is downloaded later."""
-
-    def prepare_data(self) -> None:
-        """Download on one process of each machine, before the others read."""
-        self.setup("prepare")
-
-    def place(self, root: str | None = None, key: str = "data.root") -> ImageRoot:
-        """The set, downloaded if need be, or what an option names."""
-        folder = Path(self.root).expanduser() / self.choice
-        if root is None and not folder.is_dir():
-            root = self.fetch(folder)
-        return super().place(str(folder) if root is None else root, key)
-
-    def fetch(self, folder: Path) -> str:
-        """Download the archive where it is not there; where the set lies then."""
-        packed = folder.with_name(f"{self.choice}{self.ending}")
-        if str(packed) not in self._places:
-            archive = Archive(f"{self.mirror or self.published_at}/{packed.name}", *self.known[self.choice])
-            obtain(archive, packed, key=f"data.root={self.root}", download=self.download)
-        return str(packed)
-
-
-class PublishedUnpaired(Published, Unpaired):
-    """A set of CycleGAN's authors (Zhu et al. 2017, arXiv:1703.10593).
-
-    ``NAME.zip`` in ``root`` is read in place; so is the folder ``NAME`` of those who unpacked it. Arguments and errors
-    are those of ``Published`` and ``Unpaired``.
-    """
-
-    known = UNPAIRED
-    published_at = "https://people.eecs.berkeley.edu/~taesung_park/CycleGAN/datasets"
-    ending = ".zip"
-
-
-class PublishedPaired(Published, Paired):
-    """A set of pix2pix's authors (Isola et al. 2017, arXiv:1611.07004): pictures of two halves.
-
-    ``NAME.tar.gz`` is unpacked to the folder ``NAME`` in ``root``. Arguments and errors are those of ``Published`` and
-    ``Paired``.
-    """
-
-    known = PAIRED
-    published_at = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets"
-    ending = ".tar.gz"
-
-    def fetch(self, folder: Path) -> str:
-        """As the base, unpacked."""
-        unpack(Path(super().fetch(folder)), folder, key=f"data.root={self.root}")
-        return str(folder)
+        place = Published(name, root, PAIRED, mirror or PAIRED_URL, ".tar.gz", download)
+        source = PairedSource(Roots(root, place), reader_of(options), **select(options, LayoutOptions))
+        source.split = f"{name} {source.split}"
+        super().__init__(source=source, transform=source.transform(options), **shared_options(options))

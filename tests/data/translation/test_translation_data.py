@@ -5,30 +5,36 @@ import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_sample_images
 
+from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.batches import EndlessBatches
 from lightning_gans.data.datasets import BatchIndices, InMemoryImages
 from lightning_gans.data.digits import read_digits
-from lightning_gans.data.translation.base import Pairs, TranslationData, as_floats, crop
+from lightning_gans.data.image_source import ImageSource
+from lightning_gans.data.transforms import scaled
 from lightning_gans.data.translation.degradations import grey
 from lightning_gans.data.translation.digit_domains import DigitDomains, dress
 from lightning_gans.data.translation.digit_edges import DigitEdges, outlines
+from lightning_gans.data.translation.pair_transform import PairTransform, crop
+from lightning_gans.data.translation.pairs import Pairs
 from lightning_gans.data.translation.photo_patches import PhotoColors, PhotoPatches
 from lightning_gans.evaluation.sources import RealImages
 from lightning_gans.schedules.training_schedule import Plan
 
 
-class Numbered(TranslationData):
-    """Sources count up, targets are 100 more; every pixel says where it lies."""
+class Numbered(ImageSource):
+    """Sources count up, targets are 100 more; every pixel says where it is."""
 
-    def load(self):
-        side = self.storage_size
-        pixels = torch.arange(side * side, dtype=torch.uint8).view(1, 1, side, side)
+    def load(self, spec):
+        height, width = spec.size
+        pixels = torch.arange(height * width, dtype=torch.uint8).view(1, 1, height, width)
         count = torch.arange(5, dtype=torch.uint8).view(5, 1, 1, 1)
         return Pairs(InMemoryImages(pixels + count), InMemoryImages(pixels + count + 100))
 
 
-def made(**options):
-    return Numbered(image_size=4, channels=1, source_channels=1, **options)
+def made(image_size=4, source_channels=1, load_size=None, flip=False, **options):
+    shape = {"image_size": image_size, "channels": 1}
+    transform = PairTransform(**shape, source_channels=source_channels, load_size=load_size, flip=flip)
+    return ImageDataModule(Numbered(), transform=transform, **shape, flip=flip, **options)
 
 
 def test_both_halves_of_a_pair_are_cut_and_mirrored_alike():
@@ -46,7 +52,7 @@ def test_both_halves_of_a_pair_are_cut_and_mirrored_alike():
 
 def test_every_place_can_be_cut_out():
     images = torch.arange(36).view(1, 1, 6, 6).expand(100, 1, 6, 6)
-    pieces = crop(images, 4, torch.rand(100, 2, generator=torch.Generator().manual_seed(0)))
+    pieces = crop(images, (4, 4), torch.rand(100, 2, generator=torch.Generator().manual_seed(0)))
     assert set(pieces[:, 0, 0, 0].tolist()) == {row * 6 + column for row in range(3) for column in range(3)}
     assert torch.equal(pieces[:, 0, 3, 3] - pieces[:, 0, 0, 0], torch.full((100,), 21))
 
@@ -82,7 +88,7 @@ def test_pairs_need_equal_numbers():
 @pytest.mark.parametrize(("key", "value"), [("load_size", 3), ("source_channels", 0)])
 def test_values_out_of_range_are_named(key, value):
     with pytest.raises(ValueError, match=f"data.{key}={value}"):
-        Numbered(**{"image_size": 4, "channels": 1, "source_channels": 1, key: value})
+        made(**{key: value})
 
 
 def test_digit_edges_hold_outlines_beside_digits():
@@ -114,13 +120,13 @@ def test_digit_domains_share_no_digit_and_their_tests_are_partners(look):
     assert (data.kind, len(data.train_images), data.n_partners, data.n_examples) == ("unpaired", 750, 750, 297)
     assert data.examples_match
     plain = data.train_images.source.images
-    digits = read_digits(32)[0]
+    digits = read_digits((32, 32))[0]
     assert torch.equal(plain[:, :1], digits[0:1500:2])
     assert torch.equal(data.train_images.target.images, dress(digits[1:1500:2], look).expand(-1, 3, -1, -1))
     examples = data.examples(range(297))
     test = ((examples["source"] + 1) * 127.5).round().to(torch.uint8)
     assert torch.equal(test[:, :1], digits[1500:])
-    expected = as_floats(dress(test[:, :1], look).expand(-1, 3, -1, -1))
+    expected = scaled(dress(test[:, :1], look).expand(-1, 3, -1, -1))
     assert torch.equal(examples["target"], expected)
     assert (examples["target"] - examples["source"]).abs().mean() > 0.2  # there is something to learn
 
@@ -140,7 +146,7 @@ def test_test_patches_are_never_seen_in_training():
     photos = [torch.from_numpy(image.copy()).permute(2, 0, 1) for image in load_sample_images().images]
     strip = [photo[..., 240:400] for photo in photos]
     beside = [part for photo in photos for part in (photo[..., :240], photo[..., 400:])]
-    for images, parts in ((data.train_images, beside), (data.load_test(), strip)):
+    for images, parts in ((data.train_images, beside), (data.example_images, strip)):
         for patch in images.target.images[:20]:
             assert any(_holds(part, patch) for part in parts)
 
@@ -199,7 +205,7 @@ def test_what_else_is_random_is_drawn_once_a_position():
 
 def test_workers_and_held_out_pairs_of_an_embedded_set():
     data = DigitDomains(image_size=16, channels=3, source_channels=3, val_fraction=0.2)
-    assert (len(data.train_images), data.n_partners, len(data.held_out_images)) == (600, 600, 150)
+    assert (len(data.train_images), data.n_partners, len(data.val_images)) == (600, 600, 150)
     assert not data.train_images.aligned
     assert data.examples_of == "test"
-    assert data.held_out().n_partners == 150
+    assert data.val().n_partners == 150

@@ -38,7 +38,7 @@ def batches(made, n=4, steps=1, start=(0, 0)):
         lambda step: Plan(1, n),
         start=lambda: start,
         n_partners=made.n_partners,
-        flip=made.flip,
+        flip=made.loader.flip,
         seed=made.seed,
     )
     return [made.on_after_batch_transfer(made.train_images[request], 0) for request in islice(requests, steps)]
@@ -120,10 +120,10 @@ def test_two_folders_anywhere(domains):
 
 def test_each_domain_gives_its_share_to_the_held_out_part(domains):
     made = data("unpaired", domains, "data.val_fraction=0.4", "data.test_source=null", "data.test_target=null")
-    assert (len(made.train_images), len(made.held_out_images)) == (2, 1)
+    assert (len(made.train_images), len(made.val_images)) == (2, 1)
     assert made.n_partners == 3
     assert made.examples_of == "held-out"
-    kept = made.held_out_images.target.fetch(torch.arange(2))["image"][:, 0, 0, 0].tolist()
+    kept = made.val_images.target.fetch(torch.arange(2))["image"][:, 0, 0, 0].tolist()
     seen = {int(v) for batch in batches(made, 6, 5) for v in grey_levels(batch["target"])[:, 0, 0, 0]}
     assert seen | set(kept) == {100, 101, 102, 103, 104}
     assert not seen & set(kept)
@@ -431,7 +431,7 @@ def test_sources_are_made_of_the_targets_as_they_were_cut(pictures, choice, memo
             assert -1 <= one[key].min() < one[key].max() <= 1
     draws = torch.full((4, 4), 0.5)
     if choice != "inpainting":
-        assert torch.equal(made.degradation(first[0]["target"], draws), first[0]["source"])
+        assert torch.equal(made.transform.degradation(first[0]["target"], draws), first[0]["source"])
     else:
         rest = first[0]["source"] != 0
         assert torch.equal(first[0]["source"][rest], first[0]["target"][rest])
@@ -581,7 +581,7 @@ def test_files_go_through_workers(tmp_path):
     """Workers serve what one process does."""
     two_folders(tmp_path, 6)
     made = data("paired", tmp_path, "data.layout=folders", "data.load_size=20", "data.memory_gb=0")
-    requests = EndlessBatches(6, lambda step: Plan(1, 4), start=lambda: (0, 0), flip=made.flip)
+    requests = EndlessBatches(6, lambda step: Plan(1, 4), start=lambda: (0, 0), flip=made.loader.flip)
     loader = DataLoader(made.train_images, batch_size=None, sampler=requests, num_workers=2)
     served = [made.on_after_batch_transfer(batch, 0) for batch in islice(loader, 3)]
     for one, other in zip(served, batches(made, 4, 3), strict=True):

@@ -1,0 +1,71 @@
+"""Make the loader of training batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from lightning_gans.data.batches import EndlessBatches, StepPlan
+from lightning_gans.data.datasets import Batch, ImageDataset
+
+MAX_WORKERS = 256  # of one training process; thousands would end the machine
+
+
+class BatchLoader:
+    """Load the batches of a training, from the step on at which it stands.
+
+    Args:
+        num_workers: Loading processes; 0 is the fastest for sets in memory.
+        flip: Mirror half of the images.
+        seed: Seed of the order, the flips and the crops.
+
+    Raises:
+        ValueError: Too many workers.
+    """
+
+    def __init__(self, *, num_workers: int = 0, flip: bool = False, seed: int = 0) -> None:
+        if not 0 <= num_workers <= MAX_WORKERS:
+            raise ValueError(f"data.num_workers={num_workers}: must be from 0 to {MAX_WORKERS}")
+        self.num_workers, self.flip, self.seed = num_workers, flip, seed
+
+    def __call__(
+        self, images: ImageDataset, module: StepPlan, *, n_partners: int | None, rank: int, world_size: int
+    ) -> DataLoader[Batch]:
+        """Return an endless loader of this process's share of each step's batch.
+
+        Args:
+            images: Training images.
+            module: Plans the steps, and counts those that are done.
+            n_partners: Images of a second set that is drawn independently; ``None`` without one.
+            rank: This process.
+            world_size: Number of processes.
+        """
+        if self.num_workers:
+            for resolution in module.schedule.resolutions(module.iteration):
+                images.resized(resolution)  # here, so that workers share what is cached of it
+        batches = EndlessBatches(
+            len(images),
+            module.plan,
+            start=lambda: (module.iteration, module.images_seen),
+            n_partners=n_partners,
+            flip=self.flip,
+            seed=self.seed,
+            rank=rank,
+            world_size=world_size,
+        )
+        return DataLoader(
+            images,
+            batch_size=None,
+            sampler=batches,
+            collate_fn=_collated,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+
+def _collated(batch: Any) -> Any:
+    """Return a batch, which datasets fetch as a whole."""
+    return batch
