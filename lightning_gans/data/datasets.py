@@ -50,6 +50,10 @@ class ImageDataset(Dataset[Batch], ABC):
     def fetch(self, index: Tensor) -> Batch:
         """``image`` (N, C, H, W) uint8 and, where there are labels, ``label`` (N,) int64."""
 
+    def entries(self, key: str) -> Tensor | None:
+        """Return a batch entry of all examples (N, ...), e.g. ``label``, if that needs no images to be read."""
+        return None
+
     def fingerprint(self) -> str:
         """32 hex digits that another content of the set would change; reads it unless a set knows better."""
         digest = hashlib.blake2b(repr(len(self)).encode(), digest_size=16)
@@ -104,6 +108,10 @@ class Downscaled(ImageDataset):
         factor = _times(self.whole, tuple(batch["image"].shape[1:]), self.resolution)
         return batch if factor == 1 else {**batch, "image": average(batch["image"], factor)}
 
+    def entries(self, key: str) -> Tensor | None:
+        """Return those of the whole set."""
+        return self.whole.entries(key)
+
 
 class InMemoryImages(ImageDataset):
     """A set that lies in memory.
@@ -127,6 +135,10 @@ class InMemoryImages(ImageDataset):
         if self.labels is not None:
             batch["label"] = self.labels[index]
         return batch
+
+    def entries(self, key: str) -> Tensor | None:
+        """Return the labels (N,) as ``label``."""
+        return self.labels if key == "label" else None
 
     def resized(self, resolution: int | None) -> ImageDataset:
         """This set with smaller images, made at the first call and kept: a third more memory for all together."""
@@ -163,6 +175,11 @@ class Subset(ImageDataset):
     def fetch(self, index: Tensor) -> Batch:
         """As the whole set fetches them."""
         return self.whole.fetch(self.indices[index])
+
+    def entries(self, key: str) -> Tensor | None:
+        """Return those of the images that are taken."""
+        values = self.whole.entries(key)
+        return None if values is None else values[self.indices]
 
     def resized(self, resolution: int | None) -> ImageDataset:
         """The same images of the whole set at this side."""

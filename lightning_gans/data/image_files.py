@@ -113,6 +113,10 @@ class ImageFiles(ImageDataset):
             batch["label"] = self.labels[torch.tensor(wanted)]
         return batch
 
+    def entries(self, key: str) -> Tensor | None:
+        """Return the labels (N,) as ``label``, those of files that will be skipped included."""
+        return self.labels if key == "label" else None
+
     def resized(self, resolution: int | None) -> ImageFiles:
         """This set with smaller images, averaged from those of ``image_size``.
 
