@@ -48,7 +48,7 @@ def interpolate(cfg: DictConfig) -> None:
         if cfg.mode == "nearest":
             rows = walker.nearest(indices, cfg.steps - 1, data, make(), cfg.n_real)
         else:
-            rows = walker.arithmetic(walker.of_classes(classes, make(), len(cfg.a)))
+            rows = walker.arithmetic(walker.of_classes(classes or [], make(), len(cfg.a)))
     written = write(rows, cfg.mode, folder, cfg.milliseconds)
     print(f"{cfg.mode} of generator update {module.iteration:,}: {', '.join(map(str, written))}")
 

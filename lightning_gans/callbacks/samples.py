@@ -20,9 +20,9 @@ class SampleGrid(Callback):
     """Grids of samples at fixed latents, to ``samples/step-000300.png`` and every logger, at intervals and at the end.
 
     Samples of a network that has still to grow are of its resolution, enlarged to 64 pixels where they are smaller. Of
-    points it is a scatter plot, with a thousand real ones in grey. Of a conditional family every class has a column. A translation family shows examples of its data,
-    spread evenly over the test part (see ``TranslationData.examples``), each beside its translation and what it should
-    become.
+    a conditional family every class has a column. Of points it is a scatter plot, with a thousand real ones in grey. A
+    translation family shows examples of its data, spread evenly over the test part (see ``TranslationData.examples``),
+    each beside its translation and what it should become.
 
     Args:
         every_n_train_steps: Generator updates between grids.

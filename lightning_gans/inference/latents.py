@@ -51,7 +51,7 @@ class Walker:
         module.prepare_sampling()
 
     def inputs(self, indices: Sequence[int], **conditions: Sequence[Any]) -> tuple[Tensor, ...]:
-        """Draw the generator's inputs of samples number ``indices``, of the walker's conditions unless others are given."""
+        """Draw the generator's inputs for samples number ``indices``; ``conditions`` in the place of the walker's."""
         return self.module.sampling_inputs(indices, self.seed, **{**self.conditions, **conditions})
 
     def images(self, latents: Tensor, others: Sequence[Tensor] = ()) -> Tensor:
@@ -106,8 +106,8 @@ class Walker:
         """
         inputs = []
         for i, group in enumerate(groups):
-            given = {name: [values[i % len(values)]] for name, values in self.conditions.items()}
-            inputs.append(self.inputs(group, **given))
+            one = {name: [values[i % len(values)]] for name, values in self.conditions.items()}
+            inputs.append(self.inputs(group, **one))
         means = [latents.mean(0, keepdim=True) for latents, *_ in inputs]
         rows = [torch.cat([latents, mean]) for (latents, *_), mean in zip(inputs, means, strict=True)]
         result = means[0] - means[1] + means[2]

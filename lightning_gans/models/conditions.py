@@ -7,7 +7,7 @@ set, independently of the batch, or are given by name: ``module.sample(8, classe
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import index
 from typing import Any, ClassVar, SupportsIndex
 
@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from lightning_gans.runtime.seeding import derive_seed
+
+Given = Mapping[str, Sequence[Any] | None]  # values by argument; None: drawn
 
 
 class Condition(nn.Module, ABC):
@@ -124,11 +126,11 @@ class Conditions(nn.ModuleDict):
         Raises:
             ValueError: It lacks one.
         """
-        for entry, condition in self.items():
+        for entry, condition in self._each():
             values = images.entries(entry)
             if values is None:
-                raise ValueError(f"data: has no {entry!r}, which conditions this family")
-            condition.fit(values)  # type: ignore[operator]
+                raise ValueError(f"data: has no {entry!r} to condition on")
+            condition.fit(values)
 
     def of(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """Return the conditions of a batch's real images.
@@ -138,14 +140,14 @@ class Conditions(nn.ModuleDict):
         """
         for entry in self:
             if entry not in batch:
-                raise ValueError(f"data: batches have no {entry!r}, which conditions this family; they have {list(batch)}")
+                raise ValueError(f"data: batches have {', '.join(batch)}, and no {entry!r} to condition on")
         return tuple(batch[entry] for entry in self)
 
     def draw(self, uniform: Callable[[], Tensor]) -> tuple[Tensor, ...]:
         """Draw random conditions (N, ...) from float32 numbers (N,) in [0, 1) that ``uniform()`` returns."""
-        return tuple(condition.draw(uniform()) for condition in self.values())  # type: ignore[operator]
+        return tuple(condition.draw(uniform()) for _, condition in self._each())
 
-    def sample(self, indices: Sequence[int], seed: int, given: Mapping[str, Sequence[Any] | None]) -> tuple[Tensor, ...]:
+    def sample(self, indices: Sequence[int], seed: int, given: Given) -> tuple[Tensor, ...]:
         """Return the conditions of samples number ``indices``, on the CPU.
 
         Args:
@@ -158,8 +160,7 @@ class Conditions(nn.ModuleDict):
         """
         self.check(given)
         made = []
-        for entry, condition in self.items():
-            assert isinstance(condition, Condition)
+        for entry, condition in self._each():
             values = given.get(condition.argument)
             if values is None:
                 rng, u = torch.Generator(), torch.empty(len(indices), dtype=torch.float32)
@@ -172,15 +173,15 @@ class Conditions(nn.ModuleDict):
 
     def takes(self, argument: str) -> bool:
         """Return whether a condition is given by this argument."""
-        return any(condition.argument == argument for condition in self.values())
+        return any(condition.argument == argument for _, condition in self._each())
 
-    def check(self, given: Mapping[str, Sequence[Any] | None]) -> None:
+    def check(self, given: Given) -> None:
         """Refuse values of a condition that there is not, that are not allowed, or that are none at all.
 
         Raises:
             ValueError: With the argument, its value and what is allowed.
         """
-        known = {condition.argument: condition for condition in self.values()}
+        known = {condition.argument: condition for _, condition in self._each()}
         for argument, values in given.items():
             if values is None:
                 continue
@@ -189,9 +190,14 @@ class Conditions(nn.ModuleDict):
                 raise ValueError(f"{argument}={list(values)}: the model takes {takes}; leave it out")
             if not len(values):
                 raise ValueError(f"{argument}=[]: must hold a value at least, or be null")
-            known[argument].parse(values)  # type: ignore[operator]
+            known[argument].parse(values)
 
     def overview(self) -> dict[str, Sequence[Any]]:
         """Return values for the columns of a grid of samples, by argument."""
-        found = {condition.argument: condition.overview() for condition in self.values()}  # type: ignore[operator]
-        return {str(argument): values for argument, values in found.items() if values is not None}
+        found = {condition.argument: condition.overview() for _, condition in self._each()}
+        return {argument: values for argument, values in found.items() if values is not None}
+
+    def _each(self) -> Iterator[tuple[str, Condition]]:
+        for entry, condition in self.items():
+            assert isinstance(condition, Condition)
+            yield entry, condition

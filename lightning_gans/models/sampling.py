@@ -156,9 +156,7 @@ class Sampling(LightningModule):
         given = {name: values for name, values in conditions.items() if values is not None}
         return self.generate(self._input_batches(indices, seed, batch_size, given))
 
-    def sample(
-        self, n: int, *, seed: int = 0, batch_size: int = 64, **conditions: Sequence[Any] | None
-    ) -> Tensor:
+    def sample(self, n: int, *, seed: int = 0, batch_size: int = 64, **conditions: Sequence[Any] | None) -> Tensor:
         """Generate ``n`` samples (n, C, H, W) in [-1, 1]; a seed gives the same first images whatever ``n``.
 
         ``**conditions`` as those of ``samples``: ``sample(8, classes=[3, 7])``.
@@ -170,5 +168,5 @@ class Sampling(LightningModule):
         return torch.cat(list(self.samples(range(n), seed=seed, batch_size=batch_size, **conditions)))
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Map inputs of the generator, e.g. latents (N, latent_dim) and labels (N,), to images by the sampling network."""
+        """Map inputs of the generator, latents (N, latent_dim) and conditions, to images by the sampling network."""
         return self.postprocess(self.sampler(*inputs))

@@ -120,7 +120,7 @@ def checked_classes(num_classes: int | None) -> int:
     """
     if num_classes is None or num_classes < 1:
         given = "null" if num_classes is None else num_classes
-        raise ValueError(f"data.num_classes={given}: must be >= 1 for a conditional network; labels: data=digits, mnist")
+        raise ValueError(f"data.num_classes={given}: must be >= 1, labelled data such as data=digits")
     return num_classes
 
 

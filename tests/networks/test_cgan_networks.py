@@ -61,7 +61,7 @@ def test_convolutional_networks_are_dcgans_of_images_and_one_hot_classes(float64
     torch.testing.assert_close(discriminator(images, y), reader(torch.cat([images, maps], 1)))
 
 
-@pytest.mark.parametrize("network", [cgan.Generator, cgan.Discriminator, cgan_dcgan.Generator, cgan_dcgan.Discriminator])
+@pytest.mark.parametrize("network", [getattr(m, n) for m in (cgan, cgan_dcgan) for n in ("Generator", "Discriminator")])
 @pytest.mark.parametrize("num_classes", [None, 0])
 def test_data_without_classes_is_refused(network, num_classes):
     with pytest.raises(ValueError, match=r"^data\.num_classes=(null|0): must be >= 1.*data=digits"):
