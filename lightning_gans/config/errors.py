@@ -1,9 +1,11 @@
-"""Messages about config keys that several modules raise. Imports no torch."""
+"""Report mistakes in options by key, value and rule. Imports no torch."""
 
 from __future__ import annotations
 
 import difflib
-import typing
+from collections.abc import Iterable
+
+MISSING = "???"  # stands for a value where none was given, as in OmegaConf
 
 # Trainer options that cannot work under manual optimisation, and what takes their place.
 REPLACED = {
@@ -23,8 +25,51 @@ REPLACED = {
 }
 
 
+class ConfigError(ValueError):
+    """Report one option that cannot be used: ``key=value: rule``, or ``key: rule`` where no value was given.
+
+    Args:
+        key: Dotted path from the root of the config, or the bare name of an argument of the object under construction,
+            which gets its path from ``at``.
+        value: Value of the option; ``MISSING``: none.
+        rule: What is allowed, e.g. ``must be >= 1, or null``.
+
+    Attributes:
+        key: As given, or with the path that ``at`` has put before it.
+        value: As given.
+        rule: As given.
+    """
+
+    def __init__(self, key: str, value: object, rule: str) -> None:
+        super().__init__(key, value, rule)
+        self.key, self.value, self.rule = key, value, rule
+
+    def at(self, path: str) -> ConfigError:
+        """Return the error with a bare name placed under a node of the config; a dotted key stays."""
+        self.key = self.key if "." in self.key else f"{prefix(path)}{self.key}"
+        return self
+
+    def __str__(self) -> str:
+        """Return the sentence that a user reads."""
+        is_missing = isinstance(self.value, str) and self.value == MISSING
+        return f"{self.key}: {self.rule}" if is_missing else f"{self.key}={as_typed(self.value)}: {self.rule}"
+
+
+class LaunchError(ValueError):
+    """Report a mistake in starting processes; each of them prints it, since there may be no first one."""
+
+
+def as_typed(value: object) -> str:
+    """Return a value as it is typed on a command line: ``null``, ``true``, ``[1, 2]``."""
+    return (
+        {None: "null", True: "true", False: "false"}[value]
+        if value is None or value is True or value is False
+        else str(value)
+    )
+
+
 def prefix(where: str) -> str:
-    """What stands before the keys of a node in messages: ``where.``, or nothing for those of the root."""
+    """Return the dotted prefix of a config node for messages, ``""`` for the root."""
     return f"{where}." if where else ""
 
 
@@ -32,26 +77,34 @@ def at_least_one(where: str, **values: int) -> None:
     """Refuse counts and sizes below one.
 
     Args:
-        where: Key of the node that they stand in, or nothing.
+        where: Key of the node that holds them, or ``""``.
         **values: By name.
 
     Raises:
-        ValueError: With the key and the value.
+        ConfigError: With the key and the value.
     """
     for name, value in values.items():
         if value < 1:
-            raise ValueError(f"{prefix(where)}{name}={value}: must be >= 1")
+            raise ConfigError(f"{prefix(where)}{name}", value, "must be >= 1")
 
 
-def unknown_key_message(path: str, name: str, allowed: typing.Iterable[object]) -> str:
-    """One sentence for a name that does not exist: what it is, what is near, what is allowed."""
-    if path in REPLACED:
-        return f"{path}: not available here; use {REPLACED[path]}"
-    names = sorted(str(key) for key in allowed if not str(key).startswith("_"))
+def unknown(key: str, name: str, allowed: Iterable[object], *, value: object = MISSING) -> ConfigError:
+    """Make the error of a name that does not exist: the nearest one that does, and all that are allowed.
+
+    Args:
+        key: Path of the unknown key, or the option whose value is unknown.
+        name: The unknown name itself.
+        allowed: Names that exist; those that begin with an underscore are not listed.
+        value: The unknown name again, where it is an option's value.
+    """
+    if key in REPLACED:
+        return ConfigError(key, value, f"not available here; use {REPLACED[key]}")
+    names = sorted(str(one) for one in allowed if not str(one).startswith("_"))
     near = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
-    return f"{path}: unknown.{hint} Allowed: {', '.join(names) or 'nothing'}"
+    return ConfigError(key, value, f"unknown.{hint} Allowed: {', '.join(names) or 'nothing'}")
 
 
-class LaunchError(ValueError):
-    """A mistake in how processes were started; each of them tells it, since there may be no first one."""
+def unknown_key_message(path: str, name: str, allowed: Iterable[object]) -> str:
+    """Return the sentence of ``unknown``."""
+    return str(unknown(path, name, allowed))

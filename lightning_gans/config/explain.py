@@ -25,7 +25,7 @@ from omegaconf.errors import (
     ValidationError,
 )
 
-from lightning_gans.config.errors import REPLACED, unknown_key_message
+from lightning_gans.config.errors import REPLACED, ConfigError, unknown_key_message
 from lightning_gans.config.overrides import GROUPS, MODEL_PARTS, PATH_KEYS, override_value
 from lightning_gans.config.schemas import CONF_DIR
 
@@ -60,6 +60,8 @@ def format_error(error: BaseException, arguments: Sequence[str] | None = None) -
     if isinstance(error, InstantiationException):
         # Hydra puts the key under the text of whatever the constructor said.
         key = re.search(r"^full_key: (.+)$", str(error), re.MULTILINE)
+        if isinstance(cause, ConfigError):
+            return str(cause.at(key[1] if key else ""))
         text = (cause and (format_error(cause, arguments) or str(cause))) or str(error).splitlines()[0]
         return text if key and key[1] in text else f"{key[1] if key else 'config'}: {text}"
     if isinstance(error, MissingConfigException):

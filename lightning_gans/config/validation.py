@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import inspect
 import logging
-import math
 import re
 import typing
 from collections.abc import Iterator
@@ -20,9 +19,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError
 
-from lightning_gans.config.errors import REPLACED, unknown_key_message
+from lightning_gans.config.errors import REPLACED, ConfigError, unknown_key_message
 from lightning_gans.config.overrides import BUDGETS, override_value
 from lightning_gans.config.schemas import TrainSchema
+from lightning_gans.config.types import check_value
 
 logging.getLogger(hydra.utils.__name__).setLevel(logging.CRITICAL)  # what it raises it prints too
 
@@ -275,34 +275,6 @@ def _signature(target: Any) -> tuple[dict[str, Any], bool]:
 
 
 def _check_type(path: str, value: Any, hint: Any) -> None:
-    import pydantic
-
-    if value is None and path.endswith(".image_size") and not typing.get_args(hint):
-        raise ValueError(f"{path}=null: the data has points, not images; choose model=gan, or model/network=mlp")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{path}={value}: Input should be a finite number")
-    try:
-        adapter = pydantic.TypeAdapter(hint, config=pydantic.ConfigDict(arbitrary_types_allowed=True))
-    except Exception:  # a hint that pydantic has no schema for
-        return
-    try:
-        accepted = adapter.validate_python(value)
-    except pydantic.ValidationError as error:
-        raise ValueError(f"{path}={value}: {_allowed(value, hint, error.errors())}") from error
-    if type(accepted) is not type(value) and (isinstance(accepted, int) or isinstance(value, bool)):
-        kind = {bool: "boolean", int: "integer"}.get(type(accepted), "number")  # 8.0 is no integer, true no number
-        raise ValueError(f"{path}={value}: Input should be a valid {kind}")
-
-
-def _allowed(value: Any, hint: Any, problems: typing.Sequence[typing.Mapping[str, Any]]) -> str:
-    """What pydantic says of a value, in the words of configs where its own are of Python."""
-    kinds = {problem["type"] for problem in problems}
-    or_null = ", or null" if type(None) in typing.get_args(hint) else ""
-    if "missing" in kinds:
-        count = max(problem["loc"][-1] for problem in problems if problem["type"] == "missing") + 1
-        return f"must be a list of {count} values{or_null}"
-    if "sequence_str" in kinds:
-        return f"must be a list, e.g. [{value}]{or_null}"
-    if "callable_type" in kinds:
-        return f"must be a node {{_target_: ..., _partial_: true, ...}}{or_null}"
-    return "; or ".join(dict.fromkeys(problem["msg"] for problem in problems))
+    if value is None and path.endswith(".image_size") and type(None) not in typing.get_args(hint):
+        raise ConfigError(path, value, "the data has points, not images; choose model=gan, or model/network=mlp")
+    check_value(path, value, hint)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,18 +12,7 @@ from torch.utils.data import Sampler
 from lightning_gans.data.datasets import BatchIndices
 from lightning_gans.runtime.distributed import own_rows
 from lightning_gans.runtime.seeding import derive_seed
-
-
-class StepNeeds(Protocol):
-    """What one training step takes of the data."""
-
-    @property
-    def images(self) -> int:
-        """Real images, over all processes."""
-
-    @property
-    def resolution(self) -> int | None:
-        """Side of the images; ``None``: as the data has them."""
+from lightning_gans.schedules.training_schedule import Plan, TrainingSchedule
 
 
 class StepPlan(Protocol):
@@ -31,12 +20,9 @@ class StepPlan(Protocol):
 
     iteration: int
     images_seen: int
+    schedule: TrainingSchedule
 
-    @property
-    def resolutions(self) -> list[int | None]:
-        """Sides of the images that the steps still to come take."""
-
-    def plan(self, step: int) -> StepNeeds:
+    def plan(self, step: int) -> Plan:
         """Return what step number ``step`` needs."""
 
 
@@ -57,7 +43,7 @@ class EndlessBatches(Sampler[BatchIndices]):
     def __init__(
         self,
         n: int,
-        plan: Callable[[int], Any],
+        plan: Callable[[int], Plan],
         *,
         start: Callable[[], tuple[int, int]],
         n_partners: int | None = None,

@@ -1,4 +1,4 @@
-"""Gradient penalties on the discriminator: one value per sample, the mean last.
+"""Gradient penalties on the discriminator, one value per sample, averaged last.
 
 Every penalty builds its own graph in full precision, outside autocast and ``torch.compile``, neither of which
 differentiates twice safely.
@@ -13,6 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import NonNegative, Positive, checked
 from lightning_gans.runtime.distributed import sum_over_processes
 from lightning_gans.runtime.precision import full_precision
 from lightning_gans.schedules.values import Scheduled, ends_of, value_at
@@ -32,7 +34,7 @@ UNCONDITIONAL = RealFakeConditions()
 
 
 def input_gradients(critic: Critic, samples: Tensor, *conditions: Tensor) -> Tensor:
-    """Gradient of every sample's logit (or sum of logits) with respect to that sample, differentiable again.
+    """Return the gradient of each sample's logit (or sum of logits) with respect to that sample, with its graph.
 
     Args:
         critic: Maps samples (N, ...) and conditions to logits (N, ...), each depending on its own sample only.
@@ -50,7 +52,7 @@ def input_gradients(critic: Critic, samples: Tensor, *conditions: Tensor) -> Ten
 
 
 class Penalty(ABC):
-    """A weighted term of the discriminator's loss.
+    """Compute a weighted gradient penalty as a term of the discriminator's loss.
 
     Args:
         weight: Factor of the term, >= 0; a number, or a ``CosineValue`` over the real images seen.
@@ -58,7 +60,7 @@ class Penalty(ABC):
 
     def __init__(self, weight: Scheduled = 10.0) -> None:
         if min(ends_of(weight)) < 0:
-            raise ValueError(f"penalty.weight={weight}: must be >= 0")
+            raise ConfigError("weight", weight, "must be >= 0")
         self.weight = weight
 
     @abstractmethod
@@ -70,7 +72,7 @@ class Penalty(ABC):
         uniform: Uniform,
         conditions: RealFakeConditions = UNCONDITIONAL,
     ) -> Tensor:
-        """The unweighted penalty of every sample, (N,)."""
+        """Return the unweighted penalty of every sample, (N,)."""
 
     def __call__(
         self,
@@ -82,7 +84,7 @@ class Penalty(ABC):
         *,
         images_seen: int = 0,
     ) -> Tensor:
-        """The weighted mean penalty, a scalar.
+        """Return the weighted mean penalty, a scalar.
 
         Args:
             critic: The discriminator; per-sample, so without batch norm.
@@ -90,13 +92,15 @@ class Penalty(ABC):
             fake: Generated samples of the same shape, without gradient.
             uniform: ``uniform(N, ...)`` draws numbers in [0, 1).
             conditions: Of both sides; a point between or beside real samples has the real one's.
-            images_seen: Real images shown before this step, where a scheduled weight stands.
+            images_seen: Real images shown before this step, for a scheduled weight.
         """
         return value_at(self.weight, images_seen) * self.per_sample(critic, real, fake, uniform, conditions).mean()
 
 
 class GradientPenalty(Penalty):
-    """WGAN-GP: (|grad D(x')| - 1)^2 at x' = u x + (1 - u) G(z), one u ~ U[0, 1) per sample.
+    """Compute the WGAN-GP gradient penalty.
+
+    (|grad D(x')| - 1)^2 at x' = u x + (1 - u) G(z), one u ~ U[0, 1) per sample.
 
     Gulrajani et al. 2017, arXiv:1704.00028, equation 3. One-sided: max(0, |grad D(x')| - 1)^2, its section 4.
 
@@ -106,10 +110,9 @@ class GradientPenalty(Penalty):
         target: The norm that costs nothing.
     """
 
-    def __init__(self, weight: Scheduled = 10.0, one_sided: bool = False, target: float = 1.0) -> None:
+    @checked
+    def __init__(self, weight: Scheduled = 10.0, one_sided: bool = False, target: NonNegative = 1.0) -> None:
         super().__init__(weight)
-        if target < 0:
-            raise ValueError(f"penalty.target={target}: must be >= 0")
         self.one_sided, self.target = one_sided, target
 
     def per_sample(
@@ -120,7 +123,7 @@ class GradientPenalty(Penalty):
         uniform: Uniform,
         conditions: RealFakeConditions = UNCONDITIONAL,
     ) -> Tensor:
-        """Squared distance of the gradient's norm to the target, (N,)."""
+        """Return the squared distance of the gradient's norm to the target, (N,)."""
         u = uniform(len(real), *[1] * (real.dim() - 1))
         between = torch.lerp(full_precision(fake), full_precision(real), u)
         norms = input_gradients(critic, between, *conditions.real).norm(dim=1)
@@ -129,7 +132,10 @@ class GradientPenalty(Penalty):
 
 
 class R1(Penalty):
-    """R1: |grad D(x)|^2 / 2 on real samples. Mescheder et al. 2018, arXiv:1801.04406, equation 9."""
+    """Compute the R1 penalty.
+
+    |grad D(x)|^2 / 2 on real samples. Mescheder et al. 2018, arXiv:1801.04406, equation 9.
+    """
 
     def per_sample(
         self,
@@ -139,12 +145,15 @@ class R1(Penalty):
         uniform: Uniform,
         conditions: RealFakeConditions = UNCONDITIONAL,
     ) -> Tensor:
-        """Half the squared norm of the gradient at the reals, (N,)."""
+        """Return half the squared norm of the gradient at the reals, (N,)."""
         return input_gradients(critic, real, *conditions.real).square().sum(1) / 2
 
 
 class R2(Penalty):
-    """R2: |grad D(G(z))|^2 / 2 on generated samples. Mescheder et al. 2018, arXiv:1801.04406, equation 10."""
+    """Compute the R2 penalty.
+
+    |grad D(G(z))|^2 / 2 on generated samples. Mescheder et al. 2018, arXiv:1801.04406, equation 10.
+    """
 
     def per_sample(
         self,
@@ -154,12 +163,14 @@ class R2(Penalty):
         uniform: Uniform,
         conditions: RealFakeConditions = UNCONDITIONAL,
     ) -> Tensor:
-        """Half the squared norm of the gradient at the fakes, (N,)."""
+        """Return half the squared norm of the gradient at the fakes, (N,)."""
         return input_gradients(critic, fake, *conditions.fake).square().sum(1) / 2
 
 
 class R1R2(Penalty):
-    """Both zero-centred penalties: (|grad D(x)|^2 + |grad D(G(z))|^2) / 2. R3GAN, arXiv:2501.05441, equation 3.
+    """Compute both zero-centred penalties, R1 and R2.
+
+    (|grad D(x)|^2 + |grad D(G(z))|^2) / 2. R3GAN, arXiv:2501.05441, equation 3.
 
     Args:
         weight: Factor of the term, gamma in the paper.
@@ -173,13 +184,15 @@ class R1R2(Penalty):
         uniform: Uniform,
         conditions: RealFakeConditions = UNCONDITIONAL,
     ) -> Tensor:
-        """Half the squared norms of the gradients at a real sample and the fake beside it, (N,)."""
+        """Return half the squared gradient norms at a real sample and the fake beside it, summed, (N,)."""
         at_real = input_gradients(critic, real, *conditions.real).square().sum(1)
         return (at_real + input_gradients(critic, fake, *conditions.fake).square().sum(1)) / 2
 
 
 class Dragan(Penalty):
-    """DRAGAN: (|grad D(x')| - 1)^2 around the data, at x' = x + a (x_p - x) with one a ~ U[0, 1) per sample.
+    """Compute the DRAGAN penalty.
+
+    (|grad D(x')| - 1)^2 around the data, at x' = x + a (x_p - x) with one a ~ U[0, 1) per sample.
 
     Kodali et al. 2017, arXiv:1705.07215, and its released code: x_p = x + ``spread`` std U[0, 1), one number per value,
     where std is the standard deviation of all values of the (micro-)batch, over all processes.
@@ -189,10 +202,9 @@ class Dragan(Penalty):
         spread: Size of the perturbation in standard deviations.
     """
 
-    def __init__(self, weight: Scheduled = 10.0, spread: float = 0.5) -> None:
+    @checked
+    def __init__(self, weight: Scheduled = 10.0, spread: Positive = 0.5) -> None:
         super().__init__(weight)
-        if spread <= 0:
-            raise ValueError(f"penalty.spread={spread}: must be > 0")
         self.spread = spread
 
     def per_sample(
@@ -203,7 +215,7 @@ class Dragan(Penalty):
         uniform: Uniform,
         conditions: RealFakeConditions = UNCONDITIONAL,
     ) -> Tensor:
-        """Squared distance of the gradient's norm to 1, (N,)."""
+        """Return the squared distance of the gradient's norm to 1, (N,)."""
         a = uniform(len(real), *[1] * (real.dim() - 1))
         step = self.spread * _deviation(real) * uniform(*real.shape)
         norms = input_gradients(critic, full_precision(real) + a * step, *conditions.real).norm(dim=1)
@@ -211,7 +223,7 @@ class Dragan(Penalty):
 
 
 def _deviation(samples: Tensor) -> Tensor:
-    """Population standard deviation of all values of the global batch, a scalar."""
+    """Return the population standard deviation of all values of the global batch, a scalar."""
     values = samples.detach().double()
     moments = torch.stack([values.new_tensor(values.numel()), values.sum(), values.square().sum()])
     count, total, squares = sum_over_processes(moments)

@@ -1,4 +1,4 @@
-"""Conditional GAN."""
+"""Train the conditional GAN."""
 
 from __future__ import annotations
 

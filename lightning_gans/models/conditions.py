@@ -1,4 +1,4 @@
-"""Conditions: batch entries that generators and discriminators take beside latents and images.
+"""Draw, parse and check conditions: batch entries that generators and discriminators take beside latents and images.
 
 A family names them (``conditions = ("label",)``). Conditions of generated images are drawn from those of the training
 set, independently of the batch, or are given by name: ``module.sample(8, classes=[3, 7])``.
@@ -14,13 +14,14 @@ from typing import Any, ClassVar, SupportsIndex
 import torch
 from torch import Tensor, nn
 
+from lightning_gans.config.errors import ConfigError
 from lightning_gans.runtime.seeding import derive_seed
 
 Given = Mapping[str, Sequence[Any] | None]  # values by argument; None: drawn
 
 
 class Condition(nn.Module, ABC):
-    """Distribution of one batch entry over the training set; its buffers travel with the checkpoint.
+    """Describe one batch entry: its distribution over the training set, whose buffers travel with the checkpoint.
 
     Attributes:
         argument: Name of the values in ``module.sample(n, argument=[...])`` and in the command ``sample``.
@@ -50,11 +51,11 @@ class Condition(nn.Module, ABC):
 
     @abstractmethod
     def overview(self) -> Sequence[Any] | None:
-        """Values to show in the columns of a grid of samples; ``None``: drawn ones."""
+        """Return values to show in the columns of a grid of samples; ``None``: drawn ones."""
 
 
 class ClassLabel(Condition):
-    """Class labels, entry ``label`` (N,) int64, in the training set's frequencies.
+    """Draw class labels, entry ``label`` (N,) int64, in the training set's frequencies.
 
     They are equally frequent until ``fit``: under a plain Trainer without a data module that has ``train_images``.
 
@@ -74,24 +75,24 @@ class ClassLabel(Condition):
         """Count labels (N,) int64."""
         found = torch.bincount(values, minlength=self.num_classes)
         if len(found) > self.num_classes:
-            raise ValueError(f"data: has label {len(found) - 1}; must be from 0 to {self.num_classes - 1}")
+            raise ConfigError("model.generator.num_classes", self.num_classes, f"data has label {len(found) - 1}")
         self.counts.copy_(found)
 
     def draw(self, u: Tensor) -> Tensor:
-        """Numbers (N,) in [0, 1) to labels (N,) int64."""
+        """Map numbers (N,) in [0, 1) to labels (N,) int64."""
         ends = self.counts.to(u.device).cumsum(0)
         example = (u * ends[-1]).long().clamp(max=ends[-1] - 1)  # rounded up at most
         return torch.searchsorted(ends, example, right=True)
 
     def parse(self, values: Sequence[Any]) -> Tensor:
-        """Classes from 0 to ``num_classes`` - 1 to labels (N,) int64."""
+        """Turn classes from 0 to ``num_classes`` - 1 into labels (N,) int64."""
         for value in values:
             if not isinstance(value, SupportsIndex) or not 0 <= index(value) < self.num_classes:
-                raise ValueError(f"classes={value}: must be from 0 to {self.num_classes - 1}")
+                raise ConfigError("classes", value, f"must be from 0 to {self.num_classes - 1}")
         return torch.tensor([index(value) for value in values])
 
     def overview(self) -> Sequence[int]:
-        """Every class once."""
+        """Return every class once."""
         return range(self.num_classes)
 
 
@@ -99,7 +100,7 @@ def _class_label(generator: nn.Module) -> ClassLabel:
     num_classes = getattr(generator, "num_classes", None)
     if not isinstance(num_classes, int):
         name = f"{type(generator).__module__.rpartition('.')[2]}.{type(generator).__name__}"
-        raise ValueError(f"model.generator={name}: takes no classes; choose a conditional model/network")
+        raise ConfigError("model.generator", name, "takes no classes; choose a conditional model/network")
     return ClassLabel(num_classes)
 
 
@@ -107,7 +108,7 @@ KINDS: dict[str, Callable[[nn.Module], Condition]] = {"label": _class_label}  # 
 
 
 class Conditions(nn.ModuleDict):
-    """All conditions of a family, by batch entry and in the order in which networks take them.
+    """Hold all conditions of a family, by batch entry and in the order in which networks take them.
 
     Args:
         entries: Batch entries, keys of ``KINDS``.
@@ -187,9 +188,9 @@ class Conditions(nn.ModuleDict):
                 continue
             if argument not in known:
                 takes = ", ".join(known) or "no conditions"
-                raise ValueError(f"{argument}={list(values)}: the model takes {takes}; leave it out")
+                raise ConfigError(argument, list(values), f"the model takes {takes}; leave it out")
             if not len(values):
-                raise ValueError(f"{argument}=[]: must hold a value at least, or be null")
+                raise ConfigError(argument, [], "must hold a value at least, or be null")
             known[argument].parse(values)
 
     def overview(self) -> dict[str, Sequence[Any]]:

@@ -1,4 +1,4 @@
-"""Sampling from a generator: its inputs, the averaged network and the one loop that runs it."""
+"""Sample from a generator: its inputs, the averaged network and the one loop that runs it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Sampling(LightningModule):
 
     @property
     def latent_dim(self) -> int:
-        """Length of the generator's latent vector."""
+        """Return the length of the generator's latent vector."""
         return int(self.generator.latent_dim)  # type: ignore[arg-type]
 
     def sampling_inputs(self, indices: Sequence[int], seed: int, **conditions: Sequence[Any] | None) -> Inputs:
@@ -80,12 +80,12 @@ class Sampling(LightningModule):
 
     @property
     def sampler(self) -> nn.Module:
-        """The network that samples and scores come from: the averaged generator, if there is one."""
+        """Return the network that samples and scores come from: the averaged generator, if there is one."""
         return self.generator if self.generator_ema is None else self.generator_ema
 
     @property
     def world_size(self) -> int:
-        """Number of processes that share a batch; 1 without a Trainer."""
+        """Return the number of processes that share a batch; 1 without a Trainer."""
         return 1 if self._trainer is None else self._trainer.world_size
 
     def prepare_sampling(self) -> None:
@@ -108,13 +108,8 @@ class Sampling(LightningModule):
         return images
 
     @property
-    def upsample_factor(self) -> int:
-        """How often ``postprocess`` repeats every pixel in each direction: above 1 while a network still grows."""
-        return 1
-
-    @property
     def normalizes_latents(self) -> bool:
-        """Whether the generator divides latents by their length, so that only their direction counts."""
+        """Return whether the generator divides latents by their length, so that only their direction counts."""
         return False
 
     # ------------------------------------------------------------------------------ samples

@@ -1,4 +1,4 @@
-"""Dense networks conditioned on a class: Mirza and Osindero 2014, arXiv:1411.1784, figure 1 and section 4.1."""
+"""Define dense networks that are conditioned on a class: Mirza and Osindero 2014, arXiv:1411.1784, figure 1 and section 4.1."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_gans.config.errors import at_least_one
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import FractionBelowOne, PositiveInt, checked
 from lightning_gans.images.size import Size, height_width
 from lightning_gans.networks.mlp import Logistic, Maxout
 
 
 class Generator(nn.Module):
-    """Latents (N, latent_dim) and classes (N,) to images (N, channels, height, width) in [-1, 1].
+    """Map latents (N, latent_dim) and classes (N,) to images (N, channels, height, width) in [-1, 1].
 
     Latents and one-hot classes each have a hidden ReLU layer of their own; both together feed a third one. A logistic
     function at the end, moved to [-1, 1].
@@ -27,24 +28,23 @@ class Generator(nn.Module):
         latent_width: Hidden units of the latents.
         class_width: Hidden units of the class.
         hidden: Hidden units of both together.
-        dropout: Chance of a hidden unit to be left out in training.
+        dropout: Probability that a hidden unit is dropped in training, from 0 to below 1.
     """
 
+    @checked
     def __init__(
         self,
         *,
         image_size: Size,
-        channels: int,
-        num_classes: int | None,
-        latent_dim: int = 100,
-        latent_width: int = 200,
-        class_width: int = 1000,
-        hidden: int = 1200,
-        dropout: float = 0.5,
+        channels: PositiveInt,
+        num_classes: PositiveInt | None,
+        latent_dim: PositiveInt = 100,
+        latent_width: PositiveInt = 200,
+        class_width: PositiveInt = 1000,
+        hidden: PositiveInt = 1200,
+        dropout: FractionBelowOne = 0.5,
     ) -> None:
         super().__init__()
-        counts = {"channels": channels, "latent_dim": latent_dim, "hidden": hidden}
-        at_least_one("", **counts, latent_width=latent_width, class_width=class_width)
         self.shape = (channels, *height_width(image_size))
         self.latent_dim, self.num_classes = latent_dim, checked_classes(num_classes)
         self.of_latents = _units(latent_dim, latent_width, nn.ReLU(), dropout)
@@ -53,14 +53,14 @@ class Generator(nn.Module):
         self.last = nn.Sequential(_dense(hidden, math.prod(self.shape), 0.05), Logistic())
 
     def forward(self, latents: Tensor, classes: Tensor) -> Tensor:
-        """(N, latent_dim) and (N,) int64 -> (N, channels, height, width)."""
+        """Map latents (N, latent_dim) and classes (N,) int64 to images (N, channels, height, width)."""
         given = [self.of_latents(latents), self.of_class(one_hot(classes, self.num_classes, latents))]
         made: Tensor = self.last(self.joint(torch.cat(given, 1)))
         return made.view(-1, *self.shape)
 
 
 class Discriminator(nn.Module):
-    """Images (N, channels, height, width) and classes (N,) to raw logits (N,).
+    """Map images (N, channels, height, width) and classes (N,) to raw logits (N,).
 
     Images, moved to [0, 1], and one-hot classes each have a maxout layer of their own (Goodfellow et al. 2013,
     arXiv:1302.4389); both together feed a third one.
@@ -74,25 +74,24 @@ class Discriminator(nn.Module):
         hidden: Maxout units of both together, of ``joint_maxout`` pieces each.
         maxout: Pieces that a unit is the largest of.
         joint_maxout: Pieces of a unit of both together.
-        dropout: Chance of a hidden unit to be left out in training.
+        dropout: Probability that a hidden unit is dropped in training, from 0 to below 1.
     """
 
+    @checked
     def __init__(
         self,
         *,
         image_size: Size,
-        channels: int,
-        num_classes: int | None,
-        image_width: int = 240,
-        class_width: int = 50,
-        hidden: int = 240,
-        maxout: int = 5,
-        joint_maxout: int = 4,
-        dropout: float = 0.5,
+        channels: PositiveInt,
+        num_classes: PositiveInt | None,
+        image_width: PositiveInt = 240,
+        class_width: PositiveInt = 50,
+        hidden: PositiveInt = 240,
+        maxout: PositiveInt = 5,
+        joint_maxout: PositiveInt = 4,
+        dropout: FractionBelowOne = 0.5,
     ) -> None:
         super().__init__()
-        counts = {"channels": channels, "image_width": image_width, "hidden": hidden}
-        at_least_one("", **counts, class_width=class_width, maxout=maxout, joint_maxout=joint_maxout)
         values = channels * math.prod(height_width(image_size))
         self.num_classes = checked_classes(num_classes)
         self.of_image = _units(values, image_width, Maxout(maxout), dropout, maxout)
@@ -101,14 +100,14 @@ class Discriminator(nn.Module):
         self.last = _dense(hidden, 1, 0.005)
 
     def forward(self, images: Tensor, classes: Tensor) -> Tensor:
-        """(N, channels, height, width) and (N,) int64 -> (N,)."""
+        """Map images (N, channels, height, width) and classes (N,) int64 to logits (N,)."""
         flat = (images.flatten(1) + 1) / 2
         seen = [self.of_image(flat), self.of_class(one_hot(classes, self.num_classes, flat))]
         return torch.flatten(self.last(self.joint(torch.cat(seen, 1))))
 
 
 def one_hot(classes: Tensor, num_classes: int, like: Tensor) -> Tensor:
-    """Classes (N,) int64 as vectors (N, num_classes) of the type of ``like``: 1 at the class, 0 elsewhere."""
+    """Encode classes (N,) int64 as vectors (N, num_classes) of the type of ``like``: 1 at the class, 0 elsewhere."""
     return F.one_hot(classes, num_classes).to(like.dtype)
 
 
@@ -116,24 +115,21 @@ def checked_classes(num_classes: int | None) -> int:
     """Return the number of classes.
 
     Raises:
-        ValueError: The data has none.
+        ConfigError: The data has none.
     """
-    if num_classes is None or num_classes < 1:
-        given = "null" if num_classes is None else num_classes
-        raise ValueError(f"data.num_classes={given}: must be >= 1, labelled data such as data=digits")
+    if num_classes is None:
+        raise ConfigError("data.num_classes", None, "must be >= 1 for a conditional network; data=digits has labels")
     return num_classes
 
 
 def _units(inputs: int, width: int, activation: nn.Module, dropout: float, pieces: int = 0) -> nn.Sequential:
-    """Dense hidden units, of ``pieces`` maxout pieces each or ReLU units if 0, with dropout."""
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout={dropout}: must be from 0 to below 1")
+    """Make dense hidden units, of ``pieces`` maxout pieces each or ReLU units if 0, with dropout."""
     layer = _dense(inputs, width * max(1, pieces), 0.005 if pieces else 0.05)
     return nn.Sequential(layer, activation, *([nn.Dropout(dropout)] if dropout else []))
 
 
 def _dense(inputs: int, outputs: int, reach: float) -> nn.Linear:
-    """A dense layer with weights U(-reach, reach) and biases 0, as in the released code of the first GAN."""
+    """Make a dense layer with weights U(-reach, reach) and biases 0, as in the released code of the first GAN."""
     layer = nn.Linear(inputs, outputs)
     nn.init.uniform_(layer.weight, -reach, reach)
     nn.init.zeros_(layer.bias)

@@ -1,4 +1,4 @@
-"""DCGAN's networks conditioned on a class, as one-hot vectors beside latents and as constant maps beside images."""
+"""Define DCGAN's networks conditioned on a class, as one-hot vectors beside latents and as constant maps beside images."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lightning_gans.config.errors import at_least_one
+from lightning_gans.config.types import PositiveInt, checked
+from lightning_gans.images.size import Size
 from lightning_gans.networks import dcgan
 from lightning_gans.networks.cgan import checked_classes, one_hot
 from lightning_gans.networks.layers import Minibatch
 
 
 class Generator(nn.Module):
-    """Latents (N, latent_dim) and classes (N,) to images (N, channels, image_size, image_size) in [-1, 1].
+    """Map latents (N, latent_dim) and classes (N,) to images (N, channels, H, W) in [-1, 1].
 
     DCGAN's generator of latents with the one-hot class behind them.
 
@@ -28,19 +29,19 @@ class Generator(nn.Module):
         norm: ``batch`` as in the paper, or ``None``.
     """
 
+    @checked
     def __init__(
         self,
         *,
-        image_size: int,
-        channels: int,
-        num_classes: int | None,
-        latent_dim: int = 100,
-        base_channels: int = 64,
-        max_channels: int = 1024,
+        image_size: Size,
+        channels: PositiveInt,
+        num_classes: PositiveInt | None,
+        latent_dim: PositiveInt = 100,
+        base_channels: PositiveInt = 64,
+        max_channels: PositiveInt = 1024,
         norm: Literal["batch"] | None = "batch",
     ) -> None:
         super().__init__()
-        at_least_one("", latent_dim=latent_dim)
         self.latent_dim, self.num_classes = latent_dim, checked_classes(num_classes)
         self.network = dcgan.Generator(
             image_size=image_size,
@@ -52,13 +53,13 @@ class Generator(nn.Module):
         )
 
     def forward(self, latents: Tensor, classes: Tensor) -> Tensor:
-        """(N, latent_dim) and (N,) int64 -> (N, channels, image_size, image_size)."""
+        """Map latents (N, latent_dim) and classes (N,) int64 to images (N, channels, H, W)."""
         images: Tensor = self.network(torch.cat([latents, one_hot(classes, self.num_classes, latents)], 1))
         return images
 
 
 class Discriminator(nn.Module):
-    """Images (N, channels, image_size, image_size) and classes (N,) to raw logits (N,).
+    """Map images (N, channels, H, W) and classes (N,) to raw logits (N,).
 
     DCGAN's discriminator of images with one more channel a class: 1 everywhere in that of the image's class, 0 in the
     others.
@@ -74,19 +75,19 @@ class Discriminator(nn.Module):
             ``None``.
     """
 
+    @checked
     def __init__(
         self,
         *,
-        image_size: int,
-        channels: int,
-        num_classes: int | None,
-        base_channels: int = 64,
-        max_channels: int = 1024,
+        image_size: Size,
+        channels: PositiveInt,
+        num_classes: PositiveInt | None,
+        base_channels: PositiveInt = 64,
+        max_channels: PositiveInt = 1024,
         norm: dcgan.Norm | None = "batch",
         minibatch: Minibatch | None = None,
     ) -> None:
         super().__init__()
-        at_least_one("", channels=channels)
         self.num_classes = checked_classes(num_classes)
         self.network = dcgan.Discriminator(
             image_size=image_size,
@@ -98,7 +99,7 @@ class Discriminator(nn.Module):
         )
 
     def forward(self, images: Tensor, classes: Tensor) -> Tensor:
-        """(N, channels, image_size, image_size) and (N,) int64 -> (N,)."""
+        """Map images (N, channels, H, W) and classes (N,) int64 to logits (N,)."""
         maps = one_hot(classes, self.num_classes, images)[:, :, None, None]  # (N, num_classes, 1, 1)
         logits: Tensor = self.network(torch.cat([images, maps.expand(-1, -1, *images.shape[2:])], 1))
         return logits

@@ -56,7 +56,7 @@ def test_draws_follow_the_frequencies_and_never_leave_them():
     label.fit(torch.tensor([3, 0, 3, 3, 2]))  # one, none, one and three of five
     assert label.draw(torch.arange(5) / 5 + 0.01).tolist() == [0, 2, 3, 3, 3]
     assert label.draw(torch.tensor([0.0, 1 - 2**-24])).tolist() == [0, 3]
-    with pytest.raises(ValueError, match="has label 4; must be from 0 to 3"):
+    with pytest.raises(ValueError, match="num_classes=4: data has label 4"):
         label.fit(torch.tensor([4]))
 
 
