@@ -1,4 +1,4 @@
-"""Define dense networks that are conditioned on a class: Mirza and Osindero 2014, arXiv:1411.1784, figure 1 and section 4.1."""
+"""Define dense networks conditioned on a class (Mirza and Osindero 2014, arXiv:1411.1784, section 4.1)."""
 
 from __future__ import annotations
 

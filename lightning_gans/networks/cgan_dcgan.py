@@ -1,4 +1,4 @@
-"""Define DCGAN's networks conditioned on a class, as one-hot vectors beside latents and as constant maps beside images."""
+"""Define DCGAN's networks conditioned on a class: one-hot vectors beside latents, constant maps beside images."""
 
 from __future__ import annotations
 
