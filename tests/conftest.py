@@ -44,7 +44,7 @@ TINY_FAMILY = {
     "cgan": [
         *("model.generator.latent_dim=8", "model.generator.latent_width=8", "model.generator.class_width=8"),
         *("model.generator.hidden=16", "model.discriminator.image_width=8", "model.discriminator.class_width=4"),
-        *("model.discriminator.hidden=8", "model.g_optimizer.lr=0.1"),  # from small weights to images in four updates
+        *("model.discriminator.hidden=8", "model.generator.init=he"),  # whose images are not all grey at first
     ],
     "began": _SMALL,
     "r3gan": [*_SMALL, "model.generator.group_size=4", "model.discriminator.group_size=4"],

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import FractionBelowOne, PositiveInt, checked
 from lightning_gans.images.size import Size, height_width
-from lightning_gans.networks.mlp import Logistic, Maxout
+from lightning_gans.networks.mlp import Init, Logistic, Maxout, dense
 
 
 class Generator(nn.Module):
@@ -29,6 +29,7 @@ class Generator(nn.Module):
         class_width: Hidden units of the class.
         hidden: Hidden units of both together.
         dropout: Probability that a hidden unit is dropped in training, from 0 to below 1.
+        init: ``uniform``: weights as in the released code of the first GAN; ``he``: He-normal.
     """
 
     @checked
@@ -43,14 +44,15 @@ class Generator(nn.Module):
         class_width: PositiveInt = 1000,
         hidden: PositiveInt = 1200,
         dropout: FractionBelowOne = 0.5,
+        init: Init = "uniform",
     ) -> None:
         super().__init__()
         self.shape = (channels, *height_width(image_size))
         self.latent_dim, self.num_classes = latent_dim, checked_classes(num_classes)
-        self.of_latents = _units(latent_dim, latent_width, nn.ReLU(), dropout)
-        self.of_class = _units(self.num_classes, class_width, nn.ReLU(), dropout)
-        self.joint = _units(latent_width + class_width, hidden, nn.ReLU(), dropout)
-        self.last = nn.Sequential(_dense(hidden, math.prod(self.shape), 0.05), Logistic())
+        self.of_latents = _units(latent_dim, latent_width, nn.ReLU(), dropout, init)
+        self.of_class = _units(self.num_classes, class_width, nn.ReLU(), dropout, init)
+        self.joint = _units(latent_width + class_width, hidden, nn.ReLU(), dropout, init)
+        self.last = nn.Sequential(dense(hidden, math.prod(self.shape), init, 0.05), Logistic())
 
     def forward(self, latents: Tensor, classes: Tensor) -> Tensor:
         """Map latents (N, latent_dim) and classes (N,) int64 to images (N, channels, height, width)."""
@@ -75,6 +77,7 @@ class Discriminator(nn.Module):
         maxout: Pieces that a unit is the largest of.
         joint_maxout: Pieces of a unit of both together.
         dropout: Probability that a hidden unit is dropped in training, from 0 to below 1.
+        init: ``uniform``: weights as in the released code of the first GAN; ``he``: He-normal.
     """
 
     @checked
@@ -90,14 +93,15 @@ class Discriminator(nn.Module):
         maxout: PositiveInt = 5,
         joint_maxout: PositiveInt = 4,
         dropout: FractionBelowOne = 0.5,
+        init: Init = "uniform",
     ) -> None:
         super().__init__()
         values = channels * math.prod(height_width(image_size))
         self.num_classes = checked_classes(num_classes)
-        self.of_image = _units(values, image_width, Maxout(maxout), dropout, maxout)
-        self.of_class = _units(self.num_classes, class_width, Maxout(maxout), dropout, maxout)
-        self.joint = _units(image_width + class_width, hidden, Maxout(joint_maxout), dropout, joint_maxout)
-        self.last = _dense(hidden, 1, 0.005)
+        self.of_image = _units(values, image_width, Maxout(maxout), dropout, init, maxout)
+        self.of_class = _units(self.num_classes, class_width, Maxout(maxout), dropout, init, maxout)
+        self.joint = _units(image_width + class_width, hidden, Maxout(joint_maxout), dropout, init, joint_maxout)
+        self.last = dense(hidden, 1, init, 0.005)
 
     def forward(self, images: Tensor, classes: Tensor) -> Tensor:
         """Map images (N, channels, height, width) and classes (N,) int64 to logits (N,)."""
@@ -122,15 +126,9 @@ def checked_classes(num_classes: int | None) -> int:
     return num_classes
 
 
-def _units(inputs: int, width: int, activation: nn.Module, dropout: float, pieces: int = 0) -> nn.Sequential:
+def _units(
+    inputs: int, width: int, activation: nn.Module, dropout: float, init: Init, pieces: int = 0
+) -> nn.Sequential:
     """Make dense hidden units, of ``pieces`` maxout pieces each or ReLU units if 0, with dropout."""
-    layer = _dense(inputs, width * max(1, pieces), 0.005 if pieces else 0.05)
+    layer = dense(inputs, width * max(1, pieces), init, 0.005 if pieces else 0.05)
     return nn.Sequential(layer, activation, *([nn.Dropout(dropout)] if dropout else []))
-
-
-def _dense(inputs: int, outputs: int, reach: float) -> nn.Linear:
-    """Make a dense layer with weights U(-reach, reach) and biases 0, as in the released code of the first GAN."""
-    layer = nn.Linear(inputs, outputs)
-    nn.init.uniform_(layer.weight, -reach, reach)
-    nn.init.zeros_(layer.bias)
-    return layer
