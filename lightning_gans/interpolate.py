@@ -26,9 +26,11 @@ def interpolate(cfg: DictConfig) -> None:
     content = files.read(cfg.checkpoint)
     module = load.rebuild(content, trust=cfg.trust).to(pick_device(cfg.device))
     module.sampling_inputs([0], cfg.seed)  # refused by what has no latents, before anything is written
+    classes = None if cfg.classes is None else list(cfg.classes)
+    searched = cfg.mode == "arithmetic" and classes is not None and not module.conditioning.takes("classes")
+    walker = Walker(module, seed=cfg.seed, batch_size=cfg.batch_size, classes=None if searched else classes)
     folder = make_folder(cfg.out)
     refuse_foreign(folder, (f"{cfg.mode}.png", f"{cfg.mode}.gif"))
-    walker = Walker(module, seed=cfg.seed, batch_size=cfg.batch_size)
     indices = options.starts(cfg)
     if cfg.mode in options.PATHS:
         rows = walker.paths(indices, cfg.steps, lerp if cfg.mode == "lerp" else slerp)
@@ -38,7 +40,7 @@ def interpolate(cfg: DictConfig) -> None:
         rows = walker.grid(indices, cfg.steps)
     elif cfg.mode == "truncation":
         rows = walker.truncation(indices, list(cfg.psi))
-    elif cfg.mode == "arithmetic" and cfg.classes is None:
+    elif cfg.mode == "arithmetic" and not searched:
         rows = walker.arithmetic([list(cfg[name]) for name in "abc"])
     else:  # the modes that look at images through an extractor
         data = load.real_data(content, **cfg.data, trust=cfg.trust)
@@ -46,7 +48,7 @@ def interpolate(cfg: DictConfig) -> None:
         if cfg.mode == "nearest":
             rows = walker.nearest(indices, cfg.steps - 1, data, make(), cfg.n_real)
         else:
-            rows = walker.arithmetic(walker.of_classes(list(cfg.classes), make(), len(cfg.a)))
+            rows = walker.arithmetic(walker.of_classes(classes or [], make(), len(cfg.a)))
     written = write(rows, cfg.mode, folder, cfg.milliseconds)
     print(f"{cfg.mode} of generator update {module.iteration:,}: {', '.join(map(str, written))}")
 

@@ -21,16 +21,19 @@ def sample(cfg: DictConfig) -> None:
 
     from lightning_gans.checkpoints.load import load, points_of
     from lightning_gans.images.files import make_folder
+    from lightning_gans.images.sheets import aligned_columns
     from lightning_gans.inference.outputs import older_samples
     from lightning_gans.inference.samples import write_samples
     from lightning_gans.runtime.device import pick_device
 
     older = older_samples(cfg.out, overwrite=cfg.overwrite)
     module = load(cfg.checkpoint, trust=cfg.trust, device=pick_device(cfg.device))
-    module.sampling_inputs([0], cfg.seed)  # refused by what has no latents, before anything is written
+    classes = None if cfg.classes is None else list(cfg.classes)
+    module.sampling_inputs([0], cfg.seed, classes=classes)  # refused before anything is written
     make_folder(cfg.out)
-    batches = module.samples(range(cfg.n), seed=cfg.seed, batch_size=cfg.batch_size)
-    grid = write_samples(batches, cfg.n, cfg.out, cfg.format, points_of(module, trust=cfg.trust), older)
+    batches = module.samples(range(cfg.n), seed=cfg.seed, batch_size=cfg.batch_size, classes=classes)
+    columns = aligned_columns(min(cfg.n, 64), len(classes or []))
+    grid = write_samples(batches, cfg.n, cfg.out, cfg.format, points_of(module, trust=cfg.trust), older, columns)
     print(f"{cfg.n} samples of generator update {module.iteration:,} in {cfg.out}; grid: {grid}")
 
 

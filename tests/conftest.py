@@ -41,6 +41,11 @@ TINY_FAMILY = {
     **dict.fromkeys(["dcgan", "lsgan", "wgan", "wgan_gp", "dragan"], _SMALL),
     "sngan": [*_SMALL, "model.g_batch_size=16"],
     "gan": ["model.generator.hidden=[16]", "model.discriminator.hidden=[16]", "model.generator.latent_dim=8"],
+    "cgan": [
+        *("model.generator.latent_dim=8", "model.generator.latent_width=8", "model.generator.class_width=8"),
+        *("model.generator.hidden=16", "model.discriminator.image_width=8", "model.discriminator.class_width=4"),
+        *("model.discriminator.hidden=8", "model.generator.init=he"),  # whose images are not all grey at first
+    ],
     "began": _SMALL,
     "r3gan": [*_SMALL, "model.generator.group_size=4", "model.discriminator.group_size=4"],
     "pix2pix": [

@@ -20,9 +20,9 @@ class SampleGrid(Callback):
     """Grids of samples at fixed latents, to ``samples/step-000300.png`` and every logger, at intervals and at the end.
 
     Samples of a network that has still to grow are of its resolution, enlarged to 64 pixels where they are smaller. Of
-    points it is a scatter plot, with a thousand real ones in grey. A translation family shows examples of its data,
-    spread evenly over the test part (see ``ImageDataModule.examples``), each beside its translation and what it should
-    become.
+    a conditional family every class has a column. Of points it is a scatter plot, with a thousand real ones in grey. A
+    translation family shows examples of its data, spread evenly over the test part (see ``ImageDataModule.examples``),
+    each beside its translation and what it should become.
 
     Args:
         every_n_train_steps: Generator updates between grids.
@@ -67,13 +67,17 @@ class SampleGrid(Callback):
             dashboard(logger).log_image("samples", sheet, step)
 
     def _samples(self, module: Any, data: ImageDataModule) -> Tensor:
-        samples = torch.cat([pixels.to_uint8(s) for s in module.samples(range(self.n or 64), seed=self.seed)])
+        classes = module.conditioning.overview()
+        n = self.n or 64
+        columns = sheets.aligned_columns(n, max(map(len, classes.values()), default=0))
+        n = self.n or (n // columns * columns if columns else n)  # whole rows
+        samples = torch.cat([pixels.to_uint8(s) for s in module.samples(range(n), seed=self.seed, **classes)])
         resolution = module.schedule.phase(max(module.iteration - 1, 0)).resolution
         if resolution is not None:  # pixels are repeated up to the data's size
             step = min(samples.shape[-1] // resolution, max(1, samples.shape[-1] // VISIBLE))
             samples = samples[..., ::step, ::step]
         behind = next(data.real_images(range(min(1000, len(data.train_images))), 1000)) if samples.ndim == 2 else None
-        return sheets.overview(samples, behind)
+        return sheets.overview(samples, behind, columns=columns)
 
     def _translations(self, module: TranslationModule, data: ImageDataModule) -> Tensor:
         rows: list[list[Tensor]] = []

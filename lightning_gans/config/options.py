@@ -60,7 +60,7 @@ def check_interpolate(cfg: DictConfig) -> None:
     groups = {name: list(cfg[name]) for name in "abc"}
     if not groups["a"] or len({len(group) for group in groups.values()}) > 1:
         raise ValueError(f"a, b, c={list(groups.values())}: must hold equally many numbers of samples")
-    if cfg.classes is not None and len(cfg.classes) != 3:
+    if cfg.classes is not None and cfg.mode == "arithmetic" and len(cfg.classes) != 3:
         raise ValueError(f"classes={list(cfg.classes)}: must be three, for a, b and c")
     for number in [*(cfg.indices or []), *sum(groups.values(), [])]:
         if number < 0:

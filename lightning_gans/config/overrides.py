@@ -132,7 +132,8 @@ def _unquoted(value: str) -> str:
 def drop_tuned(arguments: list[str]) -> list[str]:
     """Add ``tuned=none`` where a part of the model was typed that the tuned file is not made for.
 
-    That is another network, or a part that the file itself puts in place and would lay over what was typed.
+    That is another network, or a part that the file itself puts in place and would lay over what was typed. A network
+    of the family that has a tuned file of its own, ``NETWORK_DATA.yaml``, gets that.
     """
     parts = [part for part in ("model/network", *MODEL_PARTS) if override_value(arguments, part) is not None]
     if not parts or override_value(arguments, "tuned") is not None or override_value(arguments, "resume") is not None:
@@ -140,6 +141,9 @@ def drop_tuned(arguments: list[str]) -> list[str]:
     entries = yaml.safe_load((CONF_DIR / "train.yaml").read_text(encoding="utf-8"))["defaults"]
     defaults = {key: value for entry in entries if isinstance(entry, dict) for key, value in entry.items()}
     model, data = (override_value(arguments, key) or defaults[key] for key in ("model", "data"))
+    network = override_value(arguments, "model/network") or ""
+    if network.startswith(f"{model}_") and (CONF_DIR / "tuned" / f"{network}_{data}.yaml").is_file():
+        return [*arguments, f"tuned={network}_{data}"]
     file = CONF_DIR / "tuned" / f"{model}_{data}.yaml"
     node = yaml.safe_load(file.read_text(encoding="utf-8"))["model"] if file.is_file() else {}
     if file.is_file() and any(part == "model/network" or part.partition("/")[2] in node for part in parts):

@@ -41,6 +41,7 @@ class SampleSchema:
     checkpoint: str = MISSING
     out: str = MISSING
     n: int = 64
+    classes: Optional[list[int]] = None  # noqa: UP045
     seed: int = 0
     format: str = "png"
     overwrite: bool = False

@@ -50,6 +50,10 @@ class ImageDataset(Dataset[Batch], ABC):
     def fetch(self, index: Tensor) -> Batch:
         """Return ``image`` (N, C, H, W) uint8 and, where there are labels, ``label`` (N,) int64."""
 
+    def entries(self, key: str) -> Tensor | None:
+        """Return a batch entry of all examples (N, ...), e.g. ``label``, if that needs no images to be read."""
+        return None
+
     def fingerprint(self) -> str:
         """Return a content hash (32 hex digits). Reads every image unless a subclass has a cheaper way."""
         digest = hashlib.blake2b(repr(len(self)).encode(), digest_size=16)
@@ -104,6 +108,10 @@ class Downscaled(ImageDataset):
         factor = _times(self.whole, tuple(batch["image"].shape[1:]), self.resolution)
         return batch if factor == 1 else {**batch, "image": average(batch["image"], factor)}
 
+    def entries(self, key: str) -> Tensor | None:
+        """Return those of the whole set."""
+        return self.whole.entries(key)
+
 
 class InMemoryImages(ImageDataset):
     """Hold a set in memory.
@@ -127,6 +135,10 @@ class InMemoryImages(ImageDataset):
         if self.labels is not None:
             batch["label"] = self.labels[index]
         return batch
+
+    def entries(self, key: str) -> Tensor | None:
+        """Return the labels (N,) as ``label``."""
+        return self.labels if key == "label" else None
 
     def resized(self, resolution: int | None) -> ImageDataset:
         """Return this set with smaller images, made at the first call and kept: a third more memory for all."""
@@ -163,6 +175,11 @@ class Subset(ImageDataset):
     def fetch(self, index: Tensor) -> Batch:
         """Fetch images of the whole set."""
         return self.whole.fetch(self.indices[index])
+
+    def entries(self, key: str) -> Tensor | None:
+        """Return those of the images that are taken."""
+        values = self.whole.entries(key)
+        return None if values is None else values[self.indices]
 
     def resized(self, resolution: int | None) -> ImageDataset:
         """Return the same images of the whole set at this resolution."""

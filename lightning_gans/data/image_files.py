@@ -130,6 +130,10 @@ class ImageFiles(ImageDataset):
             batch["label"] = self.labels[torch.tensor(wanted)]
         return batch
 
+    def entries(self, key: str) -> Tensor | None:
+        """Return the labels (N,) as ``label``, those of files that will be skipped included."""
+        return self.labels if key == "label" else None
+
     def resized(self, resolution: int | None) -> ImageFiles:
         """Return this set with smaller square images, averaged from those of ``image_size``.
 

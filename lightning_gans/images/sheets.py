@@ -116,9 +116,23 @@ def scatter(points: Tensor, behind: Tensor | None = None, *, size: int = 512, re
     return torch.from_numpy(sheet).permute(2, 0, 1)
 
 
-def overview(samples: Tensor, behind: Tensor | None = None) -> Tensor:
-    """Draw a grid of images (N, C, H, W) uint8, or points (N, 2) before the real ones ``behind`` them."""
-    return scatter(samples, behind) if samples.ndim == 2 else grid(samples)
+def overview(samples: Tensor, behind: Tensor | None = None, *, columns: int | None = None) -> Tensor:
+    """Lay out images (N, C, H, W) uint8 in a grid, or draw points (N, 2) before the real ones ``behind`` them."""
+    return scatter(samples, behind) if samples.ndim == 2 else grid(samples, columns=columns)
+
+
+def aligned_columns(n: int, period: int) -> int | None:
+    """Return the columns of a nearly square grid in which samples whose conditions repeat stand below their like.
+
+    Args:
+        n: Samples.
+        period: Samples after which conditions repeat; 0: they do not.
+
+    Returns:
+        A multiple of ``period``; ``None`` if that would be more than twice as wide as a square grid.
+    """
+    square = n**0.5
+    return period * max(1, round(square / period)) if 0 < period <= 2 * square else None
 
 
 def picture(images: Tensor, *, columns: int | None = None) -> Image.Image:

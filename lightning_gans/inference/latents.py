@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,22 +28,31 @@ Between = Callable[[Tensor, Tensor, float], Tensor]
 class Walker:
     """Walk through the latents of a module's samples.
 
-    The first of ``module.sampling_inputs`` is walked through; the others (labels, ...) are those of the sample that a
+    The first of ``module.sampling_inputs`` is walked through; the others, conditions, are those of the sample that a
     path starts from.
 
     Args:
         module: Module whose sampling network makes the images.
         seed: Seed of the samples.
         batch_size: Images at once, >= 1.
+        **conditions: Values that rows of pictures have in turn, e.g. ``classes=[3, 7]``; left out or ``None``: drawn
+            from the training set's.
+
+    Raises:
+        ValueError: A condition that the module does not take, or a value that is not allowed.
     """
 
-    def __init__(self, module: GenerativeModule, *, seed: int = 0, batch_size: int = 64) -> None:
+    def __init__(
+        self, module: GenerativeModule, *, seed: int = 0, batch_size: int = 64, **conditions: Sequence[Any] | None
+    ) -> None:
+        module.conditioning.check(conditions)
         self.module, self.seed, self.batch_size = module, seed, batch_size
+        self.conditions = {name: values for name, values in conditions.items() if values is not None}
         module.prepare_sampling()
 
-    def inputs(self, indices: Sequence[int]) -> tuple[Tensor, ...]:
-        """Return the generator's inputs of samples number ``indices``."""
-        return self.module.sampling_inputs(indices, self.seed)
+    def inputs(self, indices: Sequence[int], **conditions: Sequence[Any]) -> tuple[Tensor, ...]:
+        """Draw the generator's inputs for samples number ``indices``; ``conditions`` in the place of the walker's."""
+        return self.module.sampling_inputs(indices, self.seed, **{**self.conditions, **conditions})
 
     def images(self, latents: Tensor, others: Sequence[Tensor] = ()) -> Tensor:
         """Generate images (N, C, H, W) uint8 of latents (N, Z) and the other inputs."""
@@ -51,9 +61,9 @@ class Walker:
 
     def paths(self, indices: Sequence[int], steps: int, path: Between) -> Tensor:
         """Walk from every even one of the samples to the odd one after it: (N / 2, steps, C, H, W) uint8."""
-        latents, *others = self.inputs(indices)
-        stops = [path(latents[0::2], latents[1::2], at) for at in torch.linspace(0, 1, steps).tolist()]
-        return self._rows(torch.stack(stops, 1), [other[0::2] for other in others])
+        (starts, *others), (ends, *_) = self.inputs(indices[0::2]), self.inputs(indices[1::2])
+        stops = [path(starts, ends, at) for at in torch.linspace(0, 1, steps).tolist()]
+        return self._rows(torch.stack(stops, 1), others)
 
     def loop(self, indices: Sequence[int], steps: int) -> Tensor:
         """Walk from each sample to the next, and from the last to the first: (N, steps, C, H, W) uint8."""
@@ -88,13 +98,16 @@ class Walker:
         """Compute mean(a) - mean(b) + mean(c) of latents (Radford et al. 2016, arXiv:1511.06434).
 
         Args:
-            groups: Numbers of the samples of a, b and c, n each.
+            groups: Numbers of the samples of a, b and c, n each; every group has one of the walker's conditions.
 
         Returns:
             (4, n + 1, C, H, W) uint8: the samples of a, b and c with their mean last; then the result, and n more with
             a little noise on its latent.
         """
-        inputs = [self.inputs(group) for group in groups]
+        inputs = []
+        for i, group in enumerate(groups):
+            one = {name: [values[i % len(values)]] for name, values in self.conditions.items()}
+            inputs.append(self.inputs(group, **one))
         means = [latents.mean(0, keepdim=True) for latents, *_ in inputs]
         rows = [torch.cat([latents, mean]) for (latents, *_), mean in zip(inputs, means, strict=True)]
         result = means[0] - means[1] + means[2]

@@ -25,6 +25,7 @@ def write_samples(
     format: str = "png",  # noqa: A002
     behind: Tensor | None = None,
     older: Sequence[Path] = (),
+    columns: int | None = None,
 ) -> Path:
     """Write samples and a grid of the first 64: all files or none.
 
@@ -36,6 +37,7 @@ def write_samples(
             Points are always ``samples.npz`` with ``points`` (n, 2) float32, and a picture of them all.
         behind: Real points, for the picture.
         older: Files of earlier samples, deleted at the end.
+        columns: Images in a row of the grid; ``None``: as square as possible.
 
     Returns:
         Path of the grid.
@@ -65,7 +67,7 @@ def write_samples(
             with atomic_write(making / "samples.npz") as temporary, temporary.open("wb") as file:
                 np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
         points = torch.from_numpy(np.concatenate(kept)) if kept and kept[0].ndim == 2 else None
-        sheet = grid(torch.stack(first)) if points is None else scatter(points, behind)
+        sheet = grid(torch.stack(first), columns=columns) if points is None else scatter(points, behind)
         save(sheet, making / "grid.png", "overview")
         made = {path.name: path for path in sorted(making.iterdir())}
         for name, path in made.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,23 +19,34 @@ from lightning_gans.runtime.distributed import sum_over_processes
 from lightning_gans.runtime.precision import full_precision
 from lightning_gans.schedules.values import Scheduled, ends_of, value_at
 
-Critic = Callable[[Tensor], Tensor]
+Critic = Callable[..., Tensor]
 Uniform = Callable[..., Tensor]
 
 
-def input_gradients(critic: Critic, samples: Tensor) -> Tensor:
+class RealFakeConditions(NamedTuple):
+    """What the discriminator is conditioned on at real and at generated samples: tensors (N, ...)."""
+
+    real: tuple[Tensor, ...] = ()
+    fake: tuple[Tensor, ...] = ()
+
+
+UNCONDITIONAL = RealFakeConditions()
+
+
+def input_gradients(critic: Critic, samples: Tensor, *conditions: Tensor) -> Tensor:
     """Return the gradient of each sample's logit (or sum of logits) with respect to that sample, with its graph.
 
     Args:
-        critic: Maps samples (N, ...) to logits (N, ...), each depending on its own sample only.
+        critic: Maps samples (N, ...) and conditions to logits (N, ...), each depending on its own sample only.
         samples: Where to differentiate, (N, ...).
+        *conditions: Passed on to the critic as they are.
 
     Returns:
         Gradients, (N, D) with D the number of values in a sample.
     """
     samples = full_precision(samples.detach()).requires_grad_(True)
     with torch.autocast(samples.device.type, enabled=False), torch.compiler.set_stance("force_eager"):
-        logits = critic(samples)
+        logits = critic(samples, *conditions)
         (gradients,) = torch.autograd.grad(logits.sum(), samples, create_graph=True)
     return gradients.flatten(1)
 
@@ -52,10 +64,26 @@ class Penalty(ABC):
         self.weight = weight
 
     @abstractmethod
-    def per_sample(self, critic: Critic, real: Tensor, fake: Tensor, uniform: Uniform) -> Tensor:
+    def per_sample(
+        self,
+        critic: Critic,
+        real: Tensor,
+        fake: Tensor,
+        uniform: Uniform,
+        conditions: RealFakeConditions = UNCONDITIONAL,
+    ) -> Tensor:
         """Return the unweighted penalty of every sample, (N,)."""
 
-    def __call__(self, critic: Critic, real: Tensor, fake: Tensor, uniform: Uniform, *, images_seen: int = 0) -> Tensor:
+    def __call__(
+        self,
+        critic: Critic,
+        real: Tensor,
+        fake: Tensor,
+        uniform: Uniform,
+        conditions: RealFakeConditions = UNCONDITIONAL,
+        *,
+        images_seen: int = 0,
+    ) -> Tensor:
         """Return the weighted mean penalty, a scalar.
 
         Args:
@@ -63,9 +91,10 @@ class Penalty(ABC):
             real: Real samples (N, ...).
             fake: Generated samples of the same shape, without gradient.
             uniform: ``uniform(N, ...)`` draws numbers in [0, 1).
+            conditions: Of both sides; a point between or beside real samples has the real one's.
             images_seen: Real images shown before this step, for a scheduled weight.
         """
-        return value_at(self.weight, images_seen) * self.per_sample(critic, real, fake, uniform).mean()
+        return value_at(self.weight, images_seen) * self.per_sample(critic, real, fake, uniform, conditions).mean()
 
 
 class GradientPenalty(Penalty):
@@ -86,10 +115,18 @@ class GradientPenalty(Penalty):
         super().__init__(weight)
         self.one_sided, self.target = one_sided, target
 
-    def per_sample(self, critic: Critic, real: Tensor, fake: Tensor, uniform: Uniform) -> Tensor:
+    def per_sample(
+        self,
+        critic: Critic,
+        real: Tensor,
+        fake: Tensor,
+        uniform: Uniform,
+        conditions: RealFakeConditions = UNCONDITIONAL,
+    ) -> Tensor:
         """Return the squared distance of the gradient's norm to the target, (N,)."""
         u = uniform(len(real), *[1] * (real.dim() - 1))
-        norms = input_gradients(critic, torch.lerp(full_precision(fake), full_precision(real), u)).norm(dim=1)
+        between = torch.lerp(full_precision(fake), full_precision(real), u)
+        norms = input_gradients(critic, between, *conditions.real).norm(dim=1)
         excess = norms - self.target
         return torch.square(excess.relu() if self.one_sided else excess)
 
@@ -100,9 +137,16 @@ class R1(Penalty):
     |grad D(x)|^2 / 2 on real samples. Mescheder et al. 2018, arXiv:1801.04406, equation 9.
     """
 
-    def per_sample(self, critic: Critic, real: Tensor, fake: Tensor, uniform: Uniform) -> Tensor:
+    def per_sample(
+        self,
+        critic: Critic,
+        real: Tensor,
+        fake: Tensor,
+        uniform: Uniform,
+        conditions: RealFakeConditions = UNCONDITIONAL,
+    ) -> Tensor:
         """Return half the squared norm of the gradient at the reals, (N,)."""
-        return input_gradients(critic, real).square().sum(1) / 2
+        return input_gradients(critic, real, *conditions.real).square().sum(1) / 2
 
 
 class R2(Penalty):
@@ -111,9 +155,16 @@ class R2(Penalty):
     |grad D(G(z))|^2 / 2 on generated samples. Mescheder et al. 2018, arXiv:1801.04406, equation 10.
     """
 
-    def per_sample(self, critic: Critic, real: Tensor, fake: Tensor, uniform: Uniform) -> Tensor:
+    def per_sample(
+        self,
+        critic: Critic,
+        real: Tensor,
+        fake: Tensor,
+        uniform: Uniform,
+        conditions: RealFakeConditions = UNCONDITIONAL,
+    ) -> Tensor:
         """Return half the squared norm of the gradient at the fakes, (N,)."""
-        return input_gradients(critic, fake).square().sum(1) / 2
+        return input_gradients(critic, fake, *conditions.fake).square().sum(1) / 2
 
 
 class R1R2(Penalty):
@@ -125,9 +176,17 @@ class R1R2(Penalty):
         weight: Factor of the term, gamma in the paper.
     """
 
-    def per_sample(self, critic: Critic, real: Tensor, fake: Tensor, uniform: Uniform) -> Tensor:
+    def per_sample(
+        self,
+        critic: Critic,
+        real: Tensor,
+        fake: Tensor,
+        uniform: Uniform,
+        conditions: RealFakeConditions = UNCONDITIONAL,
+    ) -> Tensor:
         """Return half the squared gradient norms at a real sample and the fake beside it, summed, (N,)."""
-        return sum(input_gradients(critic, side).square().sum(1) for side in (real, fake)) / 2  # type: ignore
+        at_real = input_gradients(critic, real, *conditions.real).square().sum(1)
+        return (at_real + input_gradients(critic, fake, *conditions.fake).square().sum(1)) / 2
 
 
 class Dragan(Penalty):
@@ -148,11 +207,18 @@ class Dragan(Penalty):
         super().__init__(weight)
         self.spread = spread
 
-    def per_sample(self, critic: Critic, real: Tensor, fake: Tensor, uniform: Uniform) -> Tensor:
+    def per_sample(
+        self,
+        critic: Critic,
+        real: Tensor,
+        fake: Tensor,
+        uniform: Uniform,
+        conditions: RealFakeConditions = UNCONDITIONAL,
+    ) -> Tensor:
         """Return the squared distance of the gradient's norm to 1, (N,)."""
         a = uniform(len(real), *[1] * (real.dim() - 1))
         step = self.spread * _deviation(real) * uniform(*real.shape)
-        norms = input_gradients(critic, full_precision(real) + a * step).norm(dim=1)
+        norms = input_gradients(critic, full_precision(real) + a * step, *conditions.real).norm(dim=1)
         return torch.square(norms - 1)
 
 

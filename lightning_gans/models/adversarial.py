@@ -15,7 +15,7 @@ from lightning_gans.augment.base import Augmentation
 from lightning_gans.config.errors import MISSING, ConfigError
 from lightning_gans.config.types import Positive, PositiveInt, checked
 from lightning_gans.losses.objectives import Objective
-from lightning_gans.losses.penalties import Penalty
+from lightning_gans.losses.penalties import Penalty, RealFakeConditions
 from lightning_gans.models.base import Batch, GenerativeModule, Terms, split
 from lightning_gans.networks.layers import has_batch_norm, has_spectral_norm
 from lightning_gans.runtime.precision import full_precision
@@ -94,6 +94,7 @@ class AdversarialModule(GenerativeModule):
         self.reuse_fakes, self.dequantise = reuse_fakes, dequantise
         self.schedule = TrainingSchedule([Phase("training", None, self.batch_size, n_critic)])
         self._fake = torch.empty(0)  # the newest generated samples
+        self._fake_conditions: tuple[Tensor, ...] = ()
         self.add_player("d", discriminator)
 
     # ------------------------------------------------------------------------------ what a family may change
@@ -101,13 +102,15 @@ class AdversarialModule(GenerativeModule):
     def discriminator_loss(self, batch: Batch) -> Terms:
         """Compute the weighted terms of the discriminator's loss on one chunk of the batch."""
         with torch.set_grad_enabled(self.reuse_fakes):
-            self._fake = self.generator(*self.draw_inputs(len(batch["image"])))
+            self.make_fakes(len(batch["image"]))
+        given = RealFakeConditions(self.conditioning.of(batch), self._fake_conditions)
         real, fake = self.augmented(batch["image"]), self.augmented(self._fake.detach())
-        real_logits = self.logits(real)
+        real_logits = self.logits(real, *given.real)
         self.update_statistics(real_logits.detach())
-        terms = self.objective.discriminator(real_logits, self.logits(fake))
+        terms = self.objective.discriminator(real_logits, self.logits(fake, *given.fake))
         if self.penalty is not None:
-            terms["penalty"] = self.penalty(self.discriminator, real, fake, self.uniform, images_seen=self.images_seen)
+            seen = self.images_seen
+            terms["penalty"] = self.penalty(self.discriminator, real, fake, self.uniform, given, images_seen=seen)
         return terms
 
     def generator_loss(self, batch: Batch) -> Terms:
@@ -116,18 +119,25 @@ class AdversarialModule(GenerativeModule):
             n = len(batch["image"])
             if self.g_batch_size is not None:
                 n = self.g_batch_size // (self.world_size * self.accumulate)
-            self._fake = self.generator(*self.draw_inputs(n))
-        real_logits = self.logits(self.augmented(batch["image"])) if self.objective.needs_real else None
-        return self.objective.generator(self.logits(self.augmented(self._fake)), real_logits)
+            self.make_fakes(n)
+        real_logits = None
+        if self.objective.needs_real:
+            real_logits = self.logits(self.augmented(batch["image"]), *self.conditioning.of(batch))
+        return self.objective.generator(self.logits(self.augmented(self._fake), *self._fake_conditions), real_logits)
+
+    def make_fakes(self, n: int) -> None:
+        """Generate ``n`` samples of this process's share, from newly drawn latents and conditions."""
+        inputs = self.draw_inputs(n)
+        self._fake, self._fake_conditions = self.generator(*inputs), inputs[len(inputs) - len(self.conditions) :]
 
     def update_statistics(self, real_logits: Tensor) -> None:
         """Pass the logits of real images (N,) to the augmentation, whose probability may follow their sign."""
         if self.augment is not None:
             self.augment.update_statistics(real_logits - (self.objective.midpoint or 0.0))
 
-    def logits(self, images: Tensor) -> Tensor:
+    def logits(self, images: Tensor, *conditions: Tensor) -> Tensor:
         """Return the discriminator's raw logits in float32, which objectives need under autocast too."""
-        logits: Tensor = self.discriminator(images)
+        logits: Tensor = self.discriminator(images, *conditions)
         return full_precision(logits)
 
     def augmented(self, images: Tensor) -> Tensor:

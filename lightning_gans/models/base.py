@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import Positive, PositiveInt, checked
+from lightning_gans.models.conditions import Conditions
 from lightning_gans.models.ema import EMA, evaluating
 from lightning_gans.models.sampling import REACH, Inputs, Latent, Sampling
 from lightning_gans.models.training_data import training_data
@@ -92,6 +93,7 @@ class GenerativeModule(Sampling):
         self._stats_step: int | None = None
         self._shared_rng, self._rng_device = torch.Generator(), torch.device("cpu")
         self.add_player("g", generator)
+        self.conditioning = Conditions(self.conditions, generator)
 
     def add_player(self, player: str, *networks: nn.Module) -> None:
         """Put ``networks`` under the optimiser of ``player``; the generator's is "g"."""
@@ -139,16 +141,26 @@ class GenerativeModule(Sampling):
             ValueError: With both shapes.
         """
         shape = shapes["image"]
+        latents, *conditions = self.sampling_inputs([0, 1], 0)
         with evaluating(self.generator) as generator:
-            made = tuple(generator(*self.sampling_inputs([0], 0)).shape[1:])
+            try:
+                made = tuple(generator(latents, *conditions).shape[1:])
+            except TypeError as error:  # another number of conditions
+                raise ValueError(f"model.generator: {error}; {self._conditions_text()}") from error
         if made != shape:
             raise ValueError(f"model.generator makes images {made}; data has {shape} (channels, height, width)")
         for name, network in self.image_networks.items():
             try:
                 with evaluating(network):
-                    network(torch.zeros(2, *shape))
+                    network(torch.zeros(2, *shape), *conditions)
+            except TypeError as error:
+                raise ValueError(f"model.{name}: {error}; {self._conditions_text()}") from error
             except RuntimeError as error:
                 raise ValueError(f"model.{name} does not take the data's images {shape}: {error}") from error
+
+    def _conditions_text(self) -> str:
+        found = f"is conditioned on {', '.join(self.conditions)}" if self.conditions else "has no conditions"
+        return f"{type(self).__name__} {found}; choose another model/network"
 
     @property
     def batch_sizes(self) -> dict[str, int]:
@@ -156,11 +168,16 @@ class GenerativeModule(Sampling):
         return self.schedule.batch_sizes
 
     def draw_inputs(self, n: int) -> Inputs:
-        """Draw the generator's inputs for this process's ``n`` rows of a training batch."""
+        """Draw the generator's inputs for this process's ``n`` rows of a training batch: latents, then conditions.
+
+        Conditions are drawn from the training set's, independently of the batch.
+        """
         if self.latent == "normal":
-            return (self.normal(n, self.latent_dim),)
-        reach = REACH[self.latent]
-        return (self.uniform(n, self.latent_dim).mul_(2 * reach).sub_(reach),)
+            latents = self.normal(n, self.latent_dim)
+        else:
+            reach = REACH[self.latent]
+            latents = self.uniform(n, self.latent_dim).mul_(2 * reach).sub_(reach)
+        return (latents, *self.conditioning.draw(lambda: self.uniform(n, dtype=torch.float32)))
 
     # ------------------------------------------------------------------------------ the step
 
@@ -240,9 +257,10 @@ class GenerativeModule(Sampling):
         drawn = torch.randn(n * self.world_size, *shape, generator=self._global_rng(), device=self.device)
         return own_rows(drawn, self.global_rank, self.world_size)
 
-    def uniform(self, n: int, *shape: int) -> Tensor:
+    def uniform(self, n: int, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         """Draw numbers in [0, 1) for the global batch; return this process's rows, (n, *shape)."""
-        drawn = torch.rand(n * self.world_size, *shape, generator=self._global_rng(), device=self.device)
+        rng = self._global_rng()
+        drawn = torch.rand(n * self.world_size, *shape, generator=rng, device=self.device, dtype=dtype)
         return own_rows(drawn, self.global_rank, self.world_size)
 
     def _global_rng(self) -> torch.Generator:
@@ -263,7 +281,10 @@ class GenerativeModule(Sampling):
         return list(optimizers.values()), schedules
 
     def on_fit_start(self) -> None:
-        """Compile the networks, if asked for."""
+        """Learn the training set's conditions, and compile the networks if asked for."""
+        images = getattr(getattr(self.trainer, "datamodule", None), "train_images", None) if self.conditions else None
+        if images is not None:
+            self.conditioning.fit(images)
         if self.compile_networks:
             for network in (self.generator, *self.image_networks.values()):
                 for layer in network.modules():

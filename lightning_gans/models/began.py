@@ -92,13 +92,14 @@ class BEGAN(AdversarialModule):
         super().check_data(shapes)
         shape = shapes["image"]
         with evaluating(self.discriminator):
-            found = tuple(self.discriminator(torch.zeros(2, *shape)).shape[1:])
+            given = self.sampling_inputs([0, 1], 0)[1:]
+            found = tuple(self.discriminator(torch.zeros(2, *shape), *given).shape[1:])
         if found != shape:
             raise ValueError(f"model.discriminator gives {found} for images {shape}: BEGAN's is an autoencoder")
 
-    def logits(self, images: Tensor) -> Tensor:
+    def logits(self, images: Tensor, *conditions: Tensor) -> Tensor:
         """Return the mean absolute error of every image's reconstruction, (N,)."""
-        errors: Tensor = full_precision(self.discriminator(images)) - full_precision(images)
+        errors: Tensor = full_precision(self.discriminator(images, *conditions)) - full_precision(images)
         return errors.abs().flatten(1).mean(1)
 
     def on_update_end(self, plan: Plan) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from typing import ClassVar, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from lightning_gans.config.types import PositiveInt, checked
+from lightning_gans.models.conditions import Conditions
 from lightning_gans.models.ema import evaluating, measure_batch_norm
 from lightning_gans.runtime.distributed import broadcast_tensors
 from lightning_gans.runtime.seeding import derive_seed
@@ -26,10 +27,13 @@ class Sampling(LightningModule):
     The part of ``GenerativeModule`` that works without a Trainer.
 
     Attributes:
+        conditions: Batch entries that networks take beside latents and images, e.g. ``("label",)``: G(z, *conditions).
         standing_batches: Batches of ``batch_size`` samples that the average's batch norm statistics are measured on.
     """
 
+    conditions: ClassVar[tuple[str, ...]] = ()
     standing_batches: ClassVar[int] = 16
+    conditioning: Conditions  # draws, parses and checks them
     generator: nn.Module
     generator_ema: nn.Module | None
     latent: Latent
@@ -45,17 +49,32 @@ class Sampling(LightningModule):
         """Return the length of the generator's latent vector."""
         return int(self.generator.latent_dim)  # type: ignore[arg-type]
 
-    def sampling_inputs(self, indices: Sequence[int], seed: int) -> Inputs:
-        """Draw the generator's inputs for samples number ``indices``, each a function of (seed, index) alone."""
+    def sampling_inputs(self, indices: Sequence[int], seed: int, **conditions: Sequence[Any] | None) -> Inputs:
+        """Draw the generator's inputs for samples number ``indices``: latents, each a function of (seed, index) alone.
+
+        Args:
+            indices: Numbers of the samples.
+            seed: Seed of the samples.
+            **conditions: Values, e.g. ``classes``, used in turn along ``indices``; those that are not given are drawn
+                from the training set's as functions of (seed, index).
+
+        Raises:
+            ValueError: A condition that the family does not take, or a value that is not allowed.
+        """
         rng, latents, reach = torch.Generator(), torch.empty(len(indices), self.latent_dim), REACH.get(self.latent)
         for row, index in zip(latents, indices, strict=True):
             rng.manual_seed(derive_seed("sample", seed, index))
             row.uniform_(-reach, reach, generator=rng) if reach else row.normal_(generator=rng)
-        return (latents.to(self.device, self.dtype),)  # type: ignore[arg-type]
+        inputs = (latents, *self.conditioning.sample(indices, seed, conditions))
+        return tuple(x.to(self.device, self.dtype if x.is_floating_point() else x.dtype) for x in inputs)  # type: ignore
 
-    def _input_batches(self, indices: Sequence[int], seed: int, size: int) -> Iterator[Inputs]:
+    def _input_batches(
+        self, indices: Sequence[int], seed: int, size: int, conditions: Mapping[str, Sequence[Any]]
+    ) -> Iterator[Inputs]:
         for start in range(0, len(indices), size):
-            yield self.sampling_inputs(indices[start : start + size], seed)
+            chosen = indices[start : start + size]
+            given = {name: [values[i % len(values)] for i in chosen] for name, values in conditions.items()}
+            yield self.sampling_inputs(chosen, seed, **given)
 
     # ------------------------------------------------------------------------------ the network
 
@@ -80,7 +99,7 @@ class Sampling(LightningModule):
         self._stats_step = self.iteration
         if self.generator_ema is not None:
             indices, seed = range(self.standing_batches * self.batch_size), derive_seed("batch norm", self.seed)
-            measure_batch_norm(self.generator_ema, self._input_batches(indices, seed, self.batch_size))
+            measure_batch_norm(self.generator_ema, self._input_batches(indices, seed, self.batch_size, {}))
         elif self.world_size > 1:
             broadcast_tensors(self.generator.buffers())
 
@@ -109,29 +128,42 @@ class Sampling(LightningModule):
             for inputs in batches:
                 yield self.postprocess(network(*inputs).float())
 
-    def samples(self, indices: Sequence[int], *, seed: int = 0, batch_size: int = 64) -> Iterator[Tensor]:
-        """Generate batches of samples, each a function of (seed, index) alone.
+    def samples(
+        self, indices: Sequence[int], *, seed: int = 0, batch_size: int = 64, **conditions: Sequence[Any] | None
+    ) -> Iterator[Tensor]:
+        """Generate batches of samples, each a function of (seed, index, condition) alone.
 
         Args:
             indices: Numbers of the samples, e.g. ``range(64)``.
             seed: Seed of the samples.
             batch_size: Images at once.
+            **conditions: Values that samples have in turn: with ``classes=[3, 7]`` sample i has class 3 if i is even
+                and 7 if it is odd. ``None``, as what is left out: drawn from the training set's.
 
         Returns:
             Batches of images (N, C, H, W) in [-1, 1] on the module's device.
-        """
-        self.prepare_sampling()
-        return self.generate(self._input_batches(indices, seed, batch_size))
-
-    @checked
-    def sample(self, n: PositiveInt, *, seed: int = 0, batch_size: PositiveInt = 64) -> Tensor:
-        """Generate ``n`` samples (n, C, H, W) in [-1, 1]; a seed gives the same first images whatever ``n``.
 
         Raises:
-            ValueError: ``n`` or ``batch_size`` is below one.
+            ValueError: A condition that the family does not take, or a value that is not allowed.
         """
-        return torch.cat(list(self.samples(range(n), seed=seed, batch_size=batch_size)))
+        self.conditioning.check(conditions)
+        self.prepare_sampling()
+        given = {name: values for name, values in conditions.items() if values is not None}
+        return self.generate(self._input_batches(indices, seed, batch_size, given))
+
+    @checked
+    def sample(
+        self, n: PositiveInt, *, seed: int = 0, batch_size: PositiveInt = 64, **conditions: Sequence[Any] | None
+    ) -> Tensor:
+        """Generate ``n`` samples (n, C, H, W) in [-1, 1]; a seed gives the same first images whatever ``n``.
+
+        ``**conditions`` as those of ``samples``: ``sample(8, classes=[3, 7])``.
+
+        Raises:
+            ValueError: ``n`` or ``batch_size`` is below one, or as ``samples``.
+        """
+        return torch.cat(list(self.samples(range(n), seed=seed, batch_size=batch_size, **conditions)))
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Map inputs of the generator, e.g. latents (N, latent_dim), to images by the sampling network."""
+        """Map inputs of the generator, latents (N, latent_dim) and conditions, to images by the sampling network."""
         return self.postprocess(self.sampler(*inputs))

@@ -214,7 +214,7 @@ class TranslationModule(GenerativeModule):
         """
         return {"discriminator": shapes["target"]}
 
-    def sampling_inputs(self, indices: Sequence[int], seed: int) -> tuple[Tensor, ...]:
+    def sampling_inputs(self, indices: Sequence[int], seed: int, **conditions: Any) -> tuple[Tensor, ...]:
         """Reject sampling: there are no samples without sources.
 
         Raises:

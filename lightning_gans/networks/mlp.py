@@ -13,6 +13,8 @@ from lightning_gans.config.types import FractionBelowOne, PositiveInt, checked
 from lightning_gans.images.size import Size, height_width
 from lightning_gans.networks.layers import Minibatch, minibatch_layer, normalisation, normalised
 
+Init = Literal["uniform", "he"]
+
 
 class Generator(nn.Module):
     """Map latents (N, latent_dim) to images (N, channels, H, W) in [-1, 1], or to points (N, channels).
@@ -41,7 +43,7 @@ class Generator(nn.Module):
         latent_dim: PositiveInt = 100,
         hidden: Sequence[PositiveInt] = (1200, 1200),
         norm: Literal["batch", "layer"] | None = None,
-        init: Literal["uniform", "he"] = "uniform",
+        init: Init = "uniform",
         output: Literal["tanh", "sigmoid"] = "tanh",
     ) -> None:
         super().__init__()
@@ -49,8 +51,8 @@ class Generator(nn.Module):
         self.latent_dim = latent_dim
         layers: list[nn.Module] = []
         for inputs, outputs in zip([latent_dim, *hidden], hidden, strict=False):
-            layers += [*normalised(_dense(inputs, outputs, init, 0.05), norm), nn.ReLU(inplace=True)]
-        last = _dense([latent_dim, *hidden][-1], math.prod(self.shape), init, 0.05)
+            layers += [*normalised(dense(inputs, outputs, init, 0.05), norm), nn.ReLU(inplace=True)]
+        last = dense([latent_dim, *hidden][-1], math.prod(self.shape), init, 0.05)
         bound = [nn.Tanh() if output == "tanh" else Logistic()] if image_size else []
         self.layers = nn.Sequential(*layers, last, *bound)
 
@@ -106,7 +108,7 @@ class Discriminator(nn.Module):
         input_dropout: FractionBelowOne = 0.2,
         norm: Literal["batch", "layer", "spectral"] | None = None,
         minibatch: Minibatch | None = None,
-        init: Literal["uniform", "he"] = "uniform",
+        init: Init = "uniform",
     ) -> None:
         super().__init__()
         inner = "spectral" if norm == "spectral" else None
@@ -114,13 +116,13 @@ class Discriminator(nn.Module):
         inputs = math.prod(_shape(image_size, channels))
         layers: list[nn.Module] = [nn.Dropout(input_dropout)] if input_dropout else []
         for width in hidden:
-            layers += normalised(_dense(inputs, width * maxout, init, 0.005), inner)
+            layers += normalised(dense(inputs, width * maxout, init, 0.005), inner)
             layers.append(Maxout(maxout) if maxout > 1 else nn.LeakyReLU(0.2, inplace=True))
             made = normalisation(norm, width, flat=True)
             layers += [*([made] if made else []), *([nn.Dropout(dropout)] if dropout else [])]
             inputs = width
         compare, extra = minibatch_layer(minibatch, (inputs,))
-        last = normalised(_dense(inputs + extra, 1, init, 0.005), inner)
+        last = normalised(dense(inputs + extra, 1, init, 0.005), inner)
         self.layers = nn.Sequential(*layers, *compare, *last)
 
     def forward(self, samples: Tensor) -> Tensor:
@@ -154,7 +156,8 @@ def _shape(image_size: Size | None, channels: int) -> tuple[int, ...]:
     return channels, *sides
 
 
-def _dense(inputs: int, outputs: int, init: str, reach: float) -> nn.Linear:
+def dense(inputs: int, outputs: int, init: Init, reach: float) -> nn.Linear:
+    """Make a dense layer with biases 0 and weights U(-reach, reach) (``uniform``) or He-normal (``he``)."""
     layer = nn.Linear(inputs, outputs)
     if init == "he":
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")

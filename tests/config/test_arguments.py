@@ -61,10 +61,18 @@ def test_a_typed_budget_is_the_only_one(words, added):
         (["model/network=resnet", "data=mnist"], False),  # no file for this pair
         (["model/network=resnet", "tuned=dcgan_digits"], False),  # asked for
         (["model/network=resnet", "resume=x"], False),
+        (["model=cgan", "model/network=dcgan"], True),
     ],
 )
 def test_what_is_tuned_for_other_networks_is_left_out(words, left_out):
     assert drop_tuned(words) == words + ["tuned=none"] * left_out
+
+
+def test_a_network_of_the_family_has_what_is_tuned_for_it():
+    words = ["model=cgan", "data=digits", "model/network=cgan_dcgan"]
+    assert drop_tuned(words) == [*words, "tuned=cgan_dcgan_digits"]
+    assert drop_tuned([*words, "data=mnist"]) == [*words, "data=mnist"]  # no file for this pair
+    assert drop_tuned(["model=gan", "model/network=dcgan"]) == ["model=gan", "model/network=dcgan", "tuned=none"]
 
 
 def test_resume_arguments_are_stable():

@@ -312,11 +312,12 @@ def test_every_experiment_composes_and_instantiates(tmp_path, experiment):
 @pytest.mark.parametrize("pair", TUNED)
 def test_what_is_tuned_for_a_pair_applies_to_that_pair_alone(pair, tmp_path):
     model = next(name for name in sorted(MODELS, key=len, reverse=True) if pair.startswith(f"{name}_"))
-    data = pair.removeprefix(f"{model}_")
-    tuned = compose(f"model={model}", f"data={data}")
-    assert OmegaConf.to_container(tuned) != OmegaConf.to_container(
-        compose(f"model={model}", f"data={data}", "tuned=none")
-    )
+    networks = {path.stem for path in (CONF_DIR / "model" / "network").glob(f"{model}_*.yaml")}
+    network = next((name for name in networks if pair.startswith(f"{name}_")), None)  # the file is for this one
+    data = pair.removeprefix(f"{network or model}_")
+    choices = [f"model={model}", f"data={data}", *([f"model/network={network}"] if network else [])]
+    tuned = compose(*choices)
+    assert OmegaConf.to_container(tuned) != OmegaConf.to_container(compose(*choices, "tuned=none"))
     other = (needs(f"model={model}") or ["data=mnist"])[0]
     assert compose(f"model={model}", other, "tuned=none").trainer.max_steps == 100000
     build(tuned, tmp_path)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lightning_gans.losses.penalties import R1, R1R2, R2, Dragan, GradientPenalty, input_gradients
+from lightning_gans.losses.penalties import R1, R1R2, R2, Dragan, GradientPenalty, RealFakeConditions, input_gradients
 from lightning_gans.networks.mlp import Discriminator
 from lightning_gans.schedules.values import CosineValue
 
@@ -55,6 +55,29 @@ def test_quadratic_critic_tells_where_it_is_measured():
     between = 0.25 * real + 0.75 * fake
     expected = 10 * (between.flatten(1).norm(dim=1) - 1).square().mean()
     torch.testing.assert_close(GradientPenalty()(critic, real, fake, halves), expected)
+
+
+def test_conditions_are_passed_on_and_only_images_are_interpolated():
+    """For D(x, y) = y |x|^2 / 2 the gradient is y x: with each side's own y, between them with the real one's."""
+    critic = lambda x, y: y * x.flatten(1).square().sum(1) / 2  # noqa: E731
+    real, fake = torch.randn(5, 1, 2, 2), torch.randn(5, 1, 2, 2)
+    y, other = torch.tensor([1, 2, 3, 4, 5]), torch.tensor([7, 7, 8, 8, 9])
+    given = RealFakeConditions((y,), (other,))
+    halves = lambda n, *rest: torch.full((n, *rest), 0.25)  # noqa: E731
+
+    def squares(weight, samples):
+        return (weight * samples.flatten(1).norm(dim=1)).square().mean() / 2
+
+    torch.testing.assert_close(R1(1.0)(critic, real, fake, uniform, given), squares(y, real))
+    torch.testing.assert_close(R2(1.0)(critic, real, fake, uniform, given), squares(other, fake))
+    both = squares(y, real) + squares(other, fake)
+    torch.testing.assert_close(R1R2(1.0)(critic, real, fake, uniform, given), both)
+    norms = y * (0.25 * real + 0.75 * fake).flatten(1).norm(dim=1)
+    expected = 10 * (norms - 1).square().mean()
+    torch.testing.assert_close(GradientPenalty()(critic, real, fake, halves, given), expected)
+    step = 0.25 * 0.5 * 0.25 * real.std(correction=0)  # a, spread, and the uniform number of every value
+    expected = 10 * (y * (real + step).flatten(1).norm(dim=1) - 1).square().mean()
+    torch.testing.assert_close(Dragan()(critic, real, fake, halves, given), expected)
 
 
 def test_one_number_per_sample_and_norm_per_sample():

@@ -1,0 +1,22 @@
+"""Train the conditional GAN."""
+
+from __future__ import annotations
+
+from lightning_gans.models.adversarial import AdversarialModule
+
+
+class CGAN(AdversarialModule):
+    """Conditional GAN. Mirza and Osindero 2014, arXiv:1411.1784.
+
+    Both players are told the class y, one-hot (its equation 2), with z uniform in [-1, 1) and s the logistic function:
+
+        D: -E[log s(D(x|y))] - E[log(1 - s(D(G(z|y)|y)))]        G: -E[log s(D(G(z|y)|y))]
+
+    or E[log(1 - s(D(G(z|y)|y)))] for G with ``model/objective=saturating``. The classes of generated images are drawn
+    from the training set's frequencies. Dense networks as in the paper (``networks/cgan.py``); those of DCGAN with the
+    class beside latents and images by ``model/network=cgan_dcgan``. Samples come from an average of the generator,
+    which the paper has not: ``model.ema=null``.
+    """
+
+    conditions = ("label",)
+    data_kinds = ("labelled",)
