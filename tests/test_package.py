@@ -20,7 +20,7 @@ from conftest import LIMIT, TINY, TINY_FAMILY, command_here, evaluation, newest,
 from lightning_gans import build, compose
 from lightning_gans.config import schemas
 from lightning_gans.config.schemas import CONF_DIR
-from lightning_gans.config.validation import check_keys
+from lightning_gans.config.validation import check_names
 from lightning_gans.images.files import save
 
 ROOT = Path(__file__).parent.parent
@@ -156,7 +156,7 @@ def test_every_command_of_the_readme_composes(command):
     module, overrides = words_of(command)
     single = [re.sub(r"=([^=,\[{]+),.*$", r"=\1", override) for override in overrides]  # of a sweep the first
     cfg = compose(*[o for o in single if not o.startswith(("resume=", "sweep="))], config=module)
-    check_keys(cfg, getattr(schemas, f"{module.title().replace('_', '')}Schema"))
+    check_names(cfg, schemas.SCHEMAS[module])
 
 
 def keys_of(node, prefix=""):

@@ -103,8 +103,3 @@ def unknown(key: str, name: str, allowed: Iterable[object], *, value: object = M
     near = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     return ConfigError(key, value, f"unknown.{hint} Allowed: {', '.join(names) or 'nothing'}")
-
-
-def unknown_key_message(path: str, name: str, allowed: Iterable[object]) -> str:
-    """Return the sentence of ``unknown``."""
-    return str(unknown(path, name, allowed))

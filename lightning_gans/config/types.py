@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from lightning_gans.config.errors import ConfigError
 
@@ -28,7 +28,7 @@ NonNegative = Annotated[float, Ge(0)]
 Fraction = Annotated[float, Ge(0), Le(1)]
 FractionBelowOne = Annotated[float, Ge(0), Lt(1)]
 FractionAboveZero = Annotated[float, Gt(0), Le(1)]
-Seed = Annotated[int, Ge(0), Lt(2**32)]
+Seed = Annotated[int, Ge(0), Le(2**32 - 1)]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _CONFIG = pydantic.ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
@@ -84,7 +84,8 @@ def describe(hint: Any) -> str:
     """Return an annotation in the words of configs: ``an integer >= 1, or null``, ``stop or skip``."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
-        return f"{describe(inner[0])} {_bounds(inner[1:])}".rstrip()
+        not_empty = ", not empty" if any(isinstance(bound, MinLen) for bound in inner[1:]) else ""
+        return f"{describe(inner[0])} {_bounds(inner[1:])}".rstrip() + not_empty
     if origin is Literal:
         return _either([str(choice) for choice in inner])
     if origin in _UNIONS:

@@ -244,25 +244,30 @@ def build(
         ValueError: A mistake in the config, by key, in the words of the command line.
     """
     if trust is None:
-        validation.check_keys(cfg)
+        validation.check_names(cfg)
+    return assemble(cfg, folder, trust=trust)
+
+
+def assemble(cfg: DictConfig, folder: str | os.PathLike[str], *, trust: Sequence[str] | None) -> Run:
+    """Decide what says ``auto`` or null, validate and instantiate a config whose names are checked; as ``build``.
+
+    The names of a config out of a checkpoint are checked here, once it is known that it may name them.
+    """
     given = cfg
-    cfg, carried = _settled(given, trust)
-    validation.check(cfg)
+    cfg, carried = _decided(given, trust)
+    if trust is not None:
+        validation.check_names(cfg)
+    validation.check_types(cfg)
     world = world_size(cfg.trainer)
     if OmegaConf.select(given, "model.batch_size", default=0) is None:
-        cfg, carried = _settled(given, trust, batch_size=world * cfg.model.get("accumulate", 1))
-    for key in ("max_kimg", "max_epochs"):
-        if cfg[key] is not None and not 0 < cfg[key] < float("inf"):
-            raise ValueError(f"{key}={cfg[key]}: must be > 0 and finite, or null")
+        cfg, carried = _decided(given, trust, batch_size=world * cfg.model.get("accumulate", 1))
     if cfg.max_kimg is not None and cfg.max_epochs is not None:
         raise ValueError(f"max_kimg={cfg.max_kimg}, max_epochs={cfg.max_epochs}: one of the two must be null")
     seed_everything(cfg.seed, workers=True, verbose=False)
     data: ImageDataModule = instantiate(cfg.data, "data", ImageDataModule)
     model: GenerativeModule = instantiate(cfg.model, "model", GenerativeModule)
     if data.kind not in model.data_kinds:
-        raise ValueError(
-            f"{validation.choice_of(cfg, 'data')} is of kind {data.kind}; {validation.compatible_data(model)}"
-        )
+        raise validation.wrong_data(cfg, f"is of kind {data.kind}", type(model).__name__, model.data_kinds)
     model.check_data(data.shapes)
     check_memory(model, data.shapes, cfg.trainer.num_nodes)
     check_optimizers(model)
@@ -273,7 +278,7 @@ def build(
     return Run(data, model, trainer, Path(folder), cfg)
 
 
-def _settled(given: DictConfig, trust: Sequence[str] | None, batch_size: int = 1) -> tuple[DictConfig, dict[str, Any]]:
+def _decided(given: DictConfig, trust: Sequence[str] | None, batch_size: int = 1) -> tuple[DictConfig, dict[str, Any]]:
     """Decide ``auto`` values and resolve interpolations once: what is checked and built, and what checkpoints carry.
 
     Args:
