@@ -1,4 +1,4 @@
-"""Scores as the training goes on."""
+"""Score the sampling network during training."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_gans.callbacks.checkpoint import Checkpoint
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import Positive, PositiveInt, checked
 from lightning_gans.evaluation.evaluator import Evaluator
 from lightning_gans.evaluation.score_history import caveat, write_card
 from lightning_gans.evaluation.selection import available_metrics, check_options, score_names, select_metrics
@@ -22,7 +24,7 @@ from lightning_gans.runtime.tolerance import warn_on_os_error
 
 
 class Evaluation(Callback):
-    """Scores the sampling network at intervals and at the end, to loggers and ``scores/step-000300.json``.
+    """Score the sampling network at intervals and at the end, to loggers and ``scores/step-000300.json``.
 
     The extractor is the one asked for, or else the one that the data names; if the latter's weights cannot be had,
     the training goes on with one warning and with those scores alone that need none. The cards of a run are its curve:
@@ -45,32 +47,25 @@ class Evaluation(Callback):
         direction: Of a family that translates both ways: which of its translations are scored.
     """
 
+    @checked
     def __init__(
         self,
         *,
-        every_n_train_steps: int = 5000,
+        every_n_train_steps: PositiveInt = 5000,
         n: int = 10000,
         n_real: int | None = None,
         seed: int = 0,
-        batch_size: int = 64,
+        batch_size: PositiveInt = 64,
         metrics: Sequence[str] | None = None,
-        time_budget_s: float | None = 600.0,
-        patience: int | None = None,
+        time_budget_s: Positive | None = 600.0,
+        patience: PositiveInt | None = None,
         extractor: Callable[[], Extractor] | None = None,
         bf16: bool = False,
         cache: str | None = "auto",
-        direction: str = "a2b",
+        direction: Literal["a2b", "b2a"] = "a2b",
     ) -> None:
-        if every_n_train_steps < 1:
-            raise ValueError(f"callbacks.evaluation.every_n_train_steps={every_n_train_steps}: must be >= 1")
-        if time_budget_s is not None and time_budget_s <= 0:
-            raise ValueError(f"callbacks.evaluation.time_budget_s={time_budget_s}: must be > 0, or null")
-        if patience is not None and patience < 1:
-            raise ValueError(f"callbacks.evaluation.patience={patience}: must be >= 1, or null")
         if patience is not None and metrics is not None and "frechet" not in metrics:
-            raise ValueError(f"callbacks.evaluation.patience={patience}: needs frechet among the metrics")
-        if direction not in ("a2b", "b2a"):
-            raise ValueError(f"callbacks.evaluation.direction={direction}: must be a2b or b2a")
+            raise ConfigError("patience", patience, "needs frechet among the metrics")
         some = DEFAULT if metrics is None else metrics
         check_options(n=n, n_real=n_real, metrics=some, batch_size=batch_size, where="callbacks.evaluation")
         self.every_n_train_steps, self.patience, self.extractor = every_n_train_steps, patience, extractor

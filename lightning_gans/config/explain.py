@@ -71,7 +71,7 @@ def format_error(error: BaseException, arguments: Sequence[str] | None = None) -
     if isinstance(error, ConfigKeyError | ConfigAttributeError):
         return _unknown_key(error)
     if isinstance(error, MissingMandatoryValue):
-        return str(ConfigError(error.full_key, MISSING, f"missing; say {error.full_key}=..."))
+        return str(ConfigError(str(error.full_key), MISSING, f"missing; say {error.full_key}=..."))
     if isinstance(error, OverrideParseException):
         lines = [line for line in str(error).splitlines() if not line.startswith(("Error parsing", "See "))]
         return f"{error.override}: cannot be understood as key=value ({' '.join(lines)})"

@@ -92,7 +92,7 @@ def _is_multirun(arguments: list[str]) -> bool:
 
 
 def _as_text(value: str, is_path: bool) -> str:
-    """One value in quotes, unless it is so typed or is ``null``; the user's folder in the place of a path's ``~``."""
+    """Quote one value unless it is quoted or ``null``; ``~`` of a path becomes the user's folder."""
     if value == "null" or value[0] in "\"'":
         return value
     return quote(os.path.expanduser(value) if is_path else value)
@@ -125,7 +125,7 @@ def join_list(arguments: list[str], key: str) -> list[str]:
 
 
 def quote(value: str) -> str:
-    """In double quotes as Hydra's grammar has them: backslashes count only before a quote."""
+    """Quote a value as Hydra's grammar has it: backslashes count only before a quote."""
     value = re.sub(r'(\\*)"', lambda found: found[1] * 2 + '\\"', value)
     return '"' + re.sub(r"(\\+)$", lambda found: found[1] * 2, value) + '"'
 
@@ -192,7 +192,7 @@ def options_first(arguments: list[str]) -> list[str]:
 
 
 def override_value(arguments: list[str], key: str) -> str | None:
-    """The value of ``key=value`` among the arguments, without its quotes."""
+    """Return the value of ``key=value`` among the arguments, without its quotes."""
     for argument in reversed(arguments):
         if argument.lstrip("+").startswith(f"{key}="):
             value = argument.partition("=")[2]
@@ -245,7 +245,9 @@ def resume_arguments(arguments: list[str], source: dict[str, Any], folder: Path 
         "callbacks": {"folder": {"_target_": "lightning_gans.training.claim_folder.ClaimFolder"}},
     }
     quiet = [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
-    node = {"defaults": [*quiet, "_self_"], **source, "hydra": own}
+    absent: dict[str, Any] = {"callbacks": {}, "logger": {}, "extractor": None, "seed": 0}
+    absent |= {"max_kimg": None, "max_epochs": None, "resume": None, "trust": []}
+    node = {"defaults": [*quiet, "_self_"], **absent, **source, "hydra": own}
     ConfigStore.instance().store("resumed", node)
     name = "--config-name=resumed"
     return changed if name in changed else [name, *changed]
