@@ -26,7 +26,7 @@ from lightning.pytorch import Callback
 
 from lightning_gans import build, compose
 from lightning_gans.data.datasets import InMemoryImages
-from lightning_gans.schedules.growth import Phase
+from lightning_gans.schedules.training_schedule import Phase
 from lightning_gans.training.run import Run
 
 WARMUP = 2  # steps of a phase that do not count
@@ -50,7 +50,7 @@ class Clock(Callback):
         self._since = self._now()
 
     def on_train_batch_end(self, trainer, pl_module, *_) -> None:
-        phase = pl_module.phase(pl_module.iteration - 1)
+        phase = pl_module.schedule.phase(pl_module.iteration - 1)
         self.seconds.setdefault(phase, []).append(self._now() - self._since)
 
 

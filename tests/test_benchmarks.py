@@ -19,12 +19,12 @@ def families():
 
 
 def test_families_are_those_that_take_the_data(families, monkeypatch, capsys):
-    """On the digits they are the rows of the README's table; the others are named."""
+    """On the digits they are the rows of the table; the others are named."""
     trained = []
     monkeypatch.setattr(families, "train", lambda model, *_: trained.append(model) or {"family": model})
     monkeypatch.setattr(sys, "argv", ["families.py"])
     families.main()
-    table = (ROOT / "README.md").read_text().partition("## Families")[2].partition("### ")[0]
+    table = (ROOT / "benchmarks" / "README.md").read_text().partition("## Families")[2].partition("## ")[0]
     assert set(trained) == set(re.findall(r"`model=(\w+)`", table))
     told = capsys.readouterr()
     assert told.err.strip().endswith("cyclegan, pix2pix, pix2pix_hd, srgan")

@@ -98,28 +98,32 @@ class AdaptiveAugment(Augmentation):
             return self._cut(samples, draws) if self.cutout else samples
 
     def _move(self, images: Tensor, draws: Draws) -> Tensor:
-        n, side = len(images), images.shape[-1]
+        n, (height, width) = len(images), images.shape[-2:]
+        aspect = height / width  # affine_grid's coordinates are -1 to 1 along both sides: of rectangles too
         u, noise = draws.uniform(n, 14).unbind(1), draws.normal(n, 4).unbind(1)
         p, turning = self.p, 1 - (1 - self.p).sqrt()  # the two rotations together happen with probability p
         one, zero = torch.ones_like(u[0]), torch.zeros_like(u[0])
         coin, angles = torch.where(u[1] < 0.5, -one, one), [(2 * v - 1) * math.pi for v in (u[9], u[12])]
-        whole = [((2 * v - 1) * 0.125 * side).round() * 2 / side for v in (u[5], u[6])]  # pixels
+        draws_of = ((u[5], width), (u[6], height))
+        whole = [((2 * v - 1) * 0.125 * side).round() * 2 / side for v, side in draws_of]  # pixels
         mirror = torch.where(u[0] < p, coin, one)
         scale = torch.where(u[7] < p, torch.exp2(0.2 * noise[0]), one)
         stretch = torch.where(u[10] < p, torch.exp2(0.2 * noise[1]), one)
         steps = (
             _scaling(mirror, one),
             _rotation(torch.where(u[2] < p, (u[3] * 4).floor() * (math.pi / 2), zero)),
-            _shift(*(torch.where(u[4] < p, distance, zero) for distance in whole)),
+            _shift(*(torch.where(u[4] < p, distance, zero) for distance in (whole[0], whole[1] * aspect))),
             _scaling(scale, scale),
             _rotation(torch.where(u[8] < turning, angles[0], zero)),
             _scaling(stretch, 1 / stretch),
             _rotation(torch.where(u[11] < turning, angles[1], zero)),
-            _shift(*(torch.where(u[13] < p, 0.25 * distance, zero) for distance in (noise[2], noise[3]))),
+            _shift(*(torch.where(u[13] < p, 0.25 * distance, zero) for distance in (noise[2], noise[3] * aspect))),
         )
         transform = steps[0]
         for step in steps[1:]:
             transform = transform @ step
+        unit = torch.tensor([1.0, aspect, 1.0], device=images.device)
+        transform = transform * (unit / unit[:, None])
         where = F.affine_grid(transform[:, :2], list(images.shape), align_corners=False)
         return F.grid_sample(images, where, mode="bilinear", padding_mode="reflection", align_corners=False)
 
@@ -139,10 +143,10 @@ class AdaptiveAugment(Augmentation):
         return flat.view_as(images)
 
     def _cut(self, images: Tensor, draws: Draws) -> Tensor:
-        n, side = len(images), images.shape[-1]
+        n, sides = len(images), images.shape[-2:]
         u = draws.uniform(n, 3, 1)
-        place = (torch.arange(side, device=images.device) + 0.5) / side
-        rows, columns = ((place - u[:, axis]).abs() < 0.25 for axis in (1, 2))  # (N, side)
+        places = [(torch.arange(side, device=images.device) + 0.5) / side for side in sides]
+        rows, columns = ((place - u[:, axis]).abs() < 0.25 for axis, place in enumerate(places, 1))  # (N, side)
         cut = rows[:, :, None] & columns[:, None, :] & (u[:, :1] < self.p * self.cutout)
         return images * ~cut[:, None]
 

@@ -31,7 +31,7 @@ from lightning_gans.runtime.tolerance import warn_on_os_error
 class Checkpoint(Callback):
     """Save checkpoints: ``step-000300.ckpt`` files, the newest also as ``last.ckpt``, the best scored as ``best.ckpt``.
 
-    The ends of a module's phases (``phase_ends``) are saved as well and never deleted. While weights or
+    The ends of the phases of a module's ``schedule`` are saved as well and never deleted. While weights or
     updates are close to the limits of ``StabilityGuard``, the newest checkpoint from before is kept as ``good.ckpt``.
 
     Ctrl-C and SIGTERM let the step finish, save and end the training; a second one ends it at once. Files lie under
@@ -94,7 +94,7 @@ class Checkpoint(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Save where the interval, the end of a phase or a signal asks for it."""
         step = trainer.global_step
-        if step % self.every_n_train_steps == 0 or step in pl_module.phase_ends:
+        if step % self.every_n_train_steps == 0 or step in pl_module.schedule.ends:
             self.save(trainer, pl_module)
         if self._must_stop(trainer, step):
             self.save(trainer, pl_module, final=True)
@@ -139,7 +139,7 @@ class Checkpoint(Callback):
                 _alias(folder / name, folder / LAST)
                 kept = sorted((number, path) for path in folder.iterdir() if 0 < (number := _step_of(path)) <= step)
                 for number, old in kept[: -self.keep] if self.keep else []:
-                    if number not in pl_module.phase_ends:
+                    if number not in pl_module.schedule.ends:
                         old.unlink(missing_ok=True)
 
     def save_best(self, trainer: Trainer, pl_module: Any, scores: dict[str, float]) -> None:
@@ -194,7 +194,7 @@ class Checkpoint(Callback):
         folder.mkdir(parents=True, exist_ok=True)
         weights = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(pl_module))
         last = trainer.max_steps if trainer.max_steps > 0 else float("inf")
-        ends = sum(trainer.global_step < step <= last for step in pl_module.phase_ends)  # whose files stay
+        ends = sum(trainer.global_step < step <= last for step in pl_module.schedule.ends)  # whose files stay
         needed = 3 * weights * ((self.keep or 2) + 3 + ends)  # Adam keeps two values a weight; one more, best and good
         free = shutil.disk_usage(folder).free
         problem = (

@@ -26,7 +26,7 @@ class EpochBudget(Callback):
             images = trainer.datamodule.images_per_epoch  # type: ignore[attr-defined]
             updates = steps_for(pl_module, self.epochs * images)
             trainer.fit_loop.epoch_loop.max_steps = updates
-            pl_module.check_budget(updates)
+            pl_module.schedule.check_budget(updates)
 
 
 def steps_for(model: GenerativeModule, images: float) -> int:

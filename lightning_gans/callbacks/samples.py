@@ -13,7 +13,7 @@ from torch import Tensor
 from lightning_gans.config.types import PositiveInt, Seed, checked
 from lightning_gans.data.translation.base import TranslationData
 from lightning_gans.images import files, pixels, sheets
-from lightning_gans.loggers.dashboards import Dashboard
+from lightning_gans.loggers.dashboards import dashboard
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.runtime.tolerance import warn_on_os_error
 
@@ -69,13 +69,13 @@ class SampleGrid(Callback):
         with warn_on_os_error(path):
             self.newest = files.save(sheet, path)
         for logger in trainer.loggers:
-            if isinstance(logger, Dashboard):
-                logger.log_image("samples", [sheet], step=step)
+            dashboard(logger).log_image("samples", sheet, step)
 
     def _samples(self, module: Any, data: Any) -> Tensor:
         samples = torch.cat([pixels.to_uint8(s) for s in module.samples(range(self.n or 64), seed=self.seed)])
-        if module.upsample_factor > 1:
-            step = min(module.upsample_factor, max(1, samples.shape[-1] // VISIBLE))
+        resolution = module.schedule.phase(max(module.iteration - 1, 0)).resolution
+        if resolution is not None:  # pixels are repeated up to the data's size
+            step = min(samples.shape[-1] // resolution, max(1, samples.shape[-1] // VISIBLE))
             samples = samples[..., ::step, ::step]
         behind = next(data.real_images(range(min(1000, len(data.train_images))), 1000)) if samples.ndim == 2 else None
         return sheets.overview(samples, behind)

@@ -107,7 +107,7 @@ def _rule(value: Any, hint: Any, problems: Sequence[Any]) -> str:
     or_null = ", or null" if type(None) in typing.get_args(hint) else ""
     if isinstance(value, float) and not math.isfinite(value):
         return f"must be a finite number{or_null}"
-    if "sequence_str" in kinds:
+    if kinds == {"sequence_str"}:
         return f"must be a list, e.g. [{value}]{or_null}"
     of_range = [part for part in _limited_parts(hint) if kinds & set(_RANGE)]
     if of_range and not isinstance(value, str | Sequence):

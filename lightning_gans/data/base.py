@@ -171,7 +171,7 @@ class ImageDataModule(LightningDataModule, ABC):
         """Endless batches that start where the module's counters stand."""
         module = cast(StepPlan, self.trainer.lightning_module)  # type: ignore[union-attr]
         if self.num_workers:
-            for resolution in module.resolutions:
+            for resolution in module.schedule.resolutions(module.iteration):
                 self.train_images.resized(resolution)  # here, so that workers share what is kept of it
         batches = EndlessBatches(
             len(self.train_images),

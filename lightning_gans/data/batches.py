@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
 from lightning_gans.data.datasets import BatchIndices
+from lightning_gans.runtime.distributed import own_rows
 from lightning_gans.runtime.seeding import derive_seed
-
-
-class StepNeeds(Protocol):
-    """What one training step takes of the data."""
-
-    @property
-    def images(self) -> int:
-        """Real images, over all processes."""
-
-    @property
-    def resolution(self) -> int | None:
-        """Side of the images; ``None``: as the data has them."""
+from lightning_gans.schedules.training_schedule import Plan, TrainingSchedule
 
 
 class StepPlan(Protocol):
@@ -30,12 +20,9 @@ class StepPlan(Protocol):
 
     iteration: int
     images_seen: int
+    schedule: TrainingSchedule
 
-    @property
-    def resolutions(self) -> list[int | None]:
-        """Sides of the images that the steps still to come take."""
-
-    def plan(self, step: int) -> StepNeeds:
+    def plan(self, step: int) -> Plan:
         """Return what step number ``step`` needs."""
 
 
@@ -56,7 +43,7 @@ class EndlessBatches(Sampler[BatchIndices]):
     def __init__(
         self,
         n: int,
-        plan: Callable[[int], Any],
+        plan: Callable[[int], Plan],
         *,
         start: Callable[[], tuple[int, int]],
         n_partners: int | None = None,
@@ -75,13 +62,15 @@ class EndlessBatches(Sampler[BatchIndices]):
         step, position = self.start()
         while True:
             plan = self.plan(step)
-            size, mine = plan.images, slice(self.rank, None, self.world_size)
+            size, rank, world = plan.images, self.rank, self.world_size
             rng = torch.Generator().manual_seed(derive_seed("flip", self.seed, position))
             mirror = torch.rand(size, generator=rng) < (0.5 if self.flip else 0.0)
             corners, draws = torch.rand(size, 2, generator=rng), torch.rand(size, 4, generator=rng)
-            partners = self._images("partners", self.n_partners, position, size)[mine] if self.n_partners else None
+            partners = self._images("partners", self.n_partners, position, size) if self.n_partners else None
             index = self._images("order", self.n, position, size)
-            yield BatchIndices(index[mine], mirror[mine], corners[mine], partners, plan.resolution, draws[mine])
+            index, mirror, corners, draws = (own_rows(rows, rank, world) for rows in (index, mirror, corners, draws))
+            partners = None if partners is None else own_rows(partners, rank, world)
+            yield BatchIndices(index, mirror, corners, partners, plan.resolution, draws)
             step, position = step + 1, position + size
 
     def _images(self, stream: str, n: int, position: int, size: int) -> Tensor:

@@ -33,7 +33,6 @@ from lightning_gans.metrics.path_length import EPSILON, PathLength, path_for
 from lightning_gans.metrics.prdc import PRDC
 from lightning_gans.metrics.swd import SlicedWasserstein
 from lightning_gans.models.base import GenerativeModule
-from lightning_gans.models.ema import evaluating
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.runtime.distributed import all_gather, broadcast_object, rank_and_world, rank_slice, sum_numbers
 from lightning_gans.runtime.seeding import derive_seed
@@ -250,7 +249,7 @@ class Evaluator:
         """Feed the path length with steps between pairs of latents, each pair a function of seed and position."""
         assert self.extractor is not None
         path = path_for(module.latent)
-        with torch.no_grad(), evaluating(module.sampler):
+        with torch.no_grad():
             for first in range(positions.start, positions.stop, self.batch_size):
                 chosen = range(first, min(first + self.batch_size, positions.stop))
                 start, end = (
@@ -261,10 +260,11 @@ class Evaluator:
                     [torch.rand(1, generator=rng.manual_seed(derive_seed("at", self.seed, i))) for i in chosen]
                 )
                 where = where.to(module.device, torch.float64)
-                features = []
-                for at in (where, where + EPSILON):
-                    images = module(path(start[0], end[0], at), *start[1:]).float()
-                    features.append(self.extractor.unrounded(images.add(1).mul(127.5).clamp(0, 255)).features)
+                batches = [(path(start[0], end[0], at), *start[1:]) for at in (where, where + EPSILON)]
+                features = [
+                    self.extractor.unrounded(images.add(1).mul(127.5).clamp(0, 255)).features
+                    for images in module.generate(batches)
+                ]
                 self._metrics["path_length"].update(*features)
                 if time.monotonic() > self._deadline:
                     break

@@ -1,1 +1,1 @@
-"""Tensors as pictures."""
+"""Convert tensors to pictures: pixels, grids and sheets, files, sizes."""

@@ -24,9 +24,15 @@ def save(image: Tensor, path: str | os.PathLike[str], mark: str | None = None) -
 
     Args:
         image: The image.
-        path: Where to.
-        mark: What the picture is among others, kept in the file: ``overview`` of many, which no listing of images
+        path: File to write.
+        mark: Role of the picture, kept in a text chunk of the file: ``overview`` of many, which no listing of images
             counts, or ``sample``.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: The file cannot be written.
     """
     if image.shape[0] > 4:
         image = displayable(image)
@@ -40,7 +46,16 @@ def save(image: Tensor, path: str | os.PathLike[str], mark: str | None = None) -
 
 
 def animate(frames: Sequence[Tensor], path: str | os.PathLike[str], milliseconds: int = 80) -> Path:
-    """Write frames (C, H, W) uint8 as an endless GIF; small ones are enlarged by a whole number."""
+    """Write frames (C, H, W) uint8 as an endless GIF and return its path.
+
+    Args:
+        frames: Images of one size; small ones are enlarged by a whole number.
+        path: File to write.
+        milliseconds: Duration of a frame.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
     factor = max(1, 192 // max(frames[0].shape[-2:]))
     pictures = []
     for frame in frames:
@@ -55,10 +70,10 @@ def animate(frames: Sequence[Tensor], path: str | os.PathLike[str], milliseconds
 
 
 def make_folder(out: str | os.PathLike[str]) -> Path:
-    """The folder ``out``, made if need be.
+    """Create the folder ``out`` unless it exists, and return it.
 
     Raises:
-        ValueError: It cannot be made or written, or would be called as a picture is.
+        ValueError: It cannot be created or written, or has the name of a picture.
     """
     folder = Path(out)
     if folder.name.lower().endswith(EXTENSIONS) and not folder.is_dir():

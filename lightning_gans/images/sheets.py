@@ -18,7 +18,7 @@ def grid(images: Tensor, *, columns: int | None = None, gap: int = 2) -> Tensor:
 
     Args:
         images: (N, C, H, W) uint8.
-        columns: Images in a row; ``None``: as square as possible.
+        columns: Images in a row; ``None``: a grid as square as possible.
         gap: Pixels between images.
 
     Returns:
@@ -26,7 +26,7 @@ def grid(images: Tensor, *, columns: int | None = None, gap: int = 2) -> Tensor:
     """
     images = displayable(images)
     n, channels, height, width = images.shape
-    columns = columns or int(np.ceil(np.sqrt(n)))
+    columns = columns or int(np.ceil(np.sqrt(n * height / width)))
     rows = -(-n // columns)
     sheet = torch.zeros(channels, rows * (height + gap) + gap, columns * (width + gap) + gap, dtype=torch.uint8)
     for i, image in enumerate(images.cpu()):
@@ -39,7 +39,7 @@ def panels(rows: Sequence[Sequence[Tensor]], *, gap: int = 2) -> Tensor:
     """Lay out groups of images that belong together, e.g. a picture and its translation, several groups in a line.
 
     Args:
-        rows: Groups of equally many images (C, H, W) uint8, whose sides and channels may differ. Within a group small
+        rows: Groups of equally many images (C, H, W) uint8, whose sizes and channels may differ. Within a group small
             ones are enlarged by a whole number.
         gap: Pixels between images; twice as many between groups.
 
@@ -65,15 +65,22 @@ def panels(rows: Sequence[Sequence[Tensor]], *, gap: int = 2) -> Tensor:
 
 
 def _enlarged(image: Tensor, beside: Sequence[Tensor]) -> Tensor:
-    """By the whole number that makes an image as large as the largest beside it."""
+    """Enlarge an image by the largest whole number at which it is not larger than the largest beside it."""
     factor = max(1, min(max(other.shape[i] for other in beside) // image.shape[i] for i in (1, 2)))
     return image.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
 
 
 def thumbnail(image: Tensor, size: Sequence[int], side: int, whole: bool = True) -> Tensor:
-    """An image (C, H, W) uint8 enlarged to ``size`` (height, width), then brought to ``side`` pixels at most.
+    """Enlarge an image to ``size``, then reduce or crop it to at most ``side`` pixels a side.
 
-    The ``whole`` image is reduced; otherwise its middle is cut out.
+    Args:
+        image: (C, H, W) uint8.
+        size: Height and width to enlarge to first.
+        side: Most pixels of the longer side.
+        whole: Reduce the whole image; ``False``: crop its middle.
+
+    Returns:
+        (C', H', W') uint8 of one, three or four channels.
     """
     pixels = displayable(image)[None].float()
     if tuple(pixels.shape[-2:]) != tuple(size):
@@ -92,9 +99,9 @@ def scatter(points: Tensor, behind: Tensor | None = None, *, size: int = 512, re
 
     Args:
         points: (N, 2), in blue.
-        behind: (M, 2), in grey below them.
+        behind: (M, 2), in grey below them; ``None``: none.
         size: Height and width of the picture.
-        reach: The picture shows [-reach, reach] in both directions, upwards as usual.
+        reach: Largest coordinate: the picture shows [-reach, reach] in both directions, y upwards.
 
     Returns:
         (3, size, size) uint8.
@@ -110,16 +117,16 @@ def scatter(points: Tensor, behind: Tensor | None = None, *, size: int = 512, re
 
 
 def overview(samples: Tensor, behind: Tensor | None = None) -> Tensor:
-    """A grid of images (N, C, H, W) uint8, or points (N, 2) before the real ones ``behind`` them."""
+    """Draw a grid of images (N, C, H, W) uint8, or points (N, 2) before the real ones ``behind`` them."""
     return scatter(samples, behind) if samples.ndim == 2 else grid(samples)
 
 
 def picture(images: Tensor, *, columns: int | None = None) -> Image.Image:
-    """Images as one picture, which notebooks show.
+    """Return images as one Pillow picture, which notebooks show.
 
     Args:
         images: (N, C, H, W), or one (C, H, W); in [-1, 1], or uint8.
-        columns: Images in a row; ``None``: as square as possible.
+        columns: Images in a row; ``None``: a grid as square as possible.
     """
     images = images if images.ndim == 4 else images[None]
     return to_pil(grid(images if images.dtype == torch.uint8 else to_uint8(images.detach()), columns=columns))

@@ -23,6 +23,11 @@ def height_width(size: Size) -> tuple[int, int]:
     return int(size[0]), int(size[1])
 
 
+def shortest(height: int, width: int) -> Size:
+    """Return the shortest way to type a size: one side of a square, else ``[height, width]``."""
+    return height if height == width else [height, width]
+
+
 def size_text(size: Size) -> str:
     """Return a size as ``HEIGHTxWIDTH``, for messages, score cards and file names."""
     return "{}x{}".format(*height_width(size))

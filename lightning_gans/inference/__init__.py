@@ -1,1 +1,1 @@
-"""Trained modules at work: samples, latents, translations."""
+"""Use trained modules: samples, walks through latents, translations."""

@@ -1,4 +1,4 @@
-"""Paths, arithmetic and neighbours in a generator's latent space, as rows of pictures."""
+"""Show paths, arithmetic and neighbours in a generator's latent space as rows of pictures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from lightning_gans.images.sheets import grid
 from lightning_gans.metrics.path_length import path_for
 from lightning_gans.metrics.prdc import NearestNeighbours
 from lightning_gans.models.base import GenerativeModule
-from lightning_gans.models.ema import evaluating
 from lightning_gans.runtime.seeding import derive_seed
 
 MOVING = ("lerp", "slerp", "loop")  # modes that are animated too
@@ -26,15 +25,15 @@ Between = Callable[[Tensor, Tensor, float], Tensor]
 
 
 class Walker:
-    """Walks through the latents of a module's samples.
+    """Walk through the latents of a module's samples.
 
     The first of ``module.sampling_inputs`` is walked through; the others (labels, ...) are those of the sample that a
     path starts from.
 
     Args:
-        module: Its sampling network makes the images.
+        module: Module whose sampling network makes the images.
         seed: Seed of the samples.
-        batch_size: Images at once.
+        batch_size: Images at once, >= 1.
     """
 
     def __init__(self, module: GenerativeModule, *, seed: int = 0, batch_size: int = 64) -> None:
@@ -42,34 +41,29 @@ class Walker:
         module.prepare_sampling()
 
     def inputs(self, indices: Sequence[int]) -> tuple[Tensor, ...]:
-        """The generator's inputs of samples number ``indices``."""
+        """Return the generator's inputs of samples number ``indices``."""
         return self.module.sampling_inputs(indices, self.seed)
 
-    @torch.no_grad()
     def images(self, latents: Tensor, others: Sequence[Tensor] = ()) -> Tensor:
-        """Pictures (N, C, H, W) uint8 of latents (N, Z)."""
-        made = []
-        with evaluating(self.module.sampler):
-            for start in range(0, len(latents), self.batch_size):
-                part = slice(start, start + self.batch_size)
-                made.append(to_uint8(self.module(latents[part], *(other[part] for other in others))))
-        return torch.cat(made)
+        """Generate images (N, C, H, W) uint8 of latents (N, Z) and the other inputs."""
+        batches = zip(*(torch.split(rows, self.batch_size) for rows in (latents, *others)), strict=True)
+        return torch.cat([to_uint8(images) for images in self.module.generate(batches)])
 
     def paths(self, indices: Sequence[int], steps: int, path: Between) -> Tensor:
-        """From every even one of the samples to the odd one after it: (N / 2, steps, C, H, W)."""
+        """Walk from every even one of the samples to the odd one after it: (N / 2, steps, C, H, W) uint8."""
         latents, *others = self.inputs(indices)
         stops = [path(latents[0::2], latents[1::2], at) for at in torch.linspace(0, 1, steps).tolist()]
         return self._rows(torch.stack(stops, 1), [other[0::2] for other in others])
 
     def loop(self, indices: Sequence[int], steps: int) -> Tensor:
-        """Along paths from each sample to the next, and from the last to the first: (N, steps, C, H, W)."""
+        """Walk from each sample to the next, and from the last to the first: (N, steps, C, H, W) uint8."""
         latents, *others = self.inputs(indices)
         between = path_for(self.module.latent)
         after = latents.roll(-1, 0)
         return self._rows(torch.stack([between(latents, after, i / steps) for i in range(steps)], 1), others)
 
     def grid(self, indices: Sequence[int], steps: int) -> Tensor:
-        """Between four samples at the corners: (steps, steps, C, H, W)."""
+        """Interpolate between four samples at the corners: (steps, steps, C, H, W) uint8."""
         latents, *others = self.inputs(indices)
         at, between = torch.linspace(0, 1, steps).tolist(), path_for(self.module.latent)
         left, right = (torch.cat([between(latents[i, None], latents[i + 2, None], a) for a in at]) for i in (0, 1))
@@ -77,7 +71,7 @@ class Walker:
         return self._rows(rows, [other[:1].expand(steps, *other.shape[1:]) for other in others])
 
     def truncation(self, indices: Sequence[int], factors: Sequence[float]) -> Tensor:
-        """Samples whose latents are multiplied by each factor: (N, factors, C, H, W).
+        """Multiply the latents of samples by each factor: (N, factors, C, H, W) uint8.
 
         For Gaussian latents: less variety, and often better images (Brock et al. 2019, arXiv:1809.11096).
 
@@ -91,14 +85,14 @@ class Walker:
         return self._rows(torch.stack([latents * factor for factor in factors], 1), others)
 
     def arithmetic(self, groups: Sequence[Sequence[int]]) -> Tensor:
-        """mean(a) - mean(b) + mean(c) (Radford et al. 2016, arXiv:1511.06434).
+        """Compute mean(a) - mean(b) + mean(c) of latents (Radford et al. 2016, arXiv:1511.06434).
 
         Args:
             groups: Numbers of the samples of a, b and c, n each.
 
         Returns:
-            (4, n + 1, C, H, W): the samples of a, b and c with their mean last; then the result, and n more with a
-            little noise on its latent.
+            (4, n + 1, C, H, W) uint8: the samples of a, b and c with their mean last; then the result, and n more with
+            a little noise on its latent.
         """
         inputs = [self.inputs(group) for group in groups]
         means = [latents.mean(0, keepdim=True) for latents, *_ in inputs]
@@ -112,10 +106,16 @@ class Walker:
         return self._rows(torch.stack(rows), [torch.cat(pair) for pair in zip(given, others, strict=True)])
 
     def of_classes(self, classes: Sequence[int], extractor: Extractor, n: int, among: int = 10000) -> list[list[int]]:
-        """Numbers of the first n samples that the extractor takes for each class.
+        """Return the numbers of the first n samples that the extractor classifies as each class.
+
+        Args:
+            classes: Classes to look for.
+            extractor: Classifier.
+            n: Samples of each class.
+            among: Number of samples to look at.
 
         Raises:
-            ValueError: A class that the extractor has not, or too few samples of it.
+            ValueError: A class that the extractor does not have, or fewer than n samples of it.
         """
         for wanted in classes:
             if not 0 <= wanted < extractor.num_classes:
@@ -137,7 +137,18 @@ class Walker:
     def nearest(
         self, indices: Sequence[int], k: int, data: ImageDataModule, extractor: Extractor, n_real: int | None = None
     ) -> Tensor:
-        """Samples, each beside the k training images that are nearest to it in feature space: (N, k + 1, C, H, W)."""
+        """Find the training images that are nearest to each sample in feature space.
+
+        Args:
+            indices: Numbers of the samples, N.
+            k: Neighbours of each, >= 1.
+            data: Data whose training images are searched.
+            extractor: Extractor of the features.
+            n_real: Training images to search; ``None``: all.
+
+        Returns:
+            (N, k + 1, C, H, W) uint8: each sample, then its neighbours, the nearest first.
+        """
         extractor.to(self.module.device)
         samples = self.images(*_first_and_others(self.inputs(indices)))
         neighbours = NearestNeighbours(k=k).to(self.module.device)
@@ -150,14 +161,24 @@ class Walker:
         return torch.cat([samples.cpu()[:, None], real.view(*found.shape, *real.shape[1:])], 1)
 
     def _rows(self, latents: Tensor, others: Sequence[Tensor]) -> Tensor:
-        """Pictures (R, S, C, H, W) of latents (R, S, Z); a row's other inputs are the same all along."""
+        """Generate images (R, S, C, H, W) of latents (R, S, Z); the other inputs of a row are constant."""
         spread = [other[:, None].expand(-1, latents.shape[1], *other.shape[1:]).flatten(0, 1) for other in others]
         made = self.images(latents.flatten(0, 1), spread)
         return made.view(*latents.shape[:2], *made.shape[1:])
 
 
 def write(rows: Tensor, mode: str, folder: Path, milliseconds: int) -> list[Path]:
-    """Write pictures (R, S, C, H, W) as ``MODE.png`` and, of what moves, ``MODE.gif``; returns their paths."""
+    """Write images (R, S, C, H, W) uint8 as ``MODE.png`` and, of walks, as ``MODE.gif``.
+
+    Args:
+        rows: The images.
+        mode: Mode of the command, which names the files.
+        folder: Folder of the files.
+        milliseconds: Duration of a GIF's frame.
+
+    Returns:
+        Paths of the files.
+    """
     written = [save(grid(rows.flatten(0, 1), columns=rows.shape[1]), folder / f"{mode}.png", "overview")]
     if mode in MOVING:  # all paths side by side, a loop picture by picture
         frames = rows.flatten(0, 1)[:, None] if mode == "loop" else rows.transpose(0, 1)

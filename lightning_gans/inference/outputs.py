@@ -14,9 +14,9 @@ def refuse_foreign(folder: Path, names: Iterable[str], heads: Sequence[str] = ()
     """Refuse a folder with files of names that a command writes, unless this package wrote them.
 
     Args:
-        folder: Where it writes.
-        names: Of its files.
-        heads: How its texts begin; pictures are known by their mark.
+        folder: Folder that the command writes to.
+        names: Names of its files.
+        heads: First characters of its text files; pictures are recognised by their mark.
 
     Raises:
         ValueError: With the first file that would be lost.
@@ -40,14 +40,14 @@ def _is_ours(path: Path, heads: Sequence[str]) -> bool:
 
 
 def older_samples(out: str | os.PathLike[str], *, overwrite: bool) -> list[Path]:
-    """Files of earlier samples in a folder, which have to go before new ones are written there.
+    """Return the files of earlier samples in a folder, to delete once new ones are written.
 
     Args:
         out: The folder, which need not exist.
-        overwrite: Whether they may go; pictures that are no samples of ours never do.
+        overwrite: Allow earlier samples to be deleted; other pictures never are.
 
     Raises:
-        ValueError: Samples would replace files or stand among pictures that are there.
+        ValueError: Earlier samples are there without ``overwrite``, or other pictures.
     """
     folder = Path(out)
     if not folder.is_dir():

@@ -26,22 +26,22 @@ def write_samples(
     behind: Tensor | None = None,
     older: Sequence[Path] = (),
 ) -> Path:
-    """Write samples and a grid of the first 64, all or none of them.
+    """Write samples and a grid of the first 64: all files or none.
 
     Args:
         batches: Images in [-1, 1], (N, C, H, W) each, or points (N, 2).
-        n: How many there will be.
+        n: Number of samples.
         out: Folder.
         format: ``png``: one file an image, ``000000.png``; ``npz``: ``samples.npz`` with ``images`` (n, H, W, C) uint8.
             Points are always ``samples.npz`` with ``points`` (n, 2) float32, and a picture of them all.
         behind: Real points, for the picture.
-        older: Earlier samples whose place they take.
+        older: Files of earlier samples, deleted at the end.
 
     Returns:
         Path of the grid.
 
     Raises:
-        OSError: The disk is full, say; what was in the folder before is still there, and nothing else.
+        OSError: The disk is full, for instance; the folder is then as it was before.
     """
     folder = make_folder(out)
     with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as own:

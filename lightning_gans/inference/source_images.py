@@ -1,4 +1,4 @@
-"""Read the images of a folder that are to be translated, in their own sizes."""
+"""Read the images of a folder that are to be translated, at their own sizes."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _GREY = ("1", "L", "LA", "La", "I", "F")
 
 
 class SourceImages(ImageFiles):
-    """Pictures as large as they are, upright, in the model's channels.
+    """Decode pictures at their own sizes, upright, in the model's channels.
 
     Args:
-        source: Where they lie.
-        names: Which of them.
-        root: What messages call the place.
-        channels: Of the model's sources, 1 to 4; ignored for label maps.
-        num_labels: The pictures are label maps, whose values are below this; ``None``: they are not.
-        holes: What is wholly transparent is a hole to be filled, as inpainting has learnt it: middle grey.
-        decoder: How they are decoded.
+        source: Folder or archive that holds them.
+        names: Names of the pictures.
+        root: Name of the source in messages.
+        channels: Channels of the model's sources, 1 to 4; ignored for label maps.
+        num_labels: Number of labels of label maps, whose values are below it; ``None``: the pictures are images.
+        holes: Fill fully transparent pixels with middle grey, the holes that inpainting is trained on.
+        decoder: Decoder of the files.
 
     Attributes:
-        converted: How many pictures were changed in which way.
+        converted: Number of pictures that were converted, by kind of conversion.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class SourceImages(ImageFiles):
         self._lock = threading.Lock()  # pictures are decoded by threads
 
     def _tensor(self, picture: Picture) -> Tensor:
-        """(C, H, W) uint8; of a label map (1, H, W) int64."""
+        """Convert a picture to (C, H, W) uint8; a label map to (1, H, W) int64."""
         notes = ["turned upright"] if picture.rotated else []
         if self.num_labels is not None:
             pixels = label_map(picture, self.num_labels, "the model's labels").astype(np.int64)
@@ -77,17 +77,20 @@ class SourceImages(ImageFiles):
 
 
 def _with_holes(pixels: np.ndarray[Any, Any], alpha: np.ndarray[Any, Any], has_alpha: bool) -> np.ndarray[Any, Any]:
-    """Pixels with middle grey in the place of what is transparent; the colours there are whatever a program left."""
+    """Fill transparent pixels with middle grey, whatever colours a program left there."""
     layers = pixels.reshape(*alpha.shape, -1)
     layers[..., : layers.shape[2] - has_alpha][alpha == 0] = HOLE
     return layers
 
 
 def find(root: str) -> tuple[Source, list[str]]:
-    """The pictures in a folder or zip, or the one that a path names.
+    """Find the pictures in a folder or zip, or the one that a path names.
+
+    Returns:
+        The source and the names of its pictures.
 
     Raises:
-        FileNotFoundError: There is nothing.
+        FileNotFoundError: The path does not exist.
         ValueError: There are no pictures, or it cannot be read.
     """
     path = Path(root).expanduser()
@@ -101,7 +104,7 @@ def find(root: str) -> tuple[Source, list[str]]:
 
 
 def read_ahead(files: SourceImages, pool: ThreadPoolExecutor, ahead: int) -> Iterator[Tensor | FileError]:
-    """Every picture in turn, decoded ahead by threads."""
+    """Yield every picture in order, decoded ahead by threads."""
     reading: deque[Future[Tensor | FileError]] = deque()
     for i in range(len(files)):
         reading.append(pool.submit(files.decode, i))
@@ -112,7 +115,7 @@ def read_ahead(files: SourceImages, pool: ThreadPoolExecutor, ahead: int) -> Ite
 
 
 def _changes(mode: str, wanted: str) -> list[str]:
-    """What converting from one mode of Pillow's to another does to colours, in words."""
+    """Return notes on what converting one mode of Pillow's to another does to colours."""
     was_grey, is_grey = mode in _GREY or mode.startswith("I;"), wanted in ("L", "LA")
     notes = ["colour to grey"] if is_grey and not was_grey else []
     return notes + (["grey to colour"] if was_grey and not is_grey else [])

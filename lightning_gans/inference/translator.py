@@ -1,4 +1,4 @@
-"""A folder of pictures into a folder of translated pictures."""
+"""Translate a folder of pictures into a folder of pictures."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from lightning_gans.data.source import Bits, FileError, Source, decoder_of
 from lightning_gans.images import files as image_files
 from lightning_gans.images import pixels as image_pixels
 from lightning_gans.images import sheets
+from lightning_gans.images.size import height_width
 from lightning_gans.inference.source_images import WAITING, SourceImages, read_ahead
 from lightning_gans.inference.tiles import AT_ONCE, TilingSpec, fitted
 from lightning_gans.models.base import GenerativeModule
@@ -34,45 +35,50 @@ FORMATS: dict[str, tuple[str, tuple[int, ...]]] = {  # by the ending: Pillow's n
     "bmp": ("BMP", (1, 3)),
 }
 QUALITY = 95  # of JPEG and WebP
-SHOWN_AT = 256  # pixels of the longer side in the sheet
+SHOWN_AT = 256  # pixels of a picture's longer side in the sheet
 
 
 class TranslationReport(NamedTuple):
-    """What was done.
+    """Report translated pictures and files without a translation.
 
     Attributes:
-        written: Number of pictures.
-        problems: Files without a translation, and why.
-        converted: How many pictures were changed, and how, to suit the model.
-        cut: How many pictures went through the network by tiles.
+        written: Number of translations.
+        problems: Files without a translation, and the reasons.
+        converted: Number of pictures that were converted to suit the model, by kind of conversion.
+        tiled: Number of pictures that went through the network by tiles.
         sheet: Path of the sheet, if there is one.
     """
 
     written: int
     problems: list[FileError]
     converted: dict[str, int]
-    cut: int
+    tiled: int
     sheet: Path | None
 
     def notes(self, n: int) -> list[str]:
-        """What was done to how many of ``n`` pictures beside translating them, line by line."""
-        cut = {"by tiles, since they are large": self.cut} if self.cut else {}
-        return [f"{note}: {count:,} of {n:,} pictures" for note, count in {**self.converted, **cut}.items()]
+        """Return lines on the conversions and tiles of ``n`` pictures, with their counts."""
+        tiled = {"by tiles, since they are large": self.tiled} if self.tiled else {}
+        return [f"{note}: {count:,} of {n:,} pictures" for note, count in {**self.converted, **tiled}.items()]
 
     def errors(self) -> list[str]:
-        """Files without a translation, line by line, for a terminal."""
+        """Return files without a translation as lines for a terminal."""
         named = [(printable(name), printable(reason)) for name, reason in self.problems]
         told = [f"  {name}: {reason.replace('data.max_pixels', 'max_pixels')}" for name, reason in named]
         return [f"{len(told):,} files have no translation:", *told] if told else []
 
 
 def targets(names: Sequence[str], out: Path, ending: str) -> list[Path]:
-    """Where the translation of each picture goes: its sub-folder and stem under ``out``.
+    """Return the path of each picture's translation: its sub-folder and stem under ``out``.
 
-    Pictures that differ in their endings alone, ``a.jpg`` and ``a.png``, keep them in their stems: ``a_jpg.png``.
+    Pictures that differ only in their endings, ``a.jpg`` and ``a.png``, keep them in their stems: ``a_jpg.png``.
+
+    Args:
+        names: Names of the pictures.
+        out: Folder of the translations.
+        ending: Their format.
 
     Raises:
-        ValueError: Two of them would still be the same.
+        ValueError: Two paths would still be equal.
     """
     paths = [PurePosixPath(name) for name in names]
     count = Counter(path.with_suffix("") for path in paths)
@@ -87,18 +93,18 @@ def targets(names: Sequence[str], out: Path, ending: str) -> list[Path]:
 
 
 def sheet_path(folder: Path, planned: Sequence[Path]) -> Path:
-    """Where the sheet goes: ``sheet.png``, unless a translation is called so."""
+    """Return the path of the sheet: ``sheet.png``, unless a translation has that name."""
     names = ["sheet.png", *(f"sheet_{number}.png" for number in range(1, len(planned) + 1))]
     return next(folder / name for name in names if folder / name not in planned)
 
 
 def check_out(root: str, out: str, overwrite: bool, planned: Sequence[Path], names: Sequence[str]) -> None:
-    """Refuse to write over what should stay, before any work.
+    """Refuse to overwrite pictures that are read or files that should stay, before any work.
 
     Args:
-        root: What is read.
-        out: What is written.
-        overwrite: Whether older translations may be replaced; pictures that are read never are.
+        root: Folder, archive or picture that is read.
+        out: Folder that is written.
+        overwrite: Allow older translations to be replaced; pictures that are read never are.
         planned: Every file that will be written.
         names: Every picture that is read.
 
@@ -122,26 +128,26 @@ def check_out(root: str, out: str, overwrite: bool, planned: Sequence[Path], nam
 
 
 class Translator:
-    """A network at work on folders of pictures: one batch of equal sizes after another.
+    """Translate folders of pictures by a network, in batches of pictures of equal sizes.
 
     Threads read ahead and write behind.
 
     Args:
-        network: From (N, C, H, W) in [-1, 1], or one-hot labels, to (N, C', scale * H, scale * W) in [-1, 1].
-        geometry: What it asks of sizes.
+        network: Maps (N, C, H, W) in [-1, 1], or one-hot labels, to (N, C', scale * H, scale * W) in [-1, 1].
+        tiling: Sizes that it takes.
         channels: C, 1 to 4.
         made_channels: C'.
-        num_labels: Sources are label maps of so many labels; ``None``: they are pictures.
-        holes: It fills holes, which pictures have where they are transparent.
-        background: What is laid beneath transparent pixels, as in its training; see ``FileData``.
-        bits: Of the values of 16-bit pictures, as in its training; see ``FileData``.
-        device: Where the network lies.
+        num_labels: Number of labels of sources that are label maps; ``None``: sources are images.
+        holes: Treat transparent pixels as holes that the network fills.
+        background: Colour behind transparent pixels, as in training; see ``FileData``.
+        bits: Bits of the values of 16-bit pictures, as in training; see ``FileData``.
+        device: Device of the network.
     """
 
     def __init__(
         self,
         network: Callable[[Tensor], Tensor],
-        geometry: TilingSpec,
+        tiling: TilingSpec,
         *,
         channels: int,
         made_channels: int,
@@ -151,7 +157,7 @@ class Translator:
         bits: Bits = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.network, self.geometry = network, geometry
+        self.network, self.tiling = network, tiling
         self.channels, self.made_channels, self.num_labels, self.holes = channels, made_channels, num_labels, holes
         self.background, self.bits, self.device = background, bits, device
 
@@ -159,17 +165,17 @@ class Translator:
     def of(
         cls, module: GenerativeModule, *, direction: str = "a2b", tile: int | str | None = "auto", seed: int = 0
     ) -> Translator:
-        """The translator that a loaded module is.
+        """Make the translator of a loaded module.
 
         Args:
-            module: It says what it takes, its config what it was trained on.
-            direction: One of those that it has learnt.
+            module: Translation module with the config that it was trained by.
+            direction: One of its directions.
             tile: See ``TilingSpec.of``.
-            seed: Of what is random in it.
+            seed: Seed of its noise.
 
         Raises:
-            ValueError: It does not translate, or not in this direction, or not single pictures, or was trained on
-                pictures read by options that do not exist.
+            ValueError: It does not translate, or not in this direction, or not single pictures, or its data options do
+                not exist.
         """
         if not isinstance(module, TranslationModule):
             raise ValueError(
@@ -183,17 +189,17 @@ class Translator:
             made_channels, channels = (
                 int(data[key]) for key in ("channels", "source_channels")[:: 1 if forwards else -1]
             )
-            trained = int(data["image_size"]) // module.scale
+            trained = min(height_width(data["image_size"])) // module.scale
         num_labels = data.get("num_labels") if forwards else None
         if num_labels is None and channels not in MODES:
             raise ValueError(f"input: the model's sources have {channels} channels; pictures have 1 to 4")
         background, bits = data.get("background", BACKGROUND), data.get("bits")
         check_background(background)
         check_bits(bits)
-        geometry = TilingSpec.of(size_divisor=module.size_divisor, trained=trained, scale=module.scale, tile=tile)
+        tiling = TilingSpec.of(size_divisor=module.size_divisor, trained=trained, scale=module.scale, tile=tile)
         return cls(
             lambda source: module.translate(source, direction=direction, seed=seed),
-            geometry,
+            tiling,
             channels=channels,
             made_channels=made_channels,
             num_labels=num_labels,
@@ -206,16 +212,16 @@ class Translator:
     def originals(
         self, source: Source, names: Sequence[str], *, root: str, max_pixels: int = MAX_PIXELS
     ) -> SourceImages:
-        """Pictures as the network takes them; see ``SourceImages``."""
+        """Return pictures as the network takes them; see ``SourceImages``."""
         how: dict[str, Any] = {"channels": self.channels, "num_labels": self.num_labels, "holes": self.holes}
         decoder = decoder_of(source, max_pixels=max_pixels, background=self.background, bits=self.bits, names=names)
         return SourceImages(source, names, root=root, decoder=decoder, **how)
 
     def check_format(self, ending: str) -> None:
-        """Refuse a format that does not hold what is made.
+        """Refuse a format that cannot hold the channels of the output.
 
         Raises:
-            ValueError: With the formats that do.
+            ValueError: With the formats that can.
         """
         kept = image_pixels.displayable(torch.empty(self.made_channels, 1, 1)).shape[0]
         fitting = [name for name, (_, channels) in FORMATS.items() if kept in channels]
@@ -236,41 +242,41 @@ class Translator:
 
         Args:
             files: The pictures.
-            paths: Where each translation goes; the ending names the format.
+            paths: Path of each translation; the ending names the format.
             batch_size: Pictures at once, >= 1.
-            threads: That read and write; ``None``: one a core.
-            shown: Of how many of the first pictures the sheet shows the translation beside them.
+            threads: Threads that read and write; ``None``: one a core.
+            shown: Number of pictures, the first ones, that the sheet shows beside their translations.
             sheet: Path of the sheet; ``None``: none.
 
         Returns:
-            What was done. A picture that cannot be read or translated is named there and does not stop the others.
+            A report. A picture that cannot be read or translated is listed there and does not stop the others.
 
         Raises:
             OSError: A translation cannot be written.
         """
         problems = list(files.source.problems)
         rows: dict[int, list[Tensor]] = {}
-        written = cut = 0
+        written = tiled = 0
         threads = threads or os.cpu_count() or 1
         with ThreadPoolExecutor(threads) as pool, tqdm(total=len(files), desc="translating", mininterval=1) as bar:
             writing: deque[Future[Path]] = deque()
             for group in self._groups(files, read_ahead(files, pool, 2 * threads), batch_size, problems, bar):
                 for i, picture, made in self._translated(group, files, problems):
                     if i < shown and sheet is not None:
-                        shown_whole = self.geometry.scale == 1  # of enlarged pictures the middle, at its full size
+                        shown_whole = self.tiling.scale == 1  # of enlarged pictures the middle, at its full size
                         pair = _visible(picture, files.num_labels), made
                         rows[i] = [sheets.thumbnail(one, made.shape[-2:], SHOWN_AT, shown_whole) for one in pair]
                     writing.append(pool.submit(write, made, paths[i]))
                     if len(writing) > 2 * threads:
                         writing.popleft().result()
-                    cut += self.geometry.is_cut(*picture.shape[-2:])
+                    tiled += self.tiling.is_tiled(*picture.shape[-2:])
                     written += 1
                 bar.update(len(group))
             while writing:
                 writing.popleft().result()
         if rows and sheet is not None:
             image_files.save(sheets.panels([rows[i] for i in sorted(rows)]), sheet, "overview")
-        return TranslationReport(written, sorted(problems), dict(files.converted), cut, sheet if rows else None)
+        return TranslationReport(written, sorted(problems), dict(files.converted), tiled, sheet if rows else None)
 
     def _groups(
         self,
@@ -280,10 +286,10 @@ class Translator:
         problems: list[FileError],
         bar: Any,
     ) -> Iterator[list[_Numbered]]:
-        """Pictures with their numbers in batches of one size; what cannot be used goes to ``problems``."""
+        """Yield pictures with their numbers in batches of one size; those that fail go to ``problems``."""
         waiting: defaultdict[tuple[int, ...], list[_Numbered]] = defaultdict(list)
         for i, picture in enumerate(pictures):
-            if isinstance(picture, Tensor) and picture[0].numel() * self.geometry.scale**2 > files.decoder.max_pixels:
+            if isinstance(picture, Tensor) and picture[0].numel() * self.tiling.scale**2 > files.decoder.max_pixels:
                 reason = f"its translation would have more pixels than max_pixels={files.decoder.max_pixels}"
                 picture = FileError(files.names[i], reason)
             if isinstance(picture, FileError):
@@ -292,7 +298,7 @@ class Translator:
                 continue
             size = tuple(picture.shape)
             waiting[size].append((i, picture))
-            pixels = self.geometry.padded(size[1]) * self.geometry.padded(size[2]) * self.geometry.scale**2
+            pixels = self.tiling.padded(size[1]) * self.tiling.padded(size[2]) * self.tiling.scale**2
             if len(waiting[size]) >= min(batch_size, max(1, AT_ONCE // pixels)):
                 yield waiting.pop(size)
             elif sum(map(len, waiting.values())) > WAITING * batch_size:
@@ -302,11 +308,11 @@ class Translator:
     def _translated(
         self, group: list[_Numbered], files: SourceImages, problems: list[FileError]
     ) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """Number, picture and translation (C, H, W) uint8 of a batch; picture by picture if the whole fails."""
+        """Yield number, picture and translation (C, H, W) uint8 of a batch; picture by picture if the batch fails."""
         pictures = torch.stack([picture for _, picture in group])
         try:
             sources = _as_input(pictures, files.num_labels).to(self.device)
-            made = image_pixels.to_uint8(fitted(self.network, sources, self.geometry)).cpu()
+            made = image_pixels.to_uint8(fitted(self.network, sources, self.tiling)).cpu()
         except RuntimeError as error:  # too little memory, mostly
             if len(group) == 1:
                 reason = f"cannot be translated: {str(error).splitlines()[0]}"
@@ -322,7 +328,7 @@ _Numbered = tuple[int, Tensor]
 
 
 def _as_input(pictures: Tensor, num_labels: int | None) -> Tensor:
-    """Floats in [-1, 1] from uint8 (N, C, H, W), or one-hot (N, num_labels, H, W) from labels (N, 1, H, W)."""
+    """Convert uint8 (N, C, H, W) to floats in [-1, 1], or labels (N, 1, H, W) to one-hot (N, num_labels, H, W)."""
     if num_labels is None:
         return pictures.float().div_(127.5).sub_(1)
     return torch.nn.functional.one_hot(pictures[:, 0], num_labels).permute(0, 3, 1, 2).float()

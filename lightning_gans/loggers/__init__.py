@@ -1,1 +1,1 @@
-"""Loggers that know where a run lives and go on where it stopped."""
+"""Log to CSV, TensorBoard and W&B in the run's folder, and continue there when a run resumes."""

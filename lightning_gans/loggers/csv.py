@@ -1,4 +1,4 @@
-"""Losses and scores as CSV; a resumed run continues its file."""
+"""Write losses and scores as CSV; a resumed run continues its file."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
 
-from lightning_gans.loggers.dashboards import Dashboard
 from lightning_gans.runtime.atomic import atomic_write, set_aside
 from lightning_gans.runtime.tolerance import warn_on_os_error
 
 
-class CSV(CSVLogger, Dashboard):
-    """``metrics.csv`` in the run's folder; a resumed run continues the file.
+class CSV(CSVLogger):
+    """Write losses and scores to ``metrics.csv`` in the run's folder; a resumed run continues the file.
 
     Args:
         save_dir: The run's folder.
@@ -30,19 +29,19 @@ class CSV(CSVLogger, Dashboard):
     @property
     @rank_zero_experiment
     def experiment(self) -> ExperimentWriter:
-        """The writer of the file."""
+        """Return the writer of the file."""
         if not isinstance(self._experiment, _ContinuingWriter):
             self._experiment = _ContinuingWriter(self.log_dir)
         return self._experiment
 
     @rank_zero_only
     def rewind(self, step: int) -> None:
-        """Drop the rows of later steps than the one that a session begins with."""
+        """Delete the rows of steps after the one that a session resumes from."""
         self.experiment.rewind(step)
 
 
 class _ContinuingWriter(ExperimentWriter):
-    """Goes on with the file of an earlier session, of which it keeps the rows that lie before its own."""
+    """Append to the file of an earlier session, whose rows of later steps are dropped."""
 
     def __init__(self, log_dir: str) -> None:
         super().__init__(log_dir)
@@ -51,23 +50,23 @@ class _ContinuingWriter(ExperimentWriter):
         self._resumed_at: int | None = None
 
     def _check_log_dir_exists(self) -> None:
-        """Nothing is deleted here."""
+        """Skip the base's check, which deletes an existing file."""
 
     def log_metrics(self, metrics_dict: dict[str, float], step: int | None = None) -> None:
-        """Record a row; it takes the place of an older one of its step and keys, and of all of later steps."""
+        """Record a row; it replaces an older one of the same step and keys, and all of later steps."""
         if self._rows_before and step is not None:
             self._cut(step, metrics_dict)
             self._rows_before = self._resumed_at is not None and step <= self._resumed_at
         super().log_metrics(metrics_dict, step)
 
     def rewind(self, step: int) -> None:
-        """Drop the rows of later steps than the one that a session begins with."""
+        """Delete the rows of steps after the one that a session resumes from."""
         self._resumed_at, self._rows_before = step, os.path.lexists(self.path)
         if self._rows_before:
             self._cut(step)
 
     def save(self) -> None:
-        """Append the rows, whole or not at all; a full disk does not end the training, and they are kept for later."""
+        """Append the waiting rows, all or none; on a full disk warn and keep them for the next call."""
         if not self.metrics:
             return
         with warn_on_os_error(self.path):
@@ -84,7 +83,7 @@ class _ContinuingWriter(ExperimentWriter):
             self.metrics = []
 
     def _cut(self, step: int, replaced: Iterable[str] = ()) -> None:
-        """Keep the rows of earlier steps, and those of this one that have no value of the names in ``replaced``."""
+        """Keep the rows of earlier steps, and those of ``step`` without a value in the columns ``replaced``."""
         if not os.path.lexists(self.path):
             return
         with warn_on_os_error(self.path):
@@ -98,7 +97,7 @@ class _ContinuingWriter(ExperimentWriter):
             self._write([row for at, row in pairs if at < step or (at == step and not any(map(row.get, replaced)))])
 
     def _read(self) -> list[dict[str, str]]:
-        """Read the rows that are whole: a kill may have cut the last one short."""
+        """Read the complete rows: a killed process may have cut the last one short."""
         with self.path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             rows = [row for row in reader if None not in row.values()]

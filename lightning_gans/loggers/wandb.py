@@ -1,4 +1,4 @@
-"""Weights & Biases; a resumed run continues its curves."""
+"""Log to Weights & Biases; a resumed run continues its curves."""
 
 from __future__ import annotations
 
@@ -7,33 +7,28 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import WandbLogger
-from omegaconf import DictConfig, OmegaConf
-from torch import Tensor
 
-from lightning_gans.loggers.dashboards import Dashboard
 from lightning_gans.runtime.atomic import set_aside, write_text
 
 
-class WandB(WandbLogger, Dashboard):
-    """Weights & Biases; a resumed run continues its curves under the same id.
+class WandB(WandbLogger):
+    """Log to Weights & Biases; a resumed run continues its curves under the same id.
 
-    Everything is drawn over generator updates (``trainer/global_step``). All files go under ``wandb`` in the run's
-    folder, the service's own log too unless ``WANDB_CACHE_DIR`` is set.
+    The horizontal axis is generator updates (``trainer/global_step``). All files go under ``wandb`` in the run's
+    folder, including the log of W&B's service unless ``WANDB_CACHE_DIR`` is set.
 
     Args:
-        save_dir: The run's folder; keeps the id in ``wandb_id.txt``.
+        save_dir: The run's folder; the id is kept there in ``wandb_id.txt``.
         project: Project on the dashboard.
         name: Name of the run; ``None``: the folder's name.
         group: Group of runs; ``None``: in a multirun the name of the sweep's folder.
         mode: ``online``, ``offline`` or ``disabled``.
 
     Raises:
-        ValueError: Another mode; or, when the run is opened, no login or no connection.
+        ValueError: ``mode`` is another one; or, when the run is opened, there is no login or no connection.
     """
 
     def __init__(
@@ -64,7 +59,7 @@ class WandB(WandbLogger, Dashboard):
     @property
     @rank_zero_experiment
     def experiment(self) -> object:
-        """The W&B run; its id is written down for a later session."""
+        """Return the W&B run, and store its id for a later session."""
         import wandb
 
         try:
@@ -82,27 +77,9 @@ class WandB(WandbLogger, Dashboard):
             self._wandb_init["id"] = run.id  # of a second session of this process too
         return run
 
-    def log_config(self, cfg: DictConfig) -> None:
-        """Store the config as the run's."""
-        self.experiment.config.update(_as_utf8(OmegaConf.to_container(cfg, resolve=True)), allow_val_change=True)
-
-    def log_image(self, key: str, images: list[Tensor], step: int | None = None, **kwargs: Any) -> None:
-        """Show images (C, H, W) uint8 under a key."""
-        from PIL import Image
-
-        pixels = [np.asarray(image.permute(1, 2, 0)).squeeze() for image in images]
-        super().log_image(key, [Image.fromarray(image) for image in pixels], step=step, **kwargs)
-
-    def close(self, *, failed: bool) -> None:
-        """End the W&B run, or the next one of this process would go on with it."""
-        import wandb
-
-        wandb.finish(exit_code=int(failed))
-        self._experiment = None  # a second ``fit`` opens it again
-
 
 def _kept_id(path: Path) -> str | None:
-    """The id of an earlier session; a file that holds none is set aside."""
+    """Return the run id of an earlier session; a file that holds none is renamed to ``NAME.broken``."""
     found = re.fullmatch(rb"[\w-]{1,128}", path.read_bytes().strip())
     if found is None:
         set_aside(path, "not the id of a W&B run")
@@ -111,7 +88,7 @@ def _kept_id(path: Path) -> str | None:
 
 @contextmanager
 def _cache_in(folder: Path) -> Iterator[None]:
-    """Let the service that W&B starts write its log here and not under the home, unless the user says where."""
+    """Let W&B's service write its log here instead of under the home, unless ``WANDB_CACHE_DIR`` is set."""
     if "WANDB_CACHE_DIR" in os.environ:
         yield
         return
@@ -120,12 +97,3 @@ def _cache_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         del os.environ["WANDB_CACHE_DIR"]
-
-
-def _as_utf8(node: Any) -> Any:
-    """Replace what is no UTF-8 in a container's texts: bytes of file names that Python keeps as surrogates."""
-    if isinstance(node, dict):
-        return {key: _as_utf8(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_as_utf8(value) for value in node]
-    return node.encode(errors="replace").decode() if isinstance(node, str) else node

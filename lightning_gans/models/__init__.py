@@ -1,1 +1,1 @@
-"""One LightningModule per family: what the paper adds, and no more."""
+"""Train GAN families: one LightningModule each, with what its paper adds."""

@@ -1,4 +1,4 @@
-"""The game of a generator and a discriminator."""
+"""Train a generator against a discriminator."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from lightning_gans.augment.base import Augmentation
 from lightning_gans.config.errors import at_least_one
 from lightning_gans.losses.objectives import Objective
 from lightning_gans.losses.penalties import Penalty
-from lightning_gans.models.base import Batch, GenerativeModule, Plan, Terms, split
+from lightning_gans.models.base import Batch, GenerativeModule, Terms, split
 from lightning_gans.networks.layers import has_batch_norm, has_spectral_norm
 from lightning_gans.runtime.precision import full_precision
+from lightning_gans.schedules.training_schedule import Phase, Plan, TrainingSchedule
 
 
 class AdversarialModule(GenerativeModule):
-    """A generator and a discriminator that train in turn.
+    """Train a generator and a discriminator in turn.
 
     One training step takes ``n_critic`` x ``batch_size`` real images, updates the discriminator ``n_critic`` times and
     the generator once. As it stands this is the two-player game on latents with an ``Objective``, a ``Penalty`` and an
@@ -96,17 +97,14 @@ class AdversarialModule(GenerativeModule):
         self.optimizer_factories["d"], self.scheduler_factories["d"] = d_optimizer, d_scheduler
         self.n_critic, self.g_batch_size, self.clip_weights = n_critic, g_batch_size, clip_weights
         self.reuse_fakes, self.dequantise = reuse_fakes, dequantise
+        self.schedule = TrainingSchedule([Phase("training", None, self.batch_size, n_critic)])
         self._fake = torch.empty(0)  # the newest generated samples
         self.add_player("d", discriminator)
 
     # ------------------------------------------------------------------------------ what a family may change
 
-    def plan(self, step: int) -> Plan:
-        """``n_critic`` chunks of ``batch_size`` real images."""
-        return Plan(self.n_critic, self.batch_size, steps=None)
-
     def discriminator_loss(self, batch: Batch) -> Terms:
-        """Weighted terms of the discriminator's loss on one chunk of the batch."""
+        """Compute the weighted terms of the discriminator's loss on one chunk of the batch."""
         with torch.set_grad_enabled(self.reuse_fakes):
             self._fake = self.generator(*self.draw_inputs(len(batch["image"])))
         real, fake = self.augmented(batch["image"]), self.augmented(self._fake.detach())
@@ -118,7 +116,7 @@ class AdversarialModule(GenerativeModule):
         return terms
 
     def generator_loss(self, batch: Batch) -> Terms:
-        """Weighted terms of the generator's loss on one chunk of the batch."""
+        """Compute the weighted terms of the generator's loss on one chunk of the batch."""
         if not self.reuse_fakes:
             n = len(batch["image"])
             if self.g_batch_size is not None:
@@ -128,36 +126,36 @@ class AdversarialModule(GenerativeModule):
         return self.objective.generator(self.logits(self.augmented(self._fake)), real_logits)
 
     def update_statistics(self, real_logits: Tensor) -> None:
-        """Take note of what the discriminator thinks of real images, for what adapts to it."""
+        """Pass the logits of real images (N,) to the augmentation, whose probability may follow their sign."""
         if self.augment is not None:
             self.augment.update_statistics(real_logits - (self.objective.midpoint or 0.0))
 
     def logits(self, images: Tensor) -> Tensor:
-        """The discriminator's raw logits in full precision, which objectives need under autocast too."""
+        """Return the discriminator's raw logits in float32, which objectives need under autocast too."""
         logits: Tensor = self.discriminator(images)
         return full_precision(logits)
 
     def augmented(self, images: Tensor) -> Tensor:
-        """Images as the discriminator sees them: augmented, if asked for."""
+        """Augment images (N, C, H, W) as the discriminator sees them, if there is an augmentation."""
         return images if self.augment is None else self.augment(images, self)
 
     # ------------------------------------------------------------------------------ the alternation
 
     def update_order(self, batch: Batch, plan: Plan) -> list[tuple[str, Batch]]:
-        """``n_critic`` discriminator updates on chunks of the batch and one generator update on the last of them."""
+        """List ``n_critic`` discriminator updates on chunks of the batch and one generator update on the last."""
         if self.dequantise:  # from k / 127.5 - 1
             images = batch["image"]
             noise = self.uniform(*images.shape).mul_(2).sub_(1)
             batch = {**batch, "image": images * (255 / 256) + noise / 256}
         chunks = split(batch, plan.n_critic)
-        return [*(("d", chunk) for chunk in chunks), ("g", chunks[-1])]
+        return [(player, chunk) for player in plan.players for chunk in (chunks if player == "d" else chunks[-1:])]
 
     def loss(self, player: str, batch: Batch) -> Terms:
-        """Weighted terms of a player's loss on its chunk."""
+        """Compute the weighted terms of a player's loss on its chunk."""
         return self.discriminator_loss(batch) if player == "d" else self.generator_loss(batch)
 
     def update(self, player: str, batch: Batch) -> None:
-        """One update of ``player``; the discriminator's weights are clipped before its own."""
+        """Update ``player`` once; the discriminator's weights are clipped before its own update."""
         if player == "d" and self.clip_weights is not None:
             with torch.no_grad():
                 for weights in self._trainable["d"]:
@@ -166,26 +164,26 @@ class AdversarialModule(GenerativeModule):
 
     @property
     def batch_sizes(self) -> dict[str, int]:
-        """As the base, and the generator's own."""
+        """Return the batch sizes to divide among processes: the schedule's, and ``g_batch_size``."""
         own = {} if self.g_batch_size is None else {"g_batch_size": self.g_batch_size}
         return {**super().batch_sizes, **own}
 
     def graph_of(self, player: str) -> tuple[str, ...]:
-        """The moving player alone, or the generator too where its samples are used again."""
+        """Name the players that need gradients: the generator too in the other's update if its samples are reused."""
         return ("d", "g") if player == "d" and self.reuse_fakes else (player,)
 
     def on_update_end(self, plan: Plan) -> None:
-        """Let an adaptive augmentation follow what the discriminator thought of the real images."""
+        """Update the probability of an adaptive augmentation, and free the graph of the samples."""
         self._fake = torch.empty(0)  # free the graph
         if self.augment is not None:
             self.augment.on_update_end(self.iteration, plan.images)
 
     def extra_logs(self) -> dict[str, Tensor]:
-        """What the augmentation shows."""
+        """Return the augmentation's logs."""
         return {} if self.augment is None else self.augment.extra_logs()
 
     def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """As the base, and whether the discriminator gives logits and the samples can be augmented."""
+        """Check shapes as the base does, that images can be augmented, and that the discriminator returns logits."""
         if self.dequantise and len(shapes["image"]) != 3:
             raise ValueError("model.dequantise=true: needs images, whose values are levels; set it to false")
         if self.augment is not None:
@@ -196,5 +194,5 @@ class AdversarialModule(GenerativeModule):
 
     @property
     def image_networks(self) -> dict[str, nn.Module]:
-        """The discriminator."""
+        """Return the discriminator, by name."""
         return {"discriminator": self.discriminator}

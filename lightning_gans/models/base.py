@@ -1,48 +1,33 @@
-"""What every family shares: players that move in turn, the only training step, sampling."""
+"""Train generators: the base class of every family, its players and the only training step."""
 
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
 
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lightning_gans.config.errors import at_least_one
-from lightning_gans.models.ema import EMA, evaluating, measure_batch_norm
+from lightning_gans.models.ema import EMA, evaluating
+from lightning_gans.models.sampling import REACH, Inputs, Latent, Sampling
+from lightning_gans.models.training_data import training_data
 from lightning_gans.networks.layers import SPECTRAL_NORM
-from lightning_gans.runtime.distributed import broadcast_tensors
+from lightning_gans.runtime.distributed import own_rows
 from lightning_gans.runtime.seeding import derive_seed, seed_step
-from lightning_gans.schedules.learning_rate import Constant, EpochDecay
+from lightning_gans.schedules.learning_rate import Constant, EpochDecay, scale_rates
+from lightning_gans.schedules.training_schedule import Phase, Plan, TrainingSchedule
 
 Batch = dict[str, Tensor]
 Terms = dict[str, Tensor]
-Latent = Literal["normal", "uniform", "unit_uniform"]
-REACH = {"uniform": 1.0, "unit_uniform": math.sqrt(3)}  # of latents that are uniform within +- so much
 
 
-class Plan(NamedTuple):
-    """What one training step needs, as a function of the step alone."""
-
-    n_critic: int
-    batch_size: int
-    resolution: int | None = None  # side of the images; None: as the data has them
-    steps: int | None = 1  # from this one on that are known to need the same; None: all that are left
-
-    @property
-    def images(self) -> int:
-        """Real images that the step takes, over all processes."""
-        return self.n_critic * self.batch_size
-
-
-class GenerativeModule(LightningModule):
-    """A generator that learns in steps, alone or against others.
+class GenerativeModule(Sampling):
+    """Train a generator in steps, alone or against other players.
 
     One training step takes ``plan(step).images`` real images, lets every player move on its share (``update_order``)
     and ends with one more generator update done. So ``trainer.global_step``, ``max_steps``, every interval, schedule
@@ -67,7 +52,6 @@ class GenerativeModule(LightningModule):
     """
 
     data_kinds: ClassVar[tuple[str, ...]] = ("image", "labelled", "points")  # kinds of data
-    standing_batches: ClassVar[int] = 16  # batches that batch norm statistics of the average are measured on
 
     def __init__(
         self,
@@ -99,6 +83,7 @@ class GenerativeModule(LightningModule):
         self.batch_size, self.accumulate, self.clip_grad = batch_size, accumulate, clip_grad
         self.channels_last, self.compile_networks = channels_last, compile
         self.seed = seed
+        self.schedule = TrainingSchedule([Phase("training", None, batch_size, players=("g",))])  # of phases
         self.iteration = 0  # generator updates done
         self.images_seen = 0  # real images shown, over all processes
         self.terms: Terms = {}  # of the last step, detached: means over its updates and micro-batches
@@ -121,61 +106,32 @@ class GenerativeModule(LightningModule):
     # ------------------------------------------------------------------------------ what a family may change
 
     def plan(self, step: int) -> Plan:
-        """What step number ``step`` needs; asked by the sampler and by the step."""
-        return Plan(1, self.batch_size, steps=None)
-
-    @property
-    def resolutions(self) -> list[int | None]:
-        """Sides of the images that the steps still to come take."""
-        return [self.plan(self.iteration).resolution]
+        """Return what step number ``step`` needs; asked by the data and by the step."""
+        return self.schedule.plan(step)
 
     def update_order(self, batch: Batch, plan: Plan) -> list[tuple[str, Batch]]:
-        """Who moves in a step, in order, and on which part of the batch."""
-        return [("g", batch)]
+        """List who moves in a step, in order, and on which part of the batch."""
+        return [(player, batch) for player in plan.players]
 
     def loss(self, player: str, batch: Batch) -> Terms:
-        """Weighted terms of a player's loss on its part of the batch."""
+        """Compute the weighted terms of a player's loss on its part of the batch."""
         return self.generator_loss(batch)
 
     def generator_loss(self, batch: Batch) -> Terms:
-        """Weighted terms of the generator's loss on its part of the batch."""
+        """Compute the weighted terms of the generator's loss on its part of the batch."""
         raise NotImplementedError
 
     def on_update_end(self, plan: Plan) -> None:
-        """Move whatever follows the training beside the weights; called at the end of every step, before the logs."""
-
-    def check_budget(self, updates: int) -> None:
-        """Warn of a training of so many generator updates that ends before its last phase has begun."""
-
-    def check_resumed(self, iteration: int, before: dict[str, Any]) -> None:
-        """Refuse to go on from a checkpoint in another state than this module's options lead to.
-
-        Args:
-            iteration: Generator updates that the checkpoint has done.
-            before: Its resolved options of the model.
-
-        Raises:
-            ValueError: With the options that differ.
-        """
-
-    @property
-    def schedule_summary(self) -> str:
-        """What the training will be, for whoever starts it to see; "" where the options say it all."""
-        return ""
-
-    @property
-    def phase_ends(self) -> tuple[int, ...]:
-        """Generator updates after which a phase of the training ends; their checkpoints are kept."""
-        return ()
+        """Update training state other than weights (ADA's p, BEGAN's k). Called after each step, before logging."""
 
     @property
     def image_networks(self) -> dict[str, nn.Module]:
-        """Networks that take images, by name."""
+        """Return the networks that take images, by name: discriminators, encoders."""
         return {}
 
     @torch.no_grad()
     def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """Refuse images of another shape than the networks make and take, before any data is read.
+        """Reject data whose images have another shape than the networks make and take, before any are read.
 
         Args:
             shapes: Of one sample, by the batch's keys: ``image`` (C, H, W), or (2,) of points.
@@ -197,47 +153,20 @@ class GenerativeModule(LightningModule):
 
     @property
     def batch_sizes(self) -> dict[str, int]:
-        """Every batch that processes and micro-batches share, by its option."""
-        return {"batch_size": self.batch_size}
+        """Batch sizes to divide among processes and micro-batches, by option."""
+        return self.schedule.batch_sizes
 
-    def postprocess(self, images: Tensor) -> Tensor:
-        """What the sampling network made, (N, C, H, W), as it is handed out: in [-1, 1] and of the data's size."""
-        return images
-
-    @property
-    def upsample_factor(self) -> int:
-        """How often ``postprocess`` repeats every pixel in each direction: above 1 while a network still grows."""
-        return 1
-
-    @property
-    def normalizes_latents(self) -> bool:
-        """Whether the generator divides latents by their length, so that only their direction counts."""
-        return False
-
-    def draw_inputs(self, n: int) -> tuple[Tensor, ...]:
-        """Random inputs of the generator for this process's share of a training batch."""
+    def draw_inputs(self, n: int) -> Inputs:
+        """Draw the generator's inputs for this process's ``n`` rows of a training batch."""
         if self.latent == "normal":
             return (self.normal(n, self.latent_dim),)
         reach = REACH[self.latent]
         return (self.uniform(n, self.latent_dim).mul_(2 * reach).sub_(reach),)
 
-    def sampling_inputs(self, indices: Sequence[int], seed: int) -> tuple[Tensor, ...]:
-        """Inputs of the generator for samples number ``indices``: each a function of (seed, index) alone."""
-        rng, latents, reach = torch.Generator(), torch.empty(len(indices), self.latent_dim), REACH.get(self.latent)
-        for row, index in zip(latents, indices, strict=True):
-            rng.manual_seed(derive_seed("sample", seed, index))
-            row.uniform_(-reach, reach, generator=rng) if reach else row.normal_(generator=rng)
-        return (latents.to(self.device, self.dtype),)  # type: ignore[arg-type]
-
-    @property
-    def latent_dim(self) -> int:
-        """Length of the generator's latent vector."""
-        return int(self.generator.latent_dim)  # type: ignore[arg-type]
-
     # ------------------------------------------------------------------------------ the step
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Every player's moves on its share of the batch, then what follows them."""
+        """Update every player on its share of the batch, then the average, the logs and the learning rates."""
         plan = self.plan(self.iteration)
         self._pieces = {}
         for player, part in self.update_order(batch, plan):
@@ -252,7 +181,7 @@ class GenerativeModule(LightningModule):
         self.step_schedulers()
 
     def update(self, player: str, batch: Batch) -> None:
-        """One update of ``player`` while the others stand still."""
+        """Update ``player`` once, on gradients accumulated over micro-batches; the other players stay fixed."""
         for name, parameters in self._trainable.items():
             for parameter in parameters:
                 parameter.requires_grad_(name in self.graph_of(player))
@@ -265,11 +194,11 @@ class GenerativeModule(LightningModule):
         self.step_optimizer(player)
 
     def graph_of(self, player: str) -> tuple[str, ...]:
-        """The players whose weights need gradients while ``player`` moves."""
+        """Name the players whose weights need gradients in an update of ``player``."""
         return (player,)
 
     def step_optimizer(self, player: str) -> None:
-        """Step at once after the backward. Only the generator's step counts in ``trainer.global_step``."""
+        """Step the player's optimiser. Only the generator's step counts in ``trainer.global_step``."""
         optimizer = self.player_optimizers()[player]
         if player == "g":
             optimizer.step()
@@ -279,22 +208,23 @@ class GenerativeModule(LightningModule):
         optimizer.zero_grad(set_to_none=True)
 
     def player_optimizers(self) -> dict[str, LightningOptimizer]:
-        """Every player's optimiser, the generator's first."""
+        """Return every player's optimiser, the generator's first."""
         optimizers = self.optimizers()
         found = optimizers if isinstance(optimizers, list) else [optimizers]
         return dict(zip(self._trainable, found, strict=True))
 
     def step_schedulers(self) -> None:
-        """One generator update on every learning-rate schedule."""
-        for scheduler in self.trainer.strategy.lr_scheduler_configs:
-            scheduler.scheduler.step()  # type: ignore[call-arg]
+        """Count one generator update on every learning-rate schedule."""
+        for config in self.trainer.strategy.lr_scheduler_configs:
+            scale_rates(config.scheduler, 1.0)  # a schedule may go on from rates that a callback has scaled
+            config.scheduler.step()  # type: ignore[call-arg]
 
     def extra_logs(self) -> dict[str, Tensor]:
-        """What else a family wants on the dashboard, as scalars that are equal on all processes."""
+        """Return further scalars to log under ``train/``, equal on all processes."""
         return {}
 
     def log_terms(self) -> None:
-        """Log the step's terms, every ``trainer.log_every_n_steps`` generator updates."""
+        """Log loss terms, images seen and learning rates, every ``trainer.log_every_n_steps`` generator updates."""
         if self.iteration % self.trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
         logs = {f"train/{name}": value for name, value in {**self.terms, **self.extra_logs()}.items()}
@@ -307,19 +237,14 @@ class GenerativeModule(LightningModule):
     # ------------------------------------------------------------------------------ randomness
 
     def normal(self, n: int, *shape: int) -> Tensor:
-        """This process's slice (n, *shape) of standard normal numbers drawn for the global batch."""
+        """Draw standard normal numbers for the global batch; return this process's rows, (n, *shape)."""
         drawn = torch.randn(n * self.world_size, *shape, generator=self._global_rng(), device=self.device)
-        return drawn[self.global_rank :: self.world_size]
+        return own_rows(drawn, self.global_rank, self.world_size)
 
     def uniform(self, n: int, *shape: int) -> Tensor:
-        """This process's slice (n, *shape) of numbers in [0, 1) drawn for the global batch."""
+        """Draw numbers in [0, 1) for the global batch; return this process's rows, (n, *shape)."""
         drawn = torch.rand(n * self.world_size, *shape, generator=self._global_rng(), device=self.device)
-        return drawn[self.global_rank :: self.world_size]
-
-    @property
-    def world_size(self) -> int:
-        """Number of processes that share a batch; 1 without a Trainer."""
-        return 1 if self._trainer is None else self._trainer.world_size
+        return own_rows(drawn, self.global_rank, self.world_size)
 
     def _global_rng(self) -> torch.Generator:
         """Return the generator of what is drawn for the global batch, on the module's device."""
@@ -327,74 +252,15 @@ class GenerativeModule(LightningModule):
             self._shared_rng, self._rng_device = torch.Generator(self.device), self.device
         return self._shared_rng
 
-    # ------------------------------------------------------------------------------ sampling
-
-    @property
-    def sampler(self) -> nn.Module:
-        """The network that samples and scores come from: the averaged generator, if there is one."""
-        return self.generator if self.generator_ema is None else self.generator_ema
-
-    def prepare_sampling(self) -> None:
-        """Make every process's sampling network the same, batch norm statistics included; once per update.
-
-        The averaged generator measures its own statistics; without one, process 0's are given to all. Callbacks call
-        this on all processes before the network is used or saved.
-        """
-        if self._stats_step == self.iteration:
-            return
-        self._stats_step = self.iteration
-        if self.generator_ema is not None:
-            indices = range(self.standing_batches * self.batch_size)
-            measure_batch_norm(self.generator_ema, self._input_batches(indices, derive_seed("batch norm", self.seed)))
-        elif self.world_size > 1:
-            broadcast_tensors(self.generator.buffers())
-
-    def _input_batches(
-        self, indices: Sequence[int], seed: int, size: int | None = None
-    ) -> Iterator[tuple[Tensor, ...]]:
-        size = size or self.batch_size
-        for start in range(0, len(indices), size):
-            yield self.sampling_inputs(indices[start : start + size], seed)
-
-    @torch.no_grad()
-    def samples(self, indices: Sequence[int], *, seed: int = 0, batch_size: int = 64) -> Iterator[Tensor]:
-        """Batches of samples, each a function of (seed, index) alone.
-
-        Args:
-            indices: Numbers of the samples, e.g. ``range(64)``.
-            seed: Seed of the samples.
-            batch_size: Images at once.
-
-        Yields:
-            Images (N, C, H, W) in [-1, 1] on the module's device.
-        """
-        self.prepare_sampling()
-        with evaluating(self.sampler) as network:
-            for inputs in self._input_batches(indices, seed, batch_size):
-                yield self.postprocess(network(*inputs).float())
-
-    def sample(self, n: int, *, seed: int = 0, batch_size: int = 64) -> Tensor:
-        """``n`` samples (n, C, H, W) in [-1, 1]; the same seed gives the same first images whatever ``n``.
-
-        Raises:
-            ValueError: ``n`` or ``batch_size`` is below one.
-        """
-        at_least_one("", n=n, batch_size=batch_size)
-        return torch.cat(list(self.samples(range(n), seed=seed, batch_size=batch_size)))
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Inputs of the generator, e.g. latents (N, latent_dim), to images by the sampling network."""
-        return self.postprocess(self.sampler(*inputs))
-
     # ------------------------------------------------------------------------------ Lightning's hooks
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
-        """Every player's optimiser and schedule, the generator's first."""
+        """Return every player's optimiser and learning-rate schedule, the generator's first."""
         optimizers = {player: self.optimizer_factories[player](weights) for player, weights in self._trainable.items()}
         schedules = [(self.scheduler_factories[player] or Constant)(o) for player, o in optimizers.items()]
-        for schedule in schedules:
-            if isinstance(schedule, EpochDecay):
-                schedule.learn(self.trainer.datamodule.images_per_epoch)  # type: ignore[attr-defined]
+        for player, schedule in zip(optimizers, schedules, strict=True):
+            if isinstance(schedule, EpochDecay) and schedule.images is None:
+                schedule.learn(training_data(self.trainer, f"model.{player}_scheduler.images=null").images_per_epoch)
         return list(optimizers.values()), schedules
 
     def on_fit_start(self) -> None:
@@ -417,30 +283,30 @@ class GenerativeModule(LightningModule):
         self._global_rng().manual_seed(derive_seed("global batch", self.seed, self.iteration))
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Clip, after gradients were unscaled and averaged over processes."""
+        """Clip the gradient norm, after gradients were unscaled and averaged over processes."""
         if self.clip_grad is not None:
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             nn.utils.clip_grad_norm_(parameters, self.clip_grad)
 
     def train(self, mode: bool = True) -> GenerativeModule:
-        """As ``nn.Module.train``, but the averaged generator always evaluates."""
+        """Set training mode as ``nn.Module.train`` does, but keep the averaged generator in evaluation mode."""
         super().train(mode)
         if self.generator_ema is not None:
             self.generator_ema.eval()
         return self
 
     def get_extra_state(self) -> dict[str, int]:
-        """The counters, in every ``state_dict``."""
+        """Return the counters of updates and images, which every ``state_dict`` holds."""
         measured = self._stats_step == self.iteration
         return {"iteration": self.iteration, "images_seen": self.images_seen, "measured": measured}
 
     def set_extra_state(self, state: dict[str, int]) -> None:
-        """Restore the counters."""
+        """Restore the counters of updates and images."""
         self.iteration, self.images_seen = state["iteration"], state["images_seen"]
         self._stats_step = self.iteration if state["measured"] else None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Make the checkpoint self-describing: the resolved config as plain containers."""
+        """Save the resolved config, as plain containers, so that the checkpoint alone rebuilds the module."""
         checkpoint["config"] = self.config
 
 
@@ -453,4 +319,4 @@ def split(batch: Batch, parts: int) -> list[Batch]:
 
 
 def _nothing() -> None:
-    """The closure of a step whose gradients are there already."""
+    """Return nothing: the closure of a step whose gradients are computed already."""

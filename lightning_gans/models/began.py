@@ -1,4 +1,4 @@
-"""Boundary equilibrium GAN."""
+"""Train BEGAN, the boundary equilibrium GAN."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from lightning_gans.losses.objectives import Objective
 from lightning_gans.models.adversarial import AdversarialModule
-from lightning_gans.models.base import Plan
 from lightning_gans.models.ema import evaluating
 from lightning_gans.runtime.precision import full_precision
+from lightning_gans.schedules.training_schedule import Plan
 
 
 class Equilibrium(Objective, nn.Module):
-    """What BEGAN's players minimise, from reconstruction errors in place of logits.
+    """Compute BEGAN's losses from reconstruction errors in place of logits.
 
     Args:
         gamma: Wanted E[L(G(z))] / E[L(x)], 0 to 1.
@@ -32,15 +32,15 @@ class Equilibrium(Objective, nn.Module):
         self.register_buffer("k", torch.zeros(()))
 
     def discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """L(x) - k L(G(z))."""
+        """Return the terms of L(x) - k L(G(z))."""
         return {"real": real.mean(), "fake": -self.k * fake.mean()}
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> dict[str, Tensor]:
-        """L(G(z))."""
+        """Return the term L(G(z))."""
         return {"adversarial": fake.mean()}
 
     def balance(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Move k; returns the convergence measure M = L(x) + |gamma L(x) - L(G(z))|."""
+        """Update k and return the convergence measure M = L(x) + |gamma L(x) - L(G(z))|."""
         gap = self.gamma * real - fake
         self.k.add_(self.k_rate * gap).clamp_(0, 1)
         return real + gap.abs()
@@ -89,7 +89,7 @@ class BEGAN(AdversarialModule):
 
     @torch.no_grad()
     def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """As the base, and whether the discriminator is an autoencoder."""
+        """Check shapes as the base does, and that the discriminator is an autoencoder."""
         super().check_data(shapes)
         shape = shapes["image"]
         with evaluating(self.discriminator):
@@ -98,17 +98,17 @@ class BEGAN(AdversarialModule):
             raise ValueError(f"model.discriminator gives {found} for images {shape}: BEGAN's is an autoencoder")
 
     def logits(self, images: Tensor) -> Tensor:
-        """Mean absolute error of every image's reconstruction, (N,)."""
+        """Return the mean absolute error of every image's reconstruction, (N,)."""
         errors: Tensor = full_precision(self.discriminator(images)) - full_precision(images)
         return errors.abs().flatten(1).mean(1)
 
     def on_update_end(self, plan: Plan) -> None:
-        """Move k by both losses."""
+        """Update k by both losses, averaged over processes."""
         super().on_update_end(plan)
         losses = torch.stack([self.terms["d_real"], self.terms["g_adversarial"]])
         real, fake = self.trainer.strategy.reduce(losses, reduce_op="mean").unbind()
         self._convergence = self.objective.balance(real, fake)
 
     def extra_logs(self) -> dict[str, Tensor]:
-        """K and the convergence measure."""
+        """Return k and the convergence measure beside the base's logs."""
         return {**super().extra_logs(), "k": self.objective.k.clone(), "convergence": self._convergence}

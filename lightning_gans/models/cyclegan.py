@@ -1,4 +1,4 @@
-"""CycleGAN."""
+"""Train CycleGAN, which translates between two domains without pairs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from lightning_gans.models.base import Batch, Terms
 from lightning_gans.models.pool import ImagePool
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.networks.layers import has_batch_norm
-from lightning_gans.runtime.distributed import gather_interleaved
+from lightning_gans.runtime.distributed import gather_interleaved, own_rows
 from lightning_gans.runtime.precision import full_precision
 from lightning_gans.runtime.seeding import derive_seed
 
 
 class GeneratorPair(nn.Module):
-    """Two generators as one player.
+    """Hold both directions' generators as one player.
 
     Args:
         a2b: From domain A to B.
@@ -33,7 +33,7 @@ class GeneratorPair(nn.Module):
         self.size_divisor = math.lcm(*(int(getattr(network, "size_divisor", 1)) for network in (a2b, b2a)))
 
     def forward(self, images: Tensor, direction: str = "a2b") -> Tensor:
-        """Images of one domain to the other's."""
+        """Translate images (N, C, H, W) of one domain to the other."""
         made: Tensor = self.a2b(images) if direction == "a2b" else self.b2a(images)
         return made
 
@@ -92,13 +92,13 @@ class CycleGAN(TranslationModule):
         self.joins_calls = not any(map(has_batch_norm, (self.generator, discriminator, discriminator_back)))
 
     def input_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-        """Each discriminator sees one domain."""
+        """Return the domain that each discriminator is given."""
         return {"discriminator": shapes["target"], "discriminator_back": shapes["source"]}
 
     # ------------------------------------------------------------------------------ the losses
 
     def generator_loss(self, batch: Batch) -> Terms:
-        """Both generators' terms; ``_b`` are those of images in B, or of a cycle that starts there."""
+        """Compute both generators' terms; ``_b`` are those of images in B, or of a cycle that starts there."""
         a, b = batch["source"], batch["target"]
         if self.identity_weight:
             fake_b, same_b = self.batched_call(lambda x: self.generator(x, "a2b"), a, b)
@@ -124,7 +124,7 @@ class CycleGAN(TranslationModule):
         return {"fake_a": self.generator(b, "b2a"), "fake_b": self.generator(a, "a2b")}
 
     def discriminator_loss(self, batch: Batch) -> Terms:
-        """Half the objective's terms of both discriminators."""
+        """Compute half the objective's terms of both discriminators."""
         part, kept = len(self._stashed), self.pop_fakes(batch)
         sides = {
             "b": (self.discriminator, batch["target"], self.query_pool(self.pool, kept["fake_b"], "b", part)),
@@ -138,28 +138,28 @@ class CycleGAN(TranslationModule):
         return terms
 
     def adversarial_loss(self, domain: str, discriminator: nn.Module, fake: Tensor, real: Tensor) -> Terms:
-        """The objective's terms of the generator that made ``fake``."""
+        """Compute the objective's terms of the generator that made ``fake``."""
         real_logits = full_precision(discriminator(real)) if self.objective.needs_real else None
         terms = self.objective.generator(full_precision(discriminator(fake)), real_logits)
         return {f"{name}_{domain}": term for name, term in terms.items()}
 
     def batched_call(self, network: Any, *images: Tensor) -> tuple[Tensor, ...]:
-        """What a network makes of several batches: in one call, if that is the same."""
+        """Apply a network to several batches, in one call if that gives the same."""
         if not self.joins_calls:
             return tuple(network(batch) for batch in images)
         made: tuple[Tensor, ...] = network(torch.cat(images)).chunk(len(images))
         return made
 
     def query_pool(self, pool: ImagePool, fakes: Tensor, domain: str, part: int) -> Tensor:
-        """What the discriminator sees in place of this process's newest fakes."""
+        """Exchange this process's newest fakes with the pool of older ones, for the discriminator."""
         if not pool.size:
             return fakes
         seed = derive_seed("pool", self.seed, self.iteration, part, domain)
         seen: Tensor = pool(self.gather_fakes(fakes), seed)
-        return seen[self.global_rank :: self.world_size]
+        return own_rows(seen, self.global_rank, self.world_size)
 
     def gather_fakes(self, images: Tensor) -> Tensor:
-        """Images of all processes in the order of the global batch."""
+        """Gather images of all processes in the order of the global batch."""
         if self.world_size == 1:
             return images
         return gather_interleaved(images, self.world_size)
@@ -167,12 +167,12 @@ class CycleGAN(TranslationModule):
     # ------------------------------------------------------------------------------ translation
 
     def network_of(self, direction: str) -> nn.Module:
-        """The generator, averaged if there is an average, of a direction."""
+        """Return the generator of a direction, averaged if there is an average."""
         network: nn.Module = getattr(self.sampler, direction)
         return network
 
     def visuals(self, batch: Batch) -> dict[str, Tensor]:
-        """An image of A, in B, and back in A; then one of B, in A, and back in B."""
+        """Return an image of A, its translation to B and back; then one of B, to A and back."""
         made: dict[str, Tensor] = {}
         for domain, side, there, back in (("a", "source", "a2b", "b2a"), ("b", "target", "b2a", "a2b")):
             fake = self.translate(batch[side], direction=there)
@@ -182,7 +182,7 @@ class CycleGAN(TranslationModule):
 
     @torch.no_grad()
     def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """As the base, both ways, and whether pools and identity loss fit both domains."""
+        """Check shapes as the base does, both ways, and that identity loss fits both domains."""
         a, b = shapes["source"], shapes["target"]
         if self.identity_weight and a != b:
             raise ValueError(
@@ -202,5 +202,5 @@ class CycleGAN(TranslationModule):
 
     @property
     def image_networks(self) -> dict[str, nn.Module]:
-        """Both discriminators."""
+        """Return both discriminators, by name."""
         return {"discriminator": self.discriminator, "discriminator_back": self.discriminator_back}

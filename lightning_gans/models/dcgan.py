@@ -1,4 +1,4 @@
-"""Deep convolutional GAN."""
+"""Train DCGAN, the deep convolutional GAN."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GAN with a gradient penalty around the data."""
+"""Train DRAGAN, the GAN with a gradient penalty around the data."""
 
 from __future__ import annotations
 

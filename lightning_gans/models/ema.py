@@ -1,4 +1,4 @@
-"""Exponential moving average of the generator."""
+"""Average the generator's weights (exponential moving average) and measure its batch norm statistics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lightning_gans.schedules.values import Scheduled, ends_of, value_at
 
 
 class EMA:
-    """How fast the averaged generator follows the live one.
+    """Average the generator's weights by an exponential moving average.
 
     After an update that showed b images, w_ema <- w + beta (w_ema - w) with beta = 0.5^(b / h), so that a weight
     loses half of its say within h images whatever the batch. Early on h is at most ``ramp_up`` times the images seen,
@@ -49,7 +49,7 @@ class EMA:
         self.half_life_kimg, self.ramp_up, self.decay = half_life_kimg, ramp_up, decay
 
     def beta(self, images: int, images_seen: int) -> float:
-        """Weight of the old average after an update of ``images``, the run having shown ``images_seen``."""
+        """Return the weight of the old average after an update of ``images``, the run having shown ``images_seen``."""
         if self.half_life_kimg is None:
             return self.decay or 0.0
         half_life = value_at(self.half_life_kimg, images_seen - images) * 1000
@@ -72,7 +72,7 @@ def _said(value: Scheduled | None) -> object:
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[nn.Module]:
-    """``network`` in evaluation mode, every layer's mode put back afterwards."""
+    """Put ``network`` in evaluation mode; restore every layer's mode afterwards."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:

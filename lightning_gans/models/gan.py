@@ -1,4 +1,4 @@
-"""The first GAN."""
+"""Train the first GAN."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lightning_gans.data.datasets import ImageDataset
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Batch
+from lightning_gans.models.training_data import training_data
 from lightning_gans.networks import mlp
 
 
@@ -57,19 +59,16 @@ class GAN(AdversarialModule):
         self._bounded = [layer.weight for layer in layers if not hasattr(layer, "parametrizations")]
 
     def on_fit_start(self) -> None:
-        """As the base; at the first start of a training set the generator's last biases, if asked for."""
+        """Compile as the base does; before the first step set the generator's last biases, if asked for."""
         super().on_fit_start()
         if self.marginal_bias and self.iteration == 0:
-            images = getattr(getattr(self.trainer, "datamodule", None), "train_images", None)
-            if images is None:
-                raise ValueError("model.marginal_bias=true: needs a data module with train_images; set it to false")
-            mean = mean_image(images)
+            mean = mean_image(training_data(self.trainer, "model.marginal_bias=true").train_images)
             for network in (self.generator, self.generator_ema):
                 if network is not None:
                     network.start_at(mean)  # type: ignore[operator]
 
     def update(self, player: str, batch: Batch) -> None:
-        """One update of ``player``; the discriminator's weights are bounded after its own."""
+        """Update ``player`` once; the discriminator's weights are bounded after its own update."""
         super().update(player, batch)
         if player == "d" and self.max_norm is not None:
             with torch.no_grad():
@@ -77,7 +76,7 @@ class GAN(AdversarialModule):
                     weight.copy_(weight.renorm(2, 0, self.max_norm))
 
 
-def mean_image(images: Any) -> Tensor:
+def mean_image(images: ImageDataset) -> Tensor:
     """Return the mean of an image set's uint8 images, (C, H, W) float64 in [-1, 1]; sums of integers, so exact."""
     total = sum(
         images.fetch(torch.arange(start, min(start + 1000, len(images))))["image"].sum(0, dtype=torch.int64)

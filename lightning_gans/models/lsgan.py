@@ -1,4 +1,4 @@
-"""Least squares GAN."""
+"""Train LSGAN, the least squares GAN."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""pix2pix."""
+"""Train pix2pix, which translates by paired images."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ class Pix2Pix(TranslationModule):
         self.l1_weight = l1_weight
 
     def input_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-        """Source and target side by side."""
+        """Return the discriminator's input: source and target side by side in channels."""
         source, target = shapes["source"], shapes["target"]
         return {"discriminator": (source[0] + target[0], *target[1:])}
 
     def generator_loss(self, batch: Batch) -> Terms:
-        """The objective's terms and the weighted mean absolute error."""
+        """Compute the objective's terms and the weighted mean absolute error."""
         source, target = batch["source"], batch["target"]
         fake = self.generator(source)
         self.stash_fakes(fake=fake)
@@ -59,7 +59,7 @@ class Pix2Pix(TranslationModule):
         return {**terms, "l1": self.l1_weight * F.l1_loss(full_precision(fake), target)}
 
     def discriminator_loss(self, batch: Batch) -> Terms:
-        """Half the objective's terms, which slows the discriminator down."""
+        """Compute half the objective's terms, which slows the discriminator down."""
         source = batch["source"]
         real_logits, fake_logits = (
             self.logits(source, batch["target"]),

@@ -1,24 +1,25 @@
-"""pix2pixHD."""
+"""Train pix2pixHD, which translates at high resolution."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from lightning_gans.config.errors import at_least_one
 from lightning_gans.losses.perceptual import Perceptual
 from lightning_gans.models.base import Batch, Terms
 from lightning_gans.models.ema import evaluating
+from lightning_gans.models.training_data import TrainingData, training_data
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.networks.pix2pix_hd import Stage, edges, halved, instance_means
 from lightning_gans.runtime.distributed import broadcast_tensors
 from lightning_gans.runtime.precision import full_precision
 from lightning_gans.runtime.seeding import derive_seed
+from lightning_gans.schedules.training_schedule import Phase, TrainingSchedule
 
 LAYERS = {"relu1_1": 1 / 32, "relu2_1": 1 / 16, "relu3_1": 1 / 8, "relu4_1": 1 / 4, "relu5_1": 1.0}
 
@@ -104,7 +105,11 @@ class Pix2PixHD(TranslationModule):
                 f"model.num_labels={num_labels}: model.generator takes {generator.source_channels} channels"
             )
         self.encoder = encoder
-        self.coarse_updates, self.enhancer_updates = coarse_updates, enhancer_updates
+        stages = {"coarse": coarse_updates, "enhancer": enhancer_updates} if generator.has_enhancer else {}
+        advice = f"say a smaller model.coarse_updates={coarse_updates} or model.enhancer_updates={enhancer_updates}"
+        phases = [Phase(stage, steps, self.batch_size, players=("g", "d")) for stage, steps in stages.items()]
+        joint = Phase("joint", None, self.batch_size, players=("g", "d"))
+        self.schedule = TrainingSchedule([*phases, joint], advice=advice)
         self.num_labels, self.cluster_images, self.max_clusters = num_labels, cluster_images, clusters
         self.matching_weight, self.perceptual_weight = matching_weight, perceptual_weight
         self.perceptual = Perceptual(
@@ -119,52 +124,44 @@ class Pix2PixHD(TranslationModule):
     # ------------------------------------------------------------------------------ phases
 
     def stage_of(self, step: int) -> Stage:
-        """The phase that step number ``step`` belongs to."""
-        if not self.generator.has_enhancer or step >= self.coarse_updates + self.enhancer_updates:
-            return "joint"
-        return "coarse" if step < self.coarse_updates else "enhancer"
-
-    @property
-    def phase_ends(self) -> tuple[int, ...]:
-        """The ends of the first two phases."""
-        ends = (self.coarse_updates, self.coarse_updates + self.enhancer_updates)
-        return ends if self.generator.has_enhancer else ()
+        """Return the name of the phase that step number ``step`` lies in."""
+        return cast(Stage, self.schedule.phase(step).name)
 
     # ------------------------------------------------------------------------------ what the networks see
 
     def instances(self, batch: Batch) -> Tensor:
-        """Numbers of instances (N, 1, H, W) int64: the batch's, else the label map's regions, else one an image."""
+        """Return instance numbers (N, 1, H, W) int64: the batch's, else the label map's regions, else one an image."""
         if "instance" in batch:
             return batch["instance"]
         return self.labels(batch)
 
     def labels(self, batch: Batch) -> Tensor:
-        """Labels (N, 1, H, W) int64; 0 everywhere if sources are no label maps."""
+        """Return labels (N, 1, H, W) int64; 0 everywhere if sources are no label maps."""
         source = batch["source"]
         if self.num_labels is not None:
             return source.argmax(1, keepdim=True)
         return torch.zeros_like(source[:, :1], dtype=torch.int64)
 
     def condition(self, batch: Batch) -> Tensor:
-        """The source and, if asked for, the edges of its instances."""
+        """Join the source and, if asked for, the edges of its instances, in channels."""
         if not self.generator.instance_edges:
             return batch["source"]
         return torch.cat([batch["source"], edges(self.instances(batch))], 1)
 
     def encoded(self, batch: Batch) -> Tensor:
-        """The target's features (N, F, H, W), averaged over each instance."""
+        """Encode the target: features (N, F, H, W), averaged over each instance."""
         means, rows = instance_means(self.encoder(batch["target"]), self.instances(batch))  # type: ignore[misc]
         return means[rows].movedim(-1, 1)
 
     def discriminate(self, condition: Tensor, images: Tensor) -> list[list[Tensor]]:
-        """Every layer's output by scale, in full precision."""
+        """Return every discriminator layer's output by scale, in float32."""
         return [
             [full_precision(layer) for layer in scale]
             for scale in self.discriminator(torch.cat([condition, images], 1))
         ]
 
     def pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Condition and target at the size that the phase works at."""
+        """Return condition and target at the size that the phase works at."""
         condition, target = self.condition(batch), batch["target"]
         if self.stage_of(self.iteration) == "coarse":
             return halved(condition), halved(target)
@@ -173,7 +170,7 @@ class Pix2PixHD(TranslationModule):
     # ------------------------------------------------------------------------------ losses
 
     def generator_loss(self, batch: Batch) -> Terms:
-        """Objective and feature matching over all scales, and VGG19's distance."""
+        """Compute the objective and feature matching over all scales, and VGG19's distance."""
         fake = self.fakes(batch)["fake"]
         self.stash_fakes(fake=fake)
         condition, real = self.pair(batch)
@@ -196,7 +193,7 @@ class Pix2PixHD(TranslationModule):
         return {"fake": self.generator(inputs, self.stage_of(self.iteration))}
 
     def matching(self, of_fake: list[list[Tensor]], of_real: list[list[Tensor]]) -> Tensor:
-        """Mean absolute differences of all features but the logits, summed over layers and averaged over scales."""
+        """Compute feature matching: mean absolute differences, summed over layers and averaged over scales."""
         weight = 4 / (self.discriminator.layers + 1) / len(of_fake)  # type: ignore[operator]
         distances = [
             F.l1_loss(mine, theirs)
@@ -206,7 +203,7 @@ class Pix2PixHD(TranslationModule):
         return weight * torch.stack(distances).sum()
 
     def discriminator_loss(self, batch: Batch) -> Terms:
-        """Half the objective over all scales."""
+        """Compute half the objective over all scales."""
         condition, real = self.pair(batch)
         of_real, of_fake = (
             self.discriminate(condition, real),
@@ -246,25 +243,25 @@ class Pix2PixHD(TranslationModule):
         return F.interpolate(images, source.shape[-2:], mode="bilinear")
 
     def translate_batch(self, batch: Batch, *, direction: str = "a2b", seed: int = 0) -> Tensor:
-        """As the base, with the instances that the data names."""
+        """Translate the data's examples with the instances that the data names."""
         return self.translate(batch["source"], direction=direction, seed=seed, instance=batch.get("instance"))
 
     def chosen_clusters(self, seed: int) -> Tensor:
-        """One cluster of features for every label, (labels, F)."""
+        """Choose one cluster of features for every label, (labels, F)."""
         rng = torch.Generator().manual_seed(derive_seed("clusters", seed))
         drawn = torch.randint(1 << 30, (len(self.clusters),), generator=rng)
         picked = drawn.to(self.clusters.device) % self.cluster_counts.clamp(min=1)
         return self.clusters[torch.arange(len(self.clusters), device=picked.device), picked]
 
     def prepare_sampling(self) -> None:
-        """As the base, and cluster the encoder's features of some training images, by label."""
+        """Make processes equal as the base does, and cluster the encoder's features of training images by label."""
         stale = self._stats_step != self.iteration
         super().prepare_sampling()
         if stale and self.encoder is not None and self._trainer is not None:
-            self.measure_clusters(self.trainer.datamodule)  # type: ignore[attr-defined]
+            self.measure_clusters(training_data(self.trainer, "model.encoder"))
 
     @torch.no_grad()
-    def measure_clusters(self, data: Any) -> None:
+    def measure_clusters(self, data: TrainingData) -> None:
         """Cluster the encoder's features of ``cluster_images`` training images, evenly spread, into the buffers.
 
         Args:
@@ -296,7 +293,7 @@ class Pix2PixHD(TranslationModule):
     # ------------------------------------------------------------------------------ hooks
 
     def input_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-        """Condition and target side by side; the encoder sees the target."""
+        """Return the networks' inputs: condition and target side by side, and for the encoder the target."""
         source, target = shapes["source"], shapes["target"]
         batch = {"source": torch.zeros(1, *source, device=self.device)}
         batch["instance"] = torch.zeros(1, 1, *source[1:], dtype=torch.int64, device=self.device)
@@ -304,7 +301,7 @@ class Pix2PixHD(TranslationModule):
         return found | ({} if self.encoder is None else {"encoder": target})
 
     def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """As the base, and whether there are instances and VGG19 can be asked."""
+        """Check shapes as the base does, that there are instances, and that VGG19 takes the images."""
         if self.generator.instance_edges and self.num_labels is None and "instance" not in shapes:
             raise ValueError(
                 "model.generator.instance_edges=true: the data has neither instances (data.instance) nor label maps "
@@ -315,21 +312,12 @@ class Pix2PixHD(TranslationModule):
         smallest = 2 if self.stage_of(0) == "coarse" else 1
         self.perceptual.check((channels, *(side // smallest for side in sides)))
 
-    def check_budget(self, updates: int) -> None:
-        """Warn of a training that ends before both parts have learnt jointly."""
-        stage, joint = self.stage_of(updates - 1), self.coarse_updates + self.enhancer_updates
-        if stage != "joint":
-            rank_zero_warn(
-                f"trainer.max_steps={updates}: ends in the {stage} phase; both parts learn jointly from update {joint} "
-                f"on (model.coarse_updates={self.coarse_updates}, model.enhancer_updates={self.enhancer_updates})"
-            )
-
     def on_fit_start(self) -> None:
-        """As the base, and have VGG19 ready."""
+        """Compile as the base does, and load VGG19's weights."""
         super().on_fit_start()
         self.perceptual.load_weights(self.trainer)
 
 
 def summed(scales: list[Terms]) -> Terms:
-    """Terms of several discriminators, added by name."""
+    """Add the terms of several discriminators, by name."""
     return {name: torch.stack([terms[name] for terms in scales]).sum() for name in scales[0]}

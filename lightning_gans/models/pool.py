@@ -1,13 +1,15 @@
-"""A history of generated images for the discriminator."""
+"""Keep a history of generated images for the discriminator."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
+from lightning_gans.images.size import Size, height_width
+
 
 class ImagePool(nn.Module):
-    """What the discriminator sees in place of the newest fakes: half of the time an older one.
+    """Give the discriminator an older fake in place of a newest one, half of the time.
 
     Until it is full, the pool keeps every image and hands it on. After that, each image is handed on as it is with
     probability 1/2; otherwise an image drawn from the pool is, and the new one takes its place. Shrivastava et al.
@@ -17,18 +19,18 @@ class ImagePool(nn.Module):
 
     Args:
         size: Images kept; 0: none, every image is handed on.
-        image_size: Height and width of the images.
+        image_size: Side of the images, or ``[height, width]``.
         channels: Of the images.
     """
 
     images: Tensor
 
-    def __init__(self, *, size: int = 50, image_size: int, channels: int) -> None:
+    def __init__(self, *, size: int = 50, image_size: Size, channels: int) -> None:
         super().__init__()
         if size < 0:
             raise ValueError(f"pool.size={size}: must be >= 0")
         self.size = size
-        self.register_buffer("images", torch.zeros(size, channels, image_size, image_size))
+        self.register_buffer("images", torch.zeros(size, channels, *height_width(image_size)))
         self.kept = 0  # images in it; a number of Python's, so that nothing waits for a GPU
 
     @torch.no_grad()
@@ -59,9 +61,9 @@ class ImagePool(nn.Module):
         return handed_on
 
     def get_extra_state(self) -> int:
-        """How many images it keeps, in every ``state_dict``."""
+        """Return how many images it keeps, in every ``state_dict``."""
         return self.kept
 
     def set_extra_state(self, state: int) -> None:
-        """Restore their number."""
+        """Restore the number of kept images."""
         self.kept = state

@@ -1,4 +1,4 @@
-"""Regularised relativistic GAN."""
+"""Train R3GAN, the regularised relativistic GAN."""
 
 from __future__ import annotations
 

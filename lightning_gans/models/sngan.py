@@ -1,4 +1,4 @@
-"""GAN with spectral normalisation."""
+"""Train SNGAN, the GAN with spectral normalisation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SRGAN."""
+"""Train SRGAN, which enlarges images."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch.nn.functional as F
-from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from lightning_gans.losses.perceptual import Perceptual
-from lightning_gans.models.base import Batch, Plan, Terms
+from lightning_gans.models.base import Batch, Terms
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.runtime.precision import full_precision
+from lightning_gans.schedules.training_schedule import Phase, TrainingSchedule
 
 LAYER = "relu5_4"  # the paper's phi_5,4: the fourth convolution before the fifth pooling, after its activation
 SCALE = 12.75  # features are divided by it, which makes the loss about as large as that of pixels
@@ -65,32 +65,26 @@ class SRGAN(TranslationModule):
                 raise ValueError(f"model.{name}={value}: must be >= 0")
         if adversarial_weight <= 0:
             raise ValueError(f"model.adversarial_weight={adversarial_weight}: must be > 0; for none, raise mse_updates")
-        self.mse_updates = mse_updates
+        pretraining = Phase("mse", mse_updates, self.batch_size, players=("g",))
+        game = Phase("adversarial", None, self.batch_size, players=("g", "d"))
+        advice = "no GAN is trained before; say more, or a smaller model.mse_updates"
+        self.schedule = TrainingSchedule([pretraining, game], complete_after=mse_updates, advice=advice)
         self.content_weight, self.adversarial_weight = content_weight, adversarial_weight
         instead = "the content loss of the GAN phase is the mean squared error of pixels"
         self.perceptual = Perceptual(perceptual_weights, [LAYER], instead=instead)
 
     @property
     def pretraining(self) -> bool:
-        """Whether the coming step belongs to the first phase."""
-        return self.iteration < self.mse_updates
-
-    @property
-    def phase_ends(self) -> tuple[int, ...]:
-        """The end of the first phase: SRResNet."""
-        return (self.mse_updates,)
+        """Return whether the coming step belongs to the first phase."""
+        return self.schedule.phase(self.iteration).name == "mse"
 
     @property
     def scale(self) -> int:  # type: ignore[override]
-        """Side of an output divided by that of its input."""
+        """Return the side of an output divided by that of its input."""
         return int(self.generator.scale)  # type: ignore[arg-type]
 
-    def update_order(self, batch: Batch, plan: Plan) -> list[tuple[str, Batch]]:
-        """The generator alone, later both."""
-        return [("g", batch)] if self.pretraining else super().update_order(batch, plan)
-
     def generator_loss(self, batch: Batch) -> Terms:
-        """Pixels, or content and objective."""
+        """Compute the pixels' error, or later the content loss and the objective."""
         fake, real = self.generator(batch["source"]), batch["target"]
         if self.pretraining:
             return {"mse": F.mse_loss(full_precision(fake), real)}
@@ -101,31 +95,23 @@ class SRGAN(TranslationModule):
         return {"content": self.content_weight * self.content(fake, real), **adversarial}
 
     def content(self, fake: Tensor, real: Tensor) -> Tensor:
-        """How far two batches of images lie apart."""
+        """Compute the content loss: the mean squared distance of VGG19's features, or of pixels."""
         if not self.perceptual.on:
             return F.mse_loss(full_precision(fake), real)
         (mine,), (theirs,) = self.perceptual(fake), self.perceptual(real)
         return F.mse_loss(mine / SCALE, theirs / SCALE)
 
     def discriminator_loss(self, batch: Batch) -> Terms:
-        """The objective."""
+        """Compute the objective's terms of the discriminator."""
         return self.objective.discriminator(self.logits(batch["target"]), self.logits(self.pop_fakes(batch)["fake"]))
 
     def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """As the base, and whether VGG19 can be asked."""
+        """Check shapes as the base does, and that VGG19 takes the images."""
         super().check_data(shapes)
         self.perceptual.check(shapes["target"])
 
-    def check_budget(self, updates: int) -> None:
-        """Warn of a training that ends before SRResNet is whole; just then it is SRResNet that was asked for."""
-        if updates < self.mse_updates:
-            rank_zero_warn(
-                f"trainer.max_steps={updates}: ends in the first phase, and no GAN is trained before update "
-                f"{self.mse_updates}; say more, or a smaller model.mse_updates"
-            )
-
     def on_fit_start(self) -> None:
-        """As the base, and have VGG19 ready, unless the training ends with the first phase."""
+        """Compile as the base does, and load VGG19's weights unless the training ends with the first phase."""
         super().on_fit_start()
-        if not 0 <= self.trainer.max_steps <= self.mse_updates:
+        if not 0 <= self.trainer.max_steps <= self.schedule.phases[-1].first:
             self.perceptual.load_weights(self.trainer)

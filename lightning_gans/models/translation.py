@@ -1,4 +1,4 @@
-"""From image to image: what every translation family shares."""
+"""Translate images to images: the base class of every translation family."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from lightning_gans.images.size import shortest
 from lightning_gans.losses.objectives import Objective
-from lightning_gans.models.base import Batch, GenerativeModule, Plan, Terms
+from lightning_gans.models.base import Batch, GenerativeModule, Terms
 from lightning_gans.models.ema import evaluating
 from lightning_gans.networks.layers import TestStatistics, seed_noise, set_test_statistics
 from lightning_gans.runtime.distributed import broadcast_tensors
 from lightning_gans.runtime.precision import full_precision
+from lightning_gans.schedules.training_schedule import Phase, TrainingSchedule
 
 
 class TranslationModule(GenerativeModule):
-    """A generator from images to images and a discriminator, in turn.
+    """Train a generator from images to images and a discriminator in turn.
 
     The generator moves first; what it makes is made once and kept for the discriminator's update (``stash_fakes``,
     ``pop_fakes``). A family says what both minimise, and nothing else, unless it has several directions or phases.
@@ -61,47 +63,44 @@ class TranslationModule(GenerativeModule):
         self.optimizer_factories["d"], self.scheduler_factories["d"] = d_optimizer, d_scheduler
         self._stashed: deque[Batch] = deque()  # one entry per micro-batch of the generator's update
         self.add_player("d", discriminator)
+        self.schedule = TrainingSchedule([Phase("training", None, self.batch_size, players=("g", "d"))])
 
     def set_test_statistics(self, images: int) -> None:
-        """What batch norm that was left to it uses at test time: each image's own statistics if trained so."""
+        """Set what batch norm uses at test time: each image's own statistics if it was trained on single images."""
         self.test_statistics: TestStatistics = "image" if images == 1 else "running"
         set_test_statistics(self, self.test_statistics)
 
     # ------------------------------------------------------------------------------ what a family may change
 
     def generator_loss(self, batch: Batch) -> Terms:
-        """Weighted terms of the generator's loss; it keeps what the discriminator shall see."""
+        """Compute the weighted terms of the generator's loss, and stash what the discriminator shall see."""
         raise NotImplementedError
 
     def discriminator_loss(self, batch: Batch) -> Terms:
-        """Weighted terms of the discriminator's loss on what the generator kept."""
+        """Compute the weighted terms of the discriminator's loss on the stashed fakes."""
         raise NotImplementedError
 
     @property
     def size_divisor(self) -> int:
-        """Sides of inputs are multiples of this."""
+        """Return what sides of inputs must be multiples of."""
         return int(getattr(self.generator, "size_divisor", 1))
 
     def network_of(self, direction: str) -> nn.Module:
-        """The network, averaged if there is an average, that translates in a direction."""
+        """Return the network that translates in a direction, averaged if there is an average."""
         return self.sampler
 
     # ------------------------------------------------------------------------------ the alternation
 
-    def update_order(self, batch: Batch, plan: Plan) -> list[tuple[str, Batch]]:
-        """One update of the generator, then one of the discriminator on the same images."""
-        return [("g", batch), ("d", batch)]
-
     def loss(self, player: str, batch: Batch) -> Terms:
-        """Weighted terms of a player's loss on its share."""
+        """Compute the weighted terms of a player's loss on its share."""
         return self.discriminator_loss(batch) if player == "d" else self.generator_loss(batch)
 
     def stash_fakes(self, **images: Tensor) -> None:
-        """Keep what the generator has made, without its graph, for the discriminator's update on the same images."""
+        """Keep generated images, without their graph, for the discriminator's update on the same batch."""
         self._stashed.append({name: tensor.detach() for name, tensor in images.items()})
 
     def pop_fakes(self, batch: Batch) -> Batch:
-        """Return what the generator made of this micro-batch in its own update, or else makes of it now."""
+        """Return the images stashed for this micro-batch, or else generate them now."""
         if not self._stashed:
             with torch.no_grad():
                 self.stash_fakes(**self.fakes(batch))
@@ -112,7 +111,7 @@ class TranslationModule(GenerativeModule):
         return {"fake": self.generator(batch["source"])}
 
     def logits(self, *images: Tensor) -> Tensor:
-        """The discriminator's raw logits for images side by side in channels, in full precision."""
+        """Return the discriminator's raw logits, in float32, for images side by side in channels."""
         logits: Tensor = self.discriminator(torch.cat(images, 1))
         return full_precision(logits)
 
@@ -120,7 +119,7 @@ class TranslationModule(GenerativeModule):
 
     @torch.no_grad()
     def translate(self, source: Tensor, *, direction: str = "a2b", seed: int = 0) -> Tensor:
-        """Translate images, each by itself, whatever stands beside it.
+        """Translate images; each one's translation does not depend on the rest of the batch.
 
         Args:
             source: (N, source_channels, H, W) in [-1, 1]; sides are multiples of ``size_divisor``.
@@ -140,7 +139,7 @@ class TranslationModule(GenerativeModule):
         return images.float()
 
     def check_source(self, source: Tensor, direction: str) -> None:
-        """Refuse what ``translate`` cannot do.
+        """Reject a source or a direction that ``translate`` cannot do.
 
         Raises:
             ValueError: An unknown direction, or sides that do not fit.
@@ -150,7 +149,7 @@ class TranslationModule(GenerativeModule):
             raise ValueError(f"source: sides {tuple(source.shape[-2:])} must be multiples of {self.size_divisor}")
 
     def check_direction(self, direction: str) -> None:
-        """Refuse a direction that was not learnt.
+        """Reject a direction that was not learnt.
 
         Raises:
             ValueError: With those that were.
@@ -160,11 +159,11 @@ class TranslationModule(GenerativeModule):
             raise ValueError(f"direction={direction}: {name} translates {known} only")
 
     def translate_batch(self, batch: Batch, *, direction: str = "a2b", seed: int = 0) -> Tensor:
-        """Translations of the data's examples: of their sources, or backwards of their targets."""
+        """Translate the data's examples: their sources, or backwards their targets."""
         return self.translate(batch["source" if direction == "a2b" else "target"], direction=direction, seed=seed)
 
     def visuals(self, batch: Batch) -> dict[str, Tensor]:
-        """What a sample grid shows of examples, side by side: (N, C, H, W) in [-1, 1] or one-hot labels, by name."""
+        """Return a sample grid's columns by name: (N, C, H, W) in [-1, 1] or one-hot labels."""
         return {"source": batch["source"], "translation": self.translate_batch(batch), "target": batch["target"]}
 
     def prepare_sampling(self) -> None:
@@ -177,7 +176,7 @@ class TranslationModule(GenerativeModule):
 
     @torch.no_grad()
     def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """Refuse data whose sources do not become images of the targets' shape.
+        """Reject data whose sources do not become images of the targets' shape.
 
         Args:
             shapes: Of one ``source`` and one ``target``.
@@ -186,10 +185,10 @@ class TranslationModule(GenerativeModule):
             ValueError: With both shapes.
         """
         source, target = shapes["source"], shapes["target"]
-        side = source[-1]
-        if side % self.size_divisor:
+        if any(side % self.size_divisor for side in source[1:]):
             raise ValueError(
-                f"data.image_size={side}: model.generator needs sides that are multiples of {self.size_divisor}"
+                f"data.image_size={shortest(*source[1:])}: model.generator needs sides that are multiples of "
+                f"{self.size_divisor}"
             )
         try:
             made = tuple(self.translate(torch.zeros(1, *source, device=self.device)).shape[1:])
@@ -208,7 +207,7 @@ class TranslationModule(GenerativeModule):
                 raise ValueError(f"model.{name} does not take what it is given, {shape}: {error}") from error
 
     def input_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-        """Shape of one sample that each network beside the generator is given, by the network's name.
+        """Return the shape of one sample that each network beside the generator is given, by the network's name.
 
         Args:
             shapes: Of one ``source`` and one ``target``.
@@ -216,7 +215,7 @@ class TranslationModule(GenerativeModule):
         return {"discriminator": shapes["target"]}
 
     def sampling_inputs(self, indices: Sequence[int], seed: int) -> tuple[Tensor, ...]:
-        """There are no samples without sources.
+        """Reject sampling: there are no samples without sources.
 
         Raises:
             ValueError: Always.
@@ -228,24 +227,24 @@ class TranslationModule(GenerativeModule):
 
     @property
     def image_networks(self) -> dict[str, nn.Module]:
-        """The discriminator."""
+        """Return the discriminator, by name."""
         return {"discriminator": self.discriminator}
 
     # ------------------------------------------------------------------------------ Lightning's hooks
 
     def on_fit_start(self) -> None:
-        """As the base, and count the images that batch norm sees at once."""
+        """Compile as the base does, and count the images that batch norm sees at once."""
         super().on_fit_start()
         together = self.batch_size // self.accumulate
         shared = getattr(self.trainer.strategy, "_layer_sync", None) is not None  # trainer.sync_batchnorm
         self.set_test_statistics(together if shared else together // self.trainer.world_size)
 
     def get_extra_state(self) -> dict[str, Any]:
-        """As the base, and what batch norm uses at test time, which the number of processes decides."""
+        """Return the counters and what batch norm uses at test time, which the number of processes decides."""
         return {**super().get_extra_state(), "test_statistics": self.test_statistics}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restore both."""
+        """Restore the counters and what batch norm uses at test time."""
         super().set_extra_state(state)
         self.test_statistics = state.get("test_statistics", self.test_statistics)
         set_test_statistics(self, self.test_statistics)

@@ -1,4 +1,4 @@
-"""Variational autoencoder, the baseline of every comparison."""
+"""Train a VAE, the variational autoencoder, as the baseline of comparisons."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class VAE(GenerativeModule):
         self.add_player("g", encoder)
 
     def generator_loss(self, batch: Batch) -> Terms:
-        """The two terms of the negative evidence lower bound, means over the batch."""
+        """Compute the two terms of the negative evidence lower bound, means over the batch."""
         images = batch["image"]
         mean, log_variance = (full_precision(output) for output in self.encoder(images))
         latents = mean + torch.exp(log_variance / 2) * self.normal(*mean.shape)
@@ -64,7 +64,7 @@ class VAE(GenerativeModule):
         return {"reconstruction": reconstruction.mean(), "kl": self.beta * kl.mean()}
 
     def negative_log_likelihood(self, made: Tensor, images: Tensor) -> Tensor:
-        """-log p(x | z) of every image in nats, (N,)."""
+        """Return -log p(x | z) of every image in nats, (N,)."""
         if self.likelihood == "bernoulli":
             probability = ((made + 1) / 2).clamp(1e-6, 1 - 1e-6)
             target = (images + 1) / 2
@@ -75,7 +75,7 @@ class VAE(GenerativeModule):
 
     @torch.no_grad()
     def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """As the base, and whether the encoder gives what the decoder takes."""
+        """Check shapes as the base does, and that the encoder gives what the decoder takes."""
         super().check_data(shapes)
         with evaluating(self.encoder):
             found = self.encoder(torch.zeros(2, *shapes["image"]))[0].shape[1]
@@ -84,5 +84,5 @@ class VAE(GenerativeModule):
 
     @property
     def image_networks(self) -> dict[str, nn.Module]:
-        """The encoder."""
+        """Return the encoder, by name."""
         return {"encoder": self.encoder}

@@ -1,4 +1,4 @@
-"""Wasserstein GAN."""
+"""Train WGAN, the Wasserstein GAN."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from lightning_gans.models.adversarial import AdversarialModule
-from lightning_gans.models.base import Plan
+from lightning_gans.schedules.training_schedule import Phase, TrainingSchedule
 
 
 class WGAN(AdversarialModule):
@@ -33,14 +33,8 @@ class WGAN(AdversarialModule):
         super().__init__(generator, discriminator, **options)
         if warm_up_critic is not None and warm_up_critic < 1:
             raise ValueError(f"model.warm_up_critic={warm_up_critic}: must be >= 1, or null")
-        self.warm_up_critic = warm_up_critic
-
-    def plan(self, step: int) -> Plan:
-        """``n_critic`` chunks, or ``warm_up_critic`` where the critic is to get ahead."""
-        if self.warm_up_critic is None:
-            return super().plan(step)
-        if step < 25:
-            return Plan(self.warm_up_critic, self.batch_size, steps=25 - step)
-        if step % 500 == 0:
-            return Plan(self.warm_up_critic, self.batch_size)
-        return Plan(self.n_critic, self.batch_size, steps=500 - step % 500)
+        if warm_up_critic is not None:
+            ahead = Phase("critic ahead", 25, self.batch_size, warm_up_critic)
+            game = Phase("training", 475, self.batch_size, self.n_critic)
+            cycle = [ahead._replace(steps=1), game._replace(steps=499)]
+            self.schedule = TrainingSchedule([ahead, game], cycle=cycle)

@@ -1,4 +1,4 @@
-"""Wasserstein GAN with gradient penalty."""
+"""Train WGAN-GP, the Wasserstein GAN with gradient penalty."""
 
 from __future__ import annotations
 

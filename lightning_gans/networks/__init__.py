@@ -1,1 +1,1 @@
-"""Networks only, one file per architecture."""
+"""Define networks and nothing else, one file per architecture."""

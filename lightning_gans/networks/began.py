@@ -1,4 +1,4 @@
-"""BEGAN's networks (Berthelot, Schumm, Metz 2017, arXiv:1703.10717, section 3.5)."""
+"""Define BEGAN's networks (Berthelot, Schumm, Metz 2017, arXiv:1703.10717, section 3.5)."""
 
 from __future__ import annotations
 
@@ -7,78 +7,87 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lightning_gans.config.errors import at_least_one
-from lightning_gans.networks.layers import check_image_size
+from lightning_gans.config.types import PositiveInt, checked
+from lightning_gans.images.size import Size
+from lightning_gans.networks.layers import square_side
 
 SIZES = (16, 256)
 
 
 class Generator(nn.Module):
-    """Latents (N, latent_dim) to images (N, channels, image_size, image_size); also the autoencoder's decoder.
+    """Map latents (N, latent_dim) to images (N, channels, image_size, image_size); also the autoencoder's decoder.
 
     A dense layer to 8x8, two 3x3 convolutions with ELU per resolution, nearest upsampling between them, one
     convolution at the end. The images are not squashed: in evaluation they are clipped to [-1, 1].
 
     Args:
-        image_size: Height and width, a power of two from 16 to 256.
+        image_size: Side of squares, a power of two from 16 to 256.
         channels: Image channels, >= 1.
-        latent_dim: Length of the latent vector.
-        base_channels: Feature maps of every layer, n in the paper.
+        latent_dim: Length of the latent vector, >= 1.
+        base_channels: Feature maps of every layer, n in the paper, >= 1.
+
+    Raises:
+        ConfigError: The size is a rectangle, or out of range.
     """
 
-    def __init__(self, *, image_size: int, channels: int, latent_dim: int = 64, base_channels: int = 128) -> None:
+    @checked
+    def __init__(
+        self, *, image_size: Size, channels: PositiveInt, latent_dim: PositiveInt = 64, base_channels: PositiveInt = 128
+    ) -> None:
         super().__init__()
-        check_image_size(image_size, *SIZES)
-        at_least_one("", channels=channels, latent_dim=latent_dim, base_channels=base_channels)
+        side = square_side(image_size, *SIZES, "BEGAN")
         self.latent_dim, n = latent_dim, base_channels
         self.dense = nn.Linear(latent_dim, n * 64)
         layers: list[nn.Module] = []
-        for level in range(image_size.bit_length() - 3):  # 8, 16, ..., image_size
+        for level in range(side.bit_length() - 3):  # 8, 16, ..., image_size
             layers += [nn.Upsample(scale_factor=2)] if level else []
             layers += [*_conv_elu(n, n), *_conv_elu(n, n)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(n, channels, 3, padding=1))
         self.apply(_xavier)
 
     def forward(self, latents: Tensor) -> Tensor:
-        """(N, latent_dim) -> (N, channels, image_size, image_size)."""
+        """Map latents (N, latent_dim) to images (N, channels, image_size, image_size)."""
         images: Tensor = self.layers(self.dense(latents).unflatten(1, (-1, 8, 8)))
         return images if self.training else images.clamp(-1, 1)
 
 
 class Autoencoder(nn.Module):
-    """Images (N, channels, image_size, image_size) to their reconstructions of the same shape.
+    """Map images (N, channels, image_size, image_size) to their reconstructions of the same shape.
 
     The encoder has two 3x3 convolutions with ELU per resolution, n, 2n, 3n, ... maps, and halves the map by a
     convolution of stride 2, down to 8x8 and a dense layer; the decoder is built like the generator. The paper leaves
     open which convolution gives the first of the new maps.
 
     Args:
-        image_size: Height and width, a power of two from 16 to 256.
+        image_size: Side of squares, a power of two from 16 to 256.
         channels: Image channels, >= 1.
-        latent_dim: Length of the code.
-        base_channels: n in the paper.
-        widen: What gives the maps of the next resolution: its first convolution (``after``), as in the widely used
+        latent_dim: Length of the code, >= 1.
+        base_channels: n in the paper, >= 1.
+        widen: Layer that adds the maps of the next resolution: its first convolution (``after``), as in the widely used
             implementation, 13,405,379 parameters at 64x64 with n = 128, or that of stride 2 before it (``down``).
 
     Attributes:
-        reconstructs: It gives images, not logits.
+        reconstructs: True: the output is images, not logits.
+
+    Raises:
+        ConfigError: The size is a rectangle, or out of range.
     """
 
     reconstructs = True
 
+    @checked
     def __init__(
         self,
         *,
-        image_size: int,
-        channels: int,
-        latent_dim: int = 64,
-        base_channels: int = 128,
+        image_size: Size,
+        channels: PositiveInt,
+        latent_dim: PositiveInt = 64,
+        base_channels: PositiveInt = 128,
         widen: Literal["after", "down"] = "after",
     ) -> None:
         super().__init__()
-        check_image_size(image_size, *SIZES)
-        at_least_one("", channels=channels, latent_dim=latent_dim, base_channels=base_channels)
-        n, levels = base_channels, image_size.bit_length() - 3
+        side = square_side(image_size, *SIZES, "BEGAN")
+        n, levels = base_channels, side.bit_length() - 3
         layers, inputs = _conv_elu(channels, n), n
         for width in range(n, (levels + 1) * n, n):  # n, 2 n, ..., levels n
             layers += [*_conv_elu(inputs, width), *_conv_elu(width, width)]
@@ -86,17 +95,15 @@ class Autoencoder(nn.Module):
             layers += _conv_elu(width, inputs, stride=2) if width < levels * n else []
         self.encoder = nn.Sequential(*layers, nn.Flatten(), nn.Linear(levels * n * 64, latent_dim))
         self.encoder.apply(_xavier)
-        self.decoder = Generator(
-            image_size=image_size, channels=channels, latent_dim=latent_dim, base_channels=base_channels
-        )
+        self.decoder = Generator(image_size=side, channels=channels, latent_dim=latent_dim, base_channels=base_channels)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, channels, image_size, image_size) -> the same shape."""
+        """Map images (N, channels, image_size, image_size) to the same shape."""
         return torch.as_tensor(self.decoder(self.encoder(images)))
 
 
 def _xavier(module: nn.Module) -> None:
-    """Glorot's uniform weights and no bias, so that the latents are heard through many layers."""
+    """Draw Glorot's uniform weights and set biases to 0, so that latents matter through many layers."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:

@@ -1,4 +1,4 @@
-"""DCGAN's networks (Radford, Metz, Chintala 2016, arXiv:1511.06434) at any power-of-two size."""
+"""Define DCGAN's networks (Radford, Metz, Chintala 2016, arXiv:1511.06434) for squares and rectangles."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lightning_gans.config.errors import at_least_one
+from lightning_gans.config.types import PositiveInt, checked
+from lightning_gans.images.size import Size
 from lightning_gans.networks.layers import (
     BATCH_NORMS,
     Minibatch,
-    check_image_size,
+    base_shape,
     minibatch_layer,
     normal_init,
     normalised,
@@ -23,41 +24,42 @@ Norm = Literal["batch", "instance", "layer", "spectral"]
 
 
 class Generator(nn.Module):
-    """Latents (N, latent_dim) to images (N, channels, image_size, image_size) in [-1, 1].
+    """Map latents (N, latent_dim) to images (N, channels, H, W) in [-1, 1].
 
-    One dense layer to 4x4 as a transposed convolution, then transposed convolutions of stride 2; batch norm and ReLU
-    after all but the last, tanh at the end; no bias before batch norm.
+    One dense layer to 4x4 (of rectangles ``base_shape``) as a transposed convolution, then transposed convolutions of
+    stride 2; batch norm and ReLU after all but the last, tanh at the end; no bias before batch norm.
 
     Args:
-        image_size: Height and width, a power of two from 8 to 256.
+        image_size: Side, a power of two from 8 to 256, or ``[height, width]``; see ``base_shape``.
         channels: Image channels, >= 1.
-        latent_dim: Length of the latent vector.
-        base_channels: Feature maps before the last layer; they double at every halving of the map.
-        max_channels: Most feature maps of a layer.
+        latent_dim: Length of the latent vector, >= 1.
+        base_channels: Feature maps before the last layer, >= 1; they double at every halving of the map.
+        max_channels: Most feature maps of a layer, >= 1.
         norm: ``batch`` as in the paper, or ``None``.
+
+    Raises:
+        ConfigError: The size is not allowed.
     """
 
+    @checked
     def __init__(
         self,
         *,
-        image_size: int,
-        channels: int,
-        latent_dim: int = 100,
-        base_channels: int = 64,
-        max_channels: int = 1024,
+        image_size: Size,
+        channels: PositiveInt,
+        latent_dim: PositiveInt = 100,
+        base_channels: PositiveInt = 64,
+        max_channels: PositiveInt = 1024,
         norm: Literal["batch"] | None = "batch",
     ) -> None:
         super().__init__()
-        check_image_size(image_size, *SIZES)
-        at_least_one(
-            "", channels=channels, latent_dim=latent_dim, base_channels=base_channels, max_channels=max_channels
-        )
+        levels, base = base_shape(image_size, *SIZES)
         self.latent_dim = latent_dim
-        maps = widths(image_size, base_channels, max_channels)[::-1]
+        maps = widths(levels, base_channels, max_channels)[::-1]
         layers: list[nn.Module] = []
         for index, (inputs, outputs) in enumerate(zip([latent_dim, *maps], maps, strict=False)):
-            stride, padding = (1, 0) if index == 0 else (2, 1)
-            layers.append(nn.ConvTranspose2d(inputs, outputs, 4, stride, padding, bias=norm is None))
+            kernel, stride, padding = (base, 1, 0) if index == 0 else ((4, 4), 2, 1)
+            layers.append(nn.ConvTranspose2d(inputs, outputs, kernel, stride, padding, bias=norm is None))
             layers += [nn.BatchNorm2d(outputs)] if norm == "batch" else []
             layers.append(nn.ReLU(inplace=True))
         layers += [nn.ConvTranspose2d(maps[-1], channels, 4, 2, 1), nn.Tanh()]
@@ -65,80 +67,87 @@ class Generator(nn.Module):
         self.apply(normal_init)
 
     def forward(self, latents: Tensor) -> Tensor:
-        """(N, latent_dim) -> (N, channels, image_size, image_size)."""
+        """Map latents (N, latent_dim) to images (N, channels, H, W)."""
         images: Tensor = self.layers(latents[:, :, None, None])
         return images
 
 
 class Discriminator(nn.Module):
-    """Images (N, channels, image_size, image_size) to raw logits (N,).
+    """Map images (N, channels, H, W) to raw logits (N,).
 
     Convolutions of stride 2 with LeakyReLU(0.2); normalisation after all but the first and the last.
 
     Args:
-        image_size: Height and width, a power of two from 8 to 256.
+        image_size: Side, a power of two from 8 to 256, or ``[height, width]``; see ``base_shape``.
         channels: Image channels, >= 1.
-        base_channels: Feature maps after the first layer; they double at every halving of the map.
-        max_channels: Most feature maps of a layer.
+        base_channels: Feature maps after the first layer, >= 1; they double at every halving of the map.
+        max_channels: Most feature maps of a layer, >= 1.
         norm: ``batch`` as in the paper; ``instance``, ``layer``, ``spectral`` (on every layer) or ``None``.
-        minibatch: What compares the samples of a batch before the last layer: ``stddev``, ``discrimination`` or
+        minibatch: Layer that compares the samples of a batch before the last layer: ``stddev``, ``discrimination`` or
             ``None``.
+
+    Raises:
+        ConfigError: The size is not allowed.
     """
 
+    @checked
     def __init__(
         self,
         *,
-        image_size: int,
-        channels: int,
-        base_channels: int = 64,
-        max_channels: int = 1024,
+        image_size: Size,
+        channels: PositiveInt,
+        base_channels: PositiveInt = 64,
+        max_channels: PositiveInt = 1024,
         norm: Norm | None = "batch",
         minibatch: Minibatch | None = None,
     ) -> None:
         super().__init__()
-        self.layers = _reader(image_size, channels, 1, base_channels, max_channels, norm, minibatch)
+        self.layers = _convolutions(image_size, channels, 1, base_channels, max_channels, norm, minibatch)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, channels, image_size, image_size) -> (N,)."""
+        """Map images (N, channels, H, W) to logits (N,)."""
         return torch.flatten(self.layers(images))
 
 
 class Encoder(nn.Module):
-    """Images (N, channels, image_size, image_size) to the mean and log variance of their latents, (N, latent_dim) each.
+    """Map images (N, channels, H, W) to the mean and log variance of their latents, (N, latent_dim) each.
 
     The discriminator's layers with as many outputs.
 
     Args:
-        image_size: Height and width, a power of two from 8 to 256.
+        image_size: Side, a power of two from 8 to 256, or ``[height, width]``; see ``base_shape``.
         channels: Image channels, >= 1.
-        latent_dim: Length of the latent vector.
-        base_channels: Feature maps after the first layer; they double at every halving of the map.
-        max_channels: Most feature maps of a layer.
-        norm: As the discriminator's.
+        latent_dim: Length of the latent vector, >= 1.
+        base_channels: Feature maps after the first layer, >= 1; they double at every halving of the map.
+        max_channels: Most feature maps of a layer, >= 1.
+        norm: ``batch``, ``instance``, ``layer``, ``spectral`` (on every layer) or ``None``.
+
+    Raises:
+        ConfigError: The size is not allowed.
     """
 
+    @checked
     def __init__(
         self,
         *,
-        image_size: int,
-        channels: int,
-        latent_dim: int = 100,
-        base_channels: int = 64,
-        max_channels: int = 1024,
+        image_size: Size,
+        channels: PositiveInt,
+        latent_dim: PositiveInt = 100,
+        base_channels: PositiveInt = 64,
+        max_channels: PositiveInt = 1024,
         norm: Norm | None = "batch",
     ) -> None:
         super().__init__()
-        at_least_one("", latent_dim=latent_dim)
-        self.layers = _reader(image_size, channels, 2 * latent_dim, base_channels, max_channels, norm, None)
+        self.layers = _convolutions(image_size, channels, 2 * latent_dim, base_channels, max_channels, norm, None)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, channels, image_size, image_size) -> two of (N, latent_dim)."""
+        """Map images (N, channels, H, W) to mean and log variance, (N, latent_dim) each."""
         mean, log_variance = self.layers(images).flatten(1).chunk(2, 1)
         return mean, log_variance
 
 
-def _reader(
-    image_size: int,
+def _convolutions(
+    image_size: Size,
     channels: int,
     outputs: int,
     base_channels: int,
@@ -146,10 +155,9 @@ def _reader(
     norm: Norm | None,
     minibatch: Minibatch | None,
 ) -> nn.Sequential:
-    """Convolutions down to 4x4 and one over what remains: (N, channels, H, W) -> (N, outputs, 1, 1)."""
-    check_image_size(image_size, *SIZES)
-    at_least_one("", channels=channels, base_channels=base_channels, max_channels=max_channels)
-    maps = widths(image_size, base_channels, max_channels)
+    """Build convolutions down to 4x4 and one over that map: (N, channels, H, W) -> (N, outputs, 1, 1)."""
+    levels, base = base_shape(image_size, *SIZES)
+    maps = widths(levels, base_channels, max_channels)
     inner = "spectral" if norm == "spectral" else None
     layers: list[nn.Module] = []
     for index, (inputs, made) in enumerate(zip([channels, *maps], maps, strict=False)):
@@ -157,8 +165,8 @@ def _reader(
         convolution = nn.Conv2d(inputs, made, 4, 2, 1, bias=here in ("spectral", None))
         convolution.apply(normal_init)
         layers += [*normalised(convolution, here), nn.LeakyReLU(0.2, inplace=True)]
-    compare, extra = minibatch_layer(minibatch, (maps[-1], 4, 4))
-    last = nn.Conv2d(maps[-1] + extra, outputs, 4)
+    compare, extra = minibatch_layer(minibatch, (maps[-1], *base))
+    last = nn.Conv2d(maps[-1] + extra, outputs, base)
     last.apply(normal_init)
     made_layers = nn.Sequential(*layers, *compare, *normalised(last, inner))
     for layer in made_layers:

@@ -1,4 +1,4 @@
-"""Blocks and rules with at least two users."""
+"""Provide blocks and rules that at least two networks use."""
 
 from __future__ import annotations
 
@@ -8,34 +8,112 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
 
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.images.size import Size, height_width, shortest
 from lightning_gans.runtime.precision import full_precision
 from lightning_gans.runtime.seeding import derive_seed
 
 SPECTRAL_NORM = _SpectralNorm
+MOST_BASE = 15  # pixels of the shorter side of the map that a network starts from, of rectangles
 Minibatch = Literal["stddev", "discrimination"]
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def check_image_size(image_size: int, smallest: int, largest: int, key: str = "data.image_size") -> None:
-    """Refuse a size that is not a power of two within bounds, naming the nearest one that is.
+    """Refuse a side of squares that is not a power of two within bounds, naming the nearest one that is.
+
+    Args:
+        image_size: The side, in pixels.
+        smallest: Smallest side allowed.
+        largest: Largest side allowed.
+        key: Config key of the side, for the message.
 
     Raises:
-        ValueError: With the key, the value and what is allowed.
+        ConfigError: With the key, the value and what is allowed.
     """
     allowed = [1 << k for k in range(largest.bit_length()) if smallest <= 1 << k <= largest]
     if image_size not in allowed:
         nearest = min(allowed, key=lambda size: (abs(size - image_size), size))
-        raise ValueError(f"{key}={image_size}: must be one of {', '.join(map(str, allowed))}; the nearest is {nearest}")
+        raise ConfigError(key, image_size, f"must be one of {', '.join(map(str, allowed))}; the nearest is {nearest}")
 
 
-def widths(image_size: int, base_channels: int, max_channels: int) -> list[int]:
-    """Feature maps from half the image size down to 4x4: doubling at every halving, up to ``max_channels``."""
-    levels = image_size.bit_length() - 3  # 64 -> 4: 32, 16, 8, 4
+def square_side(image_size: Size, smallest: int, largest: int, networks: str) -> int:
+    """Return the side of images for networks that make squares only.
+
+    Args:
+        image_size: Their size, a power of two.
+        smallest: Smallest side.
+        largest: Largest side.
+        networks: Name of the networks, for the message.
+
+    Raises:
+        ConfigError: The size is a rectangle, or out of range.
+    """
+    height, width = height_width(image_size)
+    if height != width:
+        raise ConfigError("data.image_size", [height, width], f"{networks} makes squares only; give one side")
+    check_image_size(height, smallest, largest)
+    return height
+
+
+def base_shape(image_size: Size, smallest: int, largest: int) -> tuple[int, tuple[int, int]]:
+    """Return how often a network halves images, and the height and width of the map that is left.
+
+    Images are halved as often as both sides allow, so that the shorter side of the map is 4 to 15: 64 is 4x4 and
+    [96, 128] is 6x8 doubled four times, [72, 128] is 9x16 doubled three times.
+
+    Args:
+        image_size: Side of squares, a power of two; or ``[height, width]``, both multiples of one power of two.
+        smallest: Smallest length of the shorter side.
+        largest: Largest length of the shorter side.
+
+    Raises:
+        ConfigError: The size is not allowed; with the nearest one that is.
+    """
+    height, width = height_width(image_size)
+    if height == width:
+        check_image_size(height, smallest, largest)
+    shrink = min(1.0, largest / max(1, min(height, width)))
+    allowed: dict[tuple[int, int], tuple[int, tuple[int, int]]] = {}  # by image size
+    for levels in range(1, largest.bit_length() - 2):  # the most halvings count
+        down, across = (max(4, round(side * shrink / (1 << levels))) for side in (height, width))
+        if min(down, across) <= MOST_BASE and smallest <= min(down, across) << levels <= largest:
+            allowed[down << levels, across << levels] = levels, (down, across)
+    if (height, width) not in allowed:
+        nearest = min(allowed, key=lambda size: (abs(size[0] - height) + abs(size[1] - width), size))
+        rule = f"must be multiples of a power of two, the shorter side 4 to {MOST_BASE} times that power and from "
+        raise ConfigError(
+            "data.image_size", [height, width], f"{rule}{smallest} to {largest}; the nearest is {list(nearest)}"
+        )
+    return allowed[height, width]
+
+
+def check_divisible(image_size: Size, divisor: int, smallest: int, why: str = "") -> tuple[int, int]:
+    """Return height and width of images whose sides a network can halve.
+
+    Args:
+        image_size: Side of squares, or ``[height, width]``.
+        divisor: Both sides are multiples of this.
+        smallest: Smallest length of the shorter side.
+        why: End of the message, such as the option that asks for it.
+
+    Raises:
+        ConfigError: The size is not allowed.
+    """
+    height, width = height_width(image_size)
+    if height % divisor or width % divisor or min(height, width) < smallest:
+        at_least = f", at least {smallest}" if smallest > divisor else ""
+        raise ConfigError("data.image_size", shortest(height, width), f"must be a multiple of {divisor}{at_least}{why}")
+    return height, width
+
+
+def widths(levels: int, base_channels: int, max_channels: int) -> list[int]:
+    """Return the feature maps of each halving: doubling from ``base_channels`` up to ``max_channels``."""
     return [min(base_channels << level, max_channels) for level in range(levels)]
 
 
 def normal_init(module: nn.Module) -> None:
-    """DCGAN's rule: weights N(0, 0.02), batch norm gains N(1, 0.02), biases 0. Use with ``Module.apply``."""
+    """Initialise a layer by DCGAN's rule: weights N(0, 0.02), batch norm gains N(1, 0.02), biases 0."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         nn.init.normal_(module.weight, 0.0, 0.02)
     elif isinstance(module, BATCH_NORMS) and module.affine:
@@ -45,10 +123,10 @@ def normal_init(module: nn.Module) -> None:
 
 
 def normalised(layer: nn.Conv2d | nn.Linear, norm: str | None) -> list[nn.Module]:
-    """A convolution or dense layer followed by its normalisation, as a list of layers.
+    """Return a convolution or dense layer and its normalisation, as a list of layers.
 
     Args:
-        layer: Already initialised; spectral norm starts from its weights.
+        layer: Initialised layer; spectral norm starts from its weights.
         norm: ``batch``, ``instance`` (convolutions only), ``layer``, ``spectral`` or ``None``.
     """
     if norm == "spectral":
@@ -59,7 +137,7 @@ def normalised(layer: nn.Conv2d | nn.Linear, norm: str | None) -> list[nn.Module
 
 
 def normalisation(norm: str | None, width: int, *, flat: bool = False) -> nn.Module | None:
-    """A layer that normalises ``width`` feature maps, or features if ``flat``; ``None`` for spectral norm and none.
+    """Return a layer that normalises ``width`` feature maps, or features if ``flat``; ``None`` for spectral norm.
 
     ``layer`` is over all maps of a sample, with a gain and a bias per map (Ba et al. 2016, arXiv:1607.06450).
     """
@@ -73,7 +151,7 @@ def normalisation(norm: str | None, width: int, *, flat: bool = False) -> nn.Mod
 
 
 class MinibatchStddev(nn.Module):
-    """One more feature map: how much the samples of a group differ. Karras et al. 2018, arXiv:1710.10196, section 3.
+    """Add a group's standard deviation as a feature map. Karras et al. 2018, arXiv:1710.10196, section 3.
 
     Groups are strided (sample i with i + N/size, i + 2N/size, ...), so processes that hold every W-th sample form the
     same groups as one process as long as their share divides by ``size``; otherwise groups are those of each process's
@@ -85,7 +163,7 @@ class MinibatchStddev(nn.Module):
             and the whole batch where none does.
 
     Raises:
-        ValueError: A size below 2.
+        ConfigError: A size below 2.
     """
 
     extra = 1
@@ -93,11 +171,11 @@ class MinibatchStddev(nn.Module):
     def __init__(self, size: int = 4) -> None:
         super().__init__()
         if size < 2:
-            raise ValueError(f"discriminator.group_size={size}: must be >= 2, samples to compare")
+            raise ConfigError("group_size", size, "must be >= 2, samples to compare")
         self.size = size
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, C, ...) -> (N, C + 1, ...)."""
+        """Map features (N, C, ...) to (N, C + 1, ...)."""
         n = len(features)
         size = next((k for k in range(min(self.size, n), 1, -1) if n % k == 0), n)
         groups = full_precision(features).reshape(size, n // size, -1)
@@ -108,15 +186,15 @@ class MinibatchStddev(nn.Module):
 
 
 class MinibatchDiscrimination(nn.Module):
-    """More features: how close every sample lies to the others of its batch, seen by ``kernels`` learned kernels.
+    """Add features: the closeness of every sample to the others of its batch, by ``kernels`` learned kernels.
 
     o_b(i) = sum over j != i of exp(-|M_ib - M_jb|_1) with M = f T. Salimans et al. 2016, arXiv:1606.03498, section
     3.2. The batch is this process's.
 
     Args:
-        features: Values of a sample.
+        features: Number of values of a sample.
         kernels: Number of kernels.
-        dimensions: Dimensions of each.
+        dimensions: Dimensions of each kernel.
     """
 
     def __init__(self, features: int, kernels: int = 100, dimensions: int = 5) -> None:
@@ -125,7 +203,7 @@ class MinibatchDiscrimination(nn.Module):
         self.tensor = nn.Parameter(torch.randn(features, kernels, dimensions) / features**0.5)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, C, ...) -> (N, C + kernels, ...), the same everywhere."""
+        """Map features (N, C, ...) to (N, C + kernels, ...), the new ones constant over space."""
         n = len(features)
         flat = full_precision(features).flatten(1)
         with torch.autocast(flat.device.type, enabled=False):
@@ -138,7 +216,7 @@ class MinibatchDiscrimination(nn.Module):
 def minibatch_layer(
     minibatch: Minibatch | None, shape: tuple[int, ...], group_size: int = 4
 ) -> tuple[list[nn.Module], int]:
-    """The layer that compares samples of ``shape`` (C, ...), as a list, and the channels that it adds."""
+    """Return the layer that compares samples of ``shape`` (C, ...), as a list, and the channels that it adds."""
     if minibatch is None:
         return [], 0
     values = int(torch.Size(shape).numel())
@@ -147,12 +225,12 @@ def minibatch_layer(
 
 
 def has_spectral_norm(module: nn.Module) -> bool:
-    """Whether any layer's weights are divided by their largest singular value."""
+    """Return whether any layer has spectral norm."""
     return any(isinstance(layer, SPECTRAL_NORM) for layer in module.modules())
 
 
 def has_batch_norm(module: nn.Module) -> bool:
-    """Whether any layer shares statistics between the samples of a batch."""
+    """Return whether any layer has batch norm."""
     return any(isinstance(layer, BATCH_NORMS) for layer in module.modules())
 
 
@@ -160,11 +238,11 @@ TestStatistics = Literal["image", "running"]
 
 
 class ImageBatchNorm(nn.BatchNorm2d):
-    """Batch norm that can normalise each image by its own statistics at test time.
+    """Apply batch norm that can normalise each image by its own statistics at test time.
 
     pix2pix (Isola et al. 2017, arXiv:1611.07004, section 3.4) tests with the statistics of the test batch; as a batch
-    of one that makes an image's translation independent of the images beside it. It is what the network has learnt
-    from batches of one; what it has learnt from larger ones is closer to the running statistics.
+    of one that makes an image's translation independent of the images beside it. A network trained on batches of one
+    has learnt from these statistics; one trained on larger batches from statistics closer to the running ones.
 
     Args:
         width: Feature maps.
@@ -179,14 +257,14 @@ class ImageBatchNorm(nn.BatchNorm2d):
         self.test_statistics = test_statistics
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
-        """(N, C, H, W) -> the same."""
+        """Map features (N, C, H, W) to the same shape."""
         if self.training or (self.test_statistics or self.settled) == "running":
             return super().forward(input)
         return nn.functional.instance_norm(input, weight=self.weight, bias=self.bias, eps=self.eps)
 
 
 def set_test_statistics(network: nn.Module, statistics: TestStatistics) -> None:
-    """Say what layers that were left to it use at test time."""
+    """Set the statistics that batch norm without a choice of its own uses at test time."""
     for layer in network.modules():
         if isinstance(layer, ImageBatchNorm):
             layer.settled = statistics
@@ -195,7 +273,7 @@ def set_test_statistics(network: nn.Module, statistics: TestStatistics) -> None:
 def translation_norm(
     norm: Literal["batch", "instance"] | None, width: int, test_statistics: TestStatistics | None = "running"
 ) -> list[nn.Module]:
-    """The normalisation of translation networks, as a list: instance norm has no gain, bias or running statistics."""
+    """Return the norm of translation networks, as a list: instance norm has no gain, bias or running statistics."""
     if norm == "instance":
         return [nn.InstanceNorm2d(width)]
     return [ImageBatchNorm(width, test_statistics)] if norm == "batch" else []
@@ -204,25 +282,25 @@ def translation_norm(
 def has_bias(norm: str | None, bias_before_norm: bool | None = None) -> bool:
     """Return whether a convolution of a translation network, with ``norm`` after it, has a bias.
 
-    A norm takes the bias away again, so that this decides on the number of weights and not on what is learnt.
+    A norm subtracts the bias again, so that this changes the number of weights and not what is learnt.
 
     Args:
-        norm: What follows the convolution; without one there always is a bias.
-        bias_before_norm: Whether there is one all the same; ``None``: before instance norm and not before batch norm,
-            as in the PyTorch code of CycleGAN's and pix2pix's authors.
+        norm: Norm after the convolution; without one there always is a bias.
+        bias_before_norm: Have a bias in front of a norm; ``None``: before instance norm and not before batch norm, as
+            in the PyTorch code of CycleGAN's and pix2pix's authors.
     """
     return norm is None or (norm == "instance" if bias_before_norm is None else bias_before_norm)
 
 
 class NoiseDropout(nn.Dropout):
-    """Dropout that can stay on at test time, where it is the noise of pix2pix.
+    """Apply dropout that can stay on at test time, where it is the noise of pix2pix.
 
     At test time one mask holds for all images of a batch and is drawn from ``seed`` alone, so that a translation is a
     function of the image and the seed.
 
     Args:
         p: Probability that a value is dropped.
-        at_test: Whether it is on at test time.
+        at_test: Keep it on at test time.
     """
 
     seed = 0
@@ -232,7 +310,7 @@ class NoiseDropout(nn.Dropout):
         self.at_test = at_test
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
-        """(N, C, H, W) -> the same."""
+        """Map features (N, C, H, W) to the same shape."""
         if self.training or not self.at_test:
             return super().forward(input)
         rng = torch.Generator().manual_seed(self.seed)

@@ -1,16 +1,19 @@
-"""pix2pixHD's networks (Wang et al. 2018, arXiv:1711.11585)."""
+"""Define pix2pixHD's networks (Wang et al. 2018, arXiv:1711.11585)."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge
 from torch import Tensor, nn
 
-from lightning_gans.config.errors import at_least_one
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import NonNegativeInt, PositiveInt, checked
+from lightning_gans.images.size import Size, height_width, shortest, size_text
 from lightning_gans.networks.layers import normal_init
-from lightning_gans.networks.translation_resnet import Block
+from lightning_gans.networks.translation_resnet import ResnetBlock
 from lightning_gans.runtime.precision import full_precision
 
 Stage = Literal["coarse", "enhancer", "joint"]
@@ -19,22 +22,23 @@ INNERMOST = 4  # smallest side of a map that instance norm is asked to normalise
 MOST_CHANNELS = 512  # of a discriminator
 
 
-def count_downs(image_size: int, downs: int | None, key: str, scale: int = 1) -> int:
-    """How often a network halves its input: as often as the paper's, or less, so that 4x4 is left at least.
+def count_downs(image_size: Size, downs: int | None, key: str, scale: int = 1) -> int:
+    """Return how often a network halves its input: as often as the paper's, or less, so that 4x4 is left at least.
 
     Args:
-        image_size: Height and width of the data's images.
-        downs: What was asked for; ``None``: up to four.
-        key: Of the network, for the message.
-        scale: By what the network's input is smaller than the data's images.
+        image_size: Side of the data's images, or ``[height, width]``.
+        downs: Halvings that were asked for; ``None``: up to four.
+        key: Config key of the network, for the message.
+        scale: Factor by which the network's input is smaller than the data's images.
 
     Raises:
-        ValueError: The images are too small, or their sides do not divide.
+        ConfigError: The images are too small, or their sides do not divide.
     """
+    height, width = height_width(image_size)
     allowed = [
         count
         for count in range(1, MOST_DOWNS + 1 if downs is None else downs + 1)
-        if image_size % (scale << count) == 0 and image_size // (scale << count) >= INNERMOST
+        if all(side % (scale << count) == 0 and side // (scale << count) >= INNERMOST for side in (height, width))
     ]
     if downs is None and allowed:
         return allowed[-1]
@@ -42,58 +46,56 @@ def count_downs(image_size: int, downs: int | None, key: str, scale: int = 1) ->
         return downs
     unit = scale << (1 if downs is None else max(downs, 1))
     asked = "" if downs is None else f" with {key}.downs={downs}"
-    raise ValueError(
-        f"data.image_size={image_size}{asked}: must be a multiple of {unit} and at least {unit * INNERMOST}, so that "
-        f"the innermost map of {key} is {INNERMOST}x{INNERMOST} or larger"
+    rule = f"must be a multiple of {unit} and at least {unit * INNERMOST}, so that the innermost map of {key} is "
+    raise ConfigError(
+        "data.image_size", f"{shortest(height, width)}{asked}", f"{rule}{INNERMOST}x{INNERMOST} or larger"
     )
 
 
 class Generator(nn.Module):
-    """A global generator at half the size and a local enhancer around it: (N, C, H, W) to (N, channels, H, W).
+    """Translate (N, C, H, W) to (N, channels, H, W): a global generator at half the size, a local enhancer around it.
 
     The global one is a 7x7 convolution, halvings, residual blocks and doublings; its last features, at half the size,
     are added to the enhancer's, which has one halving, some residual blocks and one doubling. Instance norm without
     gain and bias, ReLUs, mirrored borders, tanh.
 
     Args:
-        image_size: Height and width.
-        source_channels: Channels of what is translated.
-        channels: Channels of the output.
-        instance_edges: Whether a map of instances' edges follows the source.
-        feature_channels: Channels of an encoder's features that follow as well.
-        base_channels: Feature maps of the global generator's first layer; the enhancer has half as many.
+        image_size: Side of the images that it is trained on, or ``[height, width]``.
+        source_channels: Channels of the source, >= 1.
+        channels: Channels of the output, >= 1.
+        instance_edges: Concatenate a map of instances' edges to the source.
+        feature_channels: Channels of an encoder's features that are concatenated as well, >= 0.
+        base_channels: Feature maps of the global generator's first layer, >= 2; the enhancer has half as many.
         downs: Halvings of the global generator; ``None``: four, or as many as leave a 4x4 map.
-        blocks: Residual blocks of the global generator.
-        enhancer: Whether there is a local enhancer; without one the global generator works at full size.
-        enhancer_blocks: Residual blocks of the enhancer.
-        bias_before_norm: Whether convolutions that instance norm follows have a bias, as in the authors' code.
+        blocks: Residual blocks of the global generator, >= 1.
+        enhancer: Build a local enhancer; ``False``: the global generator works at full size.
+        enhancer_blocks: Residual blocks of the enhancer, >= 1.
+        bias_before_norm: Give convolutions that instance norm follows a bias, as in the authors' code.
 
     Attributes:
         size_divisor: Sides of inputs are multiples of this.
+
+    Raises:
+        ConfigError: The size is not allowed, or a value out of range.
     """
 
+    @checked
     def __init__(
         self,
         *,
-        image_size: int,
-        source_channels: int,
-        channels: int,
+        image_size: Size,
+        source_channels: PositiveInt,
+        channels: PositiveInt,
         instance_edges: bool = False,
-        feature_channels: int = 0,
-        base_channels: int = 64,
-        downs: int | None = None,
-        blocks: int = 9,
+        feature_channels: NonNegativeInt = 0,
+        base_channels: Annotated[int, Ge(2)] = 64,
+        downs: PositiveInt | None = None,
+        blocks: PositiveInt = 9,
         enhancer: bool = True,
-        enhancer_blocks: int = 3,
+        enhancer_blocks: PositiveInt = 3,
         bias_before_norm: bool = True,
     ) -> None:
         super().__init__()
-        at_least_one("", source_channels=source_channels, channels=channels, blocks=blocks)
-        at_least_one("", enhancer_blocks=enhancer_blocks)
-        if feature_channels < 0:
-            raise ValueError(f"feature_channels={feature_channels}: must be >= 0")
-        if base_channels < 2:
-            raise ValueError(f"base_channels={base_channels}: must be >= 2")
         scale = 2 if enhancer else 1
         downs = count_downs(image_size, downs, "model.generator", scale)
         self.instance_edges, self.feature_channels, self.has_enhancer = instance_edges, feature_channels, enhancer
@@ -103,21 +105,21 @@ class Generator(nn.Module):
         self.trunk = nn.Sequential(
             *_first(inputs, n, bias),
             *[layer for level in range(downs) for layer in _down(n << level, n << level + 1, bias)],
-            *[Block(n << downs, "instance", "image", [], bias) for _ in range(blocks)],
+            *[ResnetBlock(n << downs, "instance", "image", [], bias) for _ in range(blocks)],
             *[layer for level in reversed(range(downs)) for layer in _up(n << level + 1, n << level, bias)],
         )
         self.coarse_image = nn.Sequential(*_last(n, channels))
         if enhancer:
             self.enhancer_down = nn.Sequential(*_first(inputs, n // 2, bias), *_down(n // 2, n, bias))
             self.enhancer_up = nn.Sequential(
-                *[Block(n, "instance", "image", [], bias) for _ in range(enhancer_blocks)],
+                *[ResnetBlock(n, "instance", "image", [], bias) for _ in range(enhancer_blocks)],
                 *_up(n, n // 2, bias),
                 *_last(n // 2, channels),
             )
         self.apply(normal_init)
 
     def forward(self, inputs: Tensor, stage: Stage = "joint") -> Tensor:
-        """Translate.
+        """Translate a batch.
 
         Args:
             inputs: (N, source_channels + 1 if edges + feature_channels, H, W).
@@ -137,43 +139,45 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Equal discriminators of patches at several sizes of the image, each half as large as the one before.
+    """Apply equal patch discriminators at several scales of the image, each half as large as the one before.
 
     Args:
-        image_size: Height and width.
-        source_channels: Channels of the source, which it sees beside the image.
-        channels: Channels of the image.
-        instance_edges: Whether it sees the map of instances' edges as well.
-        base_channels: Feature maps of the first layer; they double up to 512.
-        layers: Layers of stride 2.
-        scales: How many discriminators.
-        coarse: Whether it has to judge images of half the size too, since the generator has a coarse phase.
-        bias_before_norm: Whether convolutions that instance norm follows have a bias, as in the authors' code.
+        image_size: Side of the images that it is trained on, or ``[height, width]``.
+        source_channels: Channels of the source, which conditions it, >= 1.
+        channels: Channels of the image, >= 1.
+        instance_edges: Condition it on the map of instances' edges as well.
+        base_channels: Feature maps of the first layer, >= 1; they double up to 512.
+        layers: Layers of stride 2, >= 1.
+        scales: Number of discriminators, >= 1.
+        coarse: Check that it takes images of half the size too, since the generator has a coarse phase.
+        bias_before_norm: Give convolutions that instance norm follows a bias, as in the authors' code.
+
+    Raises:
+        ConfigError: The images are too small for so many scales.
     """
 
+    @checked
     def __init__(
         self,
         *,
-        image_size: int,
-        source_channels: int,
-        channels: int,
+        image_size: Size,
+        source_channels: PositiveInt,
+        channels: PositiveInt,
         instance_edges: bool = False,
-        base_channels: int = 64,
-        layers: int = 3,
-        scales: int = 2,
+        base_channels: PositiveInt = 64,
+        layers: PositiveInt = 3,
+        scales: PositiveInt = 2,
         coarse: bool = True,
         bias_before_norm: bool = True,
     ) -> None:
         super().__init__()
-        at_least_one("", source_channels=source_channels, channels=channels, base_channels=base_channels)
-        at_least_one("", layers=layers, scales=scales)
-        smallest = image_size >> (scales - 1 + coarse)
-        if smallest < INNERMOST:
+        height, width = height_width(image_size)
+        smallest = [side >> (scales - 1 + coarse) for side in (height, width)]
+        if min(smallest) < INNERMOST:
             phase = " in the coarse phase" if coarse else ""
-            raise ValueError(
-                f"model.discriminator.scales={scales}: the smallest image that it sees{phase} is {smallest}x{smallest} "
-                f"at data.image_size={image_size}; must be {INNERMOST}x{INNERMOST} or larger"
-            )
+            seen = f"the smallest image that it sees{phase} is {size_text(smallest)} at data.image_size="
+            rule = f"{seen}{shortest(height, width)}; must be {INNERMOST}x{INNERMOST} or larger"
+            raise ConfigError("model.discriminator.scales", scales, rule)
         self.instance_edges, self.layers = instance_edges, layers
         inputs = source_channels + instance_edges + channels
         self.scales = nn.ModuleList(
@@ -182,7 +186,7 @@ class Discriminator(nn.Module):
         self.apply(normal_init)
 
     def forward(self, images: Tensor) -> list[list[Tensor]]:
-        """(N, source_channels + 1 if edges + channels, H, W) to every layer's output, by scale; logits are the last."""
+        """Return every layer's output by scale, logits last, of (N, source_channels + 1 if edges + channels, H, W)."""
         found = []
         for index, patches in enumerate(self.scales):
             images = halved(images) if index else images
@@ -191,7 +195,7 @@ class Discriminator(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
-    """A discriminator of patches: 4x4 convolutions, ``layers`` of stride 2 and two of stride 1."""
+    """Classify patches by 4x4 convolutions, ``layers`` of stride 2 and two of stride 1."""
 
     def __init__(self, inputs: int, base_channels: int, layers: int, bias_before_norm: bool) -> None:
         super().__init__()
@@ -206,7 +210,7 @@ class PatchDiscriminator(nn.Module):
         self.parts = nn.ModuleList([*parts, nn.Conv2d(inputs, 1, 4, 1, 2)])
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """(N, C, H, W) to the outputs of all layers, the last being raw logits (N, 1, h, w)."""
+        """Return the outputs of all layers of images (N, C, H, W), the last being raw logits (N, 1, h, w)."""
         found = []
         for part in self.parts:
             images = part(images)
@@ -215,29 +219,32 @@ class PatchDiscriminator(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Images (N, channels, H, W) to maps of features (N, feature_channels, H, W) in [-1, 1].
+    """Map images (N, channels, H, W) to maps of features (N, feature_channels, H, W) in [-1, 1].
 
     Args:
-        image_size: Height and width.
-        channels: Channels of the image.
-        feature_channels: Channels of the features.
-        base_channels: Feature maps of the first layer.
+        image_size: Side of the images that it is trained on, or ``[height, width]``.
+        channels: Channels of the image, >= 1.
+        feature_channels: Channels of the features, >= 1.
+        base_channels: Feature maps of the first layer, >= 1.
         downs: Halvings; ``None``: four, or as many as leave a 4x4 map.
-        bias_before_norm: Whether convolutions that instance norm follows have a bias, as in the authors' code.
+        bias_before_norm: Give convolutions that instance norm follows a bias, as in the authors' code.
+
+    Raises:
+        ConfigError: The size is not allowed.
     """
 
+    @checked
     def __init__(
         self,
         *,
-        image_size: int,
-        channels: int,
-        feature_channels: int = 3,
-        base_channels: int = 16,
-        downs: int | None = None,
+        image_size: Size,
+        channels: PositiveInt,
+        feature_channels: PositiveInt = 3,
+        base_channels: PositiveInt = 16,
+        downs: PositiveInt | None = None,
         bias_before_norm: bool = True,
     ) -> None:
         super().__init__()
-        at_least_one("", channels=channels, feature_channels=feature_channels, base_channels=base_channels)
         downs = count_downs(image_size, downs, "model.encoder")
         self.feature_channels, n, bias = feature_channels, base_channels, bias_before_norm
         self.layers = nn.Sequential(
@@ -249,17 +256,17 @@ class Encoder(nn.Module):
         self.apply(normal_init)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, channels, H, W) -> (N, feature_channels, H, W)."""
+        """Map images (N, channels, H, W) to features (N, feature_channels, H, W)."""
         return torch.as_tensor(self.layers(images))
 
 
 def halved(images: Tensor) -> Tensor:
-    """Images (N, C, H, W) of half the size: means over 3x3 pixels, those beyond the border left out; even sides."""
+    """Shrink images (N, C, H, W) of even sides to half: means over 3x3 pixels, those beyond the border left out."""
     return F.avg_pool2d(images, 3, 2, 1, count_include_pad=False)
 
 
 def edges(instances: Tensor) -> Tensor:
-    """1 where one of the four neighbours belongs to another instance, 0 elsewhere: (N, 1, H, W) int64 to float."""
+    """Map instances (N, 1, H, W) int64 to float: 1 where one of four neighbours is of another instance, else 0."""
     found = torch.zeros_like(instances, dtype=torch.bool)
     across = instances[..., 1:] != instances[..., :-1]
     down = instances[..., 1:, :] != instances[..., :-1, :]
@@ -271,7 +278,7 @@ def edges(instances: Tensor) -> Tensor:
 
 
 def instance_means(features: Tensor, instances: Tensor) -> tuple[Tensor, Tensor]:
-    """Means of features over the pixels of every instance.
+    """Average features over the pixels of every instance.
 
     Args:
         features: (N, F, H, W).

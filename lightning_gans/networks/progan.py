@@ -1,4 +1,4 @@
-"""ProGAN's networks, which grow from 4x4 to ``image_size`` (Karras et al. 2018, arXiv:1710.10196, table 2)."""
+"""Define ProGAN's networks, which grow from 4x4 to ``image_size`` (Karras et al. 2018, arXiv:1710.10196, table 2)."""
 
 from __future__ import annotations
 
@@ -10,92 +10,39 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_gans.config.errors import at_least_one
-from lightning_gans.networks.layers import Minibatch, check_image_size, minibatch_layer, normalisation
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import FractionBelowOne, PositiveInt, checked
+from lightning_gans.images.size import Size
+from lightning_gans.networks.equalised import EqualisedConv2d, EqualisedLinear, FirstLayer
+from lightning_gans.networks.layers import Minibatch, check_image_size, minibatch_layer, normalisation, square_side
 from lightning_gans.runtime.precision import full_precision
 
 SIZES = (8, 1024)
 SLOPE = 0.2
 MOST_DECAY = 16.0  # by then every resolution but the smallest has one map
-HE = math.sqrt(2.0)  # gain of a layer before a rectifier
-
-
-class EqualisedConv2d(nn.Conv2d):
-    """A convolution whose weights are multiplied by gain / sqrt(fan-in) at run time, not at the start.
-
-    All weights are N(0, 1) then, and Adam, whose steps do not depend on the gradient's scale, moves every layer at the
-    same speed (section 4.1). Biases start at 0 and are not scaled.
-
-    Args:
-        inputs: Channels in.
-        outputs: Channels out.
-        kernel: Side of the kernel; odd ones are padded to keep the size.
-        gain: He's sqrt(2), or 1 for a layer without activation.
-        equalised: ``False``: the factor enters the initial weights instead.
-        bias: Whether it has a bias.
-    """
-
-    def __init__(
-        self, inputs: int, outputs: int, kernel: int, *, gain: float = HE, equalised: bool = True, bias: bool = True
-    ) -> None:
-        super().__init__(inputs, outputs, kernel, padding=kernel // 2 if kernel % 2 else 0, bias=bias)
-        self.scale = _start(self, gain, equalised)
-
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
-        """(N, inputs, H, W) -> (N, outputs, H', W')."""
-        made: Tensor = self._conv_forward(input, self.weight * self.scale, self.bias)
-        return made
-
-
-class EqualisedLinear(nn.Linear):
-    """A dense layer whose weights are multiplied by gain / sqrt(fan-in) at run time; see ``EqualisedConv2d``.
-
-    Args:
-        inputs: Features in.
-        outputs: Features out.
-        gain: He's sqrt(2), or 1 for a layer without activation.
-        equalised: ``False``: the factor enters the initial weights instead.
-    """
-
-    def __init__(self, inputs: int, outputs: int, *, gain: float = HE, equalised: bool = True) -> None:
-        super().__init__(inputs, outputs)
-        self.scale = _start(self, gain, equalised)
-
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
-        """(N, inputs) -> (N, outputs)."""
-        return F.linear(input, self.weight * self.scale, self.bias)
-
-
-def _start(layer: nn.Conv2d | nn.Linear, gain: float, equalised: bool) -> float:
-    """Draw a layer's weights; returns what they are multiplied by at run time."""
-    scale = gain / math.sqrt(layer.weight[0].numel())
-    nn.init.normal_(layer.weight, 0.0, 1.0 if equalised else scale)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-    return scale if equalised else 1.0
 
 
 class PixelNorm(nn.Module):
-    """x / sqrt(mean(x^2) + 1e-8) over the channels, at every pixel on its own (section 4.2)."""
+    """Normalise each pixel by x / sqrt(mean(x^2) + 1e-8) over the channels (section 4.2)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, ...) -> (N, C, ...)."""
+        """Map features (N, C, ...) to the same shape."""
         wide = full_precision(x)
         return (wide * torch.rsqrt(wide.square().mean(1, keepdim=True) + 1e-8)).to(x.dtype)
 
 
 class MultiplicativeNoise(nn.Module):
-    """x (1 + strength sqrt(C) n) with one n ~ N(0, 1) per sample and channel; in training only.
+    """Multiply x by 1 + strength sqrt(C) n, one n ~ N(0, 1) per sample and channel; in training only.
 
-    The form of the authors' released code. ``draw`` makes n of shape (N, C); whoever trains the network may put one
-    there that does not depend on the number of processes.
+    The form of the authors' released code. ``draw`` makes n of shape (N, C); a training replaces it by one that does
+    not depend on the number of processes.
     """
 
     strength: Tensor | None = None  # set by the network that owns the layer
     draw: Callable[..., Tensor] = staticmethod(torch.randn)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W)."""
+        """Map features (N, C, H, W) to the same shape."""
         if self.strength is None or not self.training:
             return x
         n, channels = x.shape[:2]
@@ -104,55 +51,57 @@ class MultiplicativeNoise(nn.Module):
 
 
 class Growing(nn.Module):
-    """What both networks share: the resolution that they work at, and how far its newest block is faded in.
+    """Hold the resolution that a growing network works at, and the weight alpha of its newest block.
 
-    Neither is state of the network: whoever trains it says so before each step. A new network is fully grown.
+    Neither is state of the network: they are set before each step. A new network is fully grown.
 
     Args:
-        image_size: Largest resolution, a power of two from 8 to 1024.
+        image_size: Largest resolution: side of squares, a power of two from 8 to 1024.
 
     Attributes:
         resolution: Side of the images now.
         alpha: Weight of the newest block, 0 to 1.
+
+    Raises:
+        ConfigError: The size is a rectangle, or out of range.
     """
 
-    def __init__(self, image_size: int) -> None:
+    def __init__(self, image_size: Size) -> None:
         super().__init__()
-        check_image_size(image_size, *SIZES)
-        self.image_size = self.resolution = image_size
+        self.image_size = self.resolution = square_side(image_size, *SIZES, "ProGAN")
         self.alpha = 1.0
 
     def grow(self, resolution: int, alpha: float = 1.0) -> None:
-        """Work at ``resolution``, a power of two from 4 to ``image_size``, its block faded in by ``alpha``."""
+        """Set ``resolution``, a power of two from 4 to ``image_size``, and the weight ``alpha`` of its block."""
         check_image_size(resolution, 4, self.image_size, "resolution")
         self.resolution, self.alpha = resolution, alpha if resolution > 4 else 1.0
 
     @property
     def level(self) -> int:
-        """Number of the newest active block: 0 at 4x4, 1 at 8x8, ..."""
+        """Return the number of the newest active block: 0 at 4x4, 1 at 8x8, ..."""
         return level_of(self.resolution)
 
     @property
     def fading(self) -> bool:
-        """Whether the newest block has not its full weight yet."""
+        """Return whether the newest block is still fading in (alpha below 1)."""
         return self.alpha < 1
 
     def fade(self, old: Tensor, new: Tensor) -> Tensor:
-        """(1 - alpha) old + alpha new, in full precision: bf16 would lose a new block of little weight."""
+        """Return (1 - alpha) old + alpha new in full precision: bf16 would lose a new block of little weight."""
         return full_precision(old).lerp(full_precision(new), self.alpha)
 
 
 class Generator(Growing):
-    """Blocks from 4x4 up: dense or nearest-neighbour upsampling, then 3x3 convolutions; a linear 1x1 to colours each.
+    """Map latents to images by blocks from 4x4 up: nearest upsampling, 3x3 convolutions; a linear 1x1 to colours each.
 
     Latents are normalised to length sqrt(latent_dim). Only the blocks up to the current resolution are computed, and
     while the newest fades in the colours of the block before it, enlarged: (1 - alpha) old + alpha new. Outputs are
     not bounded unless ``tanh`` is.
 
     Args:
-        image_size: Largest resolution, a power of two from 8 to 1024.
-        channels: Of the images.
-        latent_dim: Length of the latents.
+        image_size: Largest resolution: side of squares, a power of two from 8 to 1024.
+        channels: Image channels, >= 1.
+        latent_dim: Length of the latents, >= 1.
         fmap_base: Feature maps at resolution R are min(fmap_base / (R / 2)^fmap_decay, fmap_max).
         fmap_decay: See ``fmap_base``.
         fmap_max: Most feature maps.
@@ -160,34 +109,35 @@ class Generator(Growing):
         normalise_latents: Divide latents by the root of their mean square.
         equalised_lr: Scale weights at run time.
         position_bias: Let the first layer have a bias per value of its 4x4 maps, not one per map.
-        slope: Of the rectifiers' negative side; 0: ReLU.
+        slope: Slope of the rectifiers' negative side, 0 to below 1; 0: ReLU.
         tanh: End in a tanh, which bounds the colours once they are mixed.
-        bias_before_norm: Whether layers that batch norm follows have a bias; the authors' code has none there.
+        bias_before_norm: Give layers that batch norm follows a bias; the authors' code has none there.
+
+    Raises:
+        ConfigError: The size is a rectangle, or a value out of range.
     """
 
+    @checked
     def __init__(
         self,
         *,
-        image_size: int,
-        channels: int,
-        latent_dim: int = 512,
-        fmap_base: int = 8192,
+        image_size: Size,
+        channels: PositiveInt,
+        latent_dim: PositiveInt = 512,
+        fmap_base: PositiveInt = 8192,
         fmap_decay: float = 1.0,
-        fmap_max: int = 512,
+        fmap_max: PositiveInt = 512,
         norm: Literal["pixel", "batch"] | None = "pixel",
         normalise_latents: bool = True,
         equalised_lr: bool = True,
         position_bias: bool = False,
-        slope: float = SLOPE,
+        slope: FractionBelowOne = SLOPE,
         tanh: bool = False,
         bias_before_norm: bool = False,
     ) -> None:
         super().__init__(image_size)
-        if not 0 <= slope < 1:
-            raise ValueError(f"generator.slope={slope}: must be from 0 to below 1")
-        at_least_one("", channels=channels, latent_dim=latent_dim, fmap_base=fmap_base, fmap_max=fmap_max)
         self.latent_dim = latent_dim
-        maps = feature_maps(image_size, fmap_base, fmap_decay, fmap_max)
+        maps = feature_maps(self.image_size, fmap_base, fmap_decay, fmap_max)
         self.normalise = PixelNorm() if normalise_latents else nn.Identity()
         bias = norm != "batch" or bias_before_norm
 
@@ -209,7 +159,7 @@ class Generator(Growing):
         )
 
     def forward(self, latents: Tensor) -> Tensor:
-        """(N, latent_dim) -> (N, channels, resolution, resolution)."""
+        """Map latents (N, latent_dim) to images (N, channels, resolution, resolution)."""
         before = x = self.normalise(latents)
         for block in self.blocks[: self.level + 1]:
             before, x = x, block(x)
@@ -222,7 +172,7 @@ class Generator(Growing):
 
 
 class Discriminator(Growing):
-    """The generator mirrored: a 1x1 from colours, blocks of two 3x3 convolutions and a 2x2 mean, down to 4x4.
+    """Map images to logits by the generator mirrored: a 1x1 from colours, blocks of two 3x3s and a 2x2 mean, to 4x4.
 
     At 4x4 samples are compared by their deviation, then one convolution and two dense layers give the logit; minibatch
     discrimination comes before the last of them. Only the blocks from the current resolution down are computed; while
@@ -234,41 +184,44 @@ class Discriminator(Growing):
     a moving average of the mean logit of reals, within [0, 1], which ``follow`` moves.
 
     Args:
-        image_size: Largest resolution, a power of two from 8 to 1024.
-        channels: Of the images.
+        image_size: Largest resolution: side of squares, a power of two from 8 to 1024.
+        channels: Image channels, >= 1.
         fmap_base: Feature maps at resolution R are min(fmap_base / (R / 2)^fmap_decay, fmap_max).
         fmap_decay: See ``fmap_base``.
         fmap_max: Most feature maps.
         norm: ``layer`` or ``None``, of 3x3 and 4x4 convolutions.
         equalised_lr: Scale weights at run time.
-        minibatch: ``stddev``, ``discrimination`` or ``None``: how samples are compared.
+        minibatch: Layer that compares samples: ``stddev``, ``discrimination`` or ``None``.
         group_size: Samples that ``stddev`` compares; see ``MinibatchStddev``. 16 is the whole batch of the paper and of
             the authors' first release; their second one compares 4.
         noise: Multiply the inputs of convolutions by noise where the logits of reals are high.
         fused_scale: Average before the rectifier (and norm) of a block's second convolution, as the authors' second
             release does in its fused layers and so do its weights; ``False``: after it, as in the paper's table.
+
+    Raises:
+        ConfigError: The size is a rectangle, or a value out of range.
     """
 
     logit_average: Tensor  # only with noise
 
+    @checked
     def __init__(
         self,
         *,
-        image_size: int,
-        channels: int,
-        fmap_base: int = 8192,
+        image_size: Size,
+        channels: PositiveInt,
+        fmap_base: PositiveInt = 8192,
         fmap_decay: float = 1.0,
-        fmap_max: int = 512,
+        fmap_max: PositiveInt = 512,
         norm: Literal["layer"] | None = None,
         equalised_lr: bool = True,
         minibatch: Minibatch | None = "stddev",
-        group_size: int = 16,
+        group_size: PositiveInt = 16,
         noise: bool = False,
         fused_scale: bool = False,
     ) -> None:
         super().__init__(image_size)
-        at_least_one("", channels=channels, group_size=group_size, fmap_base=fmap_base, fmap_max=fmap_max)
-        maps = feature_maps(image_size, fmap_base, fmap_decay, fmap_max)
+        maps = feature_maps(self.image_size, fmap_base, fmap_decay, fmap_max)
         self.noise = MultiplicativeNoise() if noise else None
         if noise:
             self.register_buffer("logit_average", torch.zeros(()))
@@ -297,7 +250,7 @@ class Discriminator(Growing):
         self.blocks = nn.ModuleList(blocks)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, channels, resolution, resolution) -> (N,)."""
+        """Map images (N, channels, resolution, resolution) to logits (N,)."""
         if self.noise is not None:
             self.noise.strength = 0.2 * (self.logit_average - 0.5).clamp_min(0).square()
         x = self.from_rgb[self.level](images)
@@ -312,49 +265,20 @@ class Discriminator(Growing):
         self.logit_average.lerp_(logits.clamp(0, 1), 0.1)
 
 
-class FirstLayer(nn.Module):
-    """Latents to 4x4 maps: a dense layer with gain sqrt(2) / 4 (the paper's exception) and a bias per map.
-
-    Computed as a transposed convolution, whose rounding does not depend on the batch size.
-
-    Args:
-        latent_dim: Length of the latents.
-        maps: Feature maps.
-        equalised: Scale weights at run time.
-        position_bias: One bias per value in place of one per map.
-        bias: Whether it has any.
-    """
-
-    def __init__(
-        self, latent_dim: int, maps: int, *, equalised: bool = True, position_bias: bool = False, bias: bool = True
-    ) -> None:
-        super().__init__()
-        scale = HE / 4 / math.sqrt(latent_dim)
-        self.scale = scale if equalised else 1.0
-        self.weight = nn.Parameter(torch.randn(latent_dim, maps, 4, 4) * (1.0 if equalised else scale))
-        side = 4 if position_bias else 1
-        self.bias = nn.Parameter(torch.zeros(maps, side, side)) if bias else None
-
-    def forward(self, latents: Tensor) -> Tensor:
-        """(N, latent_dim) -> (N, maps, 4, 4)."""
-        made = F.conv_transpose2d(latents[:, :, None, None], self.weight * self.scale)
-        return made if self.bias is None else made + self.bias.to(made.dtype)
-
-
 def feature_maps(image_size: int, base: int, decay: float, largest: int) -> list[int]:
-    """Feature maps at 4, 8, ..., ``image_size``: min(base / (R / 2)^decay, largest), at least 1."""
+    """Return the feature maps at 4, 8, ..., ``image_size``: min(base / (R / 2)^decay, largest), at least 1."""
     if not 0 <= decay <= MOST_DECAY:
-        raise ValueError(f"fmap_decay={decay}: must be from 0 to {MOST_DECAY:g}")
+        raise ConfigError("fmap_decay", decay, f"must be from 0 to {MOST_DECAY:g}")
     return [max(1, min(int(base / 2 ** (decay * (level + 1))), largest)) for level in range(level_of(image_size) + 1)]
 
 
 def level_of(resolution: int) -> int:
-    """0 at 4x4, 1 at 8x8, ..."""
+    """Return the number of a resolution's block: 0 at 4x4, 1 at 8x8, ..."""
     return resolution.bit_length() - 3
 
 
 def _ordered(norm: str | None, width: int, act: nn.Module) -> list[nn.Module]:
-    """Activation and normalisation in their order: pixel norm comes after the activation, the others before."""
+    """Return activation and normalisation in their order: pixel norm comes after the activation, the others before."""
     if norm == "pixel":
         return [act, PixelNorm()]
     made = normalisation(norm, width)

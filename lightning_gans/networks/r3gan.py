@@ -1,4 +1,4 @@
-"""R3GAN's networks (Huang et al. 2024, arXiv:2501.05441, section 4): residual, grouped, without normalisation."""
+"""Define R3GAN's networks (Huang et al. 2024, arXiv:2501.05441, section 4): residual, grouped, not normalised."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_gans.config.errors import at_least_one
-from lightning_gans.networks.layers import Minibatch, check_image_size, minibatch_layer
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import PositiveInt, checked
+from lightning_gans.images.size import Size
+from lightning_gans.networks.layers import Minibatch, base_shape, minibatch_layer
 
 SIZES = (8, 256)
 SLOPE = 0.2
@@ -18,111 +20,119 @@ Padding = Literal["zeros", "edge"]
 
 
 class Generator(nn.Module):
-    """Latents (N, latent_dim) to images (N, channels, image_size, image_size).
+    """Map latents (N, latent_dim) to images (N, channels, H, W).
 
-    A learned 4x4 basis weighted by a dense layer of the latents, then per resolution a bilinear upsampling (a 1x1
-    convolution first where the width changes) and residual blocks; a 1x1 convolution at the end. The images are not
-    squashed: in evaluation they are clipped to [-1, 1].
+    A learned basis of 4x4 (of rectangles ``base_shape``) weighted by a dense layer of the latents, then per resolution
+    a bilinear upsampling (a 1x1 convolution first where the width changes) and residual blocks; a 1x1 convolution at
+    the end. The images are not squashed: in evaluation they are clipped to [-1, 1].
 
     Args:
-        image_size: Height and width, a power of two from 8 to 256.
+        image_size: Side, a power of two from 8 to 256, or ``[height, width]``; see ``base_shape``.
         channels: Image channels, >= 1.
-        latent_dim: Length of the latent vector.
-        base_channels: Feature maps at the image size; they double at every halving.
-        max_channels: Most feature maps of a block.
-        blocks: Residual blocks per resolution.
-        group_size: Channels in a group of the grouped convolutions.
-        expansion: Width inside a block, as a multiple.
-        base_levels: Resolutions, from the image size down, that have ``base_channels`` before the widths double.
-        padding: What upsampling sees beyond the edge: ``zeros`` as in the released code, or the ``edge`` itself.
+        latent_dim: Length of the latent vector, >= 1.
+        base_channels: Feature maps at the image size, >= 1; they double at every halving.
+        max_channels: Most feature maps of a block, >= 1.
+        blocks: Residual blocks per resolution, >= 1.
+        group_size: Channels in a group of the grouped convolutions, >= 1.
+        expansion: Width inside a block, as a multiple, >= 1.
+        base_levels: Resolutions, from the image size down, that have ``base_channels`` before the widths double; >= 1.
+        padding: Padding of upsampling beyond the edge: ``zeros`` as in the released code, or the ``edge`` itself.
+
+    Raises:
+        ConfigError: The size is not allowed, or groups do not divide a width.
     """
 
+    @checked
     def __init__(
         self,
         *,
-        image_size: int,
-        channels: int,
-        latent_dim: int = 64,
-        base_channels: int = 768,
-        max_channels: int = 768,
-        blocks: int = 2,
-        group_size: int = 16,
-        expansion: int = 2,
-        base_levels: int = 1,
+        image_size: Size,
+        channels: PositiveInt,
+        latent_dim: PositiveInt = 64,
+        base_channels: PositiveInt = 768,
+        max_channels: PositiveInt = 768,
+        blocks: PositiveInt = 2,
+        group_size: PositiveInt = 16,
+        expansion: PositiveInt = 2,
+        base_levels: PositiveInt = 1,
         padding: Padding = "zeros",
     ) -> None:
         super().__init__()
-        maps = _maps(image_size, channels, base_channels, max_channels, blocks, group_size, expansion, base_levels)
-        maps = maps[::-1]
-        at_least_one("", latent_dim=latent_dim)
+        levels, base = base_shape(image_size, *SIZES)
+        maps = _maps(levels, base_channels, max_channels, group_size, expansion, base_levels)[::-1]
         self.latent_dim = latent_dim
-        self.basis = nn.Parameter(torch.randn(maps[0], 4, 4))
+        self.basis = nn.Parameter(torch.randn(maps[0], *base))
         self.weights = _layer(nn.Linear(latent_dim, maps[0], bias=False))
         depth = len(maps) * blocks
         layers: list[nn.Module] = []
         for index, width in enumerate(maps):
             layers += [Upsample(maps[index - 1], width, padding)] if index else []
-            layers += [Block(width, group_size, expansion, depth) for _ in range(blocks)]
+            layers += [GroupedResidualBlock(width, group_size, expansion, depth) for _ in range(blocks)]
         self.layers = nn.Sequential(*layers)
         self.last = _layer(nn.Conv2d(maps[-1], channels, 1, bias=False))
 
     def forward(self, latents: Tensor) -> Tensor:
-        """(N, latent_dim) -> (N, channels, image_size, image_size)."""
+        """Map latents (N, latent_dim) to images (N, channels, H, W)."""
         features = self.weights(latents)[:, :, None, None] * self.basis  # (N, C, 4, 4)
         images: Tensor = self.last(self.layers(features))
         return images if self.training else images.clamp(-1, 1)
 
 
 class Discriminator(nn.Module):
-    """Images (N, channels, image_size, image_size) to raw logits (N,): the generator's mirror image.
+    """Map images (N, channels, H, W) to raw logits (N,) by the generator's mirror image.
 
-    Ends in a depthwise 4x4 convolution and a dense layer.
+    Ends in a depthwise 4x4 convolution (of rectangles ``base_shape``) and a dense layer.
 
     Args:
-        image_size: Height and width, a power of two from 8 to 256.
+        image_size: Side, a power of two from 8 to 256, or ``[height, width]``; see ``base_shape``.
         channels: Image channels, >= 1.
-        base_channels: Feature maps at the image size; they double at every halving.
-        max_channels: Most feature maps of a block.
-        blocks: Residual blocks per resolution.
-        group_size: Channels in a group of the grouped convolutions.
-        expansion: Width inside a block, as a multiple.
-        base_levels: Resolutions, from the image size down, that have ``base_channels`` before the widths double.
-        minibatch: What compares the samples of a batch at 4x4: ``stddev``, ``discrimination`` or ``None`` as in the
-            paper.
+        base_channels: Feature maps at the image size, >= 1; they double at every halving.
+        max_channels: Most feature maps of a block, >= 1.
+        blocks: Residual blocks per resolution, >= 1.
+        group_size: Channels in a group of the grouped convolutions, >= 1.
+        expansion: Width inside a block, as a multiple, >= 1.
+        base_levels: Resolutions, from the image size down, that have ``base_channels`` before the widths double; >= 1.
+        minibatch: Layer that compares the samples of a batch at 4x4: ``stddev``, ``discrimination`` or ``None`` as in
+            the paper.
+
+    Raises:
+        ConfigError: The size is not allowed, or groups do not divide a width.
     """
 
+    @checked
     def __init__(
         self,
         *,
-        image_size: int,
-        channels: int,
-        base_channels: int = 768,
-        max_channels: int = 768,
-        blocks: int = 2,
-        group_size: int = 16,
-        expansion: int = 2,
-        base_levels: int = 1,
+        image_size: Size,
+        channels: PositiveInt,
+        base_channels: PositiveInt = 768,
+        max_channels: PositiveInt = 768,
+        blocks: PositiveInt = 2,
+        group_size: PositiveInt = 16,
+        expansion: PositiveInt = 2,
+        base_levels: PositiveInt = 1,
         minibatch: Minibatch | None = None,
     ) -> None:
         super().__init__()
-        maps = _maps(image_size, channels, base_channels, max_channels, blocks, group_size, expansion, base_levels)
+        levels, base = base_shape(image_size, *SIZES)
+        maps = _maps(levels, base_channels, max_channels, group_size, expansion, base_levels)
         depth = len(maps) * blocks
         layers: list[nn.Module] = [_layer(nn.Conv2d(channels, maps[0], 1, bias=False))]
         for index, width in enumerate(maps):
             layers += [Downsample(maps[index - 1], width)] if index else []
-            layers += [Block(width, group_size, expansion, depth) for _ in range(blocks)]
-        compare, extra = minibatch_layer(minibatch, (maps[-1], 4, 4))
+            layers += [GroupedResidualBlock(width, group_size, expansion, depth) for _ in range(blocks)]
+        compare, extra = minibatch_layer(minibatch, (maps[-1], *base))
         wide = maps[-1] + extra
-        basis = _layer(nn.Conv2d(wide, wide, 4, groups=wide, bias=False))
+        basis = _layer(nn.Conv2d(wide, wide, base, groups=wide, bias=False))
         self.layers = nn.Sequential(*layers, *compare, basis, nn.Flatten(), _layer(nn.Linear(wide, 1, bias=False)))
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, channels, image_size, image_size) -> (N,)."""
+        """Map images (N, channels, H, W) to logits (N,)."""
         return torch.flatten(self.layers(images))
 
 
-class Block(nn.Module):
-    """x + 1x1(act(grouped 3x3(act(1x1(x))))), the last one starting at 0: (N, C, H, W) -> (N, C, H, W).
+class GroupedResidualBlock(nn.Module):
+    """Add 1x1(act(grouped 3x3(act(1x1(x))))), the last one starting at 0, to x (N, C, H, W).
 
     Biases stand before the activations only. Weights start by He's rule times depth^(-1/4), Fixup's scale for blocks
     of three layers (Zhang et al. 2019, arXiv:1901.09321).
@@ -147,13 +157,13 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W)."""
+        """Map features (N, C, H, W) to the same shape."""
         added: Tensor = self.layers(x)
         return x + added
 
 
 class Resample(nn.Module):
-    """The filter [1, 3, 3, 1] x [1, 3, 3, 1] / 64, and a 1x1 convolution where the width changes.
+    """Hold the filter [1, 3, 3, 1] x [1, 3, 3, 1] / 64, and a 1x1 convolution where the width changes.
 
     Args:
         inputs: Channels in.
@@ -169,12 +179,12 @@ class Resample(nn.Module):
         self.change = _layer(nn.Conv2d(inputs, outputs, 1, bias=False)) if inputs != outputs else None
 
     def filters(self, x: Tensor) -> Tensor:
-        """The filter for every channel of ``x`` (N, C, H, W): (C, 1, 4, 4)."""
+        """Return the filter for every channel of ``x`` (N, C, H, W): (C, 1, 4, 4)."""
         return self.filter.expand(x.shape[1], -1, -1, -1)
 
 
 class Upsample(Resample):
-    """Bilinear upsampling by two after the change of width.
+    """Upsample bilinearly by two, after the change of width.
 
     Args:
         inputs: Channels in.
@@ -188,7 +198,7 @@ class Upsample(Resample):
         self.padding = padding
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C', 2H, 2W)."""
+        """Map features (N, C, H, W) to (N, C', 2H, 2W)."""
         x = x if self.change is None else self.change(x)
         if self.padding == "edge":
             return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
@@ -196,47 +206,33 @@ class Upsample(Resample):
 
 
 class Downsample(Resample):
-    """Smoothing and every second pixel, zeros beyond the edge, before the change of width."""
+    """Smooth and keep every second pixel, zeros beyond the edge, before the change of width."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C', H/2, W/2)."""
+        """Map features (N, C, H, W) to (N, C', H/2, W/2)."""
         x = F.conv2d(x, self.filters(x), stride=2, padding=1, groups=x.shape[1])
         return x if self.change is None else self.change(x)
 
 
 def _maps(
-    image_size: int,
-    channels: int,
-    base_channels: int,
-    max_channels: int,
-    blocks: int,
-    group_size: int,
-    expansion: int,
-    base_levels: int,
+    levels: int, base_channels: int, max_channels: int, group_size: int, expansion: int, base_levels: int
 ) -> list[int]:
-    """Feature maps from the image size down to 4x4: min(base << level, max), level 0 being ``base_levels`` long."""
-    check_image_size(image_size, *SIZES)
-    at_least_one(
-        "",
-        channels=channels,
-        base_channels=base_channels,
-        max_channels=max_channels,
-        blocks=blocks,
-        group_size=group_size,
-        expansion=expansion,
-        base_levels=base_levels,
-    )
-    levels = image_size.bit_length() - 2  # 32 -> 4: 32, 16, 8, 4
-    maps = [min(base_channels << max(0, level + 1 - base_levels), max_channels) for level in range(levels)]
+    """Return the feature maps from the image size down to 4x4: min(base << level, max), ``base_levels`` of them base.
+
+    Raises:
+        ConfigError: Groups do not divide a width.
+    """
+    shifts = [max(0, level + 1 - base_levels) for level in range(levels + 1)]  # 32, 16, 8, 4
+    maps = [min(base_channels << shift, max_channels) for shift in shifts]
     for width in maps:
         inside = width * expansion
         if inside >= group_size and inside % group_size:
-            raise ValueError(f"group_size={group_size}: must divide {inside}, the width inside a block")
+            raise ConfigError("group_size", group_size, f"must divide {inside}, the width inside a block")
     return maps
 
 
 def _layer(layer: nn.Conv2d | nn.Linear, gain: float = 1.0) -> nn.Conv2d | nn.Linear:
-    """Weights N(0, gain^2 / fan_in), bias 0."""
+    """Draw a layer's weights from N(0, gain^2 / fan_in) and set its bias to 0."""
     fan_in = layer.weight[0].numel()
     nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(fan_in))
     if layer.bias is not None:

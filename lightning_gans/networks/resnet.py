@@ -1,4 +1,4 @@
-"""Residual networks as WGAN-GP (arXiv:1704.00028) and SNGAN (arXiv:1802.05957) use them, at any power-of-two size."""
+"""Define the residual networks of WGAN-GP (arXiv:1704.00028) and SNGAN (arXiv:1802.05957)."""
 
 from __future__ import annotations
 
@@ -10,51 +10,53 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from lightning_gans.config.errors import at_least_one
-from lightning_gans.networks.layers import Minibatch, check_image_size, minibatch_layer, normalisation, widths
+from lightning_gans.config.types import PositiveInt, checked
+from lightning_gans.images.size import Size
+from lightning_gans.networks.layers import Minibatch, base_shape, minibatch_layer, normalisation, widths
 
 SIZES = (8, 256)
 Init = Literal["glorot", "he"]
 
 
 class Generator(nn.Module):
-    """Latents (N, latent_dim) to images (N, channels, image_size, image_size) in [-1, 1].
+    """Map latents (N, latent_dim) to images (N, channels, H, W) in [-1, 1].
 
-    A dense layer to 4x4, residual blocks with nearest upsampling up to the image size, then norm, ReLU, a convolution
-    and tanh. At 32x32 with the default widths it is both papers' CIFAR-10 generator with SNGAN's 256 maps; WGAN-GP has
-    128.
+    A dense layer to 4x4 (of rectangles ``base_shape``), residual blocks with nearest upsampling up to the image size,
+    then norm, ReLU, a convolution and tanh. At 32x32 with the default widths it is both papers' CIFAR-10 generator with
+    SNGAN's 256 maps; WGAN-GP has 128.
 
     Args:
-        image_size: Height and width, a power of two from 8 to 256.
+        image_size: Side, a power of two from 8 to 256, or ``[height, width]``; see ``base_shape``.
         channels: Image channels, >= 1.
-        latent_dim: Length of the latent vector.
-        base_channels: Feature maps of the last block; they double at every halving of the map.
-        max_channels: Most feature maps of a block.
+        latent_dim: Length of the latent vector, >= 1.
+        base_channels: Feature maps of the last block, >= 1; they double at every halving of the map.
+        max_channels: Most feature maps of a block, >= 1.
         norm: ``batch`` as in the papers, or ``None``.
         init: ``glorot`` as in both papers' code, or ``he``; uniform.
+
+    Raises:
+        ConfigError: The size is not allowed.
     """
 
+    @checked
     def __init__(
         self,
         *,
-        image_size: int,
-        channels: int,
-        latent_dim: int = 128,
-        base_channels: int = 256,
-        max_channels: int = 256,
+        image_size: Size,
+        channels: PositiveInt,
+        latent_dim: PositiveInt = 128,
+        base_channels: PositiveInt = 256,
+        max_channels: PositiveInt = 256,
         norm: Literal["batch"] | None = "batch",
         init: Init = "glorot",
     ) -> None:
         super().__init__()
-        check_image_size(image_size, *SIZES)
-        at_least_one(
-            "", channels=channels, latent_dim=latent_dim, base_channels=base_channels, max_channels=max_channels
-        )
+        levels, self.base = base_shape(image_size, *SIZES)
         self.latent_dim = latent_dim
-        maps = widths(image_size, base_channels, max_channels)[::-1]
-        self.dense = nn.Linear(latent_dim, maps[0] * 16)
+        maps = widths(levels, base_channels, max_channels)[::-1]
+        self.dense = nn.Linear(latent_dim, maps[0] * math.prod(self.base))
         pairs = zip([maps[0], *maps], maps, strict=False)
-        blocks = [Block(inputs, outputs, norm=norm, resize="up") for inputs, outputs in pairs]
+        blocks = [ResBlock(inputs, outputs, norm=norm, resize="up") for inputs, outputs in pairs]
         self.blocks = nn.Sequential(*blocks)
         normed = normalisation(norm, maps[-1])
         last = nn.Conv2d(maps[-1], channels, 3, padding=1)
@@ -62,52 +64,57 @@ class Generator(nn.Module):
         initialise(self, init)
 
     def forward(self, latents: Tensor) -> Tensor:
-        """(N, latent_dim) -> (N, channels, image_size, image_size)."""
-        features = self.dense(latents).unflatten(1, (-1, 4, 4))  # (N, C, 4, 4)
+        """Map latents (N, latent_dim) to images (N, channels, H, W)."""
+        features = self.dense(latents).unflatten(1, (-1, *self.base))  # (N, C, 4, 4)
         images: Tensor = self.last(self.blocks(features))
         return images
 
 
 class Discriminator(nn.Module):
-    """Images (N, channels, image_size, image_size) to raw logits (N,).
+    """Map images (N, channels, H, W) to raw logits (N,).
 
-    Residual blocks with average pooling down to 8x8 (4x4 for 8x8 images), two more of the same size, ReLU, pooling
-    over space and a dense layer. At 32x32 with the default widths it is both papers' CIFAR-10 network.
+    Residual blocks with average pooling down to 8x8 (4x4 for 8x8 images; of rectangles twice ``base_shape``), two more
+    of the same size, ReLU, pooling over space and a dense layer. At 32x32 with the default widths it is both papers'
+    CIFAR-10 network.
 
     Args:
-        image_size: Height and width, a power of two from 8 to 256.
+        image_size: Side, a power of two from 8 to 256, or ``[height, width]``; see ``base_shape``.
         channels: Image channels, >= 1.
-        base_channels: Feature maps of the first block; they double at every halving of the map.
-        max_channels: Most feature maps of a block.
+        base_channels: Feature maps of the first block, >= 1; they double at every halving of the map.
+        max_channels: Most feature maps of a block, >= 1.
         norm: ``spectral`` on every layer (SNGAN), ``layer``, or ``None`` (WGAN-GP).
-        pooling: Over space at the end: ``sum`` (SNGAN) or ``mean`` (WGAN-GP).
-        minibatch: What compares the samples of a batch before pooling: ``stddev``, ``discrimination`` or ``None``.
+        pooling: Reduction over space at the end: ``sum`` (SNGAN) or ``mean`` (WGAN-GP).
+        minibatch: Layer that compares the samples of a batch before pooling: ``stddev``, ``discrimination`` or
+            ``None``.
         init: ``glorot`` as in both papers' code, or ``he``; uniform.
+
+    Raises:
+        ConfigError: The size is not allowed.
     """
 
+    @checked
     def __init__(
         self,
         *,
-        image_size: int,
-        channels: int,
-        base_channels: int = 128,
-        max_channels: int = 128,
+        image_size: Size,
+        channels: PositiveInt,
+        base_channels: PositiveInt = 128,
+        max_channels: PositiveInt = 128,
         norm: Literal["spectral", "layer"] | None = "spectral",
         pooling: Literal["sum", "mean"] = "sum",
         minibatch: Minibatch | None = None,
         init: Init = "glorot",
     ) -> None:
         super().__init__()
-        check_image_size(image_size, *SIZES)
-        at_least_one("", channels=channels, base_channels=base_channels, max_channels=max_channels)
+        levels, base = base_shape(image_size, *SIZES)
         self.pooling = pooling
-        downs = max(1, image_size.bit_length() - 4)  # 32 -> 8: two
-        maps = [min(base_channels << level, max_channels) for level in range(downs)]
+        downs = max(1, levels - 1)  # 32 -> 8: two
+        maps = widths(downs, base_channels, max_channels)
         pairs = list(zip([channels, *maps], maps, strict=False))
-        first = Block(channels, maps[0], norm=None, resize="down", first=True)
-        downward = [Block(inputs, outputs, norm=norm, resize="down") for inputs, outputs in pairs[1:]]
-        plain = [Block(maps[-1], maps[-1], norm=norm) for _ in range(2)]
-        compare, extra = minibatch_layer(minibatch, (maps[-1], image_size >> downs, image_size >> downs))
+        first = ResBlock(channels, maps[0], norm=None, resize="down", first=True)
+        downward = [ResBlock(inputs, outputs, norm=norm, resize="down") for inputs, outputs in pairs[1:]]
+        plain = [ResBlock(maps[-1], maps[-1], norm=norm) for _ in range(2)]
+        compare, extra = minibatch_layer(minibatch, (maps[-1], *(side << levels - downs for side in base)))
         self.blocks = nn.Sequential(first, *downward, *plain, nn.ReLU(), *compare)
         self.dense = nn.Linear(maps[-1] + extra, 1)
         initialise(self, init)
@@ -116,21 +123,21 @@ class Discriminator(nn.Module):
                 spectral_norm(layer)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, channels, image_size, image_size) -> (N,)."""
+        """Map images (N, channels, H, W) to logits (N,)."""
         features = self.blocks(images)  # (N, C, 8, 8)
         pooled = features.sum((2, 3)) if self.pooling == "sum" else features.mean((2, 3))
         return torch.flatten(self.dense(pooled))
 
 
-class Block(nn.Module):
-    """norm, ReLU, 3x3, norm, ReLU, 3x3 beside a shortcut, with up- or downsampling by two.
+class ResBlock(nn.Module):
+    """Add norm, ReLU, 3x3, norm, ReLU, 3x3 to a shortcut, with up- or downsampling by two.
 
     Args:
         inputs: Channels in.
         outputs: Channels out.
         norm: See ``normalisation``; spectral norm is put on by the network.
         resize: ``up`` (nearest), ``down`` (average) or ``None``.
-        first: A critic's first block: no norm and ReLU before the first convolution, the shortcut pools first.
+        first: Build a critic's first block: without norm and ReLU before the first convolution.
     """
 
     def __init__(
@@ -152,7 +159,7 @@ class Block(nn.Module):
         self.shortcut = nn.Conv2d(inputs, outputs, 1) if learned else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C', H', W')."""
+        """Map features (N, C, H, W) to (N, C', H', W')."""
         h = x if self.first else F.relu(x if self.norm_1 is None else self.norm_1(x))
         h = self.conv_1(_up(h) if self.resize == "up" else h)
         h = self.conv_2(F.relu(h if self.norm_2 is None else self.norm_2(h)))
@@ -177,7 +184,7 @@ def initialise(network: nn.Module, init: Init) -> None:
     sqrt(2 / (fan_in + fan_out)), and sqrt(4 / (fan_in + fan_out)) in the blocks' 3x3 convolutions.
     """
     inside = {
-        layer for block in network.modules() if isinstance(block, Block) for layer in (block.conv_1, block.conv_2)
+        layer for block in network.modules() if isinstance(block, ResBlock) for layer in (block.conv_1, block.conv_2)
     }
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):

@@ -131,8 +131,13 @@ def gather_objects(value: Made, world: int) -> list[Made]:
     return values
 
 
+def own_rows(rows: Tensor, rank: int, world: int) -> Tensor:
+    """Return one process's rows of the global batch: row i of process r is row i * world + r."""
+    return rows[rank::world]
+
+
 def gather_interleaved(rows: Tensor, world: int) -> Tensor:
-    """Return the rows of all processes in the order of the global batch: row i of process r is row i * world + r."""
+    """Return the rows of all processes in the order of the global batch; undoes ``own_rows``."""
     rows = rows.contiguous()
     pieces = [torch.empty_like(rows) for _ in range(world)]
     dist.all_gather(pieces, rows)

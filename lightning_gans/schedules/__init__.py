@@ -1,1 +1,1 @@
-"""What changes as a training goes on: learning rates, resolutions."""
+"""Schedule phases, resolutions, learning rates and other values over a training."""

@@ -1,46 +1,19 @@
-"""Progressive growing as a function of the step: resolution, fade, batch size and learning rate."""
+"""Plan progressive growing as phases: resolution, fade, batch size and learning rate."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 from lightning_gans.networks.layers import check_image_size
+from lightning_gans.schedules.training_schedule import Phase, TrainingSchedule
 
 ByResolution = dict[int, float]
 
 
-class Phase(NamedTuple):
-    """A stretch of the training at one resolution.
-
-    Attributes:
-        resolution: Side of the images.
-        fading: Whether the newest block is faded in; else it has its full weight.
-        first: Generator update that the phase starts with.
-        steps: Generator updates that it takes; ``None``: all that are left.
-        batch_size: Real images per discriminator update, over all processes.
-        lr_factor: What learning rates are multiplied by.
-    """
-
-    resolution: int
-    fading: bool
-    first: int
-    steps: int | None
-    batch_size: int
-    lr_factor: float = 1.0
-
-    @property
-    def name(self) -> str:
-        """In words: 8x8, or 8x8 fading in."""
-        return f"{self.resolution}x{self.resolution}{' fading in' * self.fading}"
-
-    def alpha(self, step: int) -> float:
-        """Weight of the newest block in step number ``step``: the share of the fade that is over at its middle."""
-        return (step - self.first + 0.5) / self.steps if self.fading and self.steps else 1.0
-
-
 class Growth:
-    """When both networks grow. Karras et al. 2018, arXiv:1710.10196, section 2 and appendix A.1.
+    """Plan when both networks grow. Karras et al. 2018, arXiv:1710.10196, section 2 and appendix A.1.
 
     The first resolution is trained for ``stabilise_kimg``; then each next one is faded in for ``fade_kimg`` and trained
     for ``stabilise_kimg``, the last one to the end of the training. Both count thousands of real images shown to the
@@ -92,12 +65,8 @@ class Growth:
         self.fade_kimg, self.stabilise_kimg = fade_kimg, stabilise_kimg
         self.batch_sizes, self.lr_factors = batch_sizes or {}, lr_factors or {}
 
-    def stay(self, resolution: int) -> float:
-        """Thousands of images that ``resolution`` is trained on once it has faded in."""
-        return _at(self.stabilise_kimg, resolution, _first(self.stabilise_kimg))
-
     def phases(self, image_size: int, batch_size: int, n_critic: int) -> list[Phase]:
-        """The whole schedule, in order; the last phase has no end.
+        """List all phases in order; the last one has no end.
 
         Args:
             image_size: Last resolution.
@@ -110,24 +79,63 @@ class Growth:
         if self.start > image_size:
             raise ValueError(f"model.growth.start={self.start}: must be at most data.image_size={image_size}")
         found: list[Phase] = []
-        step, resolution = 0, self.start
-        while True:
+        resolution = self.start
+        while resolution <= image_size:
             batch = int(_at(self.batch_sizes, resolution, batch_size))
+            option = f"growth.batch_sizes, at {resolution}" if self.batch_sizes else "batch_size"
             factor = _at(self.lr_factors, resolution, 1.0)
             for fading, kimg in ((True, self.fade_kimg), (False, self.stabilise_kimg)):
                 steps: int | None = math.ceil(_at(kimg, resolution, _first(kimg)) * 1000 / (batch * n_critic) - 1e-9)
                 if resolution == image_size and not fading:
                     steps = None
-                if steps != 0 and not (fading and resolution == self.start):
-                    found.append(Phase(resolution, fading, step, steps, batch, factor))
-                    step += steps or 0
-            if resolution == image_size:
-                return found
+                if not (fading and resolution == self.start):
+                    name = f"{resolution}x{resolution}{' fading in' * fading}"
+                    found.append(
+                        Phase(
+                            name,
+                            steps,
+                            batch,
+                            n_critic,
+                            resolution=resolution,
+                            fading=fading,
+                            lr_factor=factor,
+                            batch_option=option,
+                        )
+                    )
             resolution *= 2
+        return found
+
+
+def growing_schedule(growth: Growth | None, image_size: int, batch_size: int, n_critic: int) -> TrainingSchedule:
+    """Make the schedule of a family whose networks can grow.
+
+    Args:
+        growth: When they grow; ``None``: full resolution from the start.
+        image_size: Last resolution.
+        batch_size: Real images per discriminator update where ``growth`` says nothing.
+        n_critic: Discriminator updates per generator update.
+
+    Raises:
+        ValueError: Growth starts above ``image_size``.
+    """
+
+    def earlier(options: Mapping[str, Any]) -> TrainingSchedule:
+        given = {key: value for key, value in (options.get("growth") or {}).items() if key != "_target_"}
+        theirs = Growth(**given) if options.get("growth") else None
+        return growing_schedule(theirs, image_size, options["batch_size"], options["n_critic"])
+
+    options_read = ("growth", "batch_size", "n_critic")
+    if growth is None:
+        whole = Phase(f"{image_size}x{image_size}", None, batch_size, n_critic, resolution=image_size)
+        return TrainingSchedule([whole], earlier=earlier, options=options_read)
+    phases = growth.phases(image_size, batch_size, n_critic)
+    kimg = sum(phase.kimg for phase in phases) + _at(growth.stabilise_kimg, image_size, _first(growth.stabilise_kimg))
+    advice = f"the whole is max_kimg={kimg:g}, or say a shorter model.growth.fade_kimg and stabilise_kimg"
+    return TrainingSchedule(phases, advice=advice, earlier=earlier, options=options_read)
 
 
 def _at(values: float | ByResolution | dict[int, int], resolution: int, default: float) -> float:
-    """The value of the largest resolution given that is not above this one."""
+    """Return the value of the largest resolution given that is not above this one."""
     if not isinstance(values, dict):
         return values
     below = [given for given in values if given <= resolution]
@@ -135,5 +143,5 @@ def _at(values: float | ByResolution | dict[int, int], resolution: int, default:
 
 
 def _first(values: float | ByResolution) -> float:
-    """The value of the smallest resolution given."""
+    """Return the value of the smallest resolution given."""
     return values[min(values)] if isinstance(values, dict) else values

@@ -1,4 +1,4 @@
-"""Learning-rate schedules as closed forms of generator updates."""
+"""Schedule learning rates as closed forms of generator updates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lightning_gans.schedules.values import half_cosine
 
 
 class Schedule(LRScheduler):
-    """A learning rate of base rate x ``factor(updates)``, never below ``floor`` unless the base rate is.
+    """Set the learning rate to base rate x ``factor(updates)``, never below ``floor`` unless the base rate is.
 
     Args:
         optimizer: Whose rate to set.
@@ -27,29 +27,29 @@ class Schedule(LRScheduler):
         super().__init__(optimizer)
 
     def factor(self, updates: int) -> float:
-        """What the base rate is multiplied by after so many generator updates."""
+        """Return the base rate's factor after so many generator updates."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
-        """Where it stands; what it does is the config's to say."""
+        """Return the counters; the options come from the config."""
         return {key: self.__dict__[key] for key in ("base_lrs", "last_epoch", "_step_count", "_last_lr")}
 
     def get_lr(self) -> list[Any]:
-        """The rate of every parameter group."""
+        """Return the rate of every parameter group."""
         factor = self.factor(self.last_epoch)
         return [max(base * factor, min(self.floor, base)) for base in self.base_lrs]
 
 
 class Constant(Schedule):
-    """The base rate; what counts the updates where no schedule was asked for."""
+    """Keep the base rate, and count updates, where no schedule was asked for."""
 
     def factor(self, updates: int) -> float:
-        """1."""
+        """Return 1."""
         return 1.0
 
 
 class LinearDecay(Schedule):
-    """Constant for ``constant`` updates, then linear to 0 over ``updates``, then 0.
+    """Keep the rate for ``constant`` updates, then decay it linearly to 0 over ``updates``.
 
     Args:
         optimizer: Whose rate to set.
@@ -64,12 +64,12 @@ class LinearDecay(Schedule):
         super().__init__(optimizer, floor=floor)
 
     def factor(self, updates: int) -> float:
-        """1 - (t - constant) / updates, from 1 to 0."""
+        """Return 1 - (t - constant) / updates, clamped to [0, 1]."""
         return min(1.0, max(0.0, 1 - (updates - self.constant) / self.updates))
 
 
 class RepeatedLinearDecay(Schedule):
-    """One schedule for each of several trainings in a row: constant for its first half, then linear to 0.
+    """Decay the rate linearly to 0 in the second half of each of several trainings in a row.
 
     After the last training the rate stays at 0.
 
@@ -86,7 +86,7 @@ class RepeatedLinearDecay(Schedule):
         super().__init__(optimizer, floor=floor)
 
     def factor(self, updates: int) -> float:
-        """From 1 to 0 in the second half of the training that has begun last."""
+        """Return the factor from 1 to 0 in the second half of the training that has begun last."""
         for length in self.lengths:
             if updates < length:
                 constant = length // 2
@@ -96,7 +96,7 @@ class RepeatedLinearDecay(Schedule):
 
 
 class EpochDecay(LinearDecay):
-    """``LinearDecay`` in passes over a set, as papers on translation say it; the same passes at any batch size.
+    """Decay the rate linearly as ``LinearDecay`` does, by passes over the training set (epochs).
 
     Args:
         optimizer: Whose rate to set.
@@ -130,12 +130,12 @@ class EpochDecay(LinearDecay):
             self.constant, self.updates = constant, max(1, decay)
 
     def factor(self, updates: int) -> float:
-        """As ``LinearDecay``; 1 while the number of images is not known."""
+        """Return the factor of ``LinearDecay``; 1 while the number of images is not known."""
         return super().factor(updates) if updates else 1.0
 
 
 class CosineDecay(Schedule):
-    """Half a cosine from the base rate to ``final`` times it, then constant.
+    """Decay the rate along half a cosine to ``final`` times the base rate, then keep it.
 
     Its length is said in ``updates``, or in ``kimg`` and ``batch_size``, which is the same at any batch size.
 
@@ -177,11 +177,11 @@ class CosineDecay(Schedule):
         super().__init__(optimizer, floor=floor)
 
     def factor(self, updates: int) -> float:
-        """Final + (1 - final) (1 + cos(pi t / updates)) / 2."""
+        """Return final + (1 - final) (1 + cos(pi t / updates)) / 2."""
         return half_cosine(1.0, self.final, updates / (self.updates or 1))
 
     def get_lr(self) -> list[Any]:
-        """The rate of every parameter group; sets beta2 beside it."""
+        """Return the rate of every parameter group, and set beta2 beside it."""
         if self.beta2 is not None:
             first = self.optimizer.defaults["betas"][1]
             beta2 = half_cosine(first, self.beta2, self.last_epoch / (self.updates or 1))
@@ -191,7 +191,7 @@ class CosineDecay(Schedule):
 
 
 class ExponentialDecay(Schedule):
-    """Multiplied by ``gamma`` every ``every`` updates, from update ``after`` on.
+    """Multiply the rate by ``gamma`` every ``every`` updates, from update ``after`` on.
 
     Args:
         optimizer: Whose rate to set.
@@ -226,14 +226,20 @@ class ExponentialDecay(Schedule):
         super().__init__(optimizer, floor=floor)
 
     def factor(self, updates: int) -> float:
-        """gamma^floor((t - after) / every), at most 1."""
+        """Return gamma^floor((t - after) / every), at most 1."""
         return float(self.gamma ** (max(0, updates - self.after) // self.every))
 
     def get_lr(self) -> list[Any]:
-        """The rate of every parameter group; sets the momentum beside it."""
+        """Return the rate of every parameter group, and set the momentum beside it."""
         if self.momentum is not None:
             first = self.optimizer.defaults["momentum"]
             done = min(1.0, self.last_epoch / self.momentum_updates)
             for group in self.optimizer.param_groups:
                 group["momentum"] = first + (self.momentum - first) * done
         return super().get_lr()
+
+
+def scale_rates(schedule: LRScheduler, factor: float) -> None:
+    """Set every parameter group's rate to the schedule's newest one times ``factor``."""
+    for group, rate in zip(schedule.optimizer.param_groups, schedule.get_last_lr(), strict=True):
+        group["lr"] = rate * factor

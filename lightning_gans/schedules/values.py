@@ -1,4 +1,4 @@
-"""Numbers that follow the real images that a training has shown, as closed forms."""
+"""Schedule numbers over the real images that a training has shown, as closed forms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def half_cosine(start: float, end: float, done: float) -> float:
 
 
 class CosineValue:
-    """A number that follows half a cosine over the real images that a training has shown, and then stays.
+    """Move a number along half a cosine over the real images that a training has shown, then keep it.
 
     Takes the place of a number where an option says so (``Scheduled``). It has no state: a resumed training goes on
     where it stood.

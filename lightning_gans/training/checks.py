@@ -26,7 +26,7 @@ def check_memory(model: GenerativeModule, shapes: Mapping[str, tuple[int, ...]],
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # not on Windows
         return
-    for step in (0, *model.phase_ends):
+    for step in (0, *model.schedule.ends):
         plan = model.plan(step)
         numbers = sum(
             math.prod(shape) * min(1.0, (plan.resolution or shape[-1]) / shape[-1]) ** 2 for shape in shapes.values()

@@ -29,7 +29,7 @@ from lightning_gans.checkpoints import files, integrity, load, roles
 from lightning_gans.config import claims, explain, local, validation
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.data.base import ImageDataModule
-from lightning_gans.loggers.dashboards import Dashboard
+from lightning_gans.loggers.dashboards import dashboard
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.runtime.atomic import set_aside, write_text
 from lightning_gans.runtime.distributed import is_lost_process
@@ -87,7 +87,8 @@ class Run:
             raise ConfigError("trainer.fast_dev_run", True, "not with resume")
         with integrity.malformed(path):
             refuse_other_networks(self.model, content, path)
-            self.model.check_resumed(content["global_step"], content["config"]["resolved"]["model"])
+            before, now = content["config"]["resolved"]["model"], (self.model.config or {})["resolved"]["model"]
+            self.model.schedule.check_resumed(content["global_step"], before, now)
             load.check_training(content, self.model)
         if 0 <= self.trainer.max_steps < content["global_step"]:
             rule = f"{path} stands at generator update {content['global_step']} already; say a larger one"
@@ -158,8 +159,7 @@ class Run:
                 claims.release(self.folder)
             self.seconds = time.perf_counter() - started
             for logger in self.trainer.loggers:
-                if isinstance(logger, Dashboard):
-                    logger.close(failed=failed)
+                dashboard(logger).close(failed=failed)
 
     def _claim(self, resumed: Path | None) -> bool:
         """Claim the folder, in which nothing of another run is replaced or taken for this one's.
@@ -187,8 +187,7 @@ class Run:
         write_text(path, OmegaConf.to_yaml(self.cfg, resolve=True))
         if not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             for logger in self.trainer.loggers:
-                if isinstance(logger, Dashboard):
-                    logger.log_config(self.cfg)
+                dashboard(logger).log_config(self.cfg)
 
     @property
     def interrupted_by(self) -> int | None:
@@ -273,7 +272,7 @@ def assemble(cfg: DictConfig, folder: str | os.PathLike[str], *, trust: Sequence
     model.config = carried
     trainer = make_trainer(cfg, model, world, Path(folder))
     if trainer.max_steps > 0 and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-        model.check_budget(trainer.max_steps)
+        model.schedule.check_budget(trainer.max_steps)
     return Run(data, model, trainer, Path(folder), cfg)
 
 
@@ -334,4 +333,4 @@ class _Ready(Callback):
         """Write and print the config, as the last callback to start."""
         self.run.write_config()
         if self.show and trainer.is_global_zero and not sweep.is_multirun():
-            print(OmegaConf.to_yaml(self.run.cfg, resolve=True) + self.run.model.schedule_summary, file=sys.stderr)
+            print(OmegaConf.to_yaml(self.run.cfg, resolve=True), file=sys.stderr)

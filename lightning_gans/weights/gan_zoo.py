@@ -20,15 +20,9 @@ from torch import Tensor
 
 from lightning_gans.checkpoints.load import content_of
 from lightning_gans.config.command import compose
+from lightning_gans.networks.equalised import EqualisedConv2d, EqualisedLinear, FirstLayer
 from lightning_gans.networks.layers import MinibatchStddev
-from lightning_gans.networks.progan import (
-    Discriminator,
-    EqualisedConv2d,
-    EqualisedLinear,
-    FirstLayer,
-    Generator,
-    feature_maps,
-)
+from lightning_gans.networks.progan import Discriminator, Generator, feature_maps
 from lightning_gans.runtime.state_dicts import check_keys, check_shape, check_values, shown, without_wrappers
 from lightning_gans.training import run as runs
 from lightning_gans.weights.published import Tell

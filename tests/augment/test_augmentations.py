@@ -170,6 +170,33 @@ def test_adaptive_mirrors_and_turns_exactly():
     assert any(torch.allclose(turned, images.rot90(k, (2, 3)), atol=1e-4) for k in (1, 3))
 
 
+@pytest.mark.parametrize("size", [(8, 12), (12, 8)])
+def test_adaptive_turns_rectangles_without_squeezing_them(size):
+    """The middle square of a turned rectangle is its middle square turned; shifts are whole pixels on either side."""
+    images, middle = torch.rand(1, 1, *size), [slice((side - 8) // 2, (side + 8) // 2) for side in size]
+
+    class Gates(Fixed):
+        def uniform(self, n, *shape):
+            numbers = torch.ones(n, *shape)
+            if shape[0] == 14:
+                for place, value in self.values.items():
+                    numbers[:, place] = value
+            return numbers
+
+    augment, draws = AdaptiveAugment(p=0.5), Gates()
+    draws.values = {2: 0.0, 3: 0.3}  # a quarter turn
+    turned = augment(images, draws)[0, 0][tuple(middle)]
+    square = images[0, 0][tuple(middle)]
+    assert any(torch.allclose(turned, square.rot90(k), atol=1e-4) for k in (1, 3))
+    draws.values = {4: 0.0, 5: 1.0, 6: 0.0}  # by an eighth of each side: right along one, up along the other
+    moved = augment(images, draws)
+    down, across = (round(0.125 * side) for side in size)
+    torch.testing.assert_close(moved[..., down:, :-across], images[..., :-down, across:], rtol=0, atol=1e-4)
+    cut = AdaptiveAugment(p=1.0, colour=0.0, cutout=1.0)._cut(images, Fixed(0.5)) == 0
+    assert cut[0, 0].nonzero().amin(0).tolist() == [side // 4 for side in size]
+    assert cut.sum() == size[0] * size[1] // 4
+
+
 def test_colour_and_cutout_are_shares_of_p():
     """With p = 1: no colour changes at a share of 0, and every sample loses a square of half the side at 1."""
     images = torch.rand(64, 3, 16, 16) + 1

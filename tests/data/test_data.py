@@ -9,7 +9,7 @@ import torch
 from conftest import command, run
 from lightning_gans.data.batches import EndlessBatches
 from lightning_gans.data.digits import Digits
-from lightning_gans.models.base import Plan
+from lightning_gans.schedules.training_schedule import Plan
 
 
 def test_digits_are_the_real_ones():

@@ -186,7 +186,7 @@ def test_growing_on_files_does_not_depend_on_workers(tmp_path, memory):
         assert set(images._smaller) == {4, 8}  # made before there were workers
     elif memory:
         assert images._kept.there.all()  # what a worker decodes the others have
-    assert whole.model.phase(whole.model.iteration).resolution == 16
+    assert whole.model.schedule.phase(whole.model.iteration).resolution == 16
     one, two = newest(tmp_path / "alone"), newest(tmp_path / "workers")
     for name, value in one["state_dict"].items():
         assert not isinstance(value, torch.Tensor) or torch.equal(value, two["state_dict"][name]), name

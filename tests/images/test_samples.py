@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from conftest import command_here, run, tiny
@@ -31,6 +32,23 @@ def test_many_groups_fill_a_square():
     pair = [torch.zeros(1, 10, 10, dtype=torch.uint8)] * 2
     _, height, width = sheets.panels([pair] * 16).shape
     assert 0.5 < height / width < 2
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "rows", "columns"), [(8, 8, 4, 4), (8, 32, 8, 2), (32, 8, 2, 8), (6, 9, 4, 4)]
+)
+def test_a_grid_of_rectangles_is_about_a_square(height, width, rows, columns):
+    images = torch.arange(16, dtype=torch.uint8).view(16, 1, 1, 1).expand(-1, 3, height, width)
+    sheet = sheets.grid(images, gap=1)
+    assert sheet.shape == (3, rows * (height + 1) + 1, columns * (width + 1) + 1)
+    assert sheet[0, 1 :: height + 1, 1 :: width + 1][:rows, :columns].flatten().tolist() == list(range(16))
+
+
+def test_a_gif_of_rectangles_keeps_their_shape(tmp_path):
+    frames = torch.randint(256, (3, 3, 16, 24), dtype=torch.uint8)
+    with Image.open(files.animate(list(frames), tmp_path / "moving.gif")) as picture:
+        assert picture.size == (24 * 8, 16 * 8)
+        assert picture.n_frames == 3
 
 
 def test_labels_have_colours_that_differ():

@@ -90,7 +90,7 @@ def test_other_inputs_follow_their_sample(walker, monkeypatch):
         return torch.zeros(len(latents), 1, 4, 4)
 
     monkeypatch.setattr(walker.module, "sampling_inputs", sampling_inputs)
-    monkeypatch.setattr(walker.module, "forward", forward)
+    monkeypatch.setattr(walker.module.sampler, "forward", forward)
     walker.paths([0, 1, 2, 3], 3, lerp)
     assert torch.cat(seen).tolist() == [100] * 3 + [102] * 3
     seen.clear()

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from lightning_gans.inference.tiles import TilingSpec, fitted
+from lightning_gans.networks import srgan, translation_resnet, unet
 
 
 def local(stride=1, scale=1, radius=2):
@@ -26,14 +27,14 @@ def test_borders_are_mirrored_and_cut_off_again():
         return images
 
     picture = torch.arange(15.0).view(1, 1, 3, 5)
-    geometry = TilingSpec.of(size_divisor=4, trained=8)
-    assert torch.equal(fitted(network, picture, geometry), picture)
+    tiling = TilingSpec.of(size_divisor=4, trained=8)
+    assert torch.equal(fitted(network, picture, tiling), picture)
     assert seen[0].shape == (1, 1, 8, 8)
     assert seen[0][0, 0, 2].tolist() == [1, 0, 1, 2, 3, 4, 3, 2]
     assert seen[0][0, 0, :, 1].tolist() == [10, 5, 0, 5, 10, 5, 0, 5]
     for height, width in ((1, 1), (1, 40), (2, 3), (64, 7)):
         picture = torch.rand(2, 3, height, width)
-        assert torch.equal(fitted(network, picture, geometry), picture)
+        assert torch.equal(fitted(network, picture, tiling), picture)
         assert seen[-1].shape[-1] % 4 == seen[-1].shape[-2] % 4 == 0
 
 
@@ -45,11 +46,11 @@ def test_a_local_network_makes_the_same_by_tiles(stride, scale, size):
     network = local(stride, scale)
     picture = torch.rand(2, 3, *size) * 2 - 1
     options = {"size_divisor": stride, "trained": 32, "scale": scale}
-    geometry = TilingSpec.of(**options, tile=64)
-    assert geometry.is_cut(*size)
+    tiling = TilingSpec.of(**options, tile=64)
+    assert tiling.is_tiled(*size)
     whole = fitted(network, picture, TilingSpec.of(**options, tile=None))
     assert whole.shape == (2, 3, size[0] * scale, size[1] * scale)
-    assert (fitted(network, picture, geometry) - whole).abs().max() < 1e-6
+    assert (fitted(network, picture, tiling) - whole).abs().max() < 1e-6
 
 
 def test_a_network_that_looks_further_differs_smoothly():
@@ -66,19 +67,45 @@ def test_a_network_that_looks_further_differs_smoothly():
     assert made.diff(dim=1).abs().max() <= 1 / 8 + 1e-5  # overlap 16, of which 8 pixels blend
 
 
-def test_only_what_is_larger_than_a_tile_is_cut():
-    geometry = TilingSpec.of(size_divisor=4, tile=32)
-    assert not geometry.is_cut(32, 30)
-    assert geometry.is_cut(32, 33)
+def test_only_what_is_larger_than_a_tile_is_tiled():
+    tiling = TilingSpec.of(size_divisor=4, tile=32)
+    assert not tiling.is_tiled(32, 30)
+    assert tiling.is_tiled(32, 33)
     auto = TilingSpec.of(size_divisor=256, trained=256)
-    assert not auto.is_cut(1080, 1920)
-    assert auto.is_cut(3000, 4000)
+    assert not auto.is_tiled(1080, 1920)
+    assert auto.is_tiled(3000, 4000)
     assert auto.tile == 1024
     assert TilingSpec.of(scale=4).tile == 256
-    assert not TilingSpec.of(tile=None).is_cut(10**5, 10**5)
+    assert not TilingSpec.of(tile=None).is_tiled(10**5, 10**5)
 
 
 @pytest.mark.parametrize("tile", [100, 256, 0, -1, True, "large", 512.0])
 def test_a_tile_that_the_network_cannot_take_is_refused(tile):
     with pytest.raises(ValueError, match=r"tile=.*>= 512 and a multiple of 256"):
         TilingSpec.of(size_divisor=256, trained=256, tile=tile)
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("size", [(24, 288), (300, 20), (64, 96)])
+@pytest.mark.parametrize("family", ["unet", "resnet", "srgan"])
+def test_networks_of_rectangles_translate_by_tiles_as_a_whole(family, size):
+    """Without norm, whose statistics would be a tile's, and with less to see than a quarter of the overlap, 16."""
+    torch.manual_seed(0)
+    options = {"image_size": [16, 24], "source_channels": 3, "channels": 3, "base_channels": 4, "norm": None}
+    if family == "unet":
+        network = unet.Generator(**options, dropout=0.0, downs=2)
+    elif family == "resnet":
+        network = translation_resnet.Generator(**options, blocks=1, downs=1)
+    else:
+        network = srgan.SRResNet(channels=3, factor=2, base_channels=4, blocks=1, norm=None)
+    for weights in network.parameters():  # large enough that all that is seen matters
+        nn.init.normal_(weights, 0, 0.1)
+    network.eval().requires_grad_(False)
+    of_network = {"size_divisor": getattr(network, "size_divisor", 1), "scale": getattr(network, "scale", 1)}
+    whole, tiled = (TilingSpec.of(**of_network, trained=16, tile=tile) for tile in (None, 256))
+    picture = torch.rand(1, 3, *size) * 2 - 1
+    expected = fitted(network, picture, whole)
+    assert expected.shape == (1, 3, *(side * of_network["scale"] for side in size))
+    assert expected.std() > 1e-3
+    assert tiled.is_tiled(*size) == (max(size) > 256)
+    torch.testing.assert_close(fitted(network, picture, tiled), expected, rtol=0, atol=1e-6)  # weights of float32

@@ -45,8 +45,8 @@ def inverted(pixels):
     return 255 - np.asarray(pixels)
 
 
-def translator(network=torch.neg, *, channels=3, made_channels=3, geometry=None, **options):
-    return Translator(network, geometry or TilingSpec.of(), channels=channels, made_channels=made_channels, **options)
+def translator(network=torch.neg, *, channels=3, made_channels=3, tiling=None, **options):
+    return Translator(network, tiling or TilingSpec.of(), channels=channels, made_channels=made_channels, **options)
 
 
 def translate(root, out, made=None, *, ending="png", shown=16, **options):
@@ -74,9 +74,7 @@ def pixels_of(path):
 def test_stems_folders_and_sizes_are_kept(tmp_path):
     sizes = {"a.png": (12, 9), "deep/b.bmp": (1, 1), "deep/er/c d.png": (7, 30), "e.v2.tiff": (12, 9)}
     made = {name: picture(tmp_path / "in" / name, size, seed=i) for i, (name, size) in enumerate(sizes.items())}
-    outcome = translate(
-        tmp_path / "in", tmp_path / "out", translator(geometry=TilingSpec.of(size_divisor=4, trained=16))
-    )
+    outcome = translate(tmp_path / "in", tmp_path / "out", translator(tiling=TilingSpec.of(size_divisor=4, trained=16)))
     assert outcome.written == 4
     assert outcome.problems == []
     written = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*") if p.is_file()}
@@ -215,10 +213,10 @@ def test_larger_outputs_and_tiles(tmp_path):
     """A network that enlarges four times, by tiles and without."""
     network = nn.Sequential(nn.Conv2d(3, 48, 3, padding=1), nn.PixelShuffle(4)).requires_grad_(False)
     picture(tmp_path / "in" / "a.png", (50, 70))
-    whole = translator(network, geometry=TilingSpec.of(scale=4, tile=None))
-    tiled = translator(network, geometry=TilingSpec.of(scale=4, tile=32))
-    assert translate(tmp_path / "in", tmp_path / "whole", whole).cut == 0
-    assert translate(tmp_path / "in", tmp_path / "tiled", tiled).cut == 1
+    whole = translator(network, tiling=TilingSpec.of(scale=4, tile=None))
+    tiled = translator(network, tiling=TilingSpec.of(scale=4, tile=32))
+    assert translate(tmp_path / "in", tmp_path / "whole", whole).tiled == 0
+    assert translate(tmp_path / "in", tmp_path / "tiled", tiled).tiled == 1
     one, other = (pixels_of(tmp_path / name / "a.png").astype(int) for name in ("whole", "tiled"))
     assert one.shape == (280, 200, 3)
     assert abs(one - other).max() <= 1
@@ -234,7 +232,7 @@ def test_a_translation_of_too_many_pixels_is_not_made(tmp_path):
     source, names = find(str(tmp_path / "in"))
     files = SourceImages(source, names, root="in", channels=3, decoder=Decoder(max_pixels=400))
     made = translator(
-        lambda images: images.repeat_interleave(4, 2).repeat_interleave(4, 3), geometry=TilingSpec.of(scale=4)
+        lambda images: images.repeat_interleave(4, 2).repeat_interleave(4, 3), tiling=TilingSpec.of(scale=4)
     )
     outcome = made(files, targets(names, tmp_path / "out", "png"))
     assert outcome.written == 1
@@ -352,6 +350,10 @@ def test_a_module_says_what_it_translates(tmp_path):
     assert (made.channels, made.made_channels, made.num_labels, made.holes) == (1, 3, None, False)
     module.config["resolved"]["data"]["hole_min"] = 0.25
     assert Translator.of(module).holes
+    for size, smallest in ((16, 16), ([16, 24], 16), ([48, 8], 8), ([512, 1024], 32)):  # four strides at most
+        module.config["resolved"]["data"]["image_size"] = size
+        module.generator.size_divisor = 8
+        assert Translator.of(module).tiling.smallest == smallest
     with pytest.raises(ValueError, match="direction=b2a: Quiet translates a2b only"):
         Translator.of(module, direction="b2a")
     with pytest.raises(ValueError, match="format=jpg: does not hold 4 channels; use png, webp, tiff"):

@@ -186,3 +186,18 @@ def test_a_wrong_logger_in_a_list_is_named():
 
 def test_no_logger():
     assert compose("logger=[]").logger == compose("logger=none").logger == {}
+
+
+def test_lightnings_own_loggers_show_grids_and_the_config(tmp_path):
+    """Chosen by their class: a config may name them, and no logger of this package is involved."""
+    theirs = "{_target_: lightning.pytorch.loggers.%s, _partial_: true, %s}"
+    board = theirs % ("TensorBoardLogger", "name: null, version: board")
+    wandb = theirs % ("WandbLogger", "mode: offline, project: mine")
+    run(tmp_path, samples(every_n_train_steps=2), "logger=none", f"+logger.board={board}", f"+logger.wandb={wandb}")
+    events = EventAccumulator(str(tmp_path / "board")).Reload()
+    assert [image.step for image in events.Images("samples")] == [2, 4]
+    assert events.Tensors("config/text_summary")
+    (found,) = records(tmp_path)
+    assert steps_of(history(found), "samples.filenames") == [2, 4]
+    assert config(found)["trainer"]["max_steps"] == 4
+    assert [record.exit.exit_code for record in found if record.HasField("exit")] == [0]

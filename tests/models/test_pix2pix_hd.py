@@ -190,7 +190,7 @@ def test_losses_are_the_papers():
     found = model.discriminator_loss(batch)
     torch.testing.assert_close(found["real"], sum((scale[-1] - 1).square().mean() for scale in of_real) / 2)
     torch.testing.assert_close(found["fake"], sum(scale[-1].square().mean() for scale in of_fake) / 2)
-    assert not model._kept
+    assert not model._stashed
 
 
 def test_the_perceptual_loss_weighs_layers_as_the_paper(monkeypatch):
@@ -208,7 +208,7 @@ def test_the_coarse_phase_learns_at_half_the_size():
     model = family(coarse_updates=1)
     batch = {"source": torch.rand(2, 3, 32, 32), "target": torch.rand(2, 3, 32, 32)}
     model.generator_loss(batch)
-    assert model._kept[0]["fake"].shape == (2, 3, 16, 16)
+    assert model._stashed[0]["fake"].shape == (2, 3, 16, 16)
     condition, real = model.pair(batch)
     torch.testing.assert_close(real, F.avg_pool2d(batch["target"], 3, 2, 1, count_include_pad=False))
     assert condition.shape == (2, 3, 16, 16)
@@ -256,7 +256,7 @@ def test_resumes_exactly_in_each_phase(tmp_path, stop):
 
 def test_a_budget_that_ends_early_is_told(tmp_path):
     """Before any training is spent; nothing is said of one that reaches the last phase."""
-    with pytest.warns(UserWarning, match="trainer.max_steps=2: ends in the enhancer phase; .* from update 2 on"):
+    with pytest.warns(UserWarning, match="max_steps=2: ends in the phase 'enhancer'; 'joint' begins at update 2,"):
         build(compose(*tiny(MODEL), "trainer.max_steps=2"), tmp_path)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="trainer.max_steps")
@@ -303,6 +303,37 @@ def test_the_papers_budget_is_that_of_its_schedule():
     schedule = factory(torch.optim.SGD([nn.Parameter(torch.zeros(1))], 1.0))
     enhancer = [schedule.factor(passes * 2975) for passes in (200, 250, 275, 300)]
     assert enhancer == [1, 1, 0.5, 0]  # 50 + 50 passes, as released
+
+
+@pytest.mark.parametrize(
+    ("experiment", "size", "enhancer", "smallest"),
+    [("cityscapes", [1024, 2048], True, (256, 512)), ("cityscapes_512", [512, 1024], False, (256, 512))],
+)
+def test_the_recipes_keep_the_shape_of_the_papers_pictures(experiment, size, enhancer, smallest):
+    """Twice as wide as high, never squeezed; widths, halvings and scales as released, whatever the size."""
+    config = compose(f"experiment=pix2pix_hd_{experiment}", "data.root=x")
+    assert config.data.image_size == size
+    assert config.data.resize != "stretch"
+    assert config.trainer.max_steps == sum(map(sum, config.model.g_scheduler.trainings))
+    with torch.device("meta"):
+        made, judge, encoder = (
+            hydra.utils.instantiate(config.model[n]) for n in ("generator", "discriminator", "encoder")
+        )
+    assert made.has_enhancer == enhancer
+    assert made.size_divisor == (32 if enhancer else 16)
+    assert not any(side % made.size_divisor for side in size)
+    features = made.trunk.to("meta")(torch.zeros(1, 35 + 1 + 3, *(side >> enhancer for side in size), device="meta"))
+    assert features.shape == (1, 64, *(side >> enhancer for side in size))
+    images = made(torch.zeros(1, 39, *size, device="meta"))
+    assert images.shape == (1, 3, *size)
+    assert encoder(images).shape == (1, 3, *size)
+    seen = torch.zeros(1, 39, *size, device="meta")
+    found = judge(seen)
+    assert len(found) == (3 if enhancer else 2)
+    assert found[-1][0].shape[-2:] == tuple(side // 2 + 1 for side in smallest)
+    convolutions = [m for m in made.trunk.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+    widths = [64, 128, 256, 512, 1024]
+    assert [m.out_channels for m in convolutions] == [*widths, *[1024] * 18, *widths[-2::-1]]
 
 
 # ------------------------------------------------------------------------------ labels, instances, features

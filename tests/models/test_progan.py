@@ -10,6 +10,7 @@ import warnings
 import pytest
 import torch
 import torch.nn.functional as F
+from lightning.pytorch import Trainer
 from omegaconf import OmegaConf
 from PIL import Image
 from torch import nn
@@ -29,17 +30,13 @@ from conftest import (
     tiny,
 )
 from lightning_gans import build, compose
+from lightning_gans.callbacks.resolution_schedule import ResolutionSchedule
+from lightning_gans.losses.objectives import Wasserstein
+from lightning_gans.models.progan import ProGAN
+from lightning_gans.networks.equalised import EqualisedConv2d, EqualisedLinear, FirstLayer
 from lightning_gans.networks.layers import MinibatchDiscrimination, MinibatchStddev
-from lightning_gans.networks.progan import (
-    Discriminator,
-    EqualisedConv2d,
-    EqualisedLinear,
-    FirstLayer,
-    Generator,
-    PixelNorm,
-    feature_maps,
-)
-from lightning_gans.schedules.growth import Growth, Phase
+from lightning_gans.networks.progan import Discriminator, Generator, PixelNorm, feature_maps
+from lightning_gans.schedules.growth import Growth, growing_schedule
 
 SMALL = {"channels": 2, "fmap_base": 64, "fmap_max": 8}
 
@@ -49,6 +46,8 @@ def networks(size=32, **options):
     generator = Generator(image_size=size, latent_dim=6, **SMALL, **options)
     return generator, Discriminator(image_size=size, **SMALL)
 
+
+PLAYERS = {"objective": Wasserstein(), "g_optimizer": torch.optim.Adam, "d_optimizer": torch.optim.Adam}
 
 # ---------------------------------------------------------------------------------- networks
 
@@ -341,7 +340,7 @@ def test_wrong_sizes(kind, size, nearest):
 def test_phases_of_the_paper():
     """800 thousand images to stabilise and to fade in, with its batches, to 1024x1024."""
     growth = Growth(batch_sizes={256: 14, 512: 6, 1024: 3}, lr_factors={512: 1.5})
-    phases = growth.phases(1024, 16, 1)
+    phases = growing_schedule(growth, 1024, 16, 1).phases
     assert [phase.resolution for phase in phases] == [
         4,
         *[side for side in (8, 16, 32, 64, 128, 256, 512, 1024) * 1 for _ in range(2)],
@@ -363,13 +362,14 @@ def test_phases_of_the_paper():
 
 def test_alpha_is_the_share_of_the_fade_at_the_middle_of_the_step():
     growth = Growth(start=8, fade_kimg={16: 0.08, 32: 0.0}, stabilise_kimg={8: 0.03, 16: 0.01})
-    phases = growth.phases(32, 10, 2)
-    assert phases == [
-        Phase(8, False, 0, 2, 10),  # 30 images by 20, rounded up
-        Phase(16, True, 2, 4, 10),
-        Phase(16, False, 6, 1, 10),
-        Phase(32, False, 7, None, 10),
+    phases = growing_schedule(growth, 32, 10, 2).phases
+    assert [(p.name, p.resolution, p.fading, p.first, p.steps) for p in phases] == [
+        ("8x8", 8, False, 0, 2),  # 30 images by 20, rounded up
+        ("16x16 fading in", 16, True, 2, 4),
+        ("16x16", 16, False, 6, 1),
+        ("32x32", 32, False, 7, None),
     ]
+    assert {(p.batch_size, p.n_critic) for p in phases} == {(10, 2)}
     assert [phases[1].alpha(step) for step in range(2, 6)] == [0.125, 0.375, 0.625, 0.875]
     assert phases[0].alpha(1) == phases[2].alpha(6) == phases[3].alpha(100) == 1.0
 
@@ -383,7 +383,7 @@ def test_lengths_hold_below_the_smallest_resolution_given(which):
 
 def test_a_budget_that_ends_too_early_is_told(tmp_path):
     """The default schedule to 16x16: 800 thousand at 4, 8 fading, 8 and 16 fading, then as many again at 16x16."""
-    with pytest.warns(UserWarning, match=r"max_steps=200000: ends before 16x16 .* 3200 .*max_kimg=4000,"):
+    with pytest.warns(UserWarning, match=r"max_steps=200000: ends in .* '16x16 fading in'; .* 3200 .*max_kimg=4000,"):
         build(compose("model=progan", "tuned=none", "data.image_size=16", "trainer.max_steps=200000"), tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -468,7 +468,7 @@ def test_a_step_at_every_phase(tmp_path):
     seen, turns = [], made.model.update_order
 
     def watched(batch, plan):
-        phase = made.model.phase(made.model.iteration)
+        phase = made.model.schedule.phase(made.model.iteration)
         rates = [o.param_groups[0]["lr"] for o in made.model.player_optimizers().values()]
         seen.append((phase.resolution, made.model.generator.alpha, tuple(batch["image"].shape), *rates))
         return turns(batch, plan)
@@ -643,8 +643,8 @@ def mixed(tmp_path_factory):
     """Such a training through all phases."""
     folder = tmp_path_factory.mktemp("mixed")
     made = run(folder, *MIX, model="progan")
-    assert [phase.batch_size for phase in made.model.phases] == [4, 8, 8, 4, 4]
-    assert made.model.phases[-1].first < 10
+    assert [phase.batch_size for phase in made.model.schedule.phases] == [4, 8, 8, 4, 4]
+    assert made.model.schedule.phases[-1].first < 10
     return folder
 
 
@@ -666,13 +666,35 @@ def test_logged_rates_are_those_of_their_step(tmp_path):
     assert rates == {4: pytest.approx(1e-3), 8: pytest.approx(2e-3)}
 
 
-def test_the_schedule_is_shown_as_a_table(tmp_path):
-    model = build(compose(*tiny("progan"), *GROWING, "model.growth.batch_sizes={16: 8}"), tmp_path).model
-    rows = [line.split() for line in model.schedule_summary.splitlines()[1:]]
-    assert rows[0] == ["4x4", "0", "4", "0.012"]
-    assert rows[3] == ["16x16", "fading", "in", "9", "8", "0.016"]
-    assert rows[4] == ["16x16", "11", "8", "to", "the", "end"]
-    assert build(compose(*tiny("progan"), "model.growth=null"), tmp_path).model.schedule_summary == ""
+def test_the_schedule_is_shown_as_a_table(tmp_path, capsys):
+    run(tmp_path / "grows", *GROWING, "model.growth.batch_sizes={16: 8}", "trainer.max_steps=1", model="progan")
+    rows = [line.split() for line in capsys.readouterr().err.splitlines()]
+    assert ["4x4", "0", "4", "0.012"] in rows
+    assert ["16x16", "fading", "in", "9", "8", "0.016"] in rows
+    assert ["16x16", "11", "8", "to", "the", "end"] in rows
+    run(tmp_path / "whole", "model.growth=null", "trainer.max_steps=1", model="progan")
+    assert "to the end" not in capsys.readouterr().err
+
+
+def test_networks_grow_under_a_plain_trainer(tmp_path):
+    """The callback comes from the family: no callback of a run is needed, and none of them is there."""
+    made = build(compose(*tiny("progan"), *GROWING, "model.growth.lr_factors={16: 3.0}"), tmp_path)
+    module, seen = made.model, []
+    module.update_order = lambda batch, plan, turns=module.update_order: (
+        seen.append((module.generator.resolution, module.discriminator.alpha)) or turns(batch, plan)
+    )
+    trainer = Trainer(
+        max_steps=10, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
+    trainer.fit(module, made.data)
+    assert [type(callback) for callback in module.configure_callbacks()] == [ResolutionSchedule]
+    assert seen == [(4, 1.0)] * 3 + [(8, a) for a in (0.125, 0.375, 0.625, 0.875)] + [(8, 1.0)] * 2 + [(16, 0.125)]
+    assert module.player_optimizers()["g"].param_groups[0]["lr"] == pytest.approx(3e-3)
+
+
+def test_what_only_plans_growth_is_refused():
+    with pytest.raises(ValueError, match="model.growth=Growth: must be a ResolutionSchedule"):
+        ProGAN(*networks(), growth=Growth(), **PLAYERS)
 
 
 @pytest.mark.parametrize(("image_size", "side"), [(16, 16), (128, 64)])
@@ -740,7 +762,7 @@ def test_the_average_is_the_published_one(tmp_path):
 
 def test_without_growth_everything_is_trained_at_once(tmp_path):
     made = run(tmp_path, "model.growth=null", "trainer.max_steps=2", model="progan")
-    assert [phase.resolution for phase in made.model.phases] == [16]
+    assert [phase.resolution for phase in made.model.schedule.phases] == [16]
     assert made.model.plan(0).resolution == 16
     used = [int(i) for i, state in newest(tmp_path)["optimizer_states"][0]["state"].items() if state["step"] == 2]
     whole = dict(made.model.generator.named_parameters())
@@ -823,7 +845,7 @@ def test_two_processes_equal_one_across_changes_of_resolution(tmp_path, others):
     assert made.returncode == 0, made.stdout + made.stderr
     fit(tmp_path / "one", *options)
     one, two = newest(tmp_path / "one"), newest(tmp_path / "two")
-    assert lightning_gans.load(tmp_path / "two").phase(8).resolution == 16
+    assert lightning_gans.load(tmp_path / "two").schedule.phase(8).resolution == 16
     start = copy.deepcopy(build(compose(*tiny("progan"), *options), tmp_path / "new").model.state_dict())
     assert_equal_weights(one["state_dict"], two["state_dict"])
     moved = 0

@@ -32,7 +32,7 @@ def test_experiments_have_the_published_networks(experiment, maps, counts):
         pair = [hydra.utils.instantiate(model[name]) for name in ("generator", "discriminator")]
     assert tuple(sum(weight.numel() for weight in network.parameters()) for network in pair) == counts
     for network, expected in zip(pair, (maps[::-1], maps), strict=True):
-        blocks = [layer for layer in network.layers if isinstance(layer, r3gan.Block)]
+        blocks = [layer for layer in network.layers if isinstance(layer, r3gan.GroupedResidualBlock)]
         assert [block.layers[-1].out_channels for block in blocks[::2]] == expected
 
 
@@ -103,7 +103,11 @@ def test_a_checkpoint_that_does_not_name_newer_options_is_what_it_was(tmp_path):
     path = tmp_path / "older.ckpt"
     torch.save(content, path)
     loaded = lightning_gans.load(path)
-    widths = [layer.layers[-1].out_channels for layer in loaded.generator.layers if isinstance(layer, r3gan.Block)]
+    widths = [
+        layer.layers[-1].out_channels
+        for layer in loaded.generator.layers
+        if isinstance(layer, r3gan.GroupedResidualBlock)
+    ]
     assert widths == [8, 8, 4, 4, 4, 4]  # 4x4, 8x8, 16x16
     assert torch.equal(loaded.sample(3), made.model.eval().sample(3))
     assert files.read(path)["config"]["source"]["model"]["generator"]["padding"] == "edge"  # for resume

@@ -99,7 +99,7 @@ def test_the_first_phase_is_the_mean_squared_error_alone():
     assert set(terms) == {"mse"}
     torch.testing.assert_close(terms["mse"], expected)
     assert [player for player, _ in model.update_order(images, model.plan(0))] == ["g"]
-    assert not model._kept
+    assert not model._stashed
     model.iteration = 2
     assert model.pretraining
     model.iteration = 3
@@ -116,7 +116,7 @@ def test_the_second_phase_is_content_and_a_thousandth_of_the_objective():
     found = model.discriminator_loss(images)
     torch.testing.assert_close(found["real"], F.softplus(-model.discriminator(real)).mean())
     torch.testing.assert_close(found["fake"], F.softplus(model.discriminator(fake)).mean())
-    assert not model._kept
+    assert not model._stashed
 
 
 def test_content_in_features_over_twelve_and_three_quarters(monkeypatch):
@@ -138,7 +138,7 @@ PHASES = ["model.mse_updates=3"]
 
 def test_a_budget_that_trains_no_gan_is_told(tmp_path):
     """As the family's and the trainer's defaults together would; SRResNet alone can be asked for."""
-    with pytest.warns(UserWarning, match="trainer.max_steps=2: ends in the first phase, .* before update 3"):
+    with pytest.warns(UserWarning, match="max_steps=2: ends in the phase 'mse'; 'adversarial' begins at update 3,"):
         build(compose(*tiny(MODEL), *PHASES, "trainer.max_steps=2"), tmp_path)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="trainer.max_steps")
@@ -149,7 +149,7 @@ def test_a_budget_that_trains_no_gan_is_told(tmp_path):
 def test_a_budget_in_passes_that_trains_no_gan_is_told(tmp_path):
     """Once it is known how many images there are."""
     options = [option for option in tiny(MODEL) if "max_steps" not in option]
-    with pytest.warns(UserWarning, match="trainer.max_steps=1: ends in the first phase"):
+    with pytest.warns(UserWarning, match="trainer.max_steps=1: ends in the phase 'mse'"):
         run(tmp_path, *options, *PHASES, "data.limit=8", "max_epochs=1", tiny_options=False)
 
 

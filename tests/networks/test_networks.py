@@ -166,7 +166,7 @@ def test_resnets_of_cifar():
     """Both papers' CIFAR-10 networks by their number of blocks, widths and resolutions."""
     generator, critic = resnet.Generator(image_size=32, channels=3), resnet.Discriminator(image_size=32, channels=3)
     assert [(b.conv_1.in_channels, b.conv_1.out_channels, b.resize) for b in generator.blocks] == [(256, 256, "up")] * 3
-    blocks = [block for block in critic.blocks if isinstance(block, resnet.Block)]
+    blocks = [block for block in critic.blocks if isinstance(block, resnet.ResBlock)]
     assert [block.resize for block in blocks] == ["down", "down", None, None]
     assert [block.shortcut is not None for block in blocks] == [True, True, False, False]
     assert blocks[0].first
@@ -228,7 +228,7 @@ def test_progan_feature_maps_follow_their_rule(decay, maps):
 
 @pytest.mark.usefixtures("float64")
 def test_residual_block_by_hand():
-    block = resnet.Block(2, 3, norm=None, resize="down")
+    block = resnet.ResBlock(2, 3, norm=None, resize="down")
     x = torch.randn(1, 2, 4, 4)
     h = block.conv_2(torch.relu(block.conv_1(torch.relu(x))))
     pooled = nn.functional.avg_pool2d(h, 2) + nn.functional.avg_pool2d(block.shortcut(x), 2)
@@ -236,7 +236,7 @@ def test_residual_block_by_hand():
 
 
 def test_r3gan_blocks_start_as_the_identity_and_double_differentiate():
-    block = r3gan.Block(8, group_size=4, expansion=2, depth=8)
+    block = r3gan.GroupedResidualBlock(8, group_size=4, expansion=2, depth=8)
     x = torch.randn(2, 8, 4, 4)
     torch.testing.assert_close(block(x), x)
     first = block.layers[0].weight

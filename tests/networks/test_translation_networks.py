@@ -92,7 +92,7 @@ def test_dropout_in_the_layers_that_are_asked_for(layers):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"dropout_layers": [-1]}, r"dropout_layers=\[-1\]: must be >= 0"),
+        ({"dropout_layers": [-1]}, r"dropout_layers=\[-1\]: must be a list of integers >= 0"),
         ({"image_size": 48}, "data.image_size=48.*nearest is 32"),
         ({"image_size": 48, "downs": 5}, "data.image_size=48: must be a multiple of 32"),
         ({"dropout": 1.0}, "dropout=1.0"),
@@ -118,7 +118,7 @@ def test_resnet_of_the_paper():
     assert len(norms) == 23
     assert not any(norm.affine or norm.track_running_stats for norm in norms)
     small = translation_resnet.Generator(image_size=128, source_channels=3, channels=3, base_channels=2)
-    assert sum(isinstance(layer, translation_resnet.Block) for layer in small.layers) == 6
+    assert sum(isinstance(layer, translation_resnet.ResnetBlock) for layer in small.layers) == 6
     assert small(torch.randn(2, 3, 20, 32)).shape == (2, 3, 20, 32)
     with pytest.raises(ValueError, match=r"data\.image_size=30: must be a multiple of 4"):
         translation_resnet.Generator(image_size=30, source_channels=3, channels=3)
@@ -174,7 +174,7 @@ def test_patches_must_fit(field):
     assert network(torch.randn(1, 1, smallest, smallest)).shape == (1, 1, 1, 1)
     with pytest.raises(ValueError, match=rf"receptive_field={field}: needs images of {smallest} pixels"):
         patchgan.Discriminator(image_size=smallest - 1, **options)
-    with pytest.raises(ValueError, match="receptive_field=69: must be one of 1, 16, 34, 70, 142, 286"):
+    with pytest.raises(ValueError, match="receptive_field=69: must be 1, 16, 34, 70, 142 or 286, or null"):
         patchgan.Discriminator(image_size=64, **{**options, "receptive_field": 69})
 
 

@@ -14,7 +14,7 @@ from lightning_gans.data.translation.digit_domains import DigitDomains, dress
 from lightning_gans.data.translation.digit_edges import DigitEdges, outlines
 from lightning_gans.data.translation.photo_patches import PhotoColors, PhotoPatches
 from lightning_gans.evaluation.sources import RealImages
-from lightning_gans.models.base import Plan
+from lightning_gans.schedules.training_schedule import Plan
 
 
 class Numbered(TranslationData):

@@ -18,7 +18,7 @@ from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.batches import EndlessBatches
 from lightning_gans.data.inspection import look
 from lightning_gans.data.translation.next_frame import natural, runs
-from lightning_gans.models.base import Plan
+from lightning_gans.schedules.training_schedule import Plan
 from lightning_gans.training.trainer import instantiate
 
 RNG = np.random.default_rng(0)

@@ -1,0 +1,137 @@
+"""Sample from a generator: its inputs, the averaged network and the one loop that runs it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import ClassVar, Literal
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+
+from lightning_gans.config.errors import at_least_one
+from lightning_gans.models.ema import evaluating, measure_batch_norm
+from lightning_gans.runtime.distributed import broadcast_tensors
+from lightning_gans.runtime.seeding import derive_seed
+
+Inputs = tuple[Tensor, ...]  # of the generator, N rows each
+Latent = Literal["normal", "uniform", "unit_uniform"]
+REACH = {"uniform": 1.0, "unit_uniform": math.sqrt(3)}  # of latents that are uniform within +- so much
+
+
+class Sampling(LightningModule):
+    """Draw the generator's inputs and run the network that samples and scores come from.
+
+    The part of ``GenerativeModule`` that works without a Trainer.
+
+    Attributes:
+        standing_batches: Batches of ``batch_size`` samples that the average's batch norm statistics are measured on.
+    """
+
+    standing_batches: ClassVar[int] = 16
+    generator: nn.Module
+    generator_ema: nn.Module | None
+    latent: Latent
+    batch_size: int
+    seed: int
+    iteration: int
+    _stats_step: int | None  # generator updates after which the statistics were last prepared
+
+    # ------------------------------------------------------------------------------ inputs
+
+    @property
+    def latent_dim(self) -> int:
+        """Return the length of the generator's latent vector."""
+        return int(self.generator.latent_dim)  # type: ignore[arg-type]
+
+    def sampling_inputs(self, indices: Sequence[int], seed: int) -> Inputs:
+        """Draw the generator's inputs for samples number ``indices``, each a function of (seed, index) alone."""
+        rng, latents, reach = torch.Generator(), torch.empty(len(indices), self.latent_dim), REACH.get(self.latent)
+        for row, index in zip(latents, indices, strict=True):
+            rng.manual_seed(derive_seed("sample", seed, index))
+            row.uniform_(-reach, reach, generator=rng) if reach else row.normal_(generator=rng)
+        return (latents.to(self.device, self.dtype),)  # type: ignore[arg-type]
+
+    def _input_batches(self, indices: Sequence[int], seed: int, size: int) -> Iterator[Inputs]:
+        for start in range(0, len(indices), size):
+            yield self.sampling_inputs(indices[start : start + size], seed)
+
+    # ------------------------------------------------------------------------------ the network
+
+    @property
+    def sampler(self) -> nn.Module:
+        """Return the network that samples and scores come from: the averaged generator, if there is one."""
+        return self.generator if self.generator_ema is None else self.generator_ema
+
+    @property
+    def world_size(self) -> int:
+        """Return the number of processes that share a batch; 1 without a Trainer."""
+        return 1 if self._trainer is None else self._trainer.world_size
+
+    def prepare_sampling(self) -> None:
+        """Make the sampling network the same on every process, batch norm statistics included; once per update.
+
+        The averaged generator measures its own statistics; without one, process 0's are given to all. Callbacks call
+        this on all processes before the network is used or saved.
+        """
+        if self._stats_step == self.iteration:
+            return
+        self._stats_step = self.iteration
+        if self.generator_ema is not None:
+            indices, seed = range(self.standing_batches * self.batch_size), derive_seed("batch norm", self.seed)
+            measure_batch_norm(self.generator_ema, self._input_batches(indices, seed, self.batch_size))
+        elif self.world_size > 1:
+            broadcast_tensors(self.generator.buffers())
+
+    def postprocess(self, images: Tensor) -> Tensor:
+        """Bring the sampling network's images (N, C, H, W) to the data's size and to [-1, 1]."""
+        return images
+
+    @property
+    def normalizes_latents(self) -> bool:
+        """Return whether the generator divides latents by their length, so that only their direction counts."""
+        return False
+
+    # ------------------------------------------------------------------------------ samples
+
+    @torch.no_grad()
+    def generate(self, batches: Iterable[Inputs]) -> Iterator[Tensor]:
+        """Run the sampling network, in evaluation mode, on batches of inputs.
+
+        Args:
+            batches: Inputs of the generator, e.g. ``(latents,)`` with latents (N, latent_dim).
+
+        Yields:
+            Images (N, C, H, W) float32 in [-1, 1] on the module's device.
+        """
+        with evaluating(self.sampler) as network:
+            for inputs in batches:
+                yield self.postprocess(network(*inputs).float())
+
+    def samples(self, indices: Sequence[int], *, seed: int = 0, batch_size: int = 64) -> Iterator[Tensor]:
+        """Generate batches of samples, each a function of (seed, index) alone.
+
+        Args:
+            indices: Numbers of the samples, e.g. ``range(64)``.
+            seed: Seed of the samples.
+            batch_size: Images at once.
+
+        Returns:
+            Batches of images (N, C, H, W) in [-1, 1] on the module's device.
+        """
+        self.prepare_sampling()
+        return self.generate(self._input_batches(indices, seed, batch_size))
+
+    def sample(self, n: int, *, seed: int = 0, batch_size: int = 64) -> Tensor:
+        """Generate ``n`` samples (n, C, H, W) in [-1, 1]; a seed gives the same first images whatever ``n``.
+
+        Raises:
+            ValueError: ``n`` or ``batch_size`` is below one.
+        """
+        at_least_one("", n=n, batch_size=batch_size)
+        return torch.cat(list(self.samples(range(n), seed=seed, batch_size=batch_size)))
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Map inputs of the generator, e.g. latents (N, latent_dim), to images by the sampling network."""
+        return self.postprocess(self.sampler(*inputs))
