@@ -12,7 +12,8 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from lightning_gans.augment.adaptive import AdaptiveAugment
 from lightning_gans.augment.base import Augmentation
-from lightning_gans.config.errors import at_least_one
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import Positive, PositiveInt, checked
 from lightning_gans.losses.objectives import Objective
 from lightning_gans.losses.penalties import Penalty
 from lightning_gans.models.base import Batch, GenerativeModule, Terms, split
@@ -51,6 +52,7 @@ class AdversarialModule(GenerativeModule):
 
     judges_by_logits: ClassVar[bool] = True  # and not by what the discriminator makes of an image
 
+    @checked
     def __init__(
         self,
         generator: nn.Module,
@@ -61,37 +63,30 @@ class AdversarialModule(GenerativeModule):
         d_scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         penalty: Penalty | None = None,
         augment: Augmentation | None = None,
-        n_critic: int = 1,
-        g_batch_size: int | None = None,
-        clip_weights: float | None = None,
+        n_critic: PositiveInt = 1,
+        g_batch_size: PositiveInt | None = None,
+        clip_weights: Positive | None = None,
         reuse_fakes: bool = False,
         dequantise: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(generator, **options)
-        at_least_one("model", n_critic=n_critic)
         if reuse_fakes and self.accumulate > 1:
-            raise ValueError(
-                f"model.reuse_fakes=true: needs model.accumulate=1, not {self.accumulate}; set it to false"
-            )
-        if g_batch_size is not None and (g_batch_size < 1 or g_batch_size % self.accumulate):
-            raise ValueError(f"model.g_batch_size={g_batch_size}: must be a multiple of model.accumulate, or null")
+            raise ConfigError("reuse_fakes", True, f"needs model.accumulate=1, not {self.accumulate}; set it to false")
+        if g_batch_size is not None and g_batch_size % self.accumulate:
+            raise ConfigError("g_batch_size", g_batch_size, "must be a multiple of model.accumulate, or null")
         if g_batch_size is not None and (reuse_fakes or objective.needs_real):
             reason = "model.reuse_fakes=true" if reuse_fakes else f"model.objective={type(objective).__name__}"
-            raise ValueError(f"model.g_batch_size={g_batch_size}: not with {reason}, which pairs both updates' samples")
-        if clip_weights is not None and clip_weights <= 0:
-            raise ValueError(f"model.clip_weights={clip_weights}: must be > 0, or null")
+            raise ConfigError("g_batch_size", g_batch_size, f"not with {reason}, which pairs both updates' samples")
         if clip_weights is not None and has_spectral_norm(discriminator):
-            raise ValueError(f"model.clip_weights={clip_weights}: not with spectral norm, which undoes it")
+            raise ConfigError("clip_weights", clip_weights, "not with spectral norm, which undoes it")
         if isinstance(augment, AdaptiveAugment) and augment.target is not None and objective.midpoint is None:
-            raise ValueError(
-                f"model.augment=AdaptiveAugment: follows the sign of logits, which {type(objective).__name__} has not"
-            )
+            rule = f"follows the sign of logits, which {type(objective).__name__} has not"
+            raise ConfigError("augment", "AdaptiveAugment", rule)
         if penalty is not None and has_batch_norm(discriminator):
-            raise ValueError(
-                f"model.penalty={type(penalty).__name__}: a per-sample penalty needs a discriminator without batch "
-                "norm; set model.discriminator.norm to layer, spectral or null"
-            )
+            rule = "a per-sample penalty needs a discriminator without batch norm"
+            rule += "; set model.discriminator.norm to layer, spectral or null"
+            raise ConfigError("penalty", type(penalty).__name__, rule)
         self.discriminator = discriminator
         self.objective, self.penalty, self.augment = objective, penalty, augment
         self.optimizer_factories["d"], self.scheduler_factories["d"] = d_optimizer, d_scheduler

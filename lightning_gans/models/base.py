@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from lightning_gans.config.errors import at_least_one
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import Positive, PositiveInt, checked
 from lightning_gans.models.ema import EMA, evaluating
 from lightning_gans.models.sampling import REACH, Inputs, Latent, Sampling
 from lightning_gans.models.training_data import training_data
@@ -53,6 +54,7 @@ class GenerativeModule(Sampling):
 
     data_kinds: ClassVar[tuple[str, ...]] = ("image", "labelled", "points")  # kinds of data
 
+    @checked
     def __init__(
         self,
         generator: nn.Module,
@@ -60,20 +62,17 @@ class GenerativeModule(Sampling):
         g_optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         g_scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         latent: Latent = "normal",
-        batch_size: int = 64,
-        accumulate: int = 1,
-        clip_grad: float | None = None,
+        batch_size: PositiveInt = 64,
+        accumulate: PositiveInt = 1,
+        clip_grad: Positive | None = None,
         ema: EMA | None = None,
         channels_last: bool = True,
         compile: bool = False,  # noqa: A002
         seed: int = 0,
     ) -> None:
         super().__init__()
-        at_least_one("model", batch_size=batch_size, accumulate=accumulate)
         if batch_size % accumulate:
-            raise ValueError(f"model.accumulate={accumulate}: must divide model.batch_size={batch_size}")
-        if clip_grad is not None and clip_grad <= 0:
-            raise ValueError(f"model.clip_grad={clip_grad}: must be > 0, or null")
+            raise ConfigError("accumulate", accumulate, f"must divide model.batch_size={batch_size}")
         self.automatic_optimization = False
         self.generator = generator
         self.generator_ema = copy.deepcopy(generator).eval().requires_grad_(False) if ema else None

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import FractionAboveZero, Positive, checked
 from lightning_gans.losses.objectives import Objective
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.ema import evaluating
@@ -69,22 +71,19 @@ class BEGAN(AdversarialModule):
     objective: Equilibrium
     judges_by_logits = False
 
+    @checked
     def __init__(
         self,
         generator: nn.Module,
         discriminator: nn.Module,
         *,
-        gamma: float = 0.5,
-        k_rate: float = 0.001,
+        gamma: FractionAboveZero = 0.5,
+        k_rate: Positive = 0.001,
         **options: Any,
     ) -> None:
-        if not 0 < gamma <= 1:
-            raise ValueError(f"model.gamma={gamma}: must be above 0, to 1")
-        if k_rate <= 0:
-            raise ValueError(f"model.k_rate={k_rate}: must be > 0")
         super().__init__(generator, discriminator, objective=Equilibrium(gamma, k_rate), **options)
         if self.penalty is not None:
-            raise ValueError(f"model.penalty={type(self.penalty).__name__}: BEGAN has none; set it to null")
+            raise ConfigError("penalty", type(self.penalty).__name__, "BEGAN has none; set it to null")
         self._convergence = torch.zeros(())
 
     @torch.no_grad()

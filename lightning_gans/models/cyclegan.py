@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightning_gans.config.types import NonNegative, checked
 from lightning_gans.models.base import Batch, Terms
 from lightning_gans.models.pool import ImagePool
 from lightning_gans.models.translation import TranslationModule
@@ -69,6 +70,7 @@ class CycleGAN(TranslationModule):
     data_kinds: ClassVar[tuple[str, ...]] = ("unpaired",)
     directions: ClassVar[tuple[str, ...]] = ("a2b", "b2a")
 
+    @checked
     def __init__(
         self,
         generator: nn.Module,
@@ -78,14 +80,11 @@ class CycleGAN(TranslationModule):
         *,
         pool: ImagePool,
         pool_back: ImagePool,
-        cycle_weight: float = 10.0,
-        identity_weight: float = 0.5,
+        cycle_weight: NonNegative = 10.0,
+        identity_weight: NonNegative = 0.5,
         **options: Any,
     ) -> None:
         super().__init__(GeneratorPair(generator, generator_back), discriminator, **options)
-        for name, weight in {"cycle_weight": cycle_weight, "identity_weight": identity_weight}.items():
-            if weight < 0:
-                raise ValueError(f"model.{name}={weight}: must be >= 0")
         self.discriminator_back, self.pool, self.pool_back = discriminator_back, pool, pool_back
         self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
         self.add_player("d", discriminator_back)

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from lightning_gans.config.errors import ConfigError, as_typed
+from lightning_gans.config.types import FractionBelowOne, Positive, checked
 from lightning_gans.networks.layers import BATCH_NORMS
 from lightning_gans.schedules.values import Scheduled, ends_of, value_at
 
@@ -31,21 +33,20 @@ class EMA:
         ValueError: A value out of range, or not exactly one of ``half_life_kimg`` and ``decay``.
     """
 
+    @checked
     def __init__(
-        self, half_life_kimg: Scheduled | None = 10.0, ramp_up: float | None = 0.05, decay: float | None = None
+        self,
+        half_life_kimg: Scheduled | None = 10.0,
+        ramp_up: Positive | None = 0.05,
+        decay: FractionBelowOne | None = None,
     ) -> None:
         ends = (1.0, 1.0) if half_life_kimg is None else ends_of(half_life_kimg)
         if min(ends) < 0 or max(ends) <= 0:
-            raise ValueError(f"model.ema.half_life_kimg={half_life_kimg}: must be > 0, or null with model.ema.decay")
-        if ramp_up is not None and ramp_up <= 0:
-            raise ValueError(f"model.ema.ramp_up={ramp_up}: must be > 0, or null")
-        if decay is not None and not 0 <= decay < 1:
-            raise ValueError(f"model.ema.decay={decay}: must be from 0 to below 1, or null")
+            raise ConfigError("half_life_kimg", half_life_kimg, "must be > 0, or null with model.ema.decay")
         if (decay is None) is (half_life_kimg is None) or (decay is not None and ramp_up is not None):
-            raise ValueError(
-                f"model.ema.half_life_kimg={_said(half_life_kimg)}, decay={_said(decay)}, ramp_up={_said(ramp_up)}: "
-                "one of the first two must be null, and ramp_up with half_life_kimg"
-            )
+            others = f"with decay={as_typed(decay)}, ramp_up={as_typed(ramp_up)}"
+            rule = f"{others}, one of the first two must be null, and ramp_up with half_life_kimg"
+            raise ConfigError("half_life_kimg", half_life_kimg, rule)
         self.half_life_kimg, self.ramp_up, self.decay = half_life_kimg, ramp_up, decay
 
     def beta(self, images: int, images_seen: int) -> float:
@@ -64,10 +65,6 @@ class EMA:
         torch._foreach_lerp_(list(average.parameters()), list(live.parameters()), 1 - beta)
         for mine, theirs in zip(average.buffers(), live.buffers(), strict=True):
             mine.copy_(theirs)
-
-
-def _said(value: Scheduled | None) -> object:
-    return "null" if value is None else value
 
 
 @contextmanager

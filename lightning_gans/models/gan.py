@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import Positive, checked
 from lightning_gans.data.datasets import ImageDataset
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Batch
@@ -37,23 +39,20 @@ class GAN(AdversarialModule):
         **options: See ``AdversarialModule``.
     """
 
+    @checked
     def __init__(
         self,
         generator: nn.Module,
         discriminator: nn.Module,
         *,
-        max_norm: float | None = None,
+        max_norm: Positive | None = None,
         marginal_bias: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(generator, discriminator, **options)
-        if max_norm is not None and max_norm <= 0:
-            raise ValueError(f"model.max_norm={max_norm}: must be > 0, or null")
         if marginal_bias and not (isinstance(generator, mlp.Generator) and len(generator.shape) == 3):
-            raise ValueError(
-                f"model.marginal_bias=true: {type(generator).__module__.rpartition('.')[2]}.Generator has no bias per "
-                "value of an image; use model/network=mlp on images, or set it to false"
-            )
+            rule = f"{type(generator).__module__.rpartition('.')[2]}.Generator has no bias per value of an image"
+            raise ConfigError("marginal_bias", True, f"{rule}; use model/network=mlp on images, or set it to false")
         self.max_norm, self.marginal_bias = max_norm, marginal_bias
         layers = [layer for layer in discriminator.modules() if isinstance(layer, nn.Linear)]
         self._bounded = [layer.weight for layer in layers if not hasattr(layer, "parametrizations")]

@@ -8,6 +8,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import nn
 
+from lightning_gans.config.types import NonNegative, checked
 from lightning_gans.models.base import Batch, Terms
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.runtime.precision import full_precision
@@ -31,17 +32,16 @@ class Pix2Pix(TranslationModule):
         **options: See ``TranslationModule``.
     """
 
+    @checked
     def __init__(
         self,
         generator: nn.Module,
         discriminator: nn.Module,
         *,
-        l1_weight: float = 100.0,
+        l1_weight: NonNegative = 100.0,
         **options: Any,
     ) -> None:
         super().__init__(generator, discriminator, **options)
-        if l1_weight < 0:
-            raise ValueError(f"model.l1_weight={l1_weight}: must be >= 0")
         self.l1_weight = l1_weight
 
     def input_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_gans.config.errors import at_least_one
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import NonNegative, NonNegativeInt, PositiveInt, checked
 from lightning_gans.losses.perceptual import Perceptual
 from lightning_gans.models.base import Batch, Terms
 from lightning_gans.models.ema import evaluating
@@ -68,30 +69,24 @@ class Pix2PixHD(TranslationModule):
     clusters: Tensor
     cluster_counts: Tensor
 
+    @checked
     def __init__(
         self,
         generator: nn.Module,
         discriminator: nn.Module,
         *,
         encoder: nn.Module | None = None,
-        coarse_updates: int = 595_000,
-        enhancer_updates: int = 29_750,
+        coarse_updates: NonNegativeInt = 595_000,
+        enhancer_updates: NonNegativeInt = 29_750,
         num_labels: int | None = None,
-        matching_weight: float = 10.0,
-        perceptual_weight: float = 10.0,
+        matching_weight: NonNegative = 10.0,
+        perceptual_weight: NonNegative = 10.0,
         perceptual_weights: str | None = "auto",
-        clusters: int = 10,
-        cluster_images: int = 100,
+        clusters: PositiveInt = 10,
+        cluster_images: PositiveInt = 100,
         **options: Any,
     ) -> None:
         super().__init__(generator, discriminator, **options)
-        at_least_one("model", clusters=clusters, cluster_images=cluster_images)
-        for name, updates in (("coarse_updates", coarse_updates), ("enhancer_updates", enhancer_updates)):
-            if updates < 0:
-                raise ValueError(f"model.{name}={updates}: must be >= 0")
-        for name, weight in (("matching", matching_weight), ("perceptual", perceptual_weight)):
-            if weight < 0:
-                raise ValueError(f"model.{name}_weight={weight}: must be >= 0")
         if generator.instance_edges != discriminator.instance_edges:
             raise ValueError("model.discriminator.instance_edges: must be that of model.generator")
         features = 0 if encoder is None else encoder.feature_channels
@@ -101,9 +96,7 @@ class Pix2PixHD(TranslationModule):
                 "model/encoder=features or model/encoder=none"
             )
         if num_labels is not None and generator.source_channels != num_labels:
-            raise ValueError(
-                f"model.num_labels={num_labels}: model.generator takes {generator.source_channels} channels"
-            )
+            raise ConfigError("num_labels", num_labels, f"model.generator takes {generator.source_channels} channels")
         self.encoder = encoder
         stages = {"coarse": coarse_updates, "enhancer": enhancer_updates} if generator.has_enhancer else {}
         advice = f"say a smaller model.coarse_updates={coarse_updates} or model.enhancer_updates={enhancer_updates}"

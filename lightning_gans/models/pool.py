@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from lightning_gans.config.types import NonNegativeInt, checked
 from lightning_gans.images.size import Size, height_width
 
 
@@ -25,10 +26,9 @@ class ImagePool(nn.Module):
 
     images: Tensor
 
-    def __init__(self, *, size: int = 50, image_size: Size, channels: int) -> None:
+    @checked
+    def __init__(self, *, size: NonNegativeInt = 50, image_size: Size, channels: int) -> None:
         super().__init__()
-        if size < 0:
-            raise ValueError(f"pool.size={size}: must be >= 0")
         self.size = size
         self.register_buffer("images", torch.zeros(size, channels, *height_width(image_size)))
         self.kept = 0  # images in it; a number of Python's, so that nothing waits for a GPU

@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
-from lightning_gans.config.errors import at_least_one
+from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.models.ema import evaluating, measure_batch_norm
 from lightning_gans.runtime.distributed import broadcast_tensors
 from lightning_gans.runtime.seeding import derive_seed
@@ -123,13 +123,13 @@ class Sampling(LightningModule):
         self.prepare_sampling()
         return self.generate(self._input_batches(indices, seed, batch_size))
 
-    def sample(self, n: int, *, seed: int = 0, batch_size: int = 64) -> Tensor:
+    @checked
+    def sample(self, n: PositiveInt, *, seed: int = 0, batch_size: PositiveInt = 64) -> Tensor:
         """Generate ``n`` samples (n, C, H, W) in [-1, 1]; a seed gives the same first images whatever ``n``.
 
         Raises:
             ValueError: ``n`` or ``batch_size`` is below one.
         """
-        at_least_one("", n=n, batch_size=batch_size)
         return torch.cat(list(self.samples(range(n), seed=seed, batch_size=batch_size)))
 
     def forward(self, *inputs: Tensor) -> Tensor:

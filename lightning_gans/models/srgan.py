@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightning_gans.config.types import NonNegative, NonNegativeInt, Positive, checked
 from lightning_gans.losses.perceptual import Perceptual
 from lightning_gans.models.base import Batch, Terms
 from lightning_gans.models.translation import TranslationModule
@@ -38,7 +39,7 @@ class SRGAN(TranslationModule):
         discriminator: Player; sees large images alone.
         mse_updates: Generator updates of the first phase; 0: none.
         content_weight: Of the content loss in the second phase.
-        adversarial_weight: Of the objective.
+        adversarial_weight: Of the objective, > 0; for none, raise ``mse_updates``.
         perceptual_weights: ``auto``, the path of torchvision's VGG19, or ``None``; see ``perceptual.Perceptual``.
         **options: See ``TranslationModule``.
 
@@ -48,23 +49,19 @@ class SRGAN(TranslationModule):
 
     data_kinds: ClassVar[tuple[str, ...]] = ("super_resolution",)
 
+    @checked
     def __init__(
         self,
         generator: nn.Module,
         discriminator: nn.Module,
         *,
-        mse_updates: int = 1_000_000,
-        content_weight: float = 1.0,
-        adversarial_weight: float = 1e-3,
+        mse_updates: NonNegativeInt = 1_000_000,
+        content_weight: NonNegative = 1.0,
+        adversarial_weight: Positive = 1e-3,
         perceptual_weights: str | None = "auto",
         **options: Any,
     ) -> None:
         super().__init__(generator, discriminator, **options)
-        for name, value in (("mse_updates", mse_updates), ("content_weight", content_weight)):
-            if value < 0:
-                raise ValueError(f"model.{name}={value}: must be >= 0")
-        if adversarial_weight <= 0:
-            raise ValueError(f"model.adversarial_weight={adversarial_weight}: must be > 0; for none, raise mse_updates")
         pretraining = Phase("mse", mse_updates, self.batch_size, players=("g",))
         game = Phase("adversarial", None, self.batch_size, players=("g", "d"))
         advice = "no GAN is trained before; say more, or a smaller model.mse_updates"

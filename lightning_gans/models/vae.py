@@ -9,6 +9,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import NonNegative, Positive, checked
 from lightning_gans.models.base import Batch, GenerativeModule, Terms
 from lightning_gans.models.ema import evaluating
 from lightning_gans.runtime.precision import full_precision
@@ -34,23 +36,20 @@ class VAE(GenerativeModule):
         **options: See ``GenerativeModule``.
     """
 
+    @checked
     def __init__(
         self,
         generator: nn.Module,
         encoder: nn.Module,
         *,
         likelihood: Literal["gaussian", "bernoulli"] = "gaussian",
-        scale: float = 1.0,
-        beta: float = 1.0,
+        scale: Positive = 1.0,
+        beta: NonNegative = 1.0,
         **options: Any,
     ) -> None:
         super().__init__(generator, **options)
         if self.latent != "normal":
-            raise ValueError(f"model.latent={self.latent}: must be normal, as the KL term has it")
-        if scale <= 0:
-            raise ValueError(f"model.scale={scale}: must be > 0")
-        if beta < 0:
-            raise ValueError(f"model.beta={beta}: must be >= 0")
+            raise ConfigError("latent", self.latent, "must be normal, as the KL term has it")
         self.encoder, self.likelihood, self.scale, self.beta = encoder, likelihood, scale, beta
         self.add_player("g", encoder)
 

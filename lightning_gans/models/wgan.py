@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.schedules.training_schedule import Phase, TrainingSchedule
 
@@ -27,12 +28,16 @@ class WGAN(AdversarialModule):
         **options: See ``AdversarialModule``.
     """
 
+    @checked
     def __init__(
-        self, generator: nn.Module, discriminator: nn.Module, *, warm_up_critic: int | None = None, **options: Any
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        *,
+        warm_up_critic: PositiveInt | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(generator, discriminator, **options)
-        if warm_up_critic is not None and warm_up_critic < 1:
-            raise ValueError(f"model.warm_up_critic={warm_up_critic}: must be >= 1, or null")
         if warm_up_critic is not None:
             ahead = Phase("critic ahead", 25, self.batch_size, warm_up_critic)
             game = Phase("training", 475, self.batch_size, self.n_critic)

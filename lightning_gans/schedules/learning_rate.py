@@ -8,7 +8,16 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from lightning_gans.config.errors import at_least_one
+from lightning_gans.config.errors import ConfigError, as_typed
+from lightning_gans.config.types import (
+    FractionAboveZero,
+    FractionBelowOne,
+    NonNegative,
+    NonNegativeInt,
+    Positive,
+    PositiveInt,
+    checked,
+)
 from lightning_gans.schedules.values import half_cosine
 
 
@@ -20,9 +29,8 @@ class Schedule(LRScheduler):
         floor: Smallest rate.
     """
 
-    def __init__(self, optimizer: Optimizer, *, floor: float = 0.0) -> None:
-        if floor < 0:
-            raise ValueError(f"floor={floor}: must be >= 0")
+    @checked
+    def __init__(self, optimizer: Optimizer, *, floor: NonNegative = 0.0) -> None:
         self.floor = floor
         super().__init__(optimizer)
 
@@ -58,8 +66,10 @@ class LinearDecay(Schedule):
         floor: Smallest rate.
     """
 
-    def __init__(self, optimizer: Optimizer, *, updates: int, constant: int = 0, floor: float = 0.0) -> None:
-        at_least_one("", updates=updates)
+    @checked
+    def __init__(
+        self, optimizer: Optimizer, *, updates: PositiveInt, constant: int = 0, floor: NonNegative = 0.0
+    ) -> None:
         self.updates, self.constant = updates, constant
         super().__init__(optimizer, floor=floor)
 
@@ -79,10 +89,11 @@ class RepeatedLinearDecay(Schedule):
         floor: Smallest rate.
     """
 
-    def __init__(self, optimizer: Optimizer, *, trainings: Sequence[Sequence[int]], floor: float = 0.0) -> None:
+    @checked
+    def __init__(self, optimizer: Optimizer, *, trainings: Sequence[Sequence[int]], floor: NonNegative = 0.0) -> None:
         self.lengths = [sum(phases) for phases in trainings]
         if min((updates for phases in trainings for updates in phases), default=0) < 0 or not sum(self.lengths):
-            raise ValueError(f"trainings={list(map(list, trainings))}: must be >= 0, and not all 0")
+            raise ConfigError("trainings", list(map(list, trainings)), "must be >= 0, and not all 0")
         super().__init__(optimizer, floor=floor)
 
     def factor(self, updates: int) -> float:
@@ -107,17 +118,17 @@ class EpochDecay(LinearDecay):
         floor: Smallest rate.
     """
 
+    @checked
     def __init__(
         self,
         optimizer: Optimizer,
         *,
-        batch_size: int,
-        images: int | None = None,
+        batch_size: PositiveInt,
+        images: PositiveInt | None = None,
         constant: int = 100,
-        decay: int = 100,
-        floor: float = 0.0,
+        decay: PositiveInt = 100,
+        floor: NonNegative = 0.0,
     ) -> None:
-        at_least_one("", images=1 if images is None else images, batch_size=batch_size, decay=decay)
         self.batch_size, self.images, self.passes = batch_size, images, (constant, decay)
         super().__init__(optimizer, floor=floor, updates=1)
         self.learn(images)
@@ -149,29 +160,26 @@ class CosineDecay(Schedule):
         floor: Smallest rate.
     """
 
+    @checked
     def __init__(
         self,
         optimizer: Optimizer,
         *,
-        updates: int | None = None,
-        kimg: float | None = None,
-        batch_size: int | None = None,
+        updates: PositiveInt | None = None,
+        kimg: Positive | None = None,
+        batch_size: PositiveInt | None = None,
         final: float = 0.0,
-        beta2: float | None = None,
-        floor: float = 0.0,
+        beta2: FractionBelowOne | None = None,
+        floor: NonNegative = 0.0,
     ) -> None:
         if (updates is None) is (kimg is None):
-            raise ValueError(f"updates={updates}, kimg={kimg}: say one of the two and leave the other null")
-        if kimg is None:
-            at_least_one("", updates=updates or 0)
-        elif batch_size is None or kimg <= 0:
-            raise ValueError(f"kimg={kimg}, batch_size={batch_size}: both must be > 0")
-        else:
-            at_least_one("", batch_size=batch_size)
+            raise ConfigError(
+                "updates", updates, f"beside kimg={as_typed(kimg)}; say one of the two and leave the other null"
+            )
+        if kimg is not None and batch_size is None:
+            raise ConfigError("kimg", kimg, "needs batch_size, which is null")
         if beta2 is not None and "betas" not in optimizer.defaults:
-            raise ValueError(f"beta2={beta2}: {type(optimizer).__name__} has none; set it to null")
-        if beta2 is not None and not 0 <= beta2 < 1:
-            raise ValueError(f"beta2={beta2}: must be from 0 to below 1, or null")
+            raise ConfigError("beta2", beta2, f"{type(optimizer).__name__} has none; set it to null")
         self.updates = updates if kimg is None else 1000 * kimg / (batch_size or 1)
         self.final, self.beta2 = final, beta2
         super().__init__(optimizer, floor=floor)
@@ -203,24 +211,20 @@ class ExponentialDecay(Schedule):
         momentum_updates: Generator updates until then.
     """
 
+    @checked
     def __init__(
         self,
         optimizer: Optimizer,
         *,
-        gamma: float,
-        every: int = 1,
-        after: int = 0,
-        floor: float = 0.0,
+        gamma: FractionAboveZero,
+        every: PositiveInt = 1,
+        after: NonNegativeInt = 0,
+        floor: NonNegative = 0.0,
         momentum: float | None = None,
-        momentum_updates: int = 1,
+        momentum_updates: PositiveInt = 1,
     ) -> None:
-        at_least_one("", every=every, momentum_updates=momentum_updates)
-        if after < 0:
-            raise ValueError(f"after={after}: must be >= 0")
-        if not 0 < gamma <= 1:
-            raise ValueError(f"gamma={gamma}: must be above 0, to 1")
         if momentum is not None and "momentum" not in optimizer.defaults:
-            raise ValueError(f"momentum={momentum}: {type(optimizer).__name__} has none; set it to null")
+            raise ConfigError("momentum", momentum, f"{type(optimizer).__name__} has none; set it to null")
         self.gamma, self.every, self.after = gamma, every, after
         self.momentum, self.momentum_updates = momentum, momentum_updates
         super().__init__(optimizer, floor=floor)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from lightning_gans.config.types import Positive, checked
+
 
 def half_cosine(start: float, end: float, done: float) -> float:
     """Return where half a cosine from ``start`` to ``end`` stands once the share ``done`` of it is over."""
@@ -22,9 +24,8 @@ class CosineValue:
         kimg: Thousands of real images until then, > 0.
     """
 
-    def __init__(self, start: float, end: float, kimg: float) -> None:
-        if kimg <= 0:
-            raise ValueError(f"kimg={kimg}: must be > 0")
+    @checked
+    def __init__(self, start: float, end: float, kimg: Positive) -> None:
         self.start, self.end, self.kimg = start, end, kimg
 
     def at(self, images_seen: int) -> float:

@@ -216,7 +216,7 @@ def test_the_schedule_of_the_paper():
     [
         ("model.mse_updates=-1", "model.mse_updates=-1: must be >= 0"),
         ("model.content_weight=-1", "model.content_weight=-1"),
-        ("model.adversarial_weight=0", "raise mse_updates"),
+        ("model.adversarial_weight=0", "model.adversarial_weight=0: must be > 0"),
         ("model.generator.factor=3", "must be one of 2, 4, 8"),
         ("model.generator.factor=2", "model.generator makes images (3, 8, 8); data has targets (3, 16, 16)"),
         ("data.image_size=24", "data.image_size=24: must be a multiple of 16"),

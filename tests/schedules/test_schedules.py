@@ -110,9 +110,9 @@ def test_state_is_where_it_stands_and_not_what_it_does():
     [
         (LinearDecay, {"updates": 0}, "updates=0"),
         (CosineDecay, {"updates": 5, "floor": -1}, "floor=-1"),
-        (CosineDecay, {}, "updates=None, kimg=None: say one of the two"),
+        (CosineDecay, {}, "updates=null: beside kimg=null; say one of the two"),
         (CosineDecay, {"updates": 0}, "updates=0: must be >= 1"),
-        (CosineDecay, {"kimg": 1.0}, "batch_size=None"),
+        (CosineDecay, {"kimg": 1.0}, "kimg=1.0: needs batch_size"),
         (CosineDecay, {"updates": 5, "beta2": 0.9}, r"beta2=0\.9: SGD has none"),
         (RepeatedLinearDecay, {"trainings": [[0], [0, 0]]}, r"trainings=\[\[0\], \[0, 0\]\]"),
         (RepeatedLinearDecay, {"trainings": [[5], [-1, 2]]}, "trainings="),

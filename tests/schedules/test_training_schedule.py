@@ -83,7 +83,5 @@ def test_a_growing_one_keeps_what_was():
     now = {**options, "growth": {"fade_kimg": 0.012, "stabilise_kimg": 0.008}}
     schedule = growing_schedule(Growth(**now["growth"]), 16, 4, 1)
     schedule.check_resumed(2, options, now)  # the fade is still to come
-    with pytest.raises(
-        ValueError, match=r"model.growth=.*: up to .* update 3 .* 2 for 2 updates.* for 3 updates"
-    ):
+    with pytest.raises(ValueError, match=r"model.growth=.*: up to .* update 3 .* 2 for 2 updates.* for 3 updates"):
         schedule.check_resumed(3, options, now)
