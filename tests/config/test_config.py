@@ -7,15 +7,19 @@ import re
 import hydra
 import pytest
 import yaml
+from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from conftest import MODELS, command, command_here, evaluation, needs, refusal, samples, tiny
 from lightning_gans import build, compose
 from lightning_gans.config.command import refuse_dashes
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.help import help_of
 from lightning_gans.config.schemas import CONF_DIR, SCHEMAS
 from lightning_gans.config.signatures import read_names, types_of
-from lightning_gans.config.validation import _targets
+from lightning_gans.config.types import describe
+from lightning_gans.config.validation import _targets, check_names, check_types
 from lightning_gans.metrics.names import DEFAULT, may_be_score
 
 CHOICES = [
@@ -339,6 +343,24 @@ def test_every_sweep_varies_what_the_config_has(sweep):
         assert isinstance(OmegaConf.select(cfg, key), int | float), key
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_families_declare_the_options_that_they_pass_on(model):
+    """The same by their source and at run time, and no other key; from Python too."""
+    cfg = compose(*tiny(model))
+    types, is_open = types_of(hydra.utils.get_object(cfg.model._target_))
+    assert not is_open
+    assert sorted(read_names(cfg.model._target_)) == sorted(types)
+    assert {"g_optimizer", "batch_size", "clip_grad"} <= types.keys()
+    assert "null" in describe(types["clip_grad"])
+    OmegaConf.set_struct(cfg, False)
+    cfg.model.clip_grads = 1.0
+    for check in (check_names, check_types):
+        with pytest.raises(ConfigError, match="^model.clip_grads: unknown. Did you mean 'clip_grad'"):
+            check(cfg)
+    with pytest.raises(InstantiationException, match="unexpected keyword argument 'clip_grads'"):
+        hydra.utils.instantiate(cfg.model, _convert_="all")
+
+
 @pytest.mark.parametrize("choice", [*(f"model={model}" for model in MODELS), *DATA])
 def test_every_argument_of_our_classes_stands_in_the_config(choice):
     """So that it can be set without a plus, is shown by --cfg job, and is checked before torch is imported."""
@@ -360,6 +382,47 @@ def test_cfg_job_shows_the_whole_run():
     assert shown["model"]["batch_size"] == 7
     assert shown["model"]["generator"]["image_size"] == shown["data"]["image_size"] == 32
     assert set(shown) >= {"data", "model", "trainer", "callbacks", "logger", "seed"}
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        (["model=cyclegan", "data=horse2zebra", "--info", "defaults"], "model/cyclegan"),
+        (["model=wgan", "--info", "defaults-tree"], "model/wgan"),
+        (["--info"], "Config search path"),
+        (["seed=3", "--info", "config"], "seed: 3"),
+        (["--info", "plugins"], "Installed Hydra Plugins"),
+        (["--info=searchpath"], "Config search path"),
+        (["model=wgan", "--cfg", "job", "--package", "model", "--resolve"], "warm_up_critic"),
+        (["-c", "hydra"], "outputs/${hydra:runtime.choices.model}"),
+        (["--hydra-help"], "Hydra (1."),
+        (["-cn", "sample", "checkpoint=x", "out=y", "-c", "job"], "checkpoint: x"),
+        (["--version"], "Hydra 1."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_hydras_options_work_wherever_they_stand(tmp_path, options, shown, monkeypatch, capsys):
+    assert command_here("lightning_gans.train", *options, cwd=tmp_path, monkeypatch=monkeypatch) == 0
+    told = capsys.readouterr()
+    assert shown in told.out
+    assert not told.err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_help_shows_every_key_with_its_default_and_comment(name, tmp_path, monkeypatch, capsys):
+    """And the groups that the command takes, and no other."""
+    assert command_here(f"lightning_gans.{name}", "--help", cwd=tmp_path, monkeypatch=monkeypatch) == 0
+    told = capsys.readouterr().out
+    assert f"python -m lightning_gans.{name}" in told
+    rows = dict(re.findall(r"^  ([\w./]+) +(\S+|\[.*?\]) *(?:#|$)", told, re.MULTILINE))
+    entries = [entry for entry in yaml.safe_load((CONF_DIR / f"{name}.yaml").read_text())["defaults"]]
+    groups = [key.removeprefix("optional ") for entry in entries if isinstance(entry, dict) for key in entry]
+    groups = [group for group in groups if not group.startswith("override")]
+    keys = set(SCHEMAS[name].__annotations__) - set(groups) - {"data"}
+    assert keys <= rows.keys()
+    assert {key for key in rows if "/" not in key and "." not in key} == keys | set(groups)
+    assert told == help_of(name, told.splitlines()[0]) + "\n"
 
 
 def test_own_configs(own_configs):
