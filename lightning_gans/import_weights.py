@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from lightning_gans.config.command import command
-from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.errors import MISSING, ConfigError
 from lightning_gans.config.schemas import ImportWeightsSchema
 from lightning_gans.runtime import atomic
 
@@ -31,14 +31,15 @@ def main(cfg: DictConfig) -> None:
     options = {"test_statistics": cfg.test_statistics, "dropout_at_test": cfg.dropout_at_test}
     whole = gan_zoo.read(files["generator"])
     if whole is not None and len(files) > 1:
-        raise ValueError(f"{list(files)[1]}: not with {cfg.generator}, a ProGAN's, which holds its networks already")
+        rule = f"not with generator={cfg.generator}, a ProGAN's, which holds its networks already"
+        raise ConfigError(list(files)[1], MISSING, rule)
     if whole is None:
         content = assemble(files, image_size=cfg.image_size, **options, tell=print)
     else:
         try:
             content = gan_zoo.from_gan_zoo(whole, tell=print)
         except ValueError as error:
-            raise ValueError(f"generator={cfg.generator}: {error}") from error
+            raise ConfigError("generator", cfg.generator, str(error)) from error
     AtomicCheckpointIO().save_checkpoint(content, out)
     model = content["config"]["resolved"]["model"]
     for name in files:

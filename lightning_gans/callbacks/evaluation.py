@@ -98,7 +98,7 @@ class Evaluation(Callback):
             pl_module.check_direction(options["direction"])
         options["metrics"] = select_metrics(options["metrics"], pl_module, data, where)
         if self.patience is not None and "frechet" not in options["metrics"]:
-            raise ValueError(f"{where}.patience={self.patience}: needs frechet among the metrics")
+            raise ConfigError(f"{where}.patience", self.patience, "needs frechet among the metrics")
         extractor, options["metrics"], lacking = available_metrics(
             options["metrics"], make, was_asked=wanted, bf16=self.bf16, trainer=trainer
         )
@@ -114,7 +114,7 @@ class Evaluation(Callback):
         monitor = getattr(Checkpoint.of(trainer), "monitor", None)
         known = score_names(self._evaluator.metrics, extractor)
         if monitor is not None and monitor not in known:
-            raise ValueError(f"callbacks.checkpoint.monitor={monitor}: must be among {', '.join(known)}")
+            raise ConfigError("callbacks.checkpoint.monitor", monitor, f"must be among {', '.join(known)}")
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Score at intervals, unless a signal ends the training here."""

@@ -132,6 +132,9 @@ def _either(words: Sequence[str]) -> str:
 
 
 def _plural(hint: Any) -> str:
+    """Describe the items of a list: ``integers >= 1``, ``color or cutout``, or ``values`` of any other kind."""
+    if typing.get_origin(hint) is Literal:
+        return describe(hint)
     return re.sub(r"^an? (\w+)", r"\1s", describe(hint)) if hint in (int, float) or _limited_parts(hint) else "values"
 
 

@@ -55,7 +55,7 @@ def check_names(cfg: DictConfig, schema: type = TrainSchema) -> None:
     _check_interpolations(cfg)
     for key in sorted(OmegaConf.missing_keys(cfg)):
         raise ConfigError(key, MISSING, f"missing; say {key}=...")
-    check_root(cfg, schema)
+    _check_fields("", cfg, fields_of(schema) or {})
     for path, node in _targets(cfg, ""):
         for key in node:
             if f"{path}.{key}" in REPLACED:

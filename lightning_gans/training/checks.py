@@ -70,4 +70,4 @@ def refuse_other_networks(model: GenerativeModule, content: dict[str, Any], path
     for key in (f"{player}_optimizer" for player in model.optimizer_factories):
         targets = [config[key]["_target_"] for config in (before, now)]
         if targets[0] != targets[1]:
-            raise ValueError(f"model.{key}._target_={targets[1]}: a resumed run keeps its optimiser, {targets[0]}")
+            raise ConfigError(f"model.{key}._target_", targets[1], f"a resumed run keeps its optimiser, {targets[0]}")

@@ -388,7 +388,7 @@ def test_cfg_job_shows_the_whole_run():
     ("options", "shown"),
     [
         (["model=cyclegan", "data=horse2zebra", "--info", "defaults"], "model/cyclegan"),
-        (["model=wgan", "--info", "defaults-tree"], "model/wgan"),
+        (["model=wgan", "--info", "defaults-tree"], "model: wgan"),
         (["--info"], "Config search path"),
         (["seed=3", "--info", "config"], "seed: 3"),
         (["--info", "plugins"], "Installed Hydra Plugins"),
