@@ -7,6 +7,7 @@ from Python; ``config/validation.py`` reads the same annotations for ``_target_`
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 import math
@@ -112,7 +113,19 @@ def _rule(value: Any, hint: Any, problems: Sequence[Any]) -> str:
     of_range = [part for part in _limited_parts(hint) if kinds & set(_RANGE)]
     if of_range and not isinstance(value, str | Sequence):
         return f"must be {' or '.join(_bounds(typing.get_args(part)[1:]) for part in of_range)}{or_null}"
-    return f"must be {describe(hint)}"
+    return f"must be {describe(hint)}{_hint(value, hint)}"
+
+
+def _hint(value: Any, hint: Any) -> str:
+    """Name the choice that is nearest to a word, if one is."""
+    choices = [
+        str(choice)
+        for one in (hint, *typing.get_args(hint))
+        if typing.get_origin(one) is Literal
+        for choice in typing.get_args(one)
+    ]
+    near = difflib.get_close_matches(str(value), choices, n=1)
+    return f". Did you mean '{near[0]}'?" if near else ""
 
 
 def _bounds(metadata: Sequence[Any]) -> str:
