@@ -65,14 +65,23 @@ def check_names(cfg: DictConfig, schema: type = TrainSchema) -> None:
             _check_keys(path, node, names)
 
 
-def check_types(cfg: DictConfig) -> None:
+def check_types(cfg: DictConfig, written: DictConfig | None = None) -> None:
     """Check the keys, types and ranges of every ``_target_`` node by the signature of what it names; imports torch.
+
+    Args:
+        cfg: A composed config.
+        written: The same with its interpolations, if ``cfg`` is resolved: a mistake is told by the key that it was
+            written for, and not by one that refers to it.
 
     Raises:
         ConfigError: An unknown or replaced key, or a value of another type or out of range.
     """
     for path, node in _targets(cfg, ""):
-        _check_call(path, node)
+        try:
+            _check_call(path, node)
+        except ConfigError as error:
+            error.key = _origin(error.key, OmegaConf.to_container(cfg if written is None else written))
+            raise
 
 
 def check_root(cfg: DictConfig, schema: type) -> None:
@@ -172,6 +181,15 @@ def _targets(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
             yield path, node
         for key, value in node.items():
             yield from _targets(value, f"{path}.{key}" if path else str(key))
+
+
+def _origin(key: str, raw: Any) -> str:
+    """Return the key that a key refers to by a plain interpolation, or itself; ``raw`` is the config unresolved."""
+    value = raw
+    for name in key.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    found = re.fullmatch(r"\$\{([A-Za-z_][\w.]*)\}", value) if isinstance(value, str) else None
+    return _origin(found[1], raw) if found else key
 
 
 def _check_keys(path: str, node: dict[str, Any], names: list[str]) -> None:

@@ -255,7 +255,7 @@ def assemble(cfg: DictConfig, folder: str | os.PathLike[str], *, trust: Sequence
     cfg, carried = _decided(given, trust)
     if trust is not None:
         validation.check_names(cfg)
-    validation.check_types(cfg)
+    validation.check_types(cfg, given)
     world = world_size(cfg.trainer)
     if OmegaConf.select(given, "model.batch_size", default=0) is None:
         cfg, carried = _decided(given, trust, batch_size=world * cfg.model.get("accumulate", 1))

@@ -124,7 +124,7 @@ def test_mistakes_that_need_torch_are_told_the_same_way(own_configs):
     [
         ("data.image_size=33", ["data.image_size=33", "nearest is 32"]),
         ("data.image_size=big", ["data.image_size=big", "must be an integer"]),
-        ("data.channels=0", ["channels=0", ">= 1"]),
+        ("data.channels=0", ["data.channels=0", ">= 1"]),
         ("model.n_critic=two", ["model.n_critic=two", "must be an integer"]),
         ("model.clip_grad=yes please", ["model.clip_grad=yes please", "must be a number"]),
         (

@@ -295,7 +295,7 @@ REFUSED = [
     (["model=vae", "model.encoder.latent_dim=3"], "model.encoder gives 3 latents and model.generator takes 64"),
     (["model=gan", "model/network=began"], "model.discriminator: is an autoencoder"),
     (["model=began", "model/network=dcgan", "model.batch_size=32"], "BEGAN's is an autoencoder"),
-    (["model=dcgan", "data=toy2d"], "model.generator.image_size=null: the data has points"),
+    (["model=dcgan", "data=toy2d"], "data.image_size=null: the data has points"),
     (["model=gan", "model.max_norm=0"], "model.max_norm=0"),
     (["model=gan", "model.discriminator.dropout=1"], "dropout=1"),
     (["model=gan", "model.generator.hidden=[0]"], "hidden=[0]"),
