@@ -5,19 +5,18 @@ from __future__ import annotations
 import sys
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from lightning_gans.config import command, metrics, options, schemas, validation
+from lightning_gans.config import validation
+from lightning_gans.config.command import command
+from lightning_gans.config.errors import MISSING, ConfigError
+from lightning_gans.config.schemas import EvaluateSchema
 
 
-@hydra.main(version_base="1.3", config_path=str(schemas.CONF_DIR), config_name="evaluate")
-@command.handle_errors
-def evaluate(cfg: DictConfig) -> None:
-    """Print the scores, and write them with their card as JSON."""
-    validation.check_keys(cfg, schemas.EvaluateSchema)
-    options.check_evaluate(cfg)
-    metrics.name_own_metrics(cfg, "metrics", HydraConfig.get())
+@command(EvaluateSchema)
+def main(cfg: DictConfig) -> None:
+    """Score a checkpoint or a folder of images, and write the scores with their card as JSON."""
+    check_sides(cfg)
 
     from lightning_gans.evaluation.comparison import of_checkpoint, of_folders
     from lightning_gans.evaluation.evaluator import Evaluator
@@ -28,7 +27,7 @@ def evaluate(cfg: DictConfig) -> None:
     from lightning_gans.runtime.device import pick_device
 
     given = {key: cfg[key] for key in ("n", "n_real", "batch_size")}
-    validation.check(cfg, schemas.EvaluateSchema)
+    validation.check_types(cfg)
     asked = None if cfg.metrics is None else hydra.utils.instantiate(cfg.metrics, _convert_="all")
     made = check_options(n=cfg.n, n_real=cfg.n_real, metrics=DEFAULT if asked is None else asked)
     asked = None if asked is None else made
@@ -60,9 +59,22 @@ def evaluate(cfg: DictConfig) -> None:
     print(sides.summary(card) + (f"; card: {write_card(card, out / sides.card_name)}" if out else ""))
 
 
-def main() -> None:
-    """The command line."""
-    command.run(evaluate)
+def check_sides(cfg: DictConfig) -> None:
+    """Refuse options that do not name exactly two sides to compare.
+
+    Raises:
+        ConfigError: With the option to change.
+    """
+    if not cfg.checkpoint and not cfg.candidate:
+        raise ConfigError("checkpoint", MISSING, "missing; say checkpoint=PATH, or reference=DIR candidate=DIR")
+    if cfg.checkpoint and cfg.candidate:
+        raise ConfigError("candidate", cfg.candidate, f"not with checkpoint={cfg.checkpoint}; say one of the two")
+    if cfg.candidate and not cfg.reference:
+        raise ConfigError("candidate", cfg.candidate, "needs reference=DIR to be compared with")
+    if cfg.checkpoint and cfg.image_size is not None:
+        raise ConfigError("image_size", cfg.image_size, "not with a checkpoint, whose images have a size")
+    if cfg.reference and cfg.data.held_out:
+        raise ConfigError("reference", cfg.reference, "not with data.held_out=true; say one of the two")
 
 
 if __name__ == "__main__":

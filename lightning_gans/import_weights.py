@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import hydra
 from omegaconf import DictConfig
 
-from lightning_gans.config import command, schemas, validation
+from lightning_gans.config.command import command
+from lightning_gans.config.errors import MISSING, ConfigError
+from lightning_gans.config.schemas import ImportWeightsSchema
 from lightning_gans.runtime import atomic
 
 NETWORKS = ("generator", "generator_back", "discriminator", "discriminator_back")
 
 
-@hydra.main(version_base="1.3", config_path=str(schemas.CONF_DIR), config_name="import_weights")
-@command.handle_errors
-def import_weights(cfg: DictConfig) -> None:
-    """Read bare state dicts and write the checkpoint."""
-    validation.check_keys(cfg, schemas.ImportWeightsSchema)
-    if cfg.test_statistics not in ("image", "running"):
-        raise ValueError(f"test_statistics={cfg.test_statistics}: must be image or running")
+@command(ImportWeightsSchema)
+def main(cfg: DictConfig) -> None:
+    """Make a checkpoint of published weights of pix2pix, CycleGAN or ProGAN."""
     out = Path(cfg.out).expanduser()
     if out.is_dir():
-        raise ValueError(f"out={cfg.out}: is a folder; give the file to write, e.g. {out / 'imported.ckpt'}")
+        raise ConfigError("out", cfg.out, f"is a folder; give the file to write, e.g. {out / 'imported.ckpt'}")
 
     atomic.refuse_existing(out, overwrite=cfg.overwrite)
 
@@ -34,14 +31,15 @@ def import_weights(cfg: DictConfig) -> None:
     options = {"test_statistics": cfg.test_statistics, "dropout_at_test": cfg.dropout_at_test}
     whole = gan_zoo.read(files["generator"])
     if whole is not None and len(files) > 1:
-        raise ValueError(f"{list(files)[1]}: not with {cfg.generator}, a ProGAN's, which holds its networks already")
+        rule = f"not with generator={cfg.generator}, a ProGAN's, which holds its networks already"
+        raise ConfigError(list(files)[1], MISSING, rule)
     if whole is None:
         content = assemble(files, image_size=cfg.image_size, **options, tell=print)
     else:
         try:
             content = gan_zoo.from_gan_zoo(whole, tell=print)
         except ValueError as error:
-            raise ValueError(f"generator={cfg.generator}: {error}") from error
+            raise ConfigError("generator", cfg.generator, str(error)) from error
     AtomicCheckpointIO().save_checkpoint(content, out)
     model = content["config"]["resolved"]["model"]
     for name in files:
@@ -49,11 +47,6 @@ def import_weights(cfg: DictConfig) -> None:
         shown = ", ".join(f"{key}={value}" for key, value in node.items() if key != "_target_")
         print(f"{name}: {node['_target_'].removeprefix('lightning_gans.networks.')}, {shown}")
     print(f"a checkpoint of {model['_target_'].rpartition('.')[2]} in {out}")
-
-
-def main() -> None:
-    """The command line."""
-    command.run(import_weights)
 
 
 if __name__ == "__main__":

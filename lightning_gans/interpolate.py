@@ -5,15 +5,18 @@ from __future__ import annotations
 import hydra
 from omegaconf import DictConfig
 
-from lightning_gans.config import command, options, schemas, validation
+from lightning_gans.config import validation
+from lightning_gans.config.command import command
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.schemas import InterpolateSchema
+
+PATHS = ("lerp", "slerp")  # modes that go from a sample to another
 
 
-@hydra.main(version_base="1.3", config_path=str(schemas.CONF_DIR), config_name="interpolate")
-@command.handle_errors
-def interpolate(cfg: DictConfig) -> None:
-    """Write ``MODE.png`` and, of what moves, ``MODE.gif``."""
-    validation.check_keys(cfg, schemas.InterpolateSchema)
-    options.check_interpolate(cfg)
+@command(InterpolateSchema)
+def main(cfg: DictConfig) -> None:
+    """Draw paths, grids, loops, arithmetic, truncations or nearest images in a checkpoint's latent space."""
+    indices = starts(cfg)
 
     from lightning_gans.checkpoints import files, load
     from lightning_gans.images.files import make_folder
@@ -22,7 +25,7 @@ def interpolate(cfg: DictConfig) -> None:
     from lightning_gans.metrics.path_length import lerp, slerp
     from lightning_gans.runtime.device import pick_device
 
-    validation.check(cfg, schemas.InterpolateSchema)
+    validation.check_types(cfg)
     content = files.read(cfg.checkpoint)
     module = load.rebuild(content, trust=cfg.trust).to(pick_device(cfg.device))
     module.sampling_inputs([0], cfg.seed)  # refused by what has no latents, before anything is written
@@ -31,8 +34,7 @@ def interpolate(cfg: DictConfig) -> None:
     walker = Walker(module, seed=cfg.seed, batch_size=cfg.batch_size, classes=None if searched else classes)
     folder = make_folder(cfg.out)
     refuse_foreign(folder, (f"{cfg.mode}.png", f"{cfg.mode}.gif"))
-    indices = options.starts(cfg)
-    if cfg.mode in options.PATHS:
+    if cfg.mode in PATHS:
         rows = walker.paths(indices, cfg.steps, lerp if cfg.mode == "lerp" else slerp)
     elif cfg.mode == "loop":
         rows = walker.loop(indices, cfg.steps)
@@ -53,9 +55,24 @@ def interpolate(cfg: DictConfig) -> None:
     print(f"{cfg.mode} of generator update {module.iteration:,}: {', '.join(map(str, written))}")
 
 
-def main() -> None:
-    """The command line."""
-    command.run(interpolate)
+def starts(cfg: DictConfig) -> list[int]:
+    """Return the numbers of the samples to start from: those asked for, or as many as the mode needs.
+
+    Raises:
+        ConfigError: A mode cannot start from what was asked for.
+    """
+    groups = {name: list(cfg[name]) for name in "abc"}
+    if len({len(group) for group in groups.values()}) > 1:
+        raise ConfigError("a, b, c", list(groups.values()), "must hold equally many numbers of samples")
+    if cfg.classes is not None and cfg.mode == "arithmetic" and len(cfg.classes) != 3:
+        raise ConfigError("classes", list(cfg.classes), "must be three, for a, b and c")
+    if cfg.indices is None:
+        return list(range(4 if cfg.mode == "grid" else cfg.rows * (2 if cfg.mode in PATHS else 1)))
+    if cfg.mode in PATHS and len(cfg.indices) % 2:
+        raise ConfigError("indices", list(cfg.indices), "must be pairs, where each path starts and where it ends")
+    if cfg.mode == "grid" and len(cfg.indices) != 4:
+        raise ConfigError("indices", list(cfg.indices), "must be four, for the corners")
+    return list(cfg.indices)
 
 
 if __name__ == "__main__":

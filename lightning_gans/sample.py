@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import hydra
 from omegaconf import DictConfig
 
-from lightning_gans.config import command, errors, schemas, validation
+from lightning_gans.config.command import command
+from lightning_gans.config.schemas import SampleSchema
 
 
-@hydra.main(version_base="1.3", config_path=str(schemas.CONF_DIR), config_name="sample")
-@command.handle_errors
-def sample(cfg: DictConfig) -> None:
-    """Write images and their grid."""
-    validation.check_root(cfg, schemas.SampleSchema)
-    errors.at_least_one("", n=cfg.n, batch_size=cfg.batch_size)
-    if cfg.format not in ("png", "npz"):
-        raise ValueError(f"format={cfg.format}: must be png or npz")
-    if not cfg.checkpoint or not cfg.out:
-        raise ValueError("checkpoint=PATH and out=DIR are needed")
-
+@command(SampleSchema)
+def main(cfg: DictConfig) -> None:
+    """Write samples of a checkpoint's generator as images, and their grid."""
     from lightning_gans.checkpoints.load import load, points_of
     from lightning_gans.images.files import make_folder
     from lightning_gans.images.sheets import aligned_columns
@@ -35,11 +27,6 @@ def sample(cfg: DictConfig) -> None:
     columns = aligned_columns(min(cfg.n, 64), len(classes or []))
     grid = write_samples(batches, cfg.n, cfg.out, cfg.format, points_of(module, trust=cfg.trust), older, columns)
     print(f"{cfg.n} samples of generator update {module.iteration:,} in {cfg.out}; grid: {grid}")
-
-
-def main() -> None:
-    """The command line."""
-    command.run(sample)
 
 
 if __name__ == "__main__":

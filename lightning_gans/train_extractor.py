@@ -5,22 +5,21 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import hydra
 from omegaconf import DictConfig
 
-from lightning_gans.config import command, errors, schemas, validation
+from lightning_gans.config import validation
+from lightning_gans.config.command import command
+from lightning_gans.config.errors import MISSING, ConfigError
+from lightning_gans.config.schemas import TrainExtractorSchema
 
 
-@hydra.main(version_base="1.3", config_path=str(schemas.CONF_DIR), config_name="train_extractor")
-@command.handle_errors
-def train_extractor(cfg: DictConfig) -> None:
-    """Write the classifier's file and say how good it is."""
-    validation.check_keys(cfg, schemas.TrainExtractorSchema)
-    errors.at_least_one("", epochs=cfg.epochs, batch_size=cfg.batch_size, width=cfg.width)
+@command(TrainExtractorSchema)
+def main(cfg: DictConfig) -> None:
+    """Train a classifier of a labelled set for the ``classifier`` extractor, and print its accuracy."""
     if cfg.name is not None and not re.fullmatch(r"\w+", cfg.name, re.ASCII):
-        raise ValueError(f"name={cfg.name}: must be of letters, digits and _, since scores are called by it")
+        raise ConfigError("name", cfg.name, "must be of letters, digits and _, since scores are called by it")
     if not cfg.data.get("num_classes"):
-        raise ValueError("data.num_classes: missing; a classifier needs a labelled set")
+        raise ConfigError("data.num_classes", MISSING, "missing; a classifier needs a labelled set")
 
     from lightning_gans.data.base import ImageDataModule
     from lightning_gans.runtime.atomic import refuse_existing
@@ -29,7 +28,7 @@ def train_extractor(cfg: DictConfig) -> None:
     from lightning_gans.training.trainer import instantiate
 
     refuse_existing(Path(cfg.out).expanduser(), overwrite=cfg.overwrite)
-    validation.check(cfg, schemas.TrainExtractorSchema)
+    validation.check_types(cfg)
     device = pick_device(cfg.device)
     data = instantiate(cfg.data, "data", ImageDataModule)
     options = {key: cfg[key] for key in ("epochs", "batch_size", "width", "flip", "seed")}
@@ -37,11 +36,6 @@ def train_extractor(cfg: DictConfig) -> None:
     accuracy, n = write_classifier(data, cfg.out, name=name, device=device, progress=True, **options)
     print(f"classifier_{name}: accuracy {accuracy:.4f} on {n:,} images that it has not seen; {cfg.out}")
     print(f"score with: extractor=classifier extractor.weights={cfg.out}")
-
-
-def main() -> None:
-    """The command line."""
-    command.run(train_extractor)
 
 
 if __name__ == "__main__":

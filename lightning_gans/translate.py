@@ -5,19 +5,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import hydra
 from omegaconf import DictConfig
 
-from lightning_gans.config import command, options, schemas, validation
+from lightning_gans.config.command import command
+from lightning_gans.config.schemas import TranslateSchema
 
 
-@hydra.main(version_base="1.3", config_path=str(schemas.CONF_DIR), config_name="translate")
-@command.handle_errors
-def translate(cfg: DictConfig) -> None:
-    """Write a translation of every picture, and a sheet of the first ones."""
-    validation.check_keys(cfg, schemas.TranslateSchema)
-    options.check_translate(cfg)
-
+@command(TranslateSchema)
+def main(cfg: DictConfig) -> None:
+    """Translate pictures by a checkpoint's generator, with a sheet of the first ones beside their sources."""
     from lightning_gans.checkpoints import load
     from lightning_gans.data.decoding import check_max_pixels
     from lightning_gans.images.files import make_folder
@@ -46,11 +42,6 @@ def translate(cfg: DictConfig) -> None:
     if outcome.problems:
         print("error: " + "\n".join(outcome.errors()), file=sys.stderr)
         raise SystemExit(1)
-
-
-def main() -> None:
-    """The command line."""
-    command.run(translate)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from conftest import command_here, evaluation, newest, run, tiny
 from lightning_gans import build, compose
 from lightning_gans.config import schemas
 from lightning_gans.config.schemas import CONF_DIR
-from lightning_gans.config.validation import check_keys
+from lightning_gans.config.validation import check_names
 from lightning_gans.images.files import save
 
 ROOT = Path(__file__).parent.parent
@@ -195,7 +195,7 @@ def is_run(line):
 def test_commands_of_large_trainings_compose(line):
     name, words = words_of(line)
     cfg = compose(*[word for word in single(words) if not word.startswith("resume=")], config=name)
-    check_keys(cfg, getattr(schemas, f"{name.title().replace('_', '')}Schema"))
+    check_names(cfg, schemas.SCHEMAS[name])
     for word in words:
         if word.startswith("sweep="):
             sweep = yaml.safe_load((CONF_DIR / "sweep" / f"{word[6:]}.yaml").read_text())

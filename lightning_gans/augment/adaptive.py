@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from lightning_gans.augment.base import Augmentation, Draws
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import Fraction, Positive, PositiveInt, checked
 from lightning_gans.runtime.distributed import sum_over_processes
 from lightning_gans.runtime.precision import full_precision
 from lightning_gans.schedules.values import CosineValue, Scheduled, ends_of
 
 
 class AdaptiveAugment(Augmentation):
-    """Adaptive discriminator augmentation (ADA). Karras et al. 2020, arXiv:2006.06676, section 3.
+    """Augment what the discriminator sees with an adaptive probability (ADA).
+
+    Karras et al. 2020, arXiv:2006.06676, section 3.
 
     Each transformation is done with probability p, independently for every sample: mirroring, turns by 90 degrees,
     whole-pixel shifts; scaling, stretching, rotation, fractional shifts; brightness, contrast, inversion of the luma
@@ -37,29 +43,21 @@ class AdaptiveAugment(Augmentation):
     signs: Tensor
     mine: Tensor
 
+    @checked
     def __init__(
         self,
-        target: float | None = 0.6,
-        interval: int = 4,
-        kimg: float = 500.0,
+        target: Annotated[float, Ge(-1), Le(1)] | None = 0.6,
+        interval: PositiveInt = 4,
+        kimg: Positive = 500.0,
         p: Scheduled = 0.0,
-        colour: float = 1.0,
-        cutout: float = 0.0,
+        colour: Fraction = 1.0,
+        cutout: Fraction = 0.0,
     ) -> None:
         super().__init__()
-        if target is not None and not -1 <= target <= 1:
-            raise ValueError(f"model.augment.target={target}: must be from -1 to 1, or null")
         if target is not None and isinstance(p, CosineValue):
-            raise ValueError(f"model.augment.p={p}: model.augment.target={target} moves it; set target to null")
-        if interval < 1:
-            raise ValueError(f"model.augment.interval={interval}: must be >= 1")
-        if kimg <= 0:
-            raise ValueError(f"model.augment.kimg={kimg}: must be > 0")
+            raise ConfigError("p", p, f"model.augment.target={target} moves it; set target to null")
         if not 0 <= min(ends_of(p)) <= max(ends_of(p)) <= 1:
-            raise ValueError(f"model.augment.p={p}: must be from 0 to 1")
-        for key, share in {"colour": colour, "cutout": cutout}.items():
-            if not 0 <= share <= 1:
-                raise ValueError(f"model.augment.{key}={share}: must be from 0 to 1")
+            raise ConfigError("p", p, "must be from 0 to 1")
         self.target, self.interval, self.kimg = target, interval, kimg
         self.colour, self.cutout = colour, cutout
         self.schedule = p if isinstance(p, CosineValue) else None
@@ -88,11 +86,11 @@ class AdaptiveAugment(Augmentation):
         self.signs.zero_()
 
     def extra_logs(self) -> dict[str, Tensor]:
-        """P."""
+        """Return p, the current probability."""
         return {"augment_p": self.p.clone()}
 
     def forward(self, samples: Tensor, draws: Draws) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W)."""
+        """Augment images (N, C, H, W), each transformation of each image with probability p."""
         if self.schedule is not None:
             self.p.fill_(self.schedule.at(draws.images_seen))
         with torch.autocast(samples.device.type, enabled=False):  # positions need more digits than bf16 has
@@ -154,7 +152,7 @@ class AdaptiveAugment(Augmentation):
 
 
 def _matrices(rows: list[list[Tensor]]) -> Tensor:
-    """(N, 3, 3) from entries (N,)."""
+    """Return matrices (N, 3, 3) from entries (N,)."""
     return torch.stack([torch.stack(row, -1) for row in rows], -2)
 
 
@@ -175,7 +173,7 @@ def _shift(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _hue(angle: Tensor, luma: Tensor) -> Tensor:
-    """Rotation of colours about the grey axis by ``angle`` (N, 1, 1): Rodrigues' formula, (N, 3, 3)."""
+    """Return rotations of colours about the grey axis by ``angle`` (N, 1, 1), (N, 3, 3); Rodrigues' formula."""
     s = 1 / math.sqrt(3)
     cross = torch.tensor([[0.0, -s, s], [s, 0.0, -s], [-s, s, 0.0]], device=angle.device)
     eye = torch.eye(3, device=angle.device)

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 from torch import Tensor, nn
 
+from lightning_gans.config.errors import ConfigError
+
 
 class Draws(Protocol):
-    """Where an augmentation gets its random numbers: this process's slice of those of the global batch."""
+    """Draw an augmentation's random numbers: this process's slice of those of the global batch."""
 
     images_seen: int
 
     def uniform(self, n: int, *shape: int) -> Tensor:
-        """(n, *shape) numbers in [0, 1)."""
+        """Draw numbers in [0, 1), (n, *shape)."""
 
     def normal(self, n: int, *shape: int) -> Tensor:
-        """(n, *shape) standard normal numbers."""
+        """Draw standard normal numbers, (n, *shape)."""
 
 
-class Augmentation(nn.Module):
-    """Changes samples (N, ...) in [-1, 1] at random, differentiably; its buffers are state of the training."""
+class Augmentation(nn.Module, ABC):
+    """Change samples (N, ...) in [-1, 1] at random and differentiably; buffers are state of the training."""
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Refuse samples of a shape that cannot be augmented.
@@ -29,18 +32,18 @@ class Augmentation(nn.Module):
             ValueError: With the augmentation and the shape.
         """
         if len(shape) != 3:
-            raise ValueError(f"model.augment={type(self).__name__}: needs images, not samples of shape {shape}")
+            raise ConfigError("model.augment", type(self).__name__, f"needs images, not samples of shape {shape}")
 
+    @abstractmethod
     def forward(self, samples: Tensor, draws: Draws) -> Tensor:
-        """(N, ...) -> (N, ...)."""
-        raise NotImplementedError
+        """Augment samples (N, ...); returns the same shape."""
 
     def update_statistics(self, real_logits: Tensor) -> None:
-        """See the discriminator's logits on real samples, without gradient."""
+        """Read the discriminator's logits on real samples, without gradient."""
 
     def on_update_end(self, iteration: int, images: int) -> None:
-        """End of a step that showed ``images`` real images; on all processes together."""
+        """Update the augmentation after a step that showed ``images`` real images; on all processes together."""
 
     def extra_logs(self) -> dict[str, Tensor]:
-        """What is worth a curve, as scalars."""
+        """Return scalars to log, by name."""
         return {}

@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import MinLen
 from torch import Tensor
 
 from lightning_gans.augment.base import Augmentation, Draws
+from lightning_gans.config.types import checked
 
 Policy = Literal["color", "translation", "cutout"]
 
 
 class DiffAugment(Augmentation):
-    """DiffAugment. Zhao et al. 2020, arXiv:2006.10738, section 3.2.
+    """Augment real and generated images alike (DiffAugment). Zhao et al. 2020, arXiv:2006.10738, section 3.2.
 
     ``color``: brightness +- 0.5 in [-1, 1], saturation times 0 to 2, contrast times 0.5 to 1.5. ``translation``: by up
     to 1/8 of the side, what enters is 0. ``cutout``: a square of half the side is set to 0.
 
     Args:
-        policy: What to do, in this order.
+        policy: Transformations, in this order.
     """
 
-    def __init__(self, policy: Sequence[Policy] = ("color", "translation", "cutout")) -> None:
+    @checked
+    def __init__(self, policy: Annotated[Sequence[Policy], MinLen(1)] = ("color", "translation", "cutout")) -> None:
         super().__init__()
-        if not policy:
-            raise ValueError("model.augment.policy=[]: choose among color, translation, cutout")
         self.policy = tuple(policy)
 
     def forward(self, samples: Tensor, draws: Draws) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W)."""
+        """Augment images (N, C, H, W) by the policy."""
         for name in self.policy:
             samples = getattr(self, f"_{name}")(samples, draws)
         return samples
@@ -61,7 +62,7 @@ class DiffAugment(Augmentation):
 
 
 def _shifted(side: int, u: Tensor) -> tuple[Tensor, Tensor]:
-    """Source index of every position after a shift of up to side / 8, and whether it lies inside: both (N, side)."""
+    """Return each position's source index after a shift of up to side / 8, and if it is inside; both (N, side)."""
     most = round(side / 8)
     shift = (u * (2 * most + 1)).floor().long() - most
     source = torch.arange(side, device=u.device) + shift[:, None]
@@ -69,7 +70,7 @@ def _shifted(side: int, u: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _within(side: int, u: Tensor) -> Tensor:
-    """Positions inside a window of side / 2 around a random centre, (N, side)."""
+    """Return the positions inside a window of side / 2 around a random centre, (N, side)."""
     window = side // 2
     start = (u * (side + 1 - window % 2)).floor().long() - window // 2
     position = torch.arange(side, device=u.device)

@@ -1,1 +1,1 @@
-"""What watches a training: progress, grids, scores, checkpoints, stability."""
+"""Callbacks of a training: progress, grids, scores, checkpoints, stability."""

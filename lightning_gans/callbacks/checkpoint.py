@@ -1,4 +1,4 @@
-"""Saving at intervals, at the end, for the best score and before a signal ends the training."""
+"""Save checkpoints at intervals, at the end, for the best score and before a signal ends the training."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from torch import Tensor
 from lightning_gans.callbacks.stability import DivergedError, StabilityGuard
 from lightning_gans.checkpoints.files import BEST, FOLDER, GOOD, LAST, last_good, read
 from lightning_gans.config.claims import refuse_taken
+from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.runtime.atomic import atomic_write, set_aside
 from lightning_gans.runtime.distributed import max_over_processes
 from lightning_gans.runtime.tolerance import warn_on_os_error
 
 
 class Checkpoint(Callback):
-    """Keeps ``step-000300.ckpt`` files, the newest also as ``last.ckpt``, the best scored as ``best.ckpt``.
+    """Save checkpoints: ``step-000300.ckpt`` files, the newest also as ``last.ckpt``, the best scored as ``best.ckpt``.
 
     The ends of the phases of a module's ``schedule`` are saved as well and never deleted. While weights or
     updates are close to the limits of ``StabilityGuard``, the newest checkpoint from before is kept as ``good.ckpt``.
@@ -53,11 +54,10 @@ class Checkpoint(Callback):
 
     AGREE_EVERY = 8  # steps between the looks of several processes at each other's signals
 
-    def __init__(self, *, every_n_train_steps: int = 1000, keep: int | None = 2, monitor: str | None = None) -> None:
-        if every_n_train_steps < 1:
-            raise ValueError(f"callbacks.checkpoint.every_n_train_steps={every_n_train_steps}: must be >= 1")
-        if keep is not None and keep < 1:
-            raise ValueError(f"callbacks.checkpoint.keep={keep}: must be >= 1, or null")
+    @checked
+    def __init__(
+        self, *, every_n_train_steps: PositiveInt = 1000, keep: PositiveInt | None = 2, monitor: str | None = None
+    ) -> None:
         self.every_n_train_steps, self.keep, self.monitor = every_n_train_steps, keep, monitor
         self.best: float | None = None
         self.interrupted_by: int | None = None
@@ -68,7 +68,7 @@ class Checkpoint(Callback):
 
     @staticmethod
     def of(trainer: Trainer) -> Checkpoint | None:
-        """The trainer's callback of this kind."""
+        """Return the trainer's callback of this kind."""
         found = [callback for callback in trainer.callbacks if isinstance(callback, Checkpoint)]  # type: ignore[attr-defined]
         return found[0] if found else None
 
@@ -226,7 +226,7 @@ class Checkpoint(Callback):
 
 
 def _best_score(path: Path) -> float | None:
-    """The score of ``best.ckpt``; a broken one is set aside, and the next score is the best."""
+    """Return the score of ``best.ckpt``; a broken one is set aside, and the next score is the best."""
     if not os.path.lexists(path):
         return None
     try:
@@ -239,7 +239,7 @@ def _best_score(path: Path) -> float | None:
 
 
 def _state_of(content: dict[str, Any]) -> dict[str, Any]:
-    """This callback's state in a checkpoint."""
+    """Return this callback's state in a checkpoint."""
     states = content["callbacks"].items()
     return next((state for name, state in states if name.startswith("Checkpoint")), {})
 
@@ -250,7 +250,7 @@ def processes_of(content: dict[str, Any]) -> int | None:
 
 
 def _step_of(path: Path) -> int:
-    """The step of a file of ours; 0 for any other."""
+    """Return the step of a checkpoint by its name; 0 for any other file."""
     found = re.fullmatch(r"step-(\d+)\.ckpt", path.name)
     return int(found[1]) if found else 0
 

@@ -12,17 +12,17 @@ from lightning_gans.models.base import GenerativeModule
 
 
 class EpochBudget(Callback):
-    """Ends the training after so many passes over the training images, whose number is known once they are read.
+    """End the training after a number of epochs, once it is known how many training images there are.
 
     Args:
-        epochs: Passes.
+        epochs: Passes over the training images.
     """
 
     def __init__(self, epochs: float) -> None:
         self.epochs = epochs
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Say it in generator updates, which Lightning counts."""
+        """Convert the epochs to generator updates, which Lightning counts."""
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
             images = data_of(trainer).images_per_epoch
             updates = steps_for(pl_module, self.epochs * images)
@@ -31,7 +31,7 @@ class EpochBudget(Callback):
 
 
 def steps_for(model: GenerativeModule, images: float) -> int:
-    """The generator updates that show at least so many real images."""
+    """Return the number of generator updates that show at least so many real images."""
     step, seen = 0, 0
     while seen < images:
         plan = model.plan(step)

@@ -1,4 +1,4 @@
-"""Evaluation during training."""
+"""Score the sampling network during training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One line that says how a training goes."""
+"""Show the progress of a training in one line."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from tqdm import tqdm
 
+from lightning_gans.config.types import PositiveInt, checked
+
 
 class Progress(ProgressBar):
-    """A bar over generator updates with the time left, images per second and both losses.
+    """Show a bar over generator updates with the time left, images per second and both losses.
 
     Args:
         every_n_train_steps: Generator updates between refreshes; each reads the losses from the device.
     """
 
-    def __init__(self, *, every_n_train_steps: int = 20) -> None:
+    @checked
+    def __init__(self, *, every_n_train_steps: PositiveInt = 20) -> None:
         super().__init__()
-        if every_n_train_steps < 1:
-            raise ValueError(f"callbacks.progress.every_n_train_steps={every_n_train_steps}: must be >= 1")
         self.every_n_train_steps = every_n_train_steps
         self._bar: tqdm[Any] | None = None
         self._enabled = True

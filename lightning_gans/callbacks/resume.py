@@ -12,10 +12,7 @@ from lightning_gans.runtime.tolerance import warn_on_os_error
 
 
 class Rewind(Callback):
-    """Removes the scores, grids and rows of later steps than the one that a training goes on from.
-
-    They are of the training that is left behind, and would stand among those to come.
-    """
+    """Delete scores, grids and log rows of later steps than the one that a training resumes from."""
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Clear the run's folder, by process 0; nothing in a trial run."""
@@ -33,7 +30,7 @@ class Rewind(Callback):
 
 
 class OptimizerOverrides(Callback):
-    """Lays optimiser options that differ from the checkpoint's config over the restored optimisers.
+    """Apply optimiser options that differ from the checkpoint's config to the restored optimisers.
 
     A learning rate is changed by its factor, so that a schedule goes on where it stands.
     """

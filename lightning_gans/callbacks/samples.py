@@ -1,14 +1,16 @@
-"""Pictures of the same latents, or of the same sources, as the training goes on."""
+"""Draw grids of the same latents, or of the same sources, during training."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge, Le
 from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 
+from lightning_gans.config.types import PositiveInt, Seed, checked
 from lightning_gans.data.base import ImageDataModule, data_of
 from lightning_gans.images import files, pixels, sheets
 from lightning_gans.loggers.dashboards import dashboard
@@ -17,12 +19,12 @@ from lightning_gans.runtime.tolerance import warn_on_os_error
 
 
 class SampleGrid(Callback):
-    """Grids of samples at fixed latents, to ``samples/step-000300.png`` and every logger, at intervals and at the end.
+    """Draw grids of samples at fixed latents, at intervals and at the end.
 
-    Samples of a network that has still to grow are of its resolution, enlarged to 64 pixels where they are smaller. Of
-    a conditional family every class has a column. Of points it is a scatter plot, with a thousand real ones in grey. A
-    translation family shows examples of its data, spread evenly over the test part (see ``ImageDataModule.examples``),
-    each beside its translation and what it should become.
+    They go to ``samples/step-000300.png`` and every logger. Samples of a network that has still to grow are of its
+    resolution, enlarged to 64 pixels where they are smaller. Of a conditional family every class has a column. Of
+    points it is a scatter plot, with a thousand real ones in grey. A translation family shows examples of its data,
+    spread evenly over the test part (see ``ImageDataModule.examples``), each beside its translation and its target.
 
     Args:
         every_n_train_steps: Generator updates between grids.
@@ -30,11 +32,14 @@ class SampleGrid(Callback):
         seed: Seed of their latents.
     """
 
-    def __init__(self, *, every_n_train_steps: int = 1000, n: int | None = None, seed: int = 0) -> None:
-        if every_n_train_steps < 1 or (n is not None and n < 1):
-            raise ValueError(f"callbacks.samples: every_n_train_steps={every_n_train_steps} and n={n} must be >= 1")
-        if n is not None and n > MOST:
-            raise ValueError(f"callbacks.samples.n={n}: must be <= {MOST}, since all stand in one picture")
+    @checked
+    def __init__(
+        self,
+        *,
+        every_n_train_steps: PositiveInt = 1000,
+        n: Annotated[int, Ge(1), Le(MOST)] | None = None,
+        seed: Seed = 0,
+    ) -> None:
         self.every_n_train_steps, self.n, self.seed = every_n_train_steps, n, seed
         self.newest: Path | None = None
         self._drawn_at: int | None = None

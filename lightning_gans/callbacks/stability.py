@@ -1,4 +1,4 @@
-"""Stop a training that has diverged: losses that are not finite, weights or updates that are far too large."""
+"""Stop a training that diverges: losses that are not finite, weights or updates that are far too large."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from lightning_gans.checkpoints.files import FOLDER, last_good
+from lightning_gans.config.types import Positive, PositiveInt, checked
 from lightning_gans.runtime.distributed import max_over_processes
 
 _CALM = 0.1  # share of the limits within which a checkpoint counts as good
@@ -42,14 +43,14 @@ class StabilityGuard(Callback):
             good checkpoint.
     """
 
+    @checked
     def __init__(
-        self, *, every_n_train_steps: int = 50, max_weight: float | None = 100.0, max_update: float | None = 100.0
+        self,
+        *,
+        every_n_train_steps: PositiveInt = 50,
+        max_weight: Positive | None = 100.0,
+        max_update: Positive | None = 100.0,
     ) -> None:
-        if every_n_train_steps < 1:
-            raise ValueError(f"callbacks.stability.every_n_train_steps={every_n_train_steps}: must be >= 1")
-        for key, limit in {"max_weight": max_weight, "max_update": max_update}.items():
-            if limit is not None and not limit > 0:
-                raise ValueError(f"callbacks.stability.{key}={limit}: must be > 0, or null")
         self.every_n_train_steps = every_n_train_steps
         self.max_weight, self.max_update = max_weight, max_update
         self._first_bad: Tensor | None = None  # step number by term, 0: none

@@ -1,1 +1,1 @@
-"""Everything between the shell and one checked config. Imports no torch."""
+"""Configs between the shell and the run: composed, normalised, checked. Imports no torch."""

@@ -1,4 +1,4 @@
-"""Run folders: one run at a time writes into a folder, and a new one finds nothing there that it would replace.
+"""Claim run folders: one run at a time writes into a folder, and a new one replaces nothing there.
 
 Nothing here imports torch, since a folder is claimed before anything is written, by Hydra too.
 """
@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from lightning_gans.config.errors import ConfigError
 from lightning_gans.runtime.atomic import set_aside
 
 try:
@@ -31,7 +32,7 @@ _held: dict[Path, int] = {}  # open claims of this process, by folder
 
 
 def is_first_process() -> bool:
-    """Return whether this process writes: the first of a training, as its launcher numbers them.
+    """Return whether this process is the first of a training, which writes, as its launcher numbers them.
 
     Numbers count only beside the number of processes that a launcher sets, so that one that a shell has left over
     means nothing.
@@ -56,7 +57,7 @@ def claim(folder: Path, *, key: str = "hydra.run.dir") -> bool:
 
     Args:
         folder: The run's or sweep's.
-        key: What it is typed as.
+        key: Option that names it.
 
     Returns:
         Whether it was claimed now, and not before by this process or the training's first one.
@@ -79,9 +80,8 @@ def claim(folder: Path, *, key: str = "hydra.run.dir") -> bool:
         if error.errno in _FREE:
             owner = " ".join(os.read(number, 200).decode(errors="replace").split())
             os.close(number)
-            raise ValueError(
-                f"{key}={folder}: another run is writing there ({owner}); wait for its end, or choose another folder"
-            ) from None
+            rule = f"another run is writing there ({owner}); wait for its end, or choose another folder"
+            raise ConfigError(key, folder, rule) from None
         print(f"{folder}: files cannot be locked there ({error.strerror}); start no second run in it", file=sys.stderr)
     if not _is_there(folder / CLAIM, number):  # its last owner took it away as we opened it
         os.close(number)
@@ -169,19 +169,18 @@ def refuse_taken(folder: Path, written: Sequence[str] = WRITTEN, *, key: str = "
     Args:
         folder: Where it would write.
         written: Names of what it would write beside checkpoints.
-        key: What the folder is typed as.
+        key: Option that names it.
 
     Raises:
         ValueError: With what is there.
     """
     if next((folder / CHECKPOINTS).glob("*.ckpt"), None) is not None:
-        raise ValueError(
-            f"{key}={folder}: holds a training already; choose another folder, or go on with it by resume={folder}"
-        )
+        rule = f"holds a training already; choose another folder, or go on with it by resume={folder}"
+        raise ConfigError(key, folder, rule)
     found = existing(folder, written)
     if found and not (folder / CLAIM).is_file():
         names = ", ".join(path.name for path in found)
-        raise ValueError(f"{key}={folder}: holds {names}, not of a run of this version; choose another folder")
+        raise ConfigError(key, folder, f"holds {names}, not of a run of this version; choose another folder")
 
 
 def existing(folder: Path, names: Sequence[str]) -> list[Path]:

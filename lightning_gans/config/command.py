@@ -1,4 +1,4 @@
-"""Run a command, compose a config: the boundary where a user's mistake ends in one line and exit code 1."""
+"""Run a command or compose a config; a user's mistake ends in one line and exit code 1."""
 
 from __future__ import annotations
 
@@ -6,18 +6,70 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
+from lightning_gans.config import validation
 from lightning_gans.config.errors import LaunchError
-from lightning_gans.config.explain import format_error
+from lightning_gans.config.explain import as_value_error, format_error
+from lightning_gans.config.help import help_of
 from lightning_gans.config.metrics import name_own_metrics
-from lightning_gans.config.overrides import normalized, options_first
-from lightning_gans.config.schemas import CONF_DIR
+from lightning_gans.config.overrides import normalized, option_names, options_first
+from lightning_gans.config.schemas import CONF_DIR, SCHEMAS
 from lightning_gans.runtime.streams import forgiving_streams
+
+
+def command(
+    schema: type,
+    *,
+    arguments: Callable[[list[str]], list[str]] = list,
+    guard: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None,
+) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+    """Make a command of a function of a config: its file's stem names ``conf/COMMAND.yaml``.
+
+    The function is called once the keys, types and ranges that can be known without torch are checked.
+
+    Args:
+        schema: TypedDict of the config's root.
+        arguments: Changes the normalised arguments before Hydra reads them.
+        guard: Handles the function's errors in the place of ``handle_errors``.
+    """
+
+    def decorate(function: Callable[[DictConfig], Any]) -> Callable[[], None]:
+        name = Path(function.__code__.co_filename).stem
+
+        @functools.wraps(function)
+        def checked(cfg: DictConfig) -> Any:
+            name_own_metrics(cfg, HydraConfig.get())
+            if not cfg.get("resume"):  # what a checkpoint names is looked up once it is known that it may be
+                validation.check_names(cfg, schema)
+            return function(cfg)
+
+        application = hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=name)(
+            (guard or handle_errors)(checked)
+        )
+
+        def start() -> None:
+            if {"--help", "-h"} & set(sys.argv[1:]):
+                print(help_of(name, (function.__doc__ or "").splitlines()[0]))
+                return
+            drop_stray_rank()
+            refuse_dashes(sys.argv[1:])
+            sys.argv[1:] = arguments(normalized(options_first(sys.argv[1:])))
+            application()
+
+        @functools.wraps(function)
+        def main() -> None:
+            run(start)
+
+        return main
+
+    return decorate
 
 
 def compose(*overrides: str, config: str = "train") -> DictConfig:
@@ -31,8 +83,6 @@ def compose(*overrides: str, config: str = "train") -> DictConfig:
     Raises:
         ValueError: A mistake, in the words of the command line.
     """
-    from lightning_gans.config.explain import as_value_error  # which knows this module
-
     state = GlobalHydra.instance()
     before, state.hydra = state.hydra, None  # a caller's own, which is none of ours
     try:
@@ -41,44 +91,33 @@ def compose(*overrides: str, config: str = "train") -> DictConfig:
             hydra_config = cfg.hydra
             with open_dict(cfg):
                 del cfg["hydra"]
-            for key in ("metrics", "callbacks.evaluation.metrics"):
-                name_own_metrics(cfg, key, hydra_config)
+            name_own_metrics(cfg, hydra_config)
+            if config in SCHEMAS:
+                validation.check_root(cfg, SCHEMAS[config])
             return cfg
     finally:
         GlobalHydra.instance().hydra = before
 
 
-# Hydra's own options; everything else is typed as key=value.
-OPTIONS = (
-    *("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--run", "-r"),
-    *("--multirun", "-m", "--shell-completion", "-sc", "--config-path", "-cp", "--config-name", "-cn"),
-    *("--config-dir", "-cd", "--experimental-rerun", "--info", "-i"),
-)
-
-
 def run(application: Callable[[], Any]) -> None:
-    """Run a command; a mistake of the user's ends in one message and exit code 1.
+    """Run a command line; a mistake of the user's ends in one message and exit code 1.
 
     ``HYDRA_FULL_ERROR=1`` shows the traceback instead.
     """
     os.environ.setdefault(TRACEBACK, os.environ.get("HYDRA_FULL_ERROR", "0"))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and leaves the telling to us
-
-    def start() -> None:
-        drop_stray_rank()
-        refuse_dashes(sys.argv[1:])
-        sys.argv[1:] = normalized(options_first(sys.argv[1:]))
-        application()
-
     with forgiving_streams():
-        handle_errors(start)()
+        handle_errors(application)()
 
 
 TRACEBACK = "LIGHTNING_GANS_TRACEBACK"  # "1": what the user asked for by HYDRA_FULL_ERROR=1
 
 
 def handle_errors(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Tell mistakes in one message. For the function under ``@hydra.main`` too, or Hydra adds a line of its own."""
+    """Print user errors as one line and exit with 1.
+
+    Wraps the function inside ``@hydra.main`` too, which would print a line of its own first.
+    """
 
     @functools.wraps(function)
     def guarded(*arguments: Any) -> Any:
@@ -108,7 +147,7 @@ def drop_stray_rank() -> None:
 
 
 def refuse_dashes(arguments: Sequence[str]) -> None:
-    """Refuse ``--key=value`` and ``--key value``, which are no options of Hydra's.
+    """Refuse ``--key=value`` and ``--key value``, which are not options of Hydra.
 
     Raises:
         ValueError: With what to type.
@@ -116,7 +155,7 @@ def refuse_dashes(arguments: Sequence[str]) -> None:
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
         name, _, value = argument.partition("=")
         short = argument.startswith("-") and not argument.startswith("--")
-        if name[:1] != "-" or any(option.startswith(name) or (short and option == name[:2]) for option in OPTIONS):
+        if name[:1] != "-" or any(one.startswith(name) or (short and one == name[:2]) for one in option_names()):
             continue
         value = value or ("..." if not following or "=" in following or following[0] == "-" else following)
         raise ValueError(

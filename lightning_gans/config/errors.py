@@ -73,21 +73,6 @@ def prefix(where: str) -> str:
     return f"{where}." if where else ""
 
 
-def at_least_one(where: str, **values: int) -> None:
-    """Refuse counts and sizes below one.
-
-    Args:
-        where: Key of the node that holds them, or ``""``.
-        **values: By name.
-
-    Raises:
-        ConfigError: With the key and the value.
-    """
-    for name, value in values.items():
-        if value < 1:
-            raise ConfigError(f"{prefix(where)}{name}", value, "must be >= 1")
-
-
 def unknown(key: str, name: str, allowed: Iterable[object], *, value: object = MISSING) -> ConfigError:
     """Make the error of a name that does not exist: the nearest one that does, and all that are allowed.
 
@@ -103,8 +88,3 @@ def unknown(key: str, name: str, allowed: Iterable[object], *, value: object = M
     near = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     return ConfigError(key, value, f"unknown.{hint} Allowed: {', '.join(names) or 'nothing'}")
-
-
-def unknown_key_message(path: str, name: str, allowed: Iterable[object]) -> str:
-    """Return the sentence of ``unknown``."""
-    return str(unknown(path, name, allowed))

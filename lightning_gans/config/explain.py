@@ -22,22 +22,19 @@ from omegaconf.errors import (
     ConfigKeyError,
     MissingMandatoryValue,
     OmegaConfBaseException,
-    ValidationError,
 )
 
-from lightning_gans.config.errors import REPLACED, ConfigError, unknown_key_message
+from lightning_gans.config.errors import MISSING, REPLACED, ConfigError, unknown
 from lightning_gans.config.overrides import GROUPS, MODEL_PARTS, PATH_KEYS, override_value
 from lightning_gans.config.schemas import CONF_DIR
-
-KINDS = {"Integer": "an integer", "Float": "a number", "Boolean": "true or false"}  # by OmegaConf's names
 
 
 @contextlib.contextmanager
 def as_value_error(arguments: Sequence[str] = ()) -> Iterator[None]:
-    """From Python too a mistake is a ``ValueError`` of the one sentence that the command line prints.
+    """Raise a user's mistake as a ``ValueError`` of the one sentence that the command line prints.
 
     Args:
-        arguments: What was typed, ``key=value`` each.
+        arguments: Typed ``key=value`` each.
     """
     try:
         yield
@@ -49,38 +46,35 @@ def as_value_error(arguments: Sequence[str] = ()) -> Iterator[None]:
 
 
 def format_error(error: BaseException, arguments: Sequence[str] | None = None) -> str | None:
-    """One sentence for a mistake of the user's; ``None`` for a bug of ours.
+    """Format a user's mistake as one sentence; ``None`` for a bug of ours.
 
     Args:
-        error: What was raised.
-        arguments: What was typed; ``None``: on the command line.
+        error: The exception that was raised.
+        arguments: Typed ``key=value`` each; ``None``: those of the command line.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     cause = error.__cause__ or error.__context__
     if isinstance(error, InstantiationException):
-        # Hydra puts the key under the text of whatever the constructor said.
-        key = re.search(r"^full_key: (.+)$", str(error), re.MULTILINE)
+        found = re.search(r"^full_key: (.+)$", str(error), re.MULTILINE)  # Hydra keeps it in its text alone
+        key = found[1] if found else "config"
         if isinstance(cause, ConfigError):
-            return str(cause.at(key[1] if key else ""))
+            return str(cause.at(key))
         text = (cause and (format_error(cause, arguments) or str(cause))) or str(error).splitlines()[0]
-        return text if key and key[1] in text else f"{key[1] if key else 'config'}: {text}"
+        return text if key in text else str(ConfigError(key, MISSING, text))
     if isinstance(error, MissingConfigException):
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
         known = error.options or [path.stem for path in CONF_DIR.joinpath(group).glob("*.yaml")]
         plugin = " (a plugin of Hydra's: pip install 'lightning_gans[sweep]')" if group.startswith("hydra/") else ""
-        return unknown_key_message(f"{group}={choice}" if group else choice, choice, known) + plugin
+        return str(unknown(group or choice, choice, known, value=choice if group else MISSING)) + plugin
     if isinstance(error, ConfigCompositionException) and isinstance(cause, ConfigKeyError | ConfigAttributeError):
         return _unknown_key(cause)
     if isinstance(error, ConfigKeyError | ConfigAttributeError):
         return _unknown_key(error)
     if isinstance(error, MissingMandatoryValue):
-        return f"{error.full_key}: missing; say {error.full_key}=..."
+        return str(ConfigError(str(error.full_key), MISSING, f"missing; say {error.full_key}=..."))
     if isinstance(error, OverrideParseException):
         lines = [line for line in str(error).splitlines() if not line.startswith(("Error parsing", "See "))]
         return f"{error.override}: cannot be understood as key=value ({' '.join(lines)})"
-    invalid = cause if isinstance(error, ConfigCompositionException) else error
-    if isinstance(invalid, ValidationError) and invalid.full_key:
-        return _invalid_value(invalid)
     if isinstance(error, HydraException | OmegaConfBaseException):
         lines = [str(error), str(cause or "")]
         return " ".join(" ".join(lines).replace("full_key:", "at").replace("object_type=dict", "").split())
@@ -117,33 +111,22 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or of_torch or type(error).__name__ == "OutOfMemoryError"
 
 
-def _invalid_value(error: ValidationError) -> str:
-    """What OmegaConf says of a value of another type than the schema's, with the key first."""
-    text = str(error).splitlines()[0]
-    found = re.fullmatch(r"Value '(.*)' of type '.*' could not be converted to (\w+)", text)
-    if found and found[2] in KINDS:
-        return f"{error.full_key}={found[1]}: must be {KINDS[found[2]]}"
-    return f"{error.full_key}: {text}"
-
-
 def _unusable_path(error: OSError, arguments: list[str]) -> str:
-    """What the system says of a path, with the key that it was typed for."""
+    """Format an error of the file system with the key that the path was typed for."""
     path, reason = Path(os.fsdecode(error.filename)), error.strerror or str(error)
     for key in PATH_KEYS:
         value = override_value(arguments, key)
         place, there = Path(value or ".").absolute(), path.absolute()
         if value and (place == there or there in place.parents or place in there.parents):
             what = "cannot be made a folder" if key == "hydra.run.dir" else "cannot be used"
-            return f"{key}={value}: {what} ({reason}); say another"
+            return str(ConfigError(key, value, f"{what} ({reason}); say another"))
     return f"{path}: {reason}"
 
 
 def _unknown_key(error: OmegaConfBaseException) -> str:
-    parent = error.parent_node
-    allowed = list(parent.keys()) if isinstance(parent, DictConfig) else []
-    allowed = allowed or [name for name in getattr(error.object_type, "__dataclass_fields__", {})]
-    path = str(error.full_key or error.key)
-    message = unknown_key_message(path, path.rpartition(".")[2], allowed)
+    """Format OmegaConf's error of a key that a node does not have, with those that it has."""
+    parent, path = error.parent_node, str(error.full_key or error.key)
+    mistake = unknown(path, path.rpartition(".")[2], list(parent.keys()) if isinstance(parent, DictConfig) else [])
     if isinstance(parent, DictConfig) and "_target_" in parent and path not in REPLACED:
-        message += f" (anything else that its class takes: +{path}=...)"
-    return message
+        mistake.rule += f" (anything else that its class takes: +{path}=...)"
+    return str(mistake)

@@ -1,4 +1,4 @@
-"""What a checkpoint's config does not decide: places to write to, addresses, devices, numbers of processes.
+"""Replace what a checkpoint's config does not decide: places to write to, addresses, devices, processes.
 
 They are this installation's. A resumed run takes them from the command line, or else from what ``OWN`` says. Places to
 read from stay, and are told before they are read. Nothing here imports torch.
@@ -10,6 +10,8 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from lightning_gans.config.errors import MISSING, ConfigError
 
 OWN: dict[str, dict[str, Any]] = {  # by section of the config; of callbacks and loggers in every entry
     "data": {"mirror": None},
@@ -54,9 +56,8 @@ def refuse_resolvers(node: Any, place: str = "") -> None:
         ValueError: With the key and what stands there.
     """
     if isinstance(node, str) and "${" in node and not is_reference(node):
-        raise ValueError(
-            f"{place}={node[:80]!r}: the checkpoint's config calls a resolver; no library of ours wrote it"
-        )
+        rule = "the checkpoint's config calls a resolver; no library of ours wrote it"
+        raise ConfigError(place, repr(node[:80]), rule)
     if isinstance(node, Mapping | Sequence) and not isinstance(node, str):
         for key, value in node.items() if isinstance(node, Mapping) else enumerate(node):
             refuse_resolvers(value, f"{place}.{key}" if place else str(key))
@@ -121,7 +122,7 @@ def _nodes(config: dict[str, Any], section: str) -> list[tuple[str, dict[str, An
 
 def _copied(node: Any, place: str) -> dict[str, Any]:
     if not isinstance(node, dict):  # a reference, say, whose target could hold what is not looked at here
-        raise ValueError(f"{place}: the checkpoint's config is malformed: it must be a node")
+        raise ConfigError(place, MISSING, "the checkpoint's config is malformed: it must be a node")
     return dict(node)
 
 
@@ -136,7 +137,7 @@ def places_read(node: Any, typed: Sequence[str] = (), place: str = "") -> list[s
         path = f"{place}.{key}" if place else str(key)
         if key in READ_FROM and isinstance(value, str) and value != "auto" and path not in typed:
             if re.match(r"\w+://|[\\/]{2}", value):
-                raise ValueError(f"{path}={value[:80]!r}: a checkpoint may name a local place only; say another")
+                raise ConfigError(path, repr(value[:80]), "a checkpoint may name a local place only; say another")
             found.append(f"{path}={value}")
         found += places_read(value, typed, path)
     return found

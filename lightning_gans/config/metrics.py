@@ -14,6 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.schemas import CONF_DIR
 
+LISTS = ("metrics", "callbacks.evaluation.metrics")  # where commands and runs name metrics
+
 
 def metric_names(folders: Sequence[Path] = ()) -> list[str]:
     """Return the names of all metrics, those of the given config folders included."""
@@ -41,24 +43,24 @@ def read_metric(name: str, folders: Sequence[Path] = (), key: str = "metrics") -
     return node  # type: ignore[return-value]
 
 
-def name_own_metrics(cfg: DictConfig, key: str, hydra_config: Any) -> None:
+def name_own_metrics(cfg: DictConfig, hydra_config: Any) -> None:
     """Put the nodes of a user's own metrics in the place of their names, so that a checkpoint names their classes.
 
     Args:
         cfg: A composed config; changed in place.
-        key: Of a list of metrics in it.
         hydra_config: Hydra's own node, which knows the search path.
 
     Raises:
         ValueError: A name without a file.
     """
-    metrics = OmegaConf.select(cfg, key)
-    if not OmegaConf.is_list(metrics):
-        return
     folders = [Path(source.path) for source in hydra_config.runtime.config_sources if source.schema == "file"]
-    given: Any = OmegaConf.to_container(metrics, resolve=False)
-    nodes: list[Any] = []
-    for metric in given:
-        is_own = isinstance(metric, str) and "${" not in metric and metric not in metric_names()
-        nodes.append(read_metric(metric, folders, key) if is_own else metric)
-    OmegaConf.update(cfg, key, nodes)
+    for key in LISTS:
+        metrics = OmegaConf.select(cfg, key)
+        if not OmegaConf.is_list(metrics):
+            continue
+        given: Any = OmegaConf.to_container(metrics, resolve=False)
+        nodes: list[Any] = []
+        for metric in given:
+            is_own = isinstance(metric, str) and "${" not in metric and metric not in metric_names()
+            nodes.append(read_metric(metric, folders, key) if is_own else metric)
+        OmegaConf.update(cfg, key, nodes)

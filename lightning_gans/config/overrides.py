@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
+import functools
 import os
 import re
 from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.schemas import CONF_DIR, TrainSchema
 
 # Values that people type as paths; quoted before Hydra's grammar reads them.
@@ -25,18 +29,19 @@ PATH_KEYS = (
 NAME_KEYS = (
     *("data.within", "data.test_within", "data.part", "data.test_part", "data.source", "data.target", "data.instance"),
     *("data.test_source", "data.test_target", "data.test_instance", "data.background"),
-    *("data.source_suffix", "data.target_suffix", "data.instance_suffix"),
+    *("data.source_suffix", "data.target_suffix", "data.instance_suffix", "name"),
 )
 LIST_KEYS = ("run",)  # of these, those that take a list too
 BUDGETS = ("trainer.max_steps", "max_kimg", "max_epochs")
 GROUPS = ("model", "data", "trainer", "callbacks", "logger", "extractor")
 MODEL_PARTS = ("model/objective", "model/penalty", "model/augment", "model/growth")
 _AT_COMMAS = re.compile(r""" "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' | [^,]+ """, re.VERBOSE)
-_WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p", "--cfg", "-c")
 
 
 def normalized(arguments: list[str]) -> list[str]:
-    """Make of what people type what Hydra reads: paths quoted, integers written out, one budget alone."""
+    """Write typed arguments as Hydra reads them: lists joined, paths quoted, integers in full, one budget alone."""
+    for key in LIST_KEYS:
+        arguments = join_list(arguments, key)
     return exclusive_budget(drop_tuned(write_integers(quote_paths(arguments))))
 
 
@@ -67,7 +72,7 @@ def quote_paths(arguments: list[str]) -> list[str]:
         key, equals, value = argument.partition("=")
         name = key.lstrip("+") if equals else ""
         if name in PATH_KEYS and not value:
-            raise ValueError(f"{argument}: empty; say a path")
+            raise ConfigError(name, "", "empty; say a path")
         is_list = name in LIST_KEYS and value[:1] == "["
         if name in (*PATH_KEYS, *NAME_KEYS) and value and not is_list and not (several and value.startswith("choice(")):
             parted = several and name != "hydra.run.dir"
@@ -87,7 +92,7 @@ def _is_multirun(arguments: list[str]) -> bool:
 
 
 def _as_text(value: str, is_path: bool) -> str:
-    """One value in quotes, unless it is so typed or is ``null``; the user's folder in the place of a path's ``~``."""
+    """Quote one value unless it is quoted or ``null``; ``~`` of a path becomes the user's folder."""
     if value == "null" or value[0] in "\"'":
         return value
     return quote(os.path.expanduser(value) if is_path else value)
@@ -120,7 +125,7 @@ def join_list(arguments: list[str], key: str) -> list[str]:
 
 
 def quote(value: str) -> str:
-    """In double quotes as Hydra's grammar has them: backslashes count only before a quote."""
+    """Quote a value as Hydra's grammar has it: backslashes count only before a quote."""
     value = re.sub(r'(\\*)"', lambda found: found[1] * 2 + '\\"', value)
     return '"' + re.sub(r"(\\+)$", lambda found: found[1] * 2, value) + '"'
 
@@ -157,23 +162,41 @@ def exclusive_budget(arguments: list[str]) -> list[str]:
     return [*arguments, *(f"{key}=null" for key in BUDGETS[1:] if key not in said)] if said else arguments
 
 
-def options_first(arguments: list[str]) -> list[str]:
-    """Put ``--config-dir DIR`` and the like before the overrides, where Hydra understands them.
+@functools.cache
+def _options() -> dict[str, argparse.Action]:
+    """Return Hydra's own options (``--cfg``, ``-cn``, ...) by name, from its parser."""
+    actions = get_args_parser()._actions
+    return {name: action for action in actions for name in action.option_strings}
 
-    Hydra takes overrides in one piece only, and Lightning appends some of its own for further processes.
+
+def option_names() -> list[str]:
+    """List the names of Hydra's own options; everything else is typed as key=value."""
+    return list(_options())
+
+
+def options_first(arguments: list[str]) -> list[str]:
+    """Put options such as ``--config-dir DIR`` and ``--info defaults`` before the overrides, as Hydra takes them.
+
+    Hydra takes overrides in one piece only, and Lightning appends some of its own for further processes. A bare
+    ``--info`` gets the value that it has then, so that no override is mistaken for it.
     """
     options: list[str] = []
     overrides: list[str] = []
-    takes_value = False
-    for argument in arguments:
-        is_option = argument.startswith("-")
-        (options if is_option or takes_value else overrides).append(argument)
-        takes_value = is_option and argument in _WITH_VALUE
+    rest = list(arguments)
+    while rest:
+        argument, action = rest[0], _options().get(rest.pop(0))
+        if action is None or action.nargs == 0:
+            (options if argument.startswith("-") else overrides).append(argument)
+        elif action.nargs == "?" and rest[:1] not in ([choice] for choice in action.choices or ()):
+            options += [argument, str(action.const)]
+        else:
+            options += [argument, *rest[:1]]
+            del rest[:1]
     return options + overrides
 
 
 def override_value(arguments: list[str], key: str) -> str | None:
-    """The value of ``key=value`` among the arguments, without its quotes."""
+    """Return the value of ``key=value`` among the arguments, without its quotes."""
     for argument in reversed(arguments):
         if argument.lstrip("+").startswith(f"{key}="):
             value = argument.partition("=")[2]
@@ -201,7 +224,7 @@ def resume_arguments(arguments: list[str], source: dict[str, Any], folder: Path 
         ValueError: ``experiment``, ``sweep``, ``tuned`` or ``model/network`` was typed.
     """
     changed = []
-    known = set(TrainSchema.__dataclass_fields__) - {"trust", "resume"}  # which are the user's to give
+    known = TrainSchema.__annotations__.keys() - {"trust", "resume"}  # which are the user's to give
     source = {key: value for key, value in source.items() if key in known}
     if any(override_value(arguments, key) is not None for key in BUDGETS):
         source |= dict.fromkeys(BUDGETS[1:])
@@ -226,7 +249,9 @@ def resume_arguments(arguments: list[str], source: dict[str, Any], folder: Path 
         "callbacks": {"folder": {"_target_": "lightning_gans.training.claim_folder.ClaimFolder"}},
     }
     quiet = [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
-    node = {"defaults": ["train_schema", *quiet, "_self_"], **source, "hydra": own}
+    absent: dict[str, Any] = {"callbacks": {}, "logger": {}, "extractor": None, "seed": 0}
+    absent |= {"max_kimg": None, "max_epochs": None, "resume": None, "trust": []}
+    node = {"defaults": [*quiet, "_self_"], **absent, **source, "hydra": own}
     ConfigStore.instance().store("resumed", node)
     name = "--config-name=resumed"
     return changed if name in changed else [name, *changed]

@@ -1,195 +1,186 @@
-"""Configs: where they lie and what their roots hold.
+"""Root schemas of the commands: keys with their types and ranges. Defaults and comments stand in ``conf/COMMAND.yaml``.
 
-Nothing here imports torch, so that a wrong key or choice answers at once.
+Imports no torch, so that a wrong key or value is refused at once.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Annotated, Any, Literal
 
-from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
+from annotated_types import Ge, Le, MinLen
+from typing_extensions import TypedDict
+
+from lightning_gans.config.types import NonNegativeInt, Positive, PositiveInt, Seed
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 CONF_DIR = next(path for path in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if (path / "train.yaml").is_file())
 
-
-# OmegaConf reads these at run time, hence `Optional` and not `|`.
-@dataclass
-class TrainSchema:
-    """Root of ``conf/train.yaml``."""
-
-    data: Any = MISSING
-    model: Any = MISSING
-    trainer: Any = MISSING
-    callbacks: Optional[dict[str, Any]] = field(default_factory=dict)  # noqa: UP045
-    logger: Optional[dict[str, Any]] = field(default_factory=dict)  # noqa: UP045
-    extractor: Any = None
-    seed: int = 0
-    max_kimg: Optional[float] = None  # noqa: UP045
-    max_epochs: Optional[float] = None  # noqa: UP045
-    resume: Optional[str] = None  # noqa: UP045
-    trust: list[str] = field(default_factory=list)
+Direction = Literal["a2b", "b2a"]
+Mode = Literal["lerp", "slerp", "grid", "loop", "arithmetic", "truncation", "nearest"]
+Node = Mapping[str, Any]
 
 
-@dataclass
-class SampleSchema:
-    """Root of ``conf/sample.yaml``."""
+class TrainSchema(TypedDict):
+    """Declare the root of ``conf/train.yaml``."""
 
-    checkpoint: str = MISSING
-    out: str = MISSING
-    n: int = 64
-    classes: Optional[list[int]] = None  # noqa: UP045
-    seed: int = 0
-    format: str = "png"
-    overwrite: bool = False
-    batch_size: int = 64
-    device: str = "auto"
-    trust: list[str] = field(default_factory=list)
-
-
-@dataclass
-class RealSet:
-    """What a command may say of the real images of a checkpoint."""
-
-    root: Optional[str] = None  # noqa: UP045
-    held_out: bool = False
+    data: Node
+    model: Node
+    trainer: Node
+    callbacks: Node | None
+    logger: Node | None
+    extractor: Node | None
+    seed: Seed
+    max_kimg: Positive | None
+    max_epochs: Positive | None
+    resume: str | None
+    trust: Sequence[str]
 
 
-@dataclass
-class EvaluateSchema:
-    """Root of ``conf/evaluate.yaml``."""
+class SampleSchema(TypedDict):
+    """Declare the root of ``conf/sample.yaml``."""
 
-    checkpoint: Optional[str] = None  # noqa: UP045
-    reference: Optional[str] = None  # noqa: UP045
-    candidate: Optional[str] = None  # noqa: UP045
-    image_size: Optional[int] = None  # noqa: UP045
-    channels: int = 3
-    on_error: str = "stop"
-    out: Optional[str] = None  # noqa: UP045
-    n: Optional[int] = None  # noqa: UP045
-    n_real: Optional[int] = None  # noqa: UP045
-    seed: int = 0
-    batch_size: int = 64
-    device: str = "auto"
-    metrics: Optional[list[Any]] = None  # noqa: UP045
-    direction: str = "a2b"
-    extractor: Any = None
-    bf16: bool = False
-    cache: Optional[str] = "auto"  # noqa: UP045
-    data: RealSet = field(default_factory=RealSet)
-    trust: list[str] = field(default_factory=list)
+    checkpoint: str
+    out: str
+    n: PositiveInt
+    classes: Annotated[Sequence[NonNegativeInt], MinLen(1)] | None
+    seed: Seed
+    format: Literal["png", "npz"]
+    overwrite: bool
+    batch_size: PositiveInt
+    device: str
+    trust: Sequence[str]
 
 
-@dataclass
-class TrainExtractorSchema:
-    """Root of ``conf/train_extractor.yaml``."""
+class RealSet(TypedDict):
+    """Declare what a command may change of a checkpoint's real images."""
 
-    data: Any = MISSING
-    out: str = MISSING
-    overwrite: bool = False
-    name: Optional[str] = None  # noqa: UP045
-    epochs: int = 15
-    batch_size: int = 128
-    width: int = 32
-    flip: bool = False
-    seed: int = 0
-    device: str = "auto"
+    root: str | None
+    held_out: bool
 
 
-@dataclass
-class InterpolateSchema:
-    """Root of ``conf/interpolate.yaml``."""
+class EvaluateSchema(TypedDict):
+    """Declare the root of ``conf/evaluate.yaml``."""
 
-    checkpoint: str = MISSING
-    out: str = MISSING
-    mode: str = MISSING
-    rows: int = 8
-    steps: int = 9
-    indices: Optional[list[int]] = None  # noqa: UP045
-    a: list[int] = field(default_factory=list)
-    b: list[int] = field(default_factory=list)
-    c: list[int] = field(default_factory=list)
-    classes: Optional[list[int]] = None  # noqa: UP045
-    psi: list[float] = field(default_factory=list)
-    milliseconds: int = 80
-    seed: int = 0
-    batch_size: int = 64
-    device: str = "auto"
-    extractor: Any = None
-    n_real: Optional[int] = None  # noqa: UP045
-    data: RealSet = field(default_factory=RealSet)
-    trust: list[str] = field(default_factory=list)
-
-
-@dataclass
-class TranslateSchema:
-    """Root of ``conf/translate.yaml``."""
-
-    checkpoint: str = MISSING
-    input: str = MISSING
-    out: str = MISSING
-    direction: str = "a2b"
-    format: Optional[str] = None  # noqa: UP045
-    overwrite: bool = False
-    tile: Any = "auto"
-    sheet: int = 16
-    batch_size: int = 8
-    num_workers: Optional[int] = None  # noqa: UP045
-    max_pixels: int = 100_000_000
-    seed: int = 0
-    device: str = "auto"
-    trust: list[str] = field(default_factory=list)
+    checkpoint: str | None
+    reference: str | None
+    candidate: str | None
+    image_size: PositiveInt | None
+    channels: Annotated[int, Ge(1), Le(4)]
+    on_error: Literal["stop", "skip"]
+    out: str | None
+    n: int | None  # at least as many as the metrics need
+    n_real: int | None
+    seed: Seed
+    batch_size: PositiveInt
+    device: str
+    metrics: Sequence[Any] | None  # names, or nodes of classes
+    direction: Direction
+    extractor: Node | None
+    bf16: bool
+    cache: str | None
+    data: RealSet
+    trust: Sequence[str]
 
 
-@dataclass
-class ImportWeightsSchema:
-    """Root of ``conf/import_weights.yaml``."""
+class TrainExtractorSchema(TypedDict):
+    """Declare the root of ``conf/train_extractor.yaml``."""
 
-    generator: str = MISSING
-    generator_back: Optional[str] = None  # noqa: UP045
-    discriminator: Optional[str] = None  # noqa: UP045
-    discriminator_back: Optional[str] = None  # noqa: UP045
-    out: str = MISSING
-    overwrite: bool = False
-    image_size: Optional[int] = None  # noqa: UP045
-    test_statistics: str = "image"
-    dropout_at_test: bool = False
-
-
-@dataclass
-class ReportSchema:
-    """Root of ``conf/report.yaml``."""
-
-    run: Any = MISSING
-    out: Optional[str] = None  # noqa: UP045
-    axis: str = "updates"
+    data: Node
+    out: str
+    overwrite: bool
+    name: str | None
+    epochs: PositiveInt
+    batch_size: PositiveInt
+    width: PositiveInt
+    flip: bool
+    seed: Seed
+    device: str
 
 
-@dataclass
-class DataCheckSchema:
-    """Root of ``conf/data_check.yaml``."""
+class InterpolateSchema(TypedDict):
+    """Declare the root of ``conf/interpolate.yaml``."""
 
-    data: Any = MISSING
-    out: Optional[str] = None  # noqa: UP045
-    examples: int = 3
-    seed: int = 0
+    checkpoint: str
+    out: str
+    mode: Mode
+    rows: PositiveInt
+    steps: Annotated[int, Ge(2)]
+    indices: Annotated[Sequence[NonNegativeInt], MinLen(1)] | None
+    a: Annotated[Sequence[NonNegativeInt], MinLen(1)]
+    b: Annotated[Sequence[NonNegativeInt], MinLen(1)]
+    c: Annotated[Sequence[NonNegativeInt], MinLen(1)]
+    classes: Annotated[Sequence[NonNegativeInt], MinLen(1)] | None
+    psi: Annotated[Sequence[float], MinLen(1)]
+    milliseconds: Annotated[int, Ge(20)]
+    seed: Seed
+    batch_size: PositiveInt
+    device: str
+    extractor: Node | None
+    n_real: PositiveInt | None
+    data: RealSet
+    trust: Sequence[str]
 
 
-def register() -> None:
-    """Tell Hydra the root schemas."""
-    store = ConfigStore.instance()
-    store.store("train_schema", TrainSchema)
-    store.store("sample_schema", SampleSchema)
-    store.store("evaluate_schema", EvaluateSchema)
-    store.store("train_extractor_schema", TrainExtractorSchema)
-    store.store("interpolate_schema", InterpolateSchema)
-    store.store("translate_schema", TranslateSchema)
-    store.store("import_weights_schema", ImportWeightsSchema)
-    store.store("report_schema", ReportSchema)
-    store.store("data_check_schema", DataCheckSchema)
+class TranslateSchema(TypedDict):
+    """Declare the root of ``conf/translate.yaml``."""
+
+    checkpoint: str
+    input: str
+    out: str
+    direction: Direction
+    format: Literal["png", "jpg", "webp", "tiff", "bmp"] | None
+    overwrite: bool
+    tile: PositiveInt | Literal["auto"] | None
+    sheet: NonNegativeInt
+    batch_size: PositiveInt
+    num_workers: PositiveInt | None
+    max_pixels: PositiveInt
+    seed: Seed
+    device: str
+    trust: Sequence[str]
 
 
-register()
+class ImportWeightsSchema(TypedDict):
+    """Declare the root of ``conf/import_weights.yaml``."""
+
+    generator: str
+    generator_back: str | None
+    discriminator: str | None
+    discriminator_back: str | None
+    out: str
+    overwrite: bool
+    image_size: PositiveInt | None
+    test_statistics: Literal["image", "running"]
+    dropout_at_test: bool
+
+
+class ReportSchema(TypedDict):
+    """Declare the root of ``conf/report.yaml``."""
+
+    run: str | Sequence[str]
+    out: str | None
+    axis: Literal["updates", "kimg", "seconds"]
+
+
+class DataCheckSchema(TypedDict):
+    """Declare the root of ``conf/data_check.yaml``."""
+
+    data: Node
+    out: str | None
+    examples: PositiveInt
+    seed: Seed
+
+
+SCHEMAS: dict[str, type] = {
+    "train": TrainSchema,
+    "sample": SampleSchema,
+    "evaluate": EvaluateSchema,
+    "train_extractor": TrainExtractorSchema,
+    "interpolate": InterpolateSchema,
+    "translate": TranslateSchema,
+    "import_weights": ImportWeightsSchema,
+    "report": ReportSchema,
+    "data_check": DataCheckSchema,
+}

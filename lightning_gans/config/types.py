@@ -7,6 +7,7 @@ from Python; ``config/validation.py`` reads the same annotations for ``_target_`
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 import math
@@ -17,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from lightning_gans.config.errors import ConfigError
 
@@ -28,7 +29,7 @@ NonNegative = Annotated[float, Ge(0)]
 Fraction = Annotated[float, Ge(0), Le(1)]
 FractionBelowOne = Annotated[float, Ge(0), Lt(1)]
 FractionAboveZero = Annotated[float, Gt(0), Le(1)]
-Seed = Annotated[int, Ge(0), Lt(2**32)]
+Seed = Annotated[int, Ge(0), Le(2**32 - 1)]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 _CONFIG = pydantic.ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
@@ -84,7 +85,8 @@ def describe(hint: Any) -> str:
     """Return an annotation in the words of configs: ``an integer >= 1, or null``, ``stop or skip``."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
-        return f"{describe(inner[0])} {_bounds(inner[1:])}".rstrip()
+        not_empty = ", not empty" if any(isinstance(bound, MinLen) for bound in inner[1:]) else ""
+        return f"{describe(inner[0])} {_bounds(inner[1:])}".rstrip() + not_empty
     if origin is Literal:
         return _either([str(choice) for choice in inner])
     if origin in _UNIONS:
@@ -111,7 +113,19 @@ def _rule(value: Any, hint: Any, problems: Sequence[Any]) -> str:
     of_range = [part for part in _limited_parts(hint) if kinds & set(_RANGE)]
     if of_range and not isinstance(value, str | Sequence):
         return f"must be {' or '.join(_bounds(typing.get_args(part)[1:]) for part in of_range)}{or_null}"
-    return f"must be {describe(hint)}"
+    return f"must be {describe(hint)}{_hint(value, hint)}"
+
+
+def _hint(value: Any, hint: Any) -> str:
+    """Name the choice that is nearest to a word, if one is."""
+    choices = [
+        str(choice)
+        for one in (hint, *typing.get_args(hint))
+        if typing.get_origin(one) is Literal
+        for choice in typing.get_args(one)
+    ]
+    near = difflib.get_close_matches(str(value), choices, n=1)
+    return f". Did you mean '{near[0]}'?" if near else ""
 
 
 def _bounds(metadata: Sequence[Any]) -> str:
@@ -131,6 +145,9 @@ def _either(words: Sequence[str]) -> str:
 
 
 def _plural(hint: Any) -> str:
+    """Describe the items of a list: ``integers >= 1``, ``color or cutout``, or ``values`` of any other kind."""
+    if typing.get_origin(hint) is Literal:
+        return describe(hint)
     return re.sub(r"^an? (\w+)", r"\1s", describe(hint)) if hint in (int, float) or _limited_parts(hint) else "values"
 
 

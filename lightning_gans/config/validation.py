@@ -1,16 +1,12 @@
-"""Checks of a composed config: keys before torch is imported, types and values after.
-
-What our own classes take is read from their source, so that a wrong key answers at once.
-"""
+"""Validate a composed config: names before torch is imported, then types and ranges, before anything is built."""
 
 from __future__ import annotations
 
-import ast
 import inspect
 import logging
 import re
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +14,19 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError
-from typing_extensions import Unpack
 
-from lightning_gans.config.errors import REPLACED, ConfigError, unknown_key_message
+from lightning_gans.config.errors import MISSING, REPLACED, ConfigError, unknown
 from lightning_gans.config.overrides import BUDGETS, override_value
 from lightning_gans.config.schemas import TrainSchema
-from lightning_gans.config.types import check_value
+from lightning_gans.config.signatures import fields_of, read_attribute, read_names, types_of
+from lightning_gans.config.types import FractionBelowOne, NonNegative, check_value
 
 logging.getLogger(hydra.utils.__name__).setLevel(logging.CRITICAL)  # what it raises it prints too
 
-_PACKAGE = Path(__file__).resolve().parent.parent
-
-
-# What torch calls an option that it refuses, and what is allowed.
-OPTIMIZER_OPTIONS = {
-    "lr": ("learning rate", "must be >= 0"),
-    "betas": ("beta", "must be two numbers from 0 to below 1"),
-    "eps": ("epsilon", "must be >= 0"),
-    "weight_decay": ("weight_decay", "must be >= 0"),
-    "momentum": ("momentum", "must be >= 0"),
-    "alpha": ("alpha", "must be >= 0"),
+# Ranges of the options of torch's optimisers, which their annotations lack.
+OPTIMIZER_OPTIONS: dict[str, Any] = {
+    **dict.fromkeys(("lr", "eps", "weight_decay", "momentum", "alpha"), NonNegative),
+    "betas": tuple[FractionBelowOne, FractionBelowOne],
 }
 
 # Some sets of each kind that a family may take.
@@ -49,101 +38,74 @@ SETS = {
     "unpaired": ("digit_domains", "horse2zebra", "unpaired"),
     "super_resolution": ("photo_patches", "super_resolution"),
 }
+_RESERVED = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")
 
 
-def check_keys(cfg: DictConfig, schema: type = TrainSchema) -> None:
-    """Check every key that can be checked without importing torch.
-
-    Our own classes are read as text: what their signatures do not name is unknown.
+def check_names(cfg: DictConfig, schema: type = TrainSchema) -> None:
+    """Check what can be checked without importing torch: the root by its schema, and the keys of our own classes.
 
     Args:
         cfg: A composed config.
-        schema: Of its root.
+        schema: TypedDict of its root.
 
     Raises:
-        ValueError: An unknown or replaced key, or a value that is missing, by name.
+        ConfigError: An unknown or replaced key, or a value that is missing or not allowed.
     """
-    check_root(cfg, schema)
-    _check_what_data_lacks(cfg)
+    _check_root_keys(cfg, schema)
+    _check_interpolations(cfg)
     for key in sorted(OmegaConf.missing_keys(cfg)):
-        raise ValueError(f"{key}: missing; say {key}=...")
+        raise ConfigError(key, MISSING, f"missing; say {key}=...")
+    _check_fields("", cfg, fields_of(schema) or {})
     for path, node in _targets(cfg, ""):
         for key in node:
             if f"{path}.{key}" in REPLACED:
-                raise ValueError(f"{path}.{key}: not available here; use {REPLACED[f'{path}.{key}']}")
-        known = _read_signature(node["_target_"])
-        if known is not None:
-            _check_keys(path, node, known)
+                raise unknown(f"{path}.{key}", key, ())
+        names = read_names(node["_target_"], f"{path}._target_")
+        if names is not None:
+            _check_keys(path, node, names)
 
 
-def _check_what_data_lacks(cfg: DictConfig) -> None:
-    """Refuse a model that reads what the data does not declare: translation of a set that has one side only, say."""
-    try:
-        OmegaConf.to_container(cfg, resolve=True)
-    except InterpolationKeyError as error:
-        lacking = re.search(r"'data\.(\w+)'", str(error))
-        if lacking is None:
+def check_types(cfg: DictConfig, written: DictConfig | None = None) -> None:
+    """Check the keys, types and ranges of every ``_target_`` node by the signature of what it names; imports torch.
+
+    Args:
+        cfg: A composed config.
+        written: The same with its interpolations, if ``cfg`` is resolved: a mistake is told by the key that it was
+            written for, and not by one that refers to it.
+
+    Raises:
+        ConfigError: An unknown or replaced key, or a value of another type or out of range.
+    """
+    for path, node in _targets(cfg, ""):
+        try:
+            _check_call(path, node)
+        except ConfigError as error:
+            error.key = _origin(error.key, OmegaConf.to_container(cfg if written is None else written))
             raise
-        family = hydra.utils.get_object(cfg.model._target_)
-        raise ValueError(
-            f"{choice_of(cfg, 'data')}: has no {lacking[1]}, which {error.full_key} needs; {compatible_data(family)}"
-        ) from error
-
-
-def choice_of(cfg: DictConfig, group: str) -> str:
-    """What was chosen of a group, as it is typed where Hydra knows it."""
-    if HydraConfig.initialized() and group in HydraConfig.get().runtime.choices:
-        return f"{group}={HydraConfig.get().runtime.choices[group]}"
-    return f"{group}={str(cfg[group].get('_target_')).rpartition('.')[2]}"
-
-
-def compatible_data(family: Any) -> str:
-    """What kinds of data a family takes, with some sets of each."""
-    sets = "; ".join(f"{kind}: data={', '.join(SETS[kind])}" for kind in family.data_kinds)
-    return f"{family.__name__ if inspect.isclass(family) else type(family).__name__} takes {sets}"
 
 
 def check_root(cfg: DictConfig, schema: type) -> None:
-    """Refuse a root key that the schema does not have, which ``+key=value`` would slip in, and a seed that is none.
+    """Check the keys, types and ranges of a config's root; values that are still missing are passed over.
 
     Raises:
-        ValueError: With what is allowed.
+        ConfigError: With what is allowed.
     """
-    known = list(getattr(schema, "__dataclass_fields__", {}))
-    for key in cfg:
-        if key not in known:
-            raise ValueError(unknown_key_message(str(key), str(key), known))
-    if "seed" in cfg and not 0 <= cfg.seed < 2**32:
-        raise ValueError(f"seed={cfg.seed}: must be from 0 to 2^32 - 1")
-
-
-def optimizer_mistake(path: str, factory: Any, error: Exception) -> str:
-    """What an optimiser or schedule says of a bad value, with the option's own key and what is allowed.
-
-    Args:
-        path: Key of its node.
-        factory: What makes it, with its options under ``keywords``.
-        error: What it raised.
-    """
-    for name, value in getattr(factory, "keywords", {}).items():
-        word, allowed = OPTIMIZER_OPTIONS.get(name, (None, None))
-        if word is not None and f"invalid {word}" in str(error).lower():
-            return f"{path}.{name}={value}: {allowed}"
-    return f"{path}: {error}"
+    _check_root_keys(cfg, schema)
+    _check_fields("", cfg, fields_of(schema) or {})
 
 
 def check_tuned() -> None:
     """Refuse a typed ``tuned=CHOICE`` that does not exist; Hydra passes over it, since most pairs have no file.
 
     Raises:
-        ValueError: With what is allowed.
+        ConfigError: With what is allowed.
     """
     runtime = HydraConfig.get().runtime
     wanted = override_value(list(HydraConfig.get().overrides.task), "tuned")
     folders = [Path(source.path) / "tuned" for source in runtime.config_sources if source.schema == "file"]
     known = [path.stem for folder in folders for path in folder.glob("*.yaml")]
     if wanted is not None and wanted not in known:
-        raise ValueError(unknown_key_message(f"tuned={wanted}", wanted, known))
+        raise unknown("tuned", wanted, known, value=wanted)
 
 
 def check_budget() -> None:
@@ -159,15 +121,55 @@ def check_budget() -> None:
         raise ValueError(f"{', '.join(f'{key}={value}' for key, value in said.items())}: say one of them")
 
 
-def check(cfg: DictConfig, schema: type = TrainSchema) -> None:
-    """Check every ``_target_`` node against the signature that it is about to be given to, types included.
+def wrong_data(cfg: DictConfig, reason: str, family: str, kinds: tuple[str, ...]) -> ConfigError:
+    """Make the error of data that a family does not take, with the sets that it does.
 
-    Raises:
-        ValueError: An unknown, replaced or missing key or a value of the wrong type, by name.
+    Args:
+        cfg: The config.
+        reason: What is wrong with the data.
+        family: Name of its class.
+        kinds: Kinds of data that it takes.
     """
-    check_keys(cfg, schema)
-    for path, node in _targets(cfg, ""):
-        _check_call(path, node)
+    sets = "; ".join(f"{kind}: data={', '.join(SETS[kind])}" for kind in kinds)
+    known = HydraConfig.initialized() and "data" in HydraConfig.get().runtime.choices
+    choice = HydraConfig.get().runtime.choices["data"] if known else str(cfg.data.get("_target_")).rpartition(".")[2]
+    return ConfigError("data", choice, f"{reason}; {family} takes {sets}")
+
+
+def _check_root_keys(cfg: DictConfig, schema: type) -> None:
+    known = fields_of(schema) or {}
+    for key in cfg:
+        if key not in known:
+            raise unknown(str(key), str(key), known)
+
+
+def _check_fields(path: str, node: Any, fields: Mapping[str, Any]) -> None:
+    """Check the values of a node by the annotations of its keys, in nested schemas too."""
+    for name, hint in fields.items():
+        key = f"{path}{name}"
+        if name not in node or OmegaConf.is_missing(node, name):
+            continue
+        value, nested = node[name], fields_of(hint)
+        if nested is not None and OmegaConf.is_dict(value):
+            for other in value:
+                if other not in nested:
+                    raise unknown(f"{key}.{other}", str(other), nested)
+            _check_fields(f"{key}.", value, nested)
+        else:
+            check_value(key, OmegaConf.to_container(value) if OmegaConf.is_config(value) else value, hint)
+
+
+def _check_interpolations(cfg: DictConfig) -> None:
+    """Refuse a model that reads what the data does not declare: translation of a set that has one side only, say."""
+    try:
+        OmegaConf.to_container(cfg, resolve=True)
+    except InterpolationKeyError as error:
+        lacking = re.search(r"'data\.(\w+)'", str(error))
+        kinds = read_attribute(cfg.model._target_, "data_kinds")
+        if lacking is None or kinds is None:
+            raise
+        family = cfg.model._target_.rpartition(".")[2]
+        raise wrong_data(cfg, f"has no {lacking[1]}, which {error.full_key} needs", family, kinds) from error
 
 
 def _targets(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -184,137 +186,65 @@ def _targets(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from _targets(value, f"{path}[{number}]")
 
 
-def _arguments(node: dict[str, Any]) -> list[str]:
-    return [key for key in node if key not in ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")]
+def _origin(key: str, raw: Any) -> str:
+    """Return the key that a key refers to by a plain interpolation, or itself; ``raw`` is the config unresolved."""
+    value = raw
+    for name in key.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    found = re.fullmatch(r"\$\{([A-Za-z_][\w.]*)\}", value) if isinstance(value, str) else None
+    return _origin(found[1], raw) if found else key
 
 
-def _check_keys(path: str, node: dict[str, Any], known: list[str]) -> None:
-    for key in _arguments(node):
-        if key not in known:
-            raise ValueError(unknown_key_message(f"{path}.{key}", key, known))
-
-
-def _read_signature(target: str) -> list[str] | None:
-    """Read the argument names of a class of this package from its source; ``None`` for anything else.
-
-    ``**options: Unpack[...]`` stands for the keys of its TypedDict, ``**options`` alone in a class of ours for the
-    arguments of its base that it does not give itself.
-    """
-    found = _read_class(target)
-    if found is None:
-        return None
-    owner, bases, imported = found
-    inherited = list(dict.fromkeys(key for base in bases for key in _read_signature(base) or []))
-    for method in owner.body:
-        if isinstance(method, ast.FunctionDef) and method.name == "__init__":
-            own = [argument.arg for argument in (method.args.args + method.args.kwonlyargs)[1:]]
-            options = method.args.kwarg and method.args.kwarg.annotation
-            if isinstance(options, ast.Subscript):
-                name = ast.unparse(options.slice)
-                return own + _read_fields(imported.get(name, f"{target.rpartition('.')[0]}.{name}"))
-            calls = [node for node in ast.walk(method) if isinstance(node, ast.Call)]
-            fixed = {k.arg for call in calls if ast.unparse(call.func) == "super().__init__" for k in call.keywords}
-            return [*own, *(key for key in inherited if key not in fixed)] if method.args.kwarg else own
-    return inherited
-
-
-def _read_fields(target: str) -> list[str]:
-    """Read the keys of a TypedDict of this package from its source, those of its bases first."""
-    found = _read_class(target)
-    if found is None:
-        return []
-    owner, bases, _ = found
-    own = [
-        item.target.id for item in owner.body if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
-    ]
-    return [key for base in bases for key in _read_fields(base)] + own
-
-
-def _read_class(target: str) -> tuple[ast.ClassDef, list[str], dict[str, str]] | None:
-    """Find a class of this package in its source, with the paths of its bases and of all names imported there."""
-    module, _, name = target.rpartition(".")
-    if not module.startswith("lightning_gans."):
-        return None
-    source = _PACKAGE.joinpath(*module.split(".")[1:]).with_suffix(".py")
-    if not source.is_file():
-        raise ValueError(f"_target_={target}: there is no module {module}")
-    tree = ast.parse(source.read_text(encoding="utf-8"))
-    owner = next((item for item in tree.body if isinstance(item, ast.ClassDef) and item.name == name), None)
-    if owner is None:
-        raise ValueError(f"_target_={target}: {module} has no class {name}")
-    imported = {
-        alias.asname or alias.name: f"{item.module}.{alias.name}"
-        for item in ast.walk(tree)
-        if isinstance(item, ast.ImportFrom)
-        for alias in item.names
-    }
-    bases = [imported.get(base.id, f"{module}.{base.id}") for base in owner.bases if isinstance(base, ast.Name)]
-    return owner, bases, imported
+def _check_keys(path: str, node: dict[str, Any], names: list[str]) -> None:
+    for key in node:
+        if key not in names and key not in _RESERVED:
+            raise unknown(f"{path}.{key}", key, names)
 
 
 def _check_call(path: str, node: dict[str, Any]) -> None:
-    """Check keys and types against the imported callable."""
-    try:
-        target = hydra.utils.get_object(node["_target_"])
-    except Exception as error:
-        root: BaseException = error
-        while root.__cause__ is not None:
-            root = root.__cause__
-        hint = "; is its folder on PYTHONPATH?" if isinstance(root, ModuleNotFoundError) else ""
-        reason = " ".join(str(root).split())
-        raise ValueError(f"{path}._target_={node['_target_']}: cannot be imported ({reason}){hint}") from error
-    hints, is_open = _signature(target)
+    """Check a node's keys, types and ranges by the signature of what it names."""
+    target, name = _imported(path, node["_target_"]), node["_target_"]
+    types, is_open = types_of(target)
     if not is_open:
         try:
-            _check_keys(path, node, _read_signature(node["_target_"]) or list(hints))
-        except ValueError as error:
-            if node["_target_"].split(".")[0] in ("lightning_gans", "torch", "lightning"):
+            _check_keys(path, node, read_names(name) or list(types))
+        except ConfigError as error:
+            if name.split(".")[0] in ("lightning_gans", "torch", "lightning"):
                 raise
-            key = str(error).partition(":")[0]
-            raise ValueError(
-                f"{error}. What is typed or stands in a file is laid over what was there before; ~{key} takes it out, "
+            way_out = (
+                f". What is typed or stands in a file is laid over what was there before; ~{error.key} takes it out, "
                 "and a file of your own in model/network takes the place of both networks"
-            ) from error
-    for key in _arguments(node):
-        value = node[key]
+            )
+            raise ConfigError(error.key, error.value, error.rule + way_out) from error
+    if name.startswith("torch.optim.") and inspect.isclass(target):
+        types = {**types, **{key: hint for key, hint in OPTIMIZER_OPTIONS.items() if key in types}}
+    for key, value in node.items():
         if isinstance(value, list):  # nodes in it are checked by themselves
             value = [one for one in value if not _is_node(one)]
-        if key in hints and not _is_node(value):
-            _check_type(f"{path}.{key}", value, hints[key])
+        if key not in types or key in _RESERVED or _is_node(value):
+            continue
+        if value is None and key == "image_size" and type(None) not in typing.get_args(types[key]):
+            points = "the data has points, not images; choose model=gan, or model/network=mlp"
+            raise ConfigError(f"{path}.{key}", value, points)
+        check_value(f"{path}.{key}", value, types[key])
 
 
 def _is_node(value: Any) -> bool:
     return isinstance(value, dict) and "_target_" in value
 
 
-def _signature(target: Any) -> tuple[dict[str, Any], bool]:
-    """Types by argument name, and whether a foreign callable takes any further keyword."""
-    functions = [target]
-    if inspect.isclass(target):
-        functions = [vars(owner)["__init__"] for owner in target.__mro__ if "__init__" in vars(owner)]
-    types: dict[str, Any] = {}
-    for function in functions:
-        parameters = inspect.signature(function).parameters
-        try:
-            hints = typing.get_type_hints(function, include_extras=True)
-        except Exception:  # names that exist for type checkers only
-            hints = {}
-        variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-        for name, parameter in parameters.items():
-            if parameter.kind not in variadic and name != "self":
-                types.setdefault(name, hints.get(name, Any))
-        for name, parameter in parameters.items():
-            if parameter.kind is inspect.Parameter.VAR_KEYWORD and typing.get_origin(hints.get(name)) is Unpack:
-                (options,) = typing.get_args(hints[name])
-                return {**types, **typing.get_type_hints(options, include_extras=True)}, False
-        if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
-            return types, False
-        if not str(getattr(function, "__module__", "")).startswith("lightning_gans"):
-            return types, True
-    return types, False
+def _imported(path: str, name: str) -> Any:
+    """Import what a node names.
 
-
-def _check_type(path: str, value: Any, hint: Any) -> None:
-    if value is None and path.endswith(".image_size") and type(None) not in typing.get_args(hint):
-        raise ConfigError(path, value, "the data has points, not images; choose model=gan, or model/network=mlp")
-    check_value(path, value, hint)
+    Raises:
+        ConfigError: It cannot be imported.
+    """
+    try:
+        return hydra.utils.get_object(name)
+    except Exception as error:
+        root: BaseException = error
+        while root.__cause__ is not None:
+            root = root.__cause__
+        hint = "; is its folder on PYTHONPATH?" if isinstance(root, ModuleNotFoundError) else ""
+        rule = f"cannot be imported ({' '.join(str(root).split())}){hint}"
+        raise ConfigError(f"{path}._target_", name, rule) from error

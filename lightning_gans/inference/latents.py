@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from lightning_gans.config.options import MOVING
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.evaluation.sources import RealImages
 from lightning_gans.extractors.base import Extractor
@@ -22,6 +21,7 @@ from lightning_gans.metrics.prdc import NearestNeighbours
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.runtime.seeding import derive_seed
 
+MOVING = ("lerp", "slerp", "loop")  # modes that are animated too
 Between = Callable[[Tensor, Tensor, float], Tensor]
 
 

@@ -14,7 +14,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lightning_gans.checkpoints.integrity import malformed
-from lightning_gans.config.options import FORMATS
 from lightning_gans.data.decoding import BACKGROUND, MAX_PIXELS, MODES, check_background, check_bits
 from lightning_gans.data.file_sources import printable
 from lightning_gans.data.source import Bits, FileError, Source, decoder_of
@@ -28,6 +27,13 @@ from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.runtime.atomic import atomic_write
 
+FORMATS: dict[str, tuple[str, tuple[int, ...]]] = {  # by the ending: Pillow's name, and the channels that it holds
+    "png": ("PNG", (1, 2, 3, 4)),
+    "jpg": ("JPEG", (1, 3)),
+    "webp": ("WEBP", (1, 3, 4)),
+    "tiff": ("TIFF", (1, 2, 3, 4)),
+    "bmp": ("BMP", (1, 3)),
+}
 QUALITY = 95  # of JPEG and WebP
 SHOWN_AT = 256  # pixels of a picture's longer side in the sheet
 

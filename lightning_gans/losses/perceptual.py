@@ -1,4 +1,4 @@
-"""Perceptual losses: distances between the features that a classifier of ImageNet sees in two images."""
+"""Perceptual losses: distances between two images' features in a classifier of ImageNet."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
+from lightning_gans.config.errors import ConfigError
 from lightning_gans.runtime.distributed import create_on_all_ranks
 from lightning_gans.runtime.precision import full_precision
 from lightning_gans.runtime.state_dicts import check_keys, check_shape, check_values
@@ -22,7 +23,7 @@ _CONVOLUTIONS = (2, 2, 4, 4, 4)  # per block of VGG19; a pooling ends each
 
 
 def layer_number(name: str) -> int:
-    """Where ``relu{i}_{j}`` or ``conv{i}_{j}`` stands in torchvision's ``vgg19().features``.
+    """Return the index of ``relu{i}_{j}`` or ``conv{i}_{j}`` in torchvision's ``vgg19().features``.
 
     Raises:
         ValueError: There is no such layer.
@@ -34,7 +35,7 @@ def layer_number(name: str) -> int:
 
 
 class VGG19(nn.Module):
-    """Features of VGG19 (Simonyan and Zisserman 2015, arXiv:1409.1556) with torchvision's weights of ImageNet.
+    """Extract features of VGG19 (Simonyan and Zisserman 2015, arXiv:1409.1556) with torchvision's weights of ImageNet.
 
     Frozen and always in evaluation mode. Images are brought to ImageNet's mean and deviation.
 
@@ -74,7 +75,7 @@ class VGG19(nn.Module):
         self.requires_grad_(False).train(False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Images (N, 1 or 3, H, W) in [-1, 1], sides >= 16, to one (N, C, H', W') per layer."""
+        """Map images (N, 1 or 3, H, W) in [-1, 1], sides >= 16, to one (N, C, H', W') per layer."""
         hidden = ((images + 1) / 2).expand(-1, 3, -1, -1).sub(self.mean).div(self.std)
         found = []
         for number, layer in enumerate(self.features):
@@ -84,13 +85,13 @@ class VGG19(nn.Module):
         return found
 
     def train(self, mode: bool = True) -> VGG19:
-        """Stays in evaluation mode."""
+        """Stay in evaluation mode."""
         super().train(False)
         return self
 
 
 class Perceptual(nn.Module):
-    """VGG19 for a loss, if its weights can be had; never a part of a checkpoint.
+    """Hold VGG19 for a loss, if its weights are available; never a part of a checkpoint.
 
     ``weights`` is ``auto`` (torchvision downloads them once, 548 MB, into torch's hub cache; without them the loss is
     off, with one warning), the path of a file of torchvision's, or ``None`` (off). What ``auto`` came to is kept in
@@ -113,7 +114,7 @@ class Perceptual(nn.Module):
 
     @property
     def on(self) -> bool:
-        """Whether there is a network to ask."""
+        """Return whether the network is loaded."""
         return bool(self._network)
 
     def check(self, shape: tuple[int, ...]) -> None:
@@ -134,7 +135,7 @@ class Perceptual(nn.Module):
             self.decision = problem and f"off: {problem}"
         elif self.weights is not None:
             if problem is not None:
-                raise ValueError(f"{KEY}={self.weights}: {problem}; set it to null")
+                raise ConfigError(KEY, self.weights, f"{problem}; set it to null")
             self._network = (self._read(self.weights),)
 
     def load_weights(self, trainer: Trainer) -> None:
@@ -163,7 +164,7 @@ class Perceptual(nn.Module):
             rank_zero_warn(f"{KEY}=auto: the perceptual loss is {self.decision}; {self.instead}")
 
     def _download(self, trainer: Trainer) -> str:
-        """Have torchvision fetch the weights; why there are none, if so."""
+        """Have torchvision download the weights; returns why there are none, or ``""``."""
         from torchvision.models import VGG19_Weights
 
         def make() -> VGG19:
@@ -181,36 +182,36 @@ class Perceptual(nn.Module):
         file = Path(path).expanduser()
         allowed = "auto, null, or the path of torchvision's vgg19-dcbb9e9d.pth"
         if not file.is_file():
-            raise ValueError(f"{KEY}={path}: no such file; allowed: {allowed}")
+            raise ConfigError(KEY, path, f"no such file; allowed: {allowed}")
         try:
             content = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # a damaged file can fail anywhere in the unpickler
-            raise ValueError(f"{KEY}={path}: cannot be read ({type(error).__name__}); allowed: {allowed}") from error
+            raise ConfigError(KEY, path, f"cannot be read ({type(error).__name__}); allowed: {allowed}") from error
         if not isinstance(content, Mapping):
-            raise ValueError(f"{KEY}={path}: holds no state dict; allowed: {allowed}")
+            raise ConfigError(KEY, path, f"holds no state dict; allowed: {allowed}")
         try:
             return VGG19(dict(content), self.layers)
         except ValueError as error:
-            raise ValueError(f"{KEY}={path}: {error}; allowed: {allowed}") from error
+            raise ConfigError(KEY, path, f"{error}; allowed: {allowed}") from error
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Images (N, 1 or 3, H, W) in [-1, 1] to the features of every layer, in full precision."""
+        """Map images (N, 1 or 3, H, W) in [-1, 1] to the features of every layer, in full precision."""
         network = self._network[0]
         if network.mean.device != images.device:
             network.to(images.device)
         return [full_precision(features) for features in network(images)]
 
     def get_extra_state(self) -> dict[str, Any]:
-        """What was decided, in every ``state_dict``."""
+        """Return the decision, for every ``state_dict``."""
         return {"decision": self.decision}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Keep to what was decided, unless the config says otherwise."""
+        """Restore the decision, unless the config says otherwise."""
         self.decision = state["decision"]
 
 
 def _why(error: Exception) -> str:
-    """Why torchvision gave no weights, in one line, with the file in its cache, which it does not look at again."""
+    """Return why torchvision gave no weights, in one line, with the file in its cache."""
     from torchvision.models import VGG19_Weights
 
     cached = Path(torch.hub.get_dir(), "checkpoints", Path(VGG19_Weights.IMAGENET1K_V1.url).name)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from typing_extensions import Unpack
 
 from lightning_gans.augment.adaptive import AdaptiveAugment
 from lightning_gans.augment.base import Augmentation
@@ -17,6 +18,7 @@ from lightning_gans.config.types import Positive, PositiveInt, checked
 from lightning_gans.losses.objectives import Objective
 from lightning_gans.losses.penalties import Penalty, RealFakeConditions
 from lightning_gans.models.base import Batch, GenerativeModule, Terms, split
+from lightning_gans.models.options import LatentOptions
 from lightning_gans.networks.layers import has_batch_norm, has_spectral_norm
 from lightning_gans.runtime.precision import full_precision
 from lightning_gans.schedules.training_schedule import Phase, Plan, TrainingSchedule
@@ -68,7 +70,7 @@ class AdversarialModule(GenerativeModule):
         clip_weights: Positive | None = None,
         reuse_fakes: bool = False,
         dequantise: bool = False,
-        **options: Any,
+        **options: Unpack[LatentOptions],
     ) -> None:
         super().__init__(generator, **options)
         if reuse_fakes and self.accumulate > 1:

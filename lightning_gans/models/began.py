@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import FractionAboveZero, Positive, checked
 from lightning_gans.losses.objectives import Objective
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.ema import evaluating
+from lightning_gans.models.options import OwnObjectiveOptions
 from lightning_gans.runtime.precision import full_precision
 from lightning_gans.schedules.training_schedule import Plan
 
@@ -79,7 +80,7 @@ class BEGAN(AdversarialModule):
         *,
         gamma: FractionAboveZero = 0.5,
         k_rate: Positive = 0.001,
-        **options: Any,
+        **options: Unpack[OwnObjectiveOptions],
     ) -> None:
         super().__init__(generator, discriminator, objective=Equilibrium(gamma, k_rate), **options)
         if self.penalty is not None:

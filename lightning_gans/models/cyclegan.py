@@ -9,9 +9,11 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from lightning_gans.config.types import NonNegative, checked
 from lightning_gans.models.base import Batch, Terms
+from lightning_gans.models.options import TranslationOptions
 from lightning_gans.models.pool import ImagePool
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.networks.layers import has_batch_norm
@@ -82,7 +84,7 @@ class CycleGAN(TranslationModule):
         pool_back: ImagePool,
         cycle_weight: NonNegative = 10.0,
         identity_weight: NonNegative = 0.5,
-        **options: Any,
+        **options: Unpack[TranslationOptions],
     ) -> None:
         super().__init__(GeneratorPair(generator, generator_back), discriminator, **options)
         self.discriminator_back, self.pool, self.pool_back = discriminator_back, pool, pool_back

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import Positive, checked
 from lightning_gans.data.datasets import ImageDataset
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Batch
+from lightning_gans.models.options import AdversarialOptions
 from lightning_gans.models.training_data import training_data
 from lightning_gans.networks import mlp
 
@@ -47,7 +47,7 @@ class GAN(AdversarialModule):
         *,
         max_norm: Positive | None = None,
         marginal_bias: bool = False,
-        **options: Any,
+        **options: Unpack[AdversarialOptions],
     ) -> None:
         super().__init__(generator, discriminator, **options)
         if marginal_bias and not (isinstance(generator, mlp.Generator) and len(generator.shape) == 3):

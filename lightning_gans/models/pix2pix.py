@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch.nn.functional as F
 from torch import nn
+from typing_extensions import Unpack
 
 from lightning_gans.config.types import NonNegative, checked
 from lightning_gans.models.base import Batch, Terms
+from lightning_gans.models.options import TranslationOptions
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.runtime.precision import full_precision
 
@@ -39,7 +40,7 @@ class Pix2Pix(TranslationModule):
         discriminator: nn.Module,
         *,
         l1_weight: NonNegative = 100.0,
-        **options: Any,
+        **options: Unpack[TranslationOptions],
     ) -> None:
         super().__init__(generator, discriminator, **options)
         self.l1_weight = l1_weight

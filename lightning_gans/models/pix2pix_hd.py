@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import NonNegative, NonNegativeInt, PositiveInt, checked
 from lightning_gans.losses.perceptual import Perceptual
 from lightning_gans.models.base import Batch, Terms
 from lightning_gans.models.ema import evaluating
+from lightning_gans.models.options import TranslationOptions
 from lightning_gans.models.training_data import TrainingData, training_data
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.networks.pix2pix_hd import Stage, edges, halved, instance_means
@@ -84,7 +86,7 @@ class Pix2PixHD(TranslationModule):
         perceptual_weights: str | None = "auto",
         clusters: PositiveInt = 10,
         cluster_images: PositiveInt = 100,
-        **options: Any,
+        **options: Unpack[TranslationOptions],
     ) -> None:
         super().__init__(generator, discriminator, **options)
         if generator.instance_edges != discriminator.instance_edges:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import Callback
 from torch import Tensor
+from typing_extensions import Unpack
 
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Batch
+from lightning_gans.models.options import AdversarialOptions
 from lightning_gans.networks import progan
 from lightning_gans.schedules.growth import Growth, growing_schedule
 from lightning_gans.schedules.learning_rate import EpochDecay
@@ -51,7 +52,7 @@ class ProGAN(AdversarialModule):
         discriminator: progan.Discriminator,
         *,
         growth: Growth | None = None,
-        **options: Any,
+        **options: Unpack[AdversarialOptions],
     ) -> None:
         super().__init__(generator, discriminator, **options)
         for name, network in {"generator": generator, "discriminator": discriminator}.items():

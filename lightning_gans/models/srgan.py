@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from lightning_gans.config.types import NonNegative, NonNegativeInt, Positive, checked
 from lightning_gans.losses.perceptual import Perceptual
 from lightning_gans.models.base import Batch, Terms
+from lightning_gans.models.options import TranslationOptions
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.runtime.precision import full_precision
 from lightning_gans.schedules.training_schedule import Phase, TrainingSchedule
@@ -59,7 +61,7 @@ class SRGAN(TranslationModule):
         content_weight: NonNegative = 1.0,
         adversarial_weight: Positive = 1e-3,
         perceptual_weights: str | None = "auto",
-        **options: Any,
+        **options: Unpack[TranslationOptions],
     ) -> None:
         super().__init__(generator, discriminator, **options)
         pretraining = Phase("mse", mse_updates, self.batch_size, players=("g",))

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from typing_extensions import Unpack
 
 from lightning_gans.images.size import shortest
 from lightning_gans.losses.objectives import Objective
 from lightning_gans.models.base import Batch, GenerativeModule, Terms
 from lightning_gans.models.ema import evaluating
+from lightning_gans.models.options import ModuleOptions
 from lightning_gans.networks.layers import TestStatistics, seed_noise, set_test_statistics
 from lightning_gans.runtime.distributed import broadcast_tensors
 from lightning_gans.runtime.precision import full_precision
@@ -55,7 +57,7 @@ class TranslationModule(GenerativeModule):
         objective: Objective,
         d_optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         d_scheduler: Callable[[Optimizer], LRScheduler] | None = None,
-        **options: Any,
+        **options: Unpack[ModuleOptions],
     ) -> None:
         super().__init__(generator, latent="normal", **options)
         self.set_test_statistics(self.batch_size // self.accumulate)  # until the training starts

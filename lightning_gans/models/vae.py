@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import NonNegative, Positive, checked
 from lightning_gans.models.base import Batch, GenerativeModule, Terms
 from lightning_gans.models.ema import evaluating
+from lightning_gans.models.options import LatentOptions
 from lightning_gans.runtime.precision import full_precision
 
 
@@ -45,7 +47,7 @@ class VAE(GenerativeModule):
         likelihood: Literal["gaussian", "bernoulli"] = "gaussian",
         scale: Positive = 1.0,
         beta: NonNegative = 1.0,
-        **options: Any,
+        **options: Unpack[LatentOptions],
     ) -> None:
         super().__init__(generator, **options)
         if self.latent != "normal":

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import nn
+from typing_extensions import Unpack
 
 from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.models.adversarial import AdversarialModule
+from lightning_gans.models.options import AdversarialOptions
 from lightning_gans.schedules.training_schedule import Phase, TrainingSchedule
 
 
@@ -35,7 +35,7 @@ class WGAN(AdversarialModule):
         discriminator: nn.Module,
         *,
         warm_up_critic: PositiveInt | None = None,
-        **options: Any,
+        **options: Unpack[AdversarialOptions],
     ) -> None:
         super().__init__(generator, discriminator, **options)
         if warm_up_critic is not None:

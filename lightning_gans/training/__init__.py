@@ -1,1 +1,1 @@
-"""A run from a config: trainer, strategy, sweeps."""
+"""Training a run from a config: trainer, strategy, sweeps."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from lightning_gans.config import validation
+from lightning_gans.config.errors import MISSING, ConfigError
 from lightning_gans.models.base import GenerativeModule
 
 
@@ -49,9 +49,9 @@ def check_optimizers(model: GenerativeModule) -> None:
             key, factory = f"model.{player}_scheduler", model.scheduler_factories[player]
             schedule = factory(optimizer) if factory else None
         except (ValueError, TypeError, AssertionError) as error:
-            raise ValueError(validation.optimizer_mistake(key, factory, error)) from error
+            raise ConfigError(key, MISSING, str(error)) from error
         if isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
-            raise ValueError(f"{key}=ReduceLROnPlateau: needs a score at every step; choose a schedule of the step")
+            raise ConfigError(key, "ReduceLROnPlateau", "needs a score at every step; choose a schedule of the step")
 
 
 def refuse_other_networks(model: GenerativeModule, content: dict[str, Any], path: Path) -> None:
@@ -70,4 +70,4 @@ def refuse_other_networks(model: GenerativeModule, content: dict[str, Any], path
     for key in (f"{player}_optimizer" for player in model.optimizer_factories):
         targets = [config[key]["_target_"] for config in (before, now)]
         if targets[0] != targets[1]:
-            raise ValueError(f"model.{key}._target_={targets[1]}: a resumed run keeps its optimiser, {targets[0]}")
+            raise ConfigError(f"model.{key}._target_", targets[1], f"a resumed run keeps its optimiser, {targets[0]}")

@@ -25,11 +25,12 @@ from lightning_gans.config.claims import (
     release,
 )
 from lightning_gans.config.command import handle_errors
+from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.overrides import quote
 
 
 class ClaimFolder(Callback):
-    """Hydra's callback that claims the folder of a run or sweep before Hydra itself writes there.
+    """Claim the folder of a run or sweep before Hydra itself writes there (a callback of Hydra's).
 
     A folder that is named by the time and taken gets a number behind its name, any other is refused. All processes of
     torchrun get the folder of the first.
@@ -57,7 +58,7 @@ class ClaimFolder(Callback):
         def claim_it(folder: Path) -> None:
             for _ in range(2):  # again once no other can write there
                 if existing(folder, SWEEP) or next(folder.rglob("job.json"), None) is not None:
-                    raise ValueError(f"hydra.sweep.dir={folder}: holds a sweep already; choose another folder")
+                    raise ConfigError("hydra.sweep.dir", folder, "holds a sweep already; choose another folder")
                 refuse_taken(folder, key="hydra.sweep.dir")
                 claim(folder, key="hydra.sweep.dir")
 

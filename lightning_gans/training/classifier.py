@@ -1,4 +1,4 @@
-"""Trains the classifiers that serve as extractors."""
+"""Train classifiers that serve as extractors."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
+from lightning_gans.config.errors import ConfigError
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.datasets import ImageDataset
 from lightning_gans.extractors.base import prepared
@@ -22,7 +23,7 @@ from lightning_gans.runtime.atomic import atomic_write
 
 
 def cut_at(n: int) -> int:
-    """How many of n images the training sees; the accuracy is measured on the others."""
+    """Return how many of n images are trained on; the accuracy is measured on the others."""
     return n * 4 // 5
 
 
@@ -39,7 +40,7 @@ def jitter(images: Tensor) -> Tensor:
 
 
 def in_memory(images: ImageDataset, size: int) -> tuple[Tensor, Tensor]:
-    """All images and labels of a set; images larger than ``size`` are resized to it, as the extractor will do."""
+    """Return all images (N, C, H, W) uint8 and labels (N,) of a set; larger ones resized to ``size``."""
     pieces, labels = [], []
     for start in range(0, len(images), 256):
         batch = images.fetch(torch.arange(start, min(start + 256, len(images))))
@@ -130,7 +131,7 @@ def write_classifier(
     Args:
         data: The set.
         out: The file.
-        name: What the extractor is called: ``classifier_NAME``.
+        name: Of the extractor: ``classifier_NAME``.
         epochs: Passes over the images.
         batch_size: Images of an update.
         width: Channels of the first convolution.
@@ -148,7 +149,7 @@ def write_classifier(
     path = Path(out).expanduser()
     make_folder(path.parent)
     if path.is_dir():
-        raise ValueError(f"out={out}: is a folder; say a file, e.g. {path / 'classifier.pt'}")
+        raise ConfigError("out", out, f"is a folder; say a file, e.g. {path / 'classifier.pt'}")
     size = int(min(64, max(8, 2 ** round(math.log2(min(data.shape[1:]))))))
     network: dict[str, Any] = {
         "channels": data.channels,

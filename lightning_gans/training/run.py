@@ -1,4 +1,4 @@
-"""A run: what a config describes, built, trained and summed up."""
+"""Build a run from a config, train it and sum it up."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from lightning_gans.callbacks.resume import OptimizerOverrides
 from lightning_gans.callbacks.samples import SampleGrid
 from lightning_gans.checkpoints import files, integrity, load, roles
 from lightning_gans.config import claims, explain, local, validation
+from lightning_gans.config.errors import ConfigError
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.loggers.dashboards import dashboard
 from lightning_gans.models.base import GenerativeModule
@@ -52,7 +53,7 @@ _INTENDED = (
 
 @dataclass
 class Run:
-    """Everything that a training needs.
+    """Hold everything that a training needs.
 
     Attributes:
         data: The images.
@@ -83,17 +84,15 @@ class Run:
         content = files.read(path, to_resume=True)
         integrity.refuse_not_finite(content["state_dict"])
         if self.trainer.fast_dev_run:  # type: ignore[attr-defined]
-            raise ValueError("trainer.fast_dev_run=true: not with resume")
+            raise ConfigError("trainer.fast_dev_run", True, "not with resume")
         with integrity.malformed(path):
             refuse_other_networks(self.model, content, path)
             before, now = content["config"]["resolved"]["model"], (self.model.config or {})["resolved"]["model"]
             self.model.schedule.check_resumed(content["global_step"], before, now)
             load.check_training(content, self.model)
         if 0 <= self.trainer.max_steps < content["global_step"]:
-            raise ValueError(
-                f"trainer.max_steps={self.trainer.max_steps}: {path} stands at generator update "
-                f"{content['global_step']} already; say a larger one"
-            )
+            rule = f"{path} stands at generator update {content['global_step']} already; say a larger one"
+            raise ConfigError("trainer.max_steps", self.trainer.max_steps, rule)
         if self.trainer.max_steps == content["global_step"]:
             print(
                 f"nothing to do but a score or picture that is missing: {path} stands at generator update "
@@ -174,12 +173,12 @@ class Run:
         return claimed
 
     def _go_on(self) -> str:
-        """What to type to go on with this run, if it can be."""
+        """Return how to resume this run, if it saved a checkpoint."""
         saved = (self.folder / files.FOLDER / files.LAST).is_file()
         return f"go on with: resume={self.folder}" if saved else "nothing was saved"
 
     def write_config(self) -> None:
-        """The resolved config, into the run's folder and to the loggers; process 0 only."""
+        """Write the resolved config to the run's folder and the loggers; process 0 only."""
         if not self.trainer.is_global_zero:
             return
         path = self.folder / "config.yaml"
@@ -192,16 +191,16 @@ class Run:
 
     @property
     def interrupted_by(self) -> int | None:
-        """The signal that ended the training early."""
+        """Return the signal that ended the training early."""
         return getattr(Checkpoint.of(self.trainer), "interrupted_by", None)
 
     @property
     def score(self) -> float | None:
-        """The best score of the run, the one that picks ``best.ckpt``; negative where higher is better."""
+        """Return the best score of the run, which picks ``best.ckpt``; negated where higher is better."""
         return getattr(Checkpoint.of(self.trainer), "best", None)
 
     def summary(self) -> str:
-        """The table that a training ends with."""
+        """Return the table that a training ends with."""
         callbacks = {type(callback): callback for callback in self.trainer.callbacks}  # type: ignore[attr-defined]
         grids, evaluation = callbacks.get(SampleGrid), callbacks.get(Evaluation)
         rows = [
@@ -231,7 +230,7 @@ class Run:
 def build(
     cfg: DictConfig, folder: str | os.PathLike[str] = "outputs/notebook", *, trust: Sequence[str] | None = None
 ) -> Run:
-    """Check a composed config and build what it describes; no data is touched.
+    """Check a composed config and build its run; no data is read.
 
     Args:
         cfg: From ``compose`` or the command line.
@@ -243,25 +242,30 @@ def build(
         ValueError: A mistake in the config, by key, in the words of the command line.
     """
     if trust is None:
-        validation.check_keys(cfg)
+        validation.check_names(cfg)
+    return assemble(cfg, folder, trust=trust)
+
+
+def assemble(cfg: DictConfig, folder: str | os.PathLike[str], *, trust: Sequence[str] | None) -> Run:
+    """Decide what says ``auto`` or null, validate and instantiate a config whose names are checked; as ``build``.
+
+    The names of a config out of a checkpoint are checked here, once it is known that it may name them.
+    """
     given = cfg
-    cfg, carried = _settled(given, trust)
-    validation.check(cfg)
+    cfg, carried = _decided(given, trust)
+    if trust is not None:
+        validation.check_names(cfg)
+    validation.check_types(cfg, given)
     world = world_size(cfg.trainer)
     if OmegaConf.select(given, "model.batch_size", default=0) is None:
-        cfg, carried = _settled(given, trust, batch_size=world * cfg.model.get("accumulate", 1))
-    for key in ("max_kimg", "max_epochs"):
-        if cfg[key] is not None and not 0 < cfg[key] < float("inf"):
-            raise ValueError(f"{key}={cfg[key]}: must be > 0 and finite, or null")
+        cfg, carried = _decided(given, trust, batch_size=world * cfg.model.get("accumulate", 1))
     if cfg.max_kimg is not None and cfg.max_epochs is not None:
         raise ValueError(f"max_kimg={cfg.max_kimg}, max_epochs={cfg.max_epochs}: one of the two must be null")
     seed_everything(cfg.seed, workers=True, verbose=False)
     data: ImageDataModule = instantiate(cfg.data, "data", ImageDataModule)
     model: GenerativeModule = instantiate(cfg.model, "model", GenerativeModule)
     if data.kind not in model.data_kinds:
-        raise ValueError(
-            f"{validation.choice_of(cfg, 'data')} is of kind {data.kind}; {validation.compatible_data(model)}"
-        )
+        raise validation.wrong_data(cfg, f"is of kind {data.kind}", type(model).__name__, model.data_kinds)
     model.check_data(data.shapes)
     check_memory(model, data.shapes, cfg.trainer.num_nodes)
     check_optimizers(model)
@@ -272,8 +276,8 @@ def build(
     return Run(data, model, trainer, Path(folder), cfg)
 
 
-def _settled(given: DictConfig, trust: Sequence[str] | None, batch_size: int = 1) -> tuple[DictConfig, dict[str, Any]]:
-    """Decide ``auto`` values and resolve interpolations once: what is checked and built, and what checkpoints carry.
+def _decided(given: DictConfig, trust: Sequence[str] | None, batch_size: int = 1) -> tuple[DictConfig, dict[str, Any]]:
+    """Decide ``auto`` values and resolve interpolations once, for the run and for its checkpoints.
 
     Args:
         given: The composed config.
@@ -298,7 +302,7 @@ def _settled(given: DictConfig, trust: Sequence[str] | None, batch_size: int = 1
 
 
 def _is_config(path: Path) -> bool:
-    """Whether a file is the config of a run, as ``write_config`` leaves it."""
+    """Return whether a file is the config of a run, as written by ``write_config``."""
     try:
         nodes = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
@@ -320,13 +324,13 @@ def _restoring(path: Path | None) -> Iterator[None]:
 
 
 class _Ready(Callback):
-    """When all is read and checked: the config is written and, unless it is one of many, shown."""
+    """Write the config once everything is read and checked, and print it unless it is a job of a sweep."""
 
     def __init__(self, run: Run, show: bool) -> None:
         self.run, self.show = run, show
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """The last callback's turn."""
+        """Write and print the config, as the last callback to start."""
         self.run.write_config()
         if self.show and trainer.is_global_zero and not sweep.is_multirun():
             print(OmegaConf.to_yaml(self.run.cfg, resolve=True), file=sys.stderr)

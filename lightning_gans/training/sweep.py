@@ -1,4 +1,4 @@
-"""Multiruns: a failed job does not end the others, each leaves a record, and a table sums them up.
+"""Run the jobs of a sweep: a failed one does not end the others, each leaves a record, and a table sums them up.
 
 Nothing here imports torch. A job may run in another process (joblib, submitit), so what is known of it stands in
 ``job.json`` in its folder.
@@ -27,20 +27,20 @@ RECORD = "job.json"
 
 
 def is_multirun() -> bool:
-    """Whether this is a job of a multirun."""
+    """Return whether this is a job of a multirun."""
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def name() -> str | None:
-    """The name of the sweep that this job belongs to: its folder's; ``None`` outside a multirun."""
+    """Return the name of this job's sweep, its folder's; ``None`` outside a multirun."""
     return Path(HydraConfig.get().sweep.dir).name if is_multirun() else None
 
 
 def job(function: Callable[[DictConfig], float | None]) -> Callable[[DictConfig], float | None]:
-    """Let a command be a job: for the function under ``@hydra.main`` that returns a score, lower being better.
+    """Let a command be a job of a sweep; it returns a score, lower being better.
 
-    In a multirun its outcome is written down, and a failure is told and does not end the other jobs; a search such as
-    Optuna's is told of it and decides. Outside a multirun a mistake ends in one message as everywhere.
+    In a multirun its outcome is written to ``job.json``, and a failure is printed and does not end the other jobs; a
+    search such as Optuna's gets it as an error. Outside a multirun this is ``handle_errors``.
     """
 
     @functools.wraps(function)
@@ -72,12 +72,12 @@ def job(function: Callable[[DictConfig], float | None]) -> Callable[[DictConfig]
 
 
 def _is_search(sweeper: str) -> bool:
-    """Whether a sweeper, by its ``_target_``, chooses the next jobs by the scores of those before."""
+    """Return whether a sweeper, by its ``_target_``, chooses the next jobs by the scores of those before."""
     return not sweeper.endswith(".BasicSweeper")
 
 
 class Summary(Callback):
-    """Hydra's callback that ends a multirun with a table; exit code 1 if a job failed."""
+    """End a multirun with a table (a callback of Hydra's); exit code 1 if a job failed."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Refuse a search that would never see a score."""
@@ -103,11 +103,11 @@ class Summary(Callback):
 
 
 def table(folder: Path, records: dict[Path, dict[str, Any]]) -> str:
-    """Each job's folder, what was varied, and its best score, in the order of the jobs.
+    """Format each job's folder, best score and overrides, in the order of the jobs.
 
     Args:
         folder: The sweep's.
-        records: What ``job.json`` holds, by the job's folder.
+        records: Contents of ``job.json``, by the job's folder.
     """
     ordered = sorted(records.items(), key=lambda item: item[1]["job"])
     everywhere = set.intersection(*(set(record["overrides"]) for _, record in ordered)) if len(ordered) > 1 else set()

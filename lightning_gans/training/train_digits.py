@@ -1,4 +1,4 @@
-"""Makes ``digits.pt``, the weights of the ``digits`` extractor: ``python -m lightning_gans.training.train_digits``.
+"""Make ``digits.pt``, the weights of the ``digits`` extractor: ``python -m lightning_gans.training.train_digits``.
 
 Trains on four fifths of scikit-learn's digits and prints the accuracy on the last fifth. About half a minute on two
 cores. ``python -m lightning_gans.train_extractor`` does the same for any labelled set.
@@ -19,7 +19,7 @@ EPOCHS, SIZE = 40, 32
 
 
 def train(epochs: int = EPOCHS) -> tuple[Classifier, float]:
-    """The trained network and its accuracy on the digits that it has not seen."""
+    """Return the trained network and its accuracy on held-out digits."""
     images, labels = in_memory(Digits(image_size=SIZE, channels=1).load(), SIZE)
     return train_classifier(
         images, labels, lambda: Classifier(channels=1, num_classes=10, image_size=SIZE), size=SIZE, epochs=epochs

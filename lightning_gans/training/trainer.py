@@ -1,4 +1,4 @@
-"""Lightning's Trainer from a config: callbacks in their order, loggers, processes, precision, budget."""
+"""Build Lightning's Trainer from a config: callbacks in order, loggers, processes, precision, budget."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from lightning_gans.callbacks.progress import Clock
 from lightning_gans.callbacks.resume import Rewind
 from lightning_gans.callbacks.stability import StabilityGuard
 from lightning_gans.checkpoints import files
-from lightning_gans.config import errors
+from lightning_gans.config.errors import MISSING, ConfigError, LaunchError
 from lightning_gans.evaluation.selection import may_be_score, metrics_for, score_forms
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.translation import TranslationModule
@@ -38,18 +38,29 @@ STRATEGIES = ("auto", "ddp_find_unused_parameters_true")
 
 
 def instantiate(node: Any, key: str, kind: type, **extra: Any) -> Any:
-    """Build a config node from plain containers; what comes out must be of this kind."""
+    """Instantiate a config node from plain containers.
+
+    Args:
+        node: The node.
+        key: Its path, for messages.
+        kind: Class that the object must be of.
+        **extra: Arguments beside the node's.
+
+    Raises:
+        ConfigError: The object is of another class.
+    """
+    wrong = f"its _target_ must name a {kind.__module__}.{kind.__name__}"
     target = hydra.utils.get_object(node["_target_"])
     if inspect.isclass(target) and not node.get("_partial_") and not issubclass(target, kind):
-        raise ValueError(f"{key}: is a {target.__name__}; its _target_ must name a {kind.__module__}.{kind.__name__}")
+        raise ConfigError(key, MISSING, f"is a {target.__name__}; {wrong}")
     made = hydra.utils.instantiate(node, _convert_="all", **extra)
     if not isinstance(made, kind):
-        raise ValueError(f"{key}: is a {type(made).__name__}; its _target_ must name a {kind.__name__}")
+        raise ConfigError(key, MISSING, f"is a {type(made).__name__}; {wrong}")
     return made
 
 
 def make_trainer(cfg: DictConfig, model: GenerativeModule, world: int, folder: Path) -> Trainer:
-    """The trainer with its callbacks in order: losses are looked at, then saved, then drawn and scored.
+    """Build the trainer with its callbacks in order: check losses, save, then draw and score.
 
     Raises:
         ValueError: A value that cannot be, by key.
@@ -66,11 +77,10 @@ def make_trainer(cfg: DictConfig, model: GenerativeModule, world: int, folder: P
     options: dict[str, Any] = {}
     for key, size in model.batch_sizes.items():
         if size % (world * model.accumulate):
-            raise ValueError(
-                f"model.{key}={size}: must divide by {world} processes x model.accumulate={model.accumulate}"
-            )
+            rule = f"must divide by {world} processes x model.accumulate={model.accumulate}"
+            raise ConfigError(f"model.{key}", size, rule)
     if cfg.trainer.strategy not in STRATEGIES:
-        raise ValueError(f"trainer.strategy={cfg.trainer.strategy}: must be one of {', '.join(STRATEGIES)}")
+        raise ConfigError("trainer.strategy", cfg.trainer.strategy, f"must be one of {', '.join(STRATEGIES)}")
     if world > 1:
         _refuse_notebook(world, cfg.trainer.devices)
     if cfg.trainer.strategy == "auto" and world > 1:
@@ -100,14 +110,14 @@ def make_trainer(cfg: DictConfig, model: GenerativeModule, world: int, folder: P
 
 
 def _check_options(trainer: DictConfig) -> None:
-    """Refuse what Lightning would, by key."""
+    """Refuse by key what Lightning would refuse."""
     here = available_accelerators()
     allowed = ["auto", *(["gpu"] if here & {"cuda", "mps"} else []), *sorted(here)]
     if trainer.accelerator not in allowed:
-        raise ValueError(f"trainer.accelerator={trainer.accelerator}: not here; must be {' or '.join(allowed)}")
+        raise ConfigError("trainer.accelerator", trainer.accelerator, f"not here; must be {' or '.join(allowed)}")
     time = trainer.max_time
     if time is not None and not OmegaConf.is_dict(time) and not re.fullmatch(r"\d+(:\d\d?){3}", str(time)):
-        raise ValueError(f"trainer.max_time={time}: must be DD:HH:MM:SS, e.g. 00:08:00:00 for eight hours, or null")
+        raise ConfigError("trainer.max_time", time, "must be DD:HH:MM:SS, e.g. 00:08:00:00 for eight hours, or null")
 
 
 def _check_scores(callbacks: list[Any], model: GenerativeModule, of_data: Any) -> None:
@@ -129,19 +139,19 @@ def _check_scores(callbacks: list[Any], model: GenerativeModule, of_data: Any) -
         kind = getattr(evaluation.extractor, "func", None)
         kind = kind or (hydra.utils.get_object(of_data["_target_"]) if of_data else None)
         allowed = ", ".join(score_forms(metrics, getattr(kind, "name", "EXTRACTOR")))
-        raise ValueError(f"callbacks.checkpoint.monitor={monitor}: must be among {allowed}, or null")
+        raise ConfigError("callbacks.checkpoint.monitor", monitor, f"must be among {allowed}, or null")
     if evaluation.extractor is not None and _is_on_disk(evaluation.extractor):
         evaluation.extractor()
 
 
 def _is_on_disk(make: Any) -> bool:
-    """Whether an extractor's weights were named as a file, so that making it downloads nothing."""
+    """Return whether an extractor's weights were given as a file, so that making it downloads nothing."""
     options = getattr(make, "keywords", {})
     return options.get("weights") is not None or any(map(_is_on_disk, options.values()))
 
 
 def world_size(trainer: DictConfig) -> int:
-    """How many processes the trainer's options ask for.
+    """Return the number of processes that the trainer's options ask for.
 
     Raises:
         ValueError: Not a number of devices, or another one than the processes that are running.
@@ -149,7 +159,7 @@ def world_size(trainer: DictConfig) -> int:
     for key in ("num_nodes", "log_every_n_steps", "max_steps"):
         if trainer[key] < 1 and not (key == "max_steps" and trainer[key] == -1):
             endless = ", or -1 to train until it is stopped" if key == "max_steps" else ""
-            raise ValueError(f"trainer.{key}={trainer[key]}: must be >= 1{endless}")
+            raise ConfigError(f"trainer.{key}", trainer[key], f"must be >= 1{endless}")
     given = trainer.devices
     devices = given.split(",") if isinstance(given, str) and "," in given else given
     if isinstance(devices, list) or OmegaConf.is_list(devices):
@@ -159,13 +169,13 @@ def world_size(trainer: DictConfig) -> int:
     else:
         count = int(devices) if re.fullmatch(r"\d+", str(devices)) else 0
     if count < 1:
-        raise ValueError(f"trainer.devices={given}: must be a number >= 1, a list such as [0,1], auto or -1")
+        raise ConfigError("trainer.devices", given, "must be a number >= 1, a list such as [0,1], auto or -1")
     if count > MOST_DEVICES:
-        raise ValueError(f"trainer.devices={given}: must be <= {MOST_DEVICES}, since each is a process of this machine")
+        raise ConfigError("trainer.devices", given, f"must be <= {MOST_DEVICES}, since each is a process here")
     world = count * int(trainer.num_nodes)
     running = int(os.environ.get("WORLD_SIZE", world))
     if running != world:
-        raise errors.LaunchError(
+        raise LaunchError(
             f"trainer.devices={given}, trainer.num_nodes={trainer.num_nodes}: {running} processes were started; give "
             "the launcher and the trainer the same numbers (without a launcher unset WORLD_SIZE, RANK and LOCAL_RANK, "
             "which this shell has of another)"

@@ -293,7 +293,10 @@ def test_both_players_see_augmented_samples(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["model/augment=diffaugment", "model.augment.policy=[]"], "model.augment.policy=[]: choose among"),
+        (
+            ["model/augment=diffaugment", "model.augment.policy=[]"],
+            "model.augment.policy=[]: must be a list of color, translation or cutout, not empty",
+        ),
         (["model/augment=diffaugment", "model.augment.policy=[colour]"], "model.augment.policy"),
         (["model/augment=instance_noise", "model.augment.sigma=0"], "model.augment.sigma=0"),
         (["model/augment=adaptive", "model.augment.p=2"], "model.augment.p=2"),

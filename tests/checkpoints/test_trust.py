@@ -5,7 +5,6 @@ configs, so that a new one is attacked without being named here.
 """
 
 import copy
-import dataclasses
 import inspect
 import os
 import socket
@@ -51,10 +50,8 @@ EVIL = "import pathlib\npathlib.Path({marker!r}).touch()\nclass Evil:\n    pass\
 
 def reading_commands():
     """Commands whose config takes a checkpoint, by their schemas."""
-    schemas = {name: kind for name, kind in vars(config_schemas).items() if name.endswith("Schema")}
-    takes = {name: {field.name for field in dataclasses.fields(kind)} for name, kind in schemas.items()}
     return sorted(
-        name.removesuffix("Schema").lower() for name, keys in takes.items() if {"checkpoint", "resume"} & keys
+        name for name, kind in config_schemas.SCHEMAS.items() if {"checkpoint", "resume"} & set(kind.__annotations__)
     )
 
 

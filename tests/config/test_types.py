@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 import pytest
-from annotated_types import Ge
+from annotated_types import Ge, MinLen
 
 from lightning_gans.config.errors import MISSING, ConfigError
 from lightning_gans.config.types import (
@@ -33,7 +33,8 @@ from lightning_gans.config.types import (
         (float("inf"), Positive | None, "inf: must be a finite number, or null"),
         (2, FractionBelowOne, "2: must be from 0 to below 1"),
         (0, FractionAboveZero | None, "0: must be above 0, to 1, or null"),
-        ("stp", Literal["stop", "skip"], "stp: must be stop or skip"),
+        ("stp", Literal["stop", "skip"], "stp: must be stop or skip. Did you mean 'stop'?"),
+        ([], Annotated[Sequence[Literal["a", "b"]], MinLen(1)], "[]: must be a list of a or b, not empty"),
         ([0.5], tuple[float, float], "[0.5]: must be a list of 2 numbers"),
         ([2, 0.9], tuple[FractionBelowOne, FractionBelowOne], "[2, 0.9]: must be a list of 2 numbers from 0 to"),
         ([1, -2], Sequence[PositiveInt], "[1, -2]: must be a list of integers >= 1"),

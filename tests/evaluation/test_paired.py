@@ -319,7 +319,7 @@ def test_images_without_latents_or_pairs_are_refused(edges):
         )
     with pytest.raises(ValueError, match="direction=b2b: Fading translates a2b, b2a only"):
         Evaluator(None, metrics=["psnr"], direction="b2b")(Fading(), edges)
-    with pytest.raises(ValueError, match="direction=there: must be a2b or b2a"):
+    with pytest.raises(ValueError, match="^direction=there: must be a2b or b2a"):
         Evaluation(direction="there")
 
 

@@ -72,7 +72,7 @@ def test_the_command_writes_table_and_picture(runs):
     assert Image.open(runs / "report" / "report.png").width > 300
     made = command("lightning_gans.report", "run=runs/one", "axis=hours", cwd=runs)
     assert made.returncode == 1
-    assert "axis=hours: unknown" in made.stderr
+    assert "axis=hours: must be updates, kimg or seconds" in made.stderr
 
 
 def test_without_matplotlib_there_is_the_table(runs, monkeypatch, capsys):

@@ -153,10 +153,10 @@ def test_the_command_writes_pictures(folder, tmp_path, mode, options, frames):
         (["mode=slerp", "batch_size=0"], "batch_size=0: must be >= 1"),
         (["mode=slerp", "milliseconds=19"], "milliseconds=19: must be >= 20"),
         (["mode=nearest", "n_real=0"], "n_real=0: must be >= 1, or null"),
-        (["mode=slerp", "indices=[]"], "indices=[]: must be pairs"),
-        (["mode=loop", "indices=[]"], "indices=[]: must name samples, or be null"),
-        (["mode=arithmetic", "a=[]", "b=[]", "c=[]"], "must hold equally many"),
-        (["mode=arithmetic", "b=[1,-2,3]"], "-2: numbers of samples must be >= 0"),
+        (["mode=slerp", "indices=[]"], "indices=[]: must be a list of integers >= 0, not empty, or null"),
+        (["mode=loop", "indices=[]"], "indices=[]: must be a list of integers >= 0, not empty, or null"),
+        (["mode=arithmetic", "a=[]", "b=[]", "c=[]"], "a=[]: must be a list of integers >= 0, not empty"),
+        (["mode=arithmetic", "b=[1,-2,3]"], "b=[1, -2, 3]: must be a list of integers >= 0"),
     ],
 )
 def test_values_out_of_range(tmp_path, options, message, monkeypatch, capsys):
@@ -169,14 +169,14 @@ def test_values_out_of_range(tmp_path, options, message, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["mode=slurp"], "mode=slurp: unknown. Did you mean 'slerp'?"),
+        (["mode=slurp"], "truncation or nearest. Did you mean 'slerp'?"),
         (["mode=lerp", "indices=[1,2,3]"], "must be pairs"),
         (["mode=grid", "indices=[1,2,3]"], "must be four"),
         (["mode=arithmetic", "a=[1]"], "must hold equally many"),
-        (["mode=arithmetic", "classes=[1,2]"], "must be three"),
+        (["mode=arithmetic", "classes=[1,2]"], "classes=[1, 2]: must be a list of 3 integers, or null"),
         (["mode=truncation", "psi=[]"], "psi=[]"),
         (["mode=loop", "steps=1"], "steps=1: must be >= 2"),
-        (["mode=loop", "indices=[-1]"], "-1: numbers of samples must be >= 0"),
+        (["mode=loop", "indices=[-1]"], "indices=[-1]: must be a list of integers >= 0"),
         ([], "mode: missing"),
     ],
 )

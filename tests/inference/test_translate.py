@@ -397,8 +397,8 @@ def test_the_command_needs_the_checkpoint_alone(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["format=gif"], "format=gif: unknown. Allowed: bmp, jpg, png, tiff, webp"),
-        (["tile=half"], "tile=half: must be auto, null, or a number of pixels"),
+        (["format=gif"], "format=gif: must be png, jpg, webp, tiff or bmp, or null"),
+        (["tile=half"], "tile=half: must be an integer >= 1 or auto, or null"),
         (["batch_size=0"], "batch_size=0: must be >= 1"),
         (["sheet=-1"], "sheet=-1: must be >= 0"),
         (["+nonsense=1"], "nonsense: unknown."),
@@ -406,14 +406,6 @@ def test_the_command_needs_the_checkpoint_alone(tmp_path):
 )
 def test_mistakes_are_told_before_the_checkpoint_is_read(options, message):
     from lightning_gans import compose
-    from lightning_gans.config import options as allowed
-    from lightning_gans.config import schemas, validation
-
-    cfg = compose("checkpoint=x", "input=x", "out=x", *options, config="translate")
-
-    def check():
-        validation.check_keys(cfg, schemas.TranslateSchema)
-        allowed.check_translate(cfg)
 
     with pytest.raises(ValueError, match=message):
-        check()
+        compose("checkpoint=x", "input=x", "out=x", *options, config="translate")

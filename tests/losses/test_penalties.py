@@ -118,7 +118,7 @@ def test_reaches_the_critic_under_autocast_in_full_precision():
 
 
 def test_negative_weight_is_refused():
-    with pytest.raises(ValueError, match=r"penalty\.weight=-1.*>= 0"):
+    with pytest.raises(ValueError, match=r"^weight=-1.*>= 0"):
         R1(-1)
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from conftest import TINY_FAMILY, assert_same_training, newest, refusal, run, tiny
 from lightning_gans import build, compose
-from lightning_gans.config.validation import check_keys
+from lightning_gans.config.validation import check_names
 from lightning_gans.models.began import Equilibrium
 
 OBJECTIVES = ["saturating", "non_saturating", "least_squares", "wasserstein", "hinge", "relativistic"]
@@ -58,7 +58,7 @@ def test_parts_combine_freely(tmp_path, model, network, number):
 @pytest.mark.parametrize("model", ["dcgan", "dragan", "gan", "lsgan", "r3gan", "sngan", "wgan", "wgan_gp"])
 def test_every_network_is_known_to_every_family_beside_what_is_tuned(model, data):
     for network in ("mlp", "mlp_critic", "dcgan", "dcgan_critic", "resnet", "resnet_critic", "r3gan"):
-        check_keys(compose(f"model={model}", f"data={data}", f"model/network={network}"))
+        check_names(compose(f"model={model}", f"data={data}", f"model/network={network}"))
 
 
 def test_a_typed_part_stands_before_what_is_tuned():
@@ -295,7 +295,7 @@ REFUSED = [
     (["model=vae", "model.encoder.latent_dim=3"], "model.encoder gives 3 latents and model.generator takes 64"),
     (["model=gan", "model/network=began"], "model.discriminator: is an autoencoder"),
     (["model=began", "model/network=dcgan", "model.batch_size=32"], "BEGAN's is an autoencoder"),
-    (["model=dcgan", "data=toy2d"], "model.generator.image_size=null: the data has points"),
+    (["model=dcgan", "data=toy2d"], "data.image_size=null: the data has points"),
     (["model=gan", "model.max_norm=0"], "model.max_norm=0"),
     (["model=gan", "model.discriminator.dropout=1"], "dropout=1"),
     (["model=gan", "model.generator.hidden=[0]"], "hidden=[0]"),

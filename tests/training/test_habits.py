@@ -234,7 +234,7 @@ def test_a_rank_that_the_shell_has_of_another_launch_does_not_silence_a_run(tmp_
         ),
         ("data.num_workers=1000000", "data.num_workers=1000000: must be from 0 to 256"),
         ("trainer.devices=1000000", "trainer.devices=1000000: must be <= 1024"),
-        (samples(n=10**10), "callbacks.samples.n=10000000000: must be <= 10000"),
+        (samples(n=10**10), "callbacks.samples.n=10000000000: must be from 1 to 10000"),
     ],
 )
 def test_absurd_counts_are_refused_by_name(tmp_path, option, told):
