@@ -239,6 +239,7 @@ def world(tmp_path_factory):
     for name in ("latest_net_G", "a_net_G_A", "a_net_G_B"):
         published.save(published.residual(blocks=6), folder / f"{name}.pth")
     run(folder / "outputs" / "mine", evaluation(), "data.image_size=32", model="wgan_gp")
+    run(folder / "outputs" / "cgan", model="cgan")
     run(folder / "cyclegan", model="cyclegan")
     with pytest.MonkeyPatch.context() as patch:
         options = ["data=digits", "data.limit=50", "out=mnist.pt", "epochs=1"]
