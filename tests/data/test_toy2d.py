@@ -162,7 +162,7 @@ def test_the_data_check_draws_points():
 @pytest.mark.parametrize(
     ("overrides", "named"),
     [
-        (["data.distribution=square"], ["data.distribution=square", "'ring', 'grid', 'swiss_roll' or 'moons'"]),
+        (["data.distribution=square"], ["data.distribution=square", "ring, grid, swiss_roll or moons"]),
         (["data.n=0"], ["data.n=0"]),
         (["data.channels=3"], ["data.channels=3", "points"]),
         (["data.flip=true"], ["data.flip=true"]),
