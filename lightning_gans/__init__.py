@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from lightning_gans.runtime import aliases
+
 if TYPE_CHECKING:
     from lightning_gans.checkpoints.load import load
     from lightning_gans.config.command import compose
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["build", "compose", "load"]
 __version__ = "0.1.0"
 
+aliases.install()
 _OWNERS = {"load": "checkpoints.load", "compose": "config.command", "build": "training.run"}
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from lightning.pytorch import LightningDataModule, Trainer
@@ -26,6 +26,7 @@ from lightning_gans.data.spec import ImageSpec
 from lightning_gans.data.transforms import ImageTransform, Transform
 from lightning_gans.extractors.base import Extractor
 from lightning_gans.images.size import Size
+from lightning_gans.runtime.aliases import moved_from
 from lightning_gans.runtime.seeding import derive_seed
 
 
@@ -294,3 +295,7 @@ def _whole(transform: Transform, images: ImageDataset, indices: Sequence[int]) -
     batch = images.fetch(torch.tensor(indices, dtype=torch.int64))
     drawn = [torch.rand(4, generator=torch.Generator().manual_seed(derive_seed("example", i))) for i in indices]
     return transform.whole(batch, torch.stack(drawn))
+
+
+if not TYPE_CHECKING:
+    __getattr__ = moved_from(__name__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from lightning_gans.data.resize import Policy
 from lightning_gans.data.source import Bits, Source, decoder_of
 from lightning_gans.data.spec import ImageSpec
 from lightning_gans.data.subset import class_folders, spread
+from lightning_gans.runtime.aliases import moved_from
 
 
 @dataclass(frozen=True)
@@ -123,3 +124,7 @@ def chosen(names: Sequence[str], max_images: int | None) -> list[int]:
     folders = class_folders(names)
     number = {folder: i for i, folder in enumerate(dict.fromkeys(folders))}
     return spread(len(names), max_images, torch.tensor([number[folder] for folder in folders])).tolist()
+
+
+if not TYPE_CHECKING:
+    __getattr__ = moved_from(__name__)

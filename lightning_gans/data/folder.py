@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 import torch
 from typing_extensions import Unpack
@@ -17,6 +18,7 @@ from lightning_gans.data.options import FileOptions, shared_options
 from lightning_gans.data.source import FileError
 from lightning_gans.data.spec import ImageSpec
 from lightning_gans.data.subset import class_folders
+from lightning_gans.runtime.aliases import moved_from
 
 
 class Folder(ImageDataModule):
@@ -105,3 +107,7 @@ def prefix_of(folder: str) -> str:
     """Return the start of the names of images below a sub-folder: ``a/b/`` of ``a/b``, ``a/b/`` and ``./a/b``."""
     parts = [part for part in PurePosixPath(folder).parts if part != "/"]
     return "".join(f"{part}/" for part in parts)
+
+
+if not TYPE_CHECKING:
+    __getattr__ = moved_from(__name__)

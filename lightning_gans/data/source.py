@@ -6,7 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO, Literal, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
 from lightning.pytorch.utilities import rank_zero_warn
 from tqdm import tqdm
@@ -22,6 +22,7 @@ from lightning_gans.data.decoding import (
     Unreadable,
     reason,
 )
+from lightning_gans.runtime.aliases import moved_from
 
 Bits = int | Literal["auto"] | None
 
@@ -143,3 +144,7 @@ def _largest_value(source: Source, names: Sequence[str], max_pixels: int) -> int
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         measured = threads.map(measure, names)
         return max(tqdm(measured, "measuring 16-bit pictures", len(names), leave=False, mininterval=1), default=0)
+
+
+if not TYPE_CHECKING:
+    __getattr__ = moved_from(__name__)

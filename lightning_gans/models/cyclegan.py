@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from lightning_gans.models.options import TranslationOptions
 from lightning_gans.models.pool import ImagePool
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.networks.layers import has_batch_norm
+from lightning_gans.runtime.aliases import moved_from
 from lightning_gans.runtime.distributed import gather_interleaved, own_rows
 from lightning_gans.runtime.precision import full_precision
 from lightning_gans.runtime.seeding import derive_seed
@@ -205,3 +206,7 @@ class CycleGAN(TranslationModule):
     def image_networks(self) -> dict[str, nn.Module]:
         """Return both discriminators, by name."""
         return {"discriminator": self.discriminator, "discriminator_back": self.discriminator_back}
+
+
+if not TYPE_CHECKING:
+    __getattr__ = moved_from(__name__)

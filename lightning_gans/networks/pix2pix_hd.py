@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,7 @@ from lightning_gans.config.types import NonNegativeInt, PositiveInt, checked
 from lightning_gans.images.size import Size, height_width, shortest
 from lightning_gans.networks.layers import normal_init
 from lightning_gans.networks.translation_resnet import ResnetBlock
+from lightning_gans.runtime.aliases import moved_from
 from lightning_gans.runtime.precision import full_precision
 
 Stage = Literal["coarse", "enhancer", "joint"]
@@ -315,3 +316,7 @@ def _last(inputs: int, outputs: int) -> list[nn.Module]:
 
 def _normed(layer: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
     return [layer, nn.InstanceNorm2d(layer.out_channels), nn.ReLU(inplace=True)]
+
+
+if not TYPE_CHECKING:
+    __getattr__ = moved_from(__name__)
