@@ -44,7 +44,7 @@ class SampleSchema(TypedDict):
     checkpoint: str
     out: str
     n: PositiveInt
-    classes: Annotated[Sequence[NonNegativeInt], MinLen(1)] | None
+    classes: Sequence[int] | None  # the checkpoint says which there are
     seed: Seed
     format: Literal["png", "npz"]
     overwrite: bool
@@ -111,7 +111,7 @@ class InterpolateSchema(TypedDict):
     a: Annotated[Sequence[NonNegativeInt], MinLen(1)]
     b: Annotated[Sequence[NonNegativeInt], MinLen(1)]
     c: Annotated[Sequence[NonNegativeInt], MinLen(1)]
-    classes: Annotated[Sequence[NonNegativeInt], MinLen(1)] | None
+    classes: Sequence[int] | None  # the checkpoint says which there are
     psi: Annotated[Sequence[float], MinLen(1)]
     milliseconds: Annotated[int, Ge(20)]
     seed: Seed

@@ -1,7 +1,7 @@
 """Conditions through training, sampling, grids and commands, on the conditional GAN."""
 
-import importlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from conftest import (
     TINY,
     assert_equal_weights,
     assert_same_training,
+    command_here,
     evaluation,
     newest,
     refusal,
@@ -140,7 +141,7 @@ def test_fakes_follow_rare_classes(tmp_path):
     made = build(compose(*tiny("cgan"), "trainer.max_steps=1"), tmp_path)
     images = made.data.train_images
     one = Subset(images, (images.entries("label") == 4).nonzero()[:, 0])
-    made.data._parts = (one, None)
+    made.data._splits = (one, None)
     made.fit()
     assert made.model.draw_inputs(50)[1].eq(4).all()
     assert made.model.sampling_inputs(range(50), 0)[1].eq(4).all()
@@ -235,20 +236,18 @@ def test_paths_keep_the_class_of_their_row(module):
     assert Walker(module, seed=1).inputs([0])[1].tolist() == module.sampling_inputs([0], 1)[1].tolist()
 
 
-def told(name, capsys, *options):
-    """What a command says in this process."""
-    with pytest.raises(SystemExit) as ended:
-        getattr(importlib.import_module(f"lightning_gans.{name}"), name)(compose(*options, config=name))
-    assert ended.value.code == 1
+def told(name, monkeypatch, capsys, *options):
+    """Return the one line with which a command refuses options."""
+    assert command_here(f"lightning_gans.{name}", *options, cwd=Path.cwd(), monkeypatch=monkeypatch) == 1
     error = capsys.readouterr().err.strip()
     assert "\n" not in error
     return error
 
 
-def test_the_command_samples_classes(folder, module, tmp_path):
+def test_the_command_samples_classes(folder, module, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    command = importlib.import_module("lightning_gans.sample").sample
-    command(compose(f"checkpoint={folder}", f"out={out}", "classes=[3,7]", "n=8", "format=npz", config="sample"))
+    options = [f"checkpoint={folder}", f"out={out}", "classes=[3,7]", "n=8", "format=npz"]
+    assert command_here("lightning_gans.sample", *options, cwd=tmp_path, monkeypatch=monkeypatch) == 0
     found = np.load(out / "samples.npz")["images"][..., 0]
     expected = to_uint8(module.sample(8, classes=[3, 7]))[:, 0].numpy()
     assert abs(found.astype(int) - expected.astype(int)).max() <= 1
@@ -257,18 +256,18 @@ def test_the_command_samples_classes(folder, module, tmp_path):
     assert Image.open(out / "grid.png").size == (2 + 2 * 18, 2 + 4 * 18)  # a column a class
 
 
-def test_classes_that_there_are_not_are_refused_before_anything_is_written(folder, tmp_path, capsys):
+def test_classes_that_there_are_not_are_refused_before_anything_is_written(folder, tmp_path, monkeypatch, capsys):
     out = tmp_path / "out"
     for name, options in (("sample", []), ("interpolate", ["mode=slerp"])):
         given = [f"checkpoint={folder}", f"out={out}", *options]
-        assert told(name, capsys, *given, "classes=[3,12]").endswith("classes=12: must be from 0 to 9")
-        assert told(name, capsys, *given, "classes=[-1]").endswith("classes=-1: must be from 0 to 9")
-        assert "classes=[]: must hold a value at least" in told(name, capsys, *given, "classes=[]")
+        assert told(name, monkeypatch, capsys, *given, "classes=[3,12]").endswith("classes=12: must be from 0 to 9")
+        assert told(name, monkeypatch, capsys, *given, "classes=[-1]").endswith("classes=-1: must be from 0 to 9")
+        assert "classes=[]: must hold a value at least" in told(name, monkeypatch, capsys, *given, "classes=[]")
     plain = tmp_path / "dcgan"
     run(plain, "trainer.max_steps=1")
     for name, options in (("sample", []), ("interpolate", ["mode=slerp"])):
         given = [f"checkpoint={plain}", f"out={out}", *options]
-        assert "classes=[3]: the model takes no conditions" in told(name, capsys, *given, "classes=[3]")
+        assert "classes=[3]: the model takes no conditions" in told(name, monkeypatch, capsys, *given, "classes=[3]")
     assert not out.exists()
     with pytest.raises(ValueError, match=r"text=\['a cat'\]: the model takes classes"):
         lightning_gans.load(folder).sample(1, text=["a cat"])
