@@ -14,7 +14,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lightning_gans.checkpoints.integrity import malformed
-from lightning_gans.data.decoding import BACKGROUND, MAX_PIXELS, MODES, check_background, check_bits
+from lightning_gans.config.types import check_value
+from lightning_gans.data.decoding import BACKGROUND, MAX_PIXELS, MODES, check_background
 from lightning_gans.data.file_sources import printable
 from lightning_gans.data.source import Bits, FileError, Source, decoder_of
 from lightning_gans.images import files as image_files
@@ -195,7 +196,7 @@ class Translator:
             raise ValueError(f"input: the model's sources have {channels} channels; pictures have 1 to 4")
         background, bits = data.get("background", BACKGROUND), data.get("bits")
         check_background(background)
-        check_bits(bits)
+        check_value("data.bits", bits, Bits)
         tiling = TilingSpec.of(size_divisor=module.size_divisor, trained=trained, scale=module.scale, tile=tile)
         return cls(
             lambda source: module.translate(source, direction=direction, seed=seed),

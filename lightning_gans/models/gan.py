@@ -17,7 +17,7 @@ from lightning_gans.networks import mlp
 
 
 class GAN(AdversarialModule):
-    """GAN. Goodfellow et al. 2014, arXiv:1406.2661.
+    """Train the first GAN. Goodfellow et al. 2014, arXiv:1406.2661.
 
     With z uniform in [-1, 1) and s the logistic function,
 

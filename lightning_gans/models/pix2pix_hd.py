@@ -28,7 +28,7 @@ LAYERS = {"relu1_1": 1 / 32, "relu2_1": 1 / 16, "relu3_1": 1 / 8, "relu4_1": 1 /
 
 
 class Pix2PixHD(TranslationModule):
-    """pix2pixHD. Wang et al. 2018, arXiv:1711.11585.
+    """Train pix2pixHD. Wang et al. 2018, arXiv:1711.11585.
 
     With discriminators D_k at several sizes of the image, each a function of the source as well,
 
