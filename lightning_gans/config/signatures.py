@@ -28,7 +28,7 @@ def read_names(target: str, key: str = "_target_") -> list[str] | None:
         key: Of the option that names it, for messages.
 
     Returns:
-        Names in order; ``None`` for a class that is not of this package.
+        Names in order; ``None`` for a class that is not of this package, or takes any further keyword.
 
     Raises:
         ConfigError: The package has no such class.
@@ -37,8 +37,6 @@ def read_names(target: str, key: str = "_target_") -> list[str] | None:
     if found is None:
         return None
     owner, module = found
-    bases = [_absolute(base.id, module) for base in owner.bases if isinstance(base, ast.Name)]
-    inherited = list(dict.fromkeys(name for base in bases for name in read_names(base) or []))
     for method in owner.body:
         if isinstance(method, ast.FunctionDef) and method.name == "__init__":
             own = [argument.arg for argument in (method.args.args + method.args.kwonlyargs)[1:]]
@@ -47,10 +45,9 @@ def read_names(target: str, key: str = "_target_") -> list[str] | None:
             annotation = method.args.kwarg.annotation
             if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value).endswith("Unpack"):
                 return [*own, *_read_fields(_absolute(ast.unparse(annotation.slice), module))]
-            calls = [node for node in ast.walk(method) if isinstance(node, ast.Call)]
-            fixed = {k.arg for call in calls if ast.unparse(call.func) == "super().__init__" for k in call.keywords}
-            return [*own, *(name for name in inherited if name not in fixed)]
-    return inherited
+            return None
+    bases = (_absolute(base.id, module) for base in owner.bases if isinstance(base, ast.Name))
+    return next(filter(None, (read_names(base) for base in bases)), [])
 
 
 def find_class(target: str, key: str = "_target_") -> tuple[ast.ClassDef, str] | None:
@@ -125,7 +122,7 @@ def _read_fields(target: str) -> list[str]:
     bases = [_absolute(base.id, module) for base in owner.bases if isinstance(base, ast.Name)]
     names = [name for base in bases for name in _read_fields(base)]
     fields = (item.target for item in owner.body if isinstance(item, ast.AnnAssign))
-    return [*names, *(field.id for field in fields if isinstance(field, ast.Name))]
+    return list(dict.fromkeys([*names, *(field.id for field in fields if isinstance(field, ast.Name))]))
 
 
 def _absolute(name: str, module: str) -> str:

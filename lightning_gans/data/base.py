@@ -276,15 +276,19 @@ class ImageDataModule(LightningDataModule):
         return self._examples
 
 
-def data_of(trainer: Trainer) -> ImageDataModule:
+def data_of(trainer: Trainer, needed_by: str) -> ImageDataModule:
     """Return the image set that a trainer trains on.
 
+    Args:
+        trainer: The Trainer.
+        needed_by: What needs it, for the message, e.g. ``model.marginal_bias=true``.
+
     Raises:
-        TypeError: It was given loaders, or a data module of another kind.
+        ValueError: The Trainer was given loaders, or a data module of another kind.
     """
     data = getattr(trainer, "datamodule", None)
     if not isinstance(data, ImageDataModule):
-        raise TypeError(f"trainer.datamodule: is a {type(data).__name__}; must be an ImageDataModule")
+        raise ValueError(f"{needed_by}: needs an ImageDataModule in trainer.fit, not a {type(data).__name__}")
     return data
 
 
