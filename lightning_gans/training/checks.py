@@ -48,6 +48,8 @@ def check_optimizers(model: GenerativeModule) -> None:
             optimizer = factory([torch.nn.Parameter(torch.zeros(1))])
             key, factory = f"model.{player}_scheduler", model.scheduler_factories[player]
             schedule = factory(optimizer) if factory else None
+        except ConfigError as error:
+            raise error.at(key) from None
         except (ValueError, TypeError, AssertionError) as error:
             raise ConfigError(key, MISSING, str(error)) from error
         if isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):

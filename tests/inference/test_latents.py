@@ -173,7 +173,7 @@ def test_values_out_of_range(tmp_path, options, message, monkeypatch, capsys):
         (["mode=lerp", "indices=[1,2,3]"], "must be pairs"),
         (["mode=grid", "indices=[1,2,3]"], "must be four"),
         (["mode=arithmetic", "a=[1]"], "must hold equally many"),
-        (["mode=arithmetic", "classes=[1,2]"], "classes=[1, 2]: must be a list of 3 integers, or null"),
+        (["mode=arithmetic", "classes=[1,2]"], "classes=[1, 2]: must be three, for a, b and c"),
         (["mode=truncation", "psi=[]"], "psi=[]"),
         (["mode=loop", "steps=1"], "steps=1: must be >= 2"),
         (["mode=loop", "indices=[-1]"], "indices=[-1]: must be a list of integers >= 0"),

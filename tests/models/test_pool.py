@@ -59,7 +59,7 @@ def test_size_0_is_off():
     assert torch.equal(out, fakes)
     assert not out.requires_grad
     assert off.images.shape == (0, 2, 4, 4)
-    with pytest.raises(ValueError, match=r"pool\.size=-1: must be >= 0"):
+    with pytest.raises(ValueError, match=r"size=-1: must be >= 0"):
         pool(-1)
 
 

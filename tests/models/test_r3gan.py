@@ -182,8 +182,8 @@ def test_the_recipe_resumes_as_if_unbroken(tmp_path):
     [
         (["model.generator.base_levels=0"], "base_levels=0: must be >= 1"),
         (["model.generator.padding=reflect"], "model.generator.padding=reflect"),
-        (["model.g_scheduler.updates=5"], "model.g_scheduler: updates=5, kimg=20000.0: say one of the two"),
-        (["model.g_scheduler.beta2=1.0"], "model.g_scheduler: beta2=1.0: must be from 0 to below 1, or null"),
+        (["model.g_scheduler.updates=5"], "model.g_scheduler.updates=5: beside kimg=20000.0; say one of the two"),
+        (["model.g_scheduler.beta2=1.0"], "model.g_scheduler.beta2=1.0: must be from 0 to below 1, or null"),
         ([WEIGHT.replace("0.5", "-0.5")], "penalty.weight=2.0 to -0.5: must be >= 0"),
         ([WEIGHT.replace("kimg: 0.064", "kimg: 0")], "kimg=0: must be > 0"),
         (["model/augment=scheduled", "model.augment.p.end=1.5"], "model.augment.p=0.0 to 1.5: must be from 0 to 1"),

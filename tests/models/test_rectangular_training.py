@@ -55,6 +55,7 @@ def trained(size, *overrides):
     else:
         batch = {"image": torch.rand(n, cfg.data.channels, height, width) * 2 - 1}
         shapes = {"image": (cfg.data.channels, height, width)}
+        batch |= {"label": torch.arange(n) % cfg.data.num_classes}
     module.check_data(shapes)
     before = {name: value.clone() for name, value in module.named_parameters()}
     trainer = Trainer(

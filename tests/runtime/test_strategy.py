@@ -9,6 +9,7 @@ from torchvision.models import VGG19_Weights
 from lightning_gans.evaluation.selection import available_metrics
 from lightning_gans.extractors.digits import DigitsExtractor
 from lightning_gans.losses.perceptual import Perceptual
+from lightning_gans.metrics.library import as_metrics
 from lightning_gans.runtime.distributed import create_on_all_ranks, dist
 
 RANKS = [(machine, local) for machine in (0, 1) for local in (0, 1)]
@@ -77,7 +78,7 @@ def test_the_first_process_of_each_machine_downloads_alone(cluster):
 def test_extractors_and_losses_are_downloaded_so(cluster, monkeypatch):
     cluster.run(
         lambda trainer: available_metrics(
-            ["frechet"], lambda: cluster.download() and DigitsExtractor(), was_asked=False, trainer=trainer
+            as_metrics(["frechet"]), lambda: cluster.download() and DigitsExtractor(), was_asked=False, trainer=trainer
         )
     )
     assert cluster.turns == FIRST_OF_EACH_MACHINE

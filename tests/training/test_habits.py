@@ -97,11 +97,12 @@ def test_a_run_may_be_fitted_twice(tmp_path, logger):
 def one_batch(made):
     """Some training images as a step has them, at the first step's resolution."""
     made.data.setup("fit")
-    if hasattr(made.data, "training_examples"):
+    if made.data.translates:
         return made.data.training_examples([0, 1])
-    images = made.data.train_images.fetch(torch.arange(8))["image"].float() / 127.5 - 1
+    batch = made.data.train_images.fetch(torch.arange(8))
+    images = batch["image"].float() / 127.5 - 1
     side = made.model.plan(0).resolution
-    return {"image": images if side is None else F.interpolate(images, side)}
+    return {**batch, "image": images if side is None else F.interpolate(images, side)}
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -185,7 +186,7 @@ def test_a_file_of_other_metrics_is_set_aside_by_name(tmp_path, content, capsys)
 def test_nan_is_never_the_best(tmp_path, monkeypatch):
     values = iter([math.nan, 3.0, math.nan, 2.0])
     monkeypatch.setattr(
-        "lightning_gans.evaluation.evaluator.Evaluator._compute", lambda self, n: {"fd_digits": next(values)}
+        "lightning_gans.evaluation.evaluator.Evaluator._compute", lambda self: {"fd_digits": next(values)}
     )
     made = run(tmp_path, evaluation(every_n_train_steps=1, metrics="[frechet]", patience=9))
     assert made.score == 2.0
