@@ -12,7 +12,7 @@ import inspect
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from typing_extensions import Unpack, get_type_hints, is_typeddict
+from typing_extensions import Required, Unpack, get_type_hints, is_typeddict
 
 from lightning_gans.config.errors import ConfigError
 
@@ -102,7 +102,7 @@ def types_of(target: Any) -> tuple[dict[str, Any], bool]:
             return types, False
         if get_origin(hints.get(rest)) is Unpack:
             (fields,) = get_args(hints[rest])
-            return {**types, **get_type_hints(fields, include_extras=True)}, False
+            return {**types, **(fields_of(fields) or {})}, False
         if not str(getattr(function, "__module__", "")).startswith("lightning_gans"):
             return types, True
     return types, False
@@ -110,7 +110,10 @@ def types_of(target: Any) -> tuple[dict[str, Any], bool]:
 
 def fields_of(hint: Any) -> dict[str, Any] | None:
     """Return the annotations of a TypedDict's keys; ``None`` for any other annotation."""
-    return get_type_hints(hint, include_extras=True) if is_typeddict(hint) else None
+    if not is_typeddict(hint):
+        return None
+    fields = get_type_hints(hint, include_extras=True)
+    return {name: get_args(one)[0] if get_origin(one) is Required else one for name, one in fields.items()}
 
 
 def _read_fields(target: str) -> list[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_type_hints
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from lightning_gans.config.signatures import fields_of
 from lightning_gans.config.types import check_value
 from lightning_gans.data.datasets import ImageDataset
 from lightning_gans.data.decoding import BACKGROUND, MAX_PIXELS, check_background
@@ -54,7 +55,7 @@ class FileReader:
     def __post_init__(self) -> None:
         """Check the values."""
         check_background(self.background)
-        for name, hint in get_type_hints(ReadingOptions, include_extras=True).items():
+        for name, hint in (fields_of(ReadingOptions) or {}).items():
             check_value(name, getattr(self, name), hint)
 
     def files(
