@@ -11,6 +11,7 @@ from lightning_gans.config import validation
 from lightning_gans.config.command import command
 from lightning_gans.config.errors import MISSING, ConfigError
 from lightning_gans.config.schemas import EvaluateSchema
+from lightning_gans.images.size import height_width, shortest
 
 
 @command(EvaluateSchema)
@@ -34,7 +35,8 @@ def main(cfg: DictConfig) -> None:
     device, make = pick_device(cfg.device), hydra.utils.instantiate(cfg.extractor)
     how = {"make": make, "on_error": cfg.on_error}
     if cfg.candidate:
-        sides = of_folders(cfg.candidate, cfg.reference, image_size=cfg.image_size, channels=cfg.channels, **how)
+        size = None if cfg.image_size is None else shortest(*height_width(cfg.image_size))
+        sides = of_folders(cfg.candidate, cfg.reference, image_size=size, channels=cfg.channels, **how)
     else:
         how |= {"data": dict(cfg.data), "direction": cfg.direction, "device": device, "trust": cfg.trust}
         sides = of_checkpoint(cfg.checkpoint, cfg.reference, **how)
@@ -73,6 +75,8 @@ def check_sides(cfg: DictConfig) -> None:
         raise ConfigError("candidate", cfg.candidate, "needs reference=DIR to be compared with")
     if cfg.checkpoint and cfg.image_size is not None:
         raise ConfigError("image_size", cfg.image_size, "not with a checkpoint, whose images have a size")
+    if cfg.image_size is not None:
+        height_width(cfg.image_size, "image_size")
     if cfg.reference and cfg.data.held_out:
         raise ConfigError("reference", cfg.reference, "not with data.held_out=true; say one of the two")
 

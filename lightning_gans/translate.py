@@ -15,13 +15,11 @@ from lightning_gans.config.schemas import TranslateSchema
 def main(cfg: DictConfig) -> None:
     """Translate pictures by a checkpoint's generator, with a sheet of the first ones beside their sources."""
     from lightning_gans.checkpoints import load
-    from lightning_gans.data.decoding import check_max_pixels
     from lightning_gans.images.files import make_folder
     from lightning_gans.inference import source_images
     from lightning_gans.inference import translator as inference_translator
     from lightning_gans.runtime.device import pick_device
 
-    check_max_pixels(cfg.max_pixels, "max_pixels")
     source, names = source_images.find(cfg.input)
     ending = cfg.format or "png"
     folder = Path(cfg.out).expanduser()

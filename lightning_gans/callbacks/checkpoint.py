@@ -109,7 +109,7 @@ class Checkpoint(Callback):
         self._give_signals_back()
 
     def state_dict(self) -> dict[str, Any]:
-        """The best score so far, and how many processes train."""
+        """Return the best score so far, and how many processes train."""
         return {"best": self.best, "processes": self._processes}
 
     # ------------------------------------------------------------------------------ saving
@@ -155,7 +155,7 @@ class Checkpoint(Callback):
                 self.best = before
 
     def folder(self, trainer: Trainer) -> Path:
-        """Where this run's checkpoints lie."""
+        """Return the folder of this run's checkpoints."""
         return Path(trainer.default_root_dir, FOLDER)
 
     def _write(self, trainer: Trainer, pl_module: Any, name: str, final: bool) -> bool:

@@ -24,7 +24,7 @@ class EpochBudget(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Convert the epochs to generator updates, which Lightning counts."""
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            images = data_of(trainer).images_per_epoch
+            images = data_of(trainer, "max_epochs").images_per_epoch
             updates = steps_for(pl_module, self.epochs * images)
             trainer.fit_loop.epoch_loop.max_steps = updates
             pl_module.schedule.check_budget(updates)

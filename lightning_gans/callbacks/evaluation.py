@@ -100,7 +100,7 @@ class Evaluation(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Make the extractor before training starts."""
-        data = data_of(trainer)
+        data = data_of(trainer, "callbacks.evaluation")
         make, wanted = self.extractor, self.extractor is not None
         make = make or data.extractor
         options = dict(self.options)
@@ -152,7 +152,7 @@ class Evaluation(Callback):
         self._scored_at = step
         self._seconds = self._elapsed()
         bar = trainer.progress_bar_callback is not None
-        self.card = self._evaluator(pl_module, data_of(trainer), progress=bar)
+        self.card = self._evaluator(pl_module, data_of(trainer, "callbacks.evaluation"), progress=bar)
         self.card["train_seconds"], self._since = round(self._seconds, 2), time.monotonic()
         if caveat(self.card):
             rank_zero_warn(caveat(self.card))

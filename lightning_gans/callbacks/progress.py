@@ -82,7 +82,7 @@ class Progress(ProgressBar):
 
 
 class Clock(Callback):
-    """Training speed for the summary.
+    """Measure training speed for the summary.
 
     The median over windows between two logs, so that neither scores and grids nor the queue of a GPU count.
     """
@@ -92,7 +92,7 @@ class Clock(Callback):
 
     @property
     def images_per_second(self) -> float | None:
-        """Real images per second over all processes; ``None`` before the first window."""
+        """Return real images per second over all processes; ``None`` before the first window."""
         return statistics.median(self._speeds) if self._speeds else None
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:

@@ -62,7 +62,7 @@ class SampleGrid(Callback):
         pl_module.prepare_sampling()
         if not trainer.is_global_zero:
             return
-        data = data_of(trainer)
+        data = data_of(trainer, "callbacks.samples")
         with_sources = isinstance(pl_module, TranslationModule)
         sheet = self._translations(pl_module, data) if with_sources else self._samples(pl_module, data)
         path = Path(trainer.default_root_dir, "samples", f"step-{step:06d}.png")

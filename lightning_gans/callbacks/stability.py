@@ -20,7 +20,7 @@ _SMALL = 0.01  # size of weights below which that of updates is not compared wit
 
 
 class DivergedError(FloatingPointError):
-    """A loss or weight became NaN or infinite, or weights or updates grew beyond their limits."""
+    """Report that a loss or weight became NaN or infinite, or weights or updates grew beyond their limits."""
 
 
 class StabilityGuard(Callback):
@@ -172,7 +172,7 @@ _Problem = tuple[tuple[int, int], str, str]  # step and rank in it, what happene
 
 
 class _Size(NamedTuple):
-    """A size on the device, with the index of the layer that it is of, or that has the largest part in it."""
+    """Hold a size on the device, with the index of the layer that it is of, or that has the largest part in it."""
 
     kind: Literal["weight", "update"]
     player: _Player
@@ -182,7 +182,7 @@ class _Size(NamedTuple):
 
 
 class _Player:
-    """The weights of one optimiser, which appends the size of its update to ``updates`` in every step to measure.
+    """Hold the weights of one optimiser, which appends the size of its update to ``updates`` in every step to measure.
 
     Attributes:
         step: Generator update whose steps of this optimiser are measured; ``None``: they are not.

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Le, MinLen
 from typing_extensions import TypedDict
 
-from lightning_gans.config.types import NonNegativeInt, Positive, PositiveInt, Seed
+from lightning_gans.config.types import MaxPixels, NonNegativeInt, Positive, PositiveInt, Seed
+from lightning_gans.images.size import Size
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 CONF_DIR = next(path for path in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if (path / "train.yaml").is_file())
@@ -66,7 +67,7 @@ class EvaluateSchema(TypedDict):
     checkpoint: str | None
     reference: str | None
     candidate: str | None
-    image_size: PositiveInt | None
+    image_size: Size | None  # a side, or [height, width]
     channels: Annotated[int, Ge(1), Le(4)]
     on_error: Literal["stop", "skip"]
     out: str | None
@@ -136,7 +137,7 @@ class TranslateSchema(TypedDict):
     sheet: NonNegativeInt
     batch_size: PositiveInt
     num_workers: PositiveInt | None
-    max_pixels: PositiveInt
+    max_pixels: MaxPixels
     seed: Seed
     device: str
     trust: Sequence[str]

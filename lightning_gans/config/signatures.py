@@ -12,7 +12,7 @@ import inspect
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from typing_extensions import Unpack, get_type_hints, is_typeddict
+from typing_extensions import Required, Unpack, get_type_hints, is_typeddict
 
 from lightning_gans.config.errors import ConfigError
 
@@ -28,7 +28,7 @@ def read_names(target: str, key: str = "_target_") -> list[str] | None:
         key: Of the option that names it, for messages.
 
     Returns:
-        Names in order; ``None`` for a class that is not of this package.
+        Names in order; ``None`` for a class that is not of this package, or takes any further keyword.
 
     Raises:
         ConfigError: The package has no such class.
@@ -37,8 +37,6 @@ def read_names(target: str, key: str = "_target_") -> list[str] | None:
     if found is None:
         return None
     owner, module = found
-    bases = [_absolute(base.id, module) for base in owner.bases if isinstance(base, ast.Name)]
-    inherited = list(dict.fromkeys(name for base in bases for name in read_names(base) or []))
     for method in owner.body:
         if isinstance(method, ast.FunctionDef) and method.name == "__init__":
             own = [argument.arg for argument in (method.args.args + method.args.kwonlyargs)[1:]]
@@ -47,10 +45,9 @@ def read_names(target: str, key: str = "_target_") -> list[str] | None:
             annotation = method.args.kwarg.annotation
             if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value).endswith("Unpack"):
                 return [*own, *_read_fields(_absolute(ast.unparse(annotation.slice), module))]
-            calls = [node for node in ast.walk(method) if isinstance(node, ast.Call)]
-            fixed = {k.arg for call in calls if ast.unparse(call.func) == "super().__init__" for k in call.keywords}
-            return [*own, *(name for name in inherited if name not in fixed)]
-    return inherited
+            return None
+    bases = (_absolute(base.id, module) for base in owner.bases if isinstance(base, ast.Name))
+    return next(filter(None, (read_names(base) for base in bases)), [])
 
 
 def find_class(target: str, key: str = "_target_") -> tuple[ast.ClassDef, str] | None:
@@ -105,7 +102,7 @@ def types_of(target: Any) -> tuple[dict[str, Any], bool]:
             return types, False
         if get_origin(hints.get(rest)) is Unpack:
             (fields,) = get_args(hints[rest])
-            return {**types, **get_type_hints(fields, include_extras=True)}, False
+            return {**types, **(fields_of(fields) or {})}, False
         if not str(getattr(function, "__module__", "")).startswith("lightning_gans"):
             return types, True
     return types, False
@@ -113,7 +110,10 @@ def types_of(target: Any) -> tuple[dict[str, Any], bool]:
 
 def fields_of(hint: Any) -> dict[str, Any] | None:
     """Return the annotations of a TypedDict's keys; ``None`` for any other annotation."""
-    return get_type_hints(hint, include_extras=True) if is_typeddict(hint) else None
+    if not is_typeddict(hint):
+        return None
+    fields = get_type_hints(hint, include_extras=True)
+    return {name: get_args(one)[0] if get_origin(one) is Required else one for name, one in fields.items()}
 
 
 def _read_fields(target: str) -> list[str]:
@@ -125,7 +125,7 @@ def _read_fields(target: str) -> list[str]:
     bases = [_absolute(base.id, module) for base in owner.bases if isinstance(base, ast.Name)]
     names = [name for base in bases for name in _read_fields(base)]
     fields = (item.target for item in owner.body if isinstance(item, ast.AnnAssign))
-    return [*names, *(field.id for field in fields if isinstance(field, ast.Name))]
+    return list(dict.fromkeys([*names, *(field.id for field in fields if isinstance(field, ast.Name))]))
 
 
 def _absolute(name: str, module: str) -> str:

@@ -21,6 +21,7 @@ import pydantic
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.signatures import types_of
 
 PositiveInt = Annotated[int, Ge(1)]
 NonNegativeInt = Annotated[int, Ge(0)]
@@ -29,6 +30,7 @@ NonNegative = Annotated[float, Ge(0)]
 Fraction = Annotated[float, Ge(0), Le(1)]
 FractionBelowOne = Annotated[float, Ge(0), Lt(1)]
 FractionAboveZero = Annotated[float, Gt(0), Le(1)]
+MaxPixels = Annotated[int, Ge(1), Le(178_956_970)]  # of a picture; Pillow refuses more
 Seed = Annotated[int, Ge(0), Le(2**32 - 1)]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -41,24 +43,30 @@ _RANGE = ("greater_than", "greater_than_equal", "less_than", "less_than_equal") 
 def checked(constructor: Function) -> Function:
     """Check arguments against the ranges and choices of their annotations before the constructor runs.
 
-    Only annotations with a range (``Annotated``) or choices (``Literal``) are checked; plain types are mypy's.
+    Only annotations with a range (``Annotated``) or choices (``Literal``) are checked; plain types are mypy's. The keys
+    of ``**options: Unpack[TypedDict]`` are checked as arguments are.
 
     Raises:
         ConfigError: Where it is called with a value that is not allowed, by the argument's name.
+        TypeError: An option that the TypedDict does not have.
     """
     signature = inspect.signature(constructor)
+    rest = next((one.name for one in signature.parameters.values() if one.kind is one.VAR_KEYWORD), "")
 
     @functools.cache
-    def limits() -> dict[str, Any]:
-        hints = typing.get_type_hints(constructor, include_extras=True)
-        return {name: hint for name, hint in hints.items() if name != "return" and _is_limited(hint)}
+    def declared() -> tuple[dict[str, Any], bool]:
+        return types_of(constructor)
 
     @functools.wraps(constructor)
     def check(*arguments: Any, **options: Any) -> Any:
         given = signature.bind_partial(*arguments, **options).arguments
-        for name, hint in limits().items():
-            if name in given:
-                check_value(name, given[name], hint)
+        given |= given.pop(rest, {})
+        hints, is_open = declared()
+        for name, value in given.items():
+            if name not in hints and name != "self" and not is_open:
+                raise TypeError(f"{constructor.__qualname__}() got an unexpected keyword argument '{name}'")
+            if _is_limited(hints.get(name)):
+                check_value(name, value, hints[name])
         return constructor(*arguments, **options)
 
     return typing.cast(Function, check)
@@ -110,9 +118,10 @@ def _rule(value: Any, hint: Any, problems: Sequence[Any]) -> str:
         return f"must be a finite number{or_null}"
     if kinds == {"sequence_str"}:
         return f"must be a list, e.g. [{value}]{or_null}"
-    of_range = [part for part in _limited_parts(hint) if kinds & set(_RANGE)]
+    of_range = [_bounds(typing.get_args(part)[1:]) for part in _limited_parts(hint) if kinds & set(_RANGE)]
     if of_range and not isinstance(value, str | Sequence):
-        return f"must be {' or '.join(_bounds(typing.get_args(part)[1:]) for part in of_range)}{or_null}"
+        words = [describe(part) for part in typing.get_args(hint) if typing.get_origin(part) is Literal]
+        return f"must be {' or '.join(of_range + words)}{or_null}"
     return f"must be {describe(hint)}{_hint(value, hint)}"
 
 

@@ -1,4 +1,4 @@
-"""Published archives: downloaded with resume, checked, unpacked."""
+"""Obtain published archives: downloaded with resume, checked, unpacked."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PIECE = 2**20  # bytes read at a time
 
 
 class Archive(NamedTuple):
-    """A file that a set is published as.
+    """Describe a file that a set is published as.
 
     Attributes:
         url: Where it is downloaded from.
@@ -46,12 +46,12 @@ class Archive(NamedTuple):
 
     @property
     def about(self) -> str:
-        """Address and size in words."""
+        """Return the address and the size in words."""
         return f"{self.url} ({'size unknown' if self.size is None else f'{self.size:,} bytes'})"
 
 
 def obtain(archive: Archive, place: Path, *, key: str, download: bool = True) -> Path:
-    """An archive at its place, checked by size and SHA-256; it is downloaded if it is not there.
+    """Check the archive at its place by size and SHA-256; download it first if it is not there.
 
     A download that was broken off lies beside the place with the ending ``.part``, and the next one goes on from there.
     It gets its name when it is whole and checked. Its hash stands beside it with the ending ``.sha256``; where no other
@@ -98,7 +98,7 @@ def obtain(archive: Archive, place: Path, *, key: str, download: bool = True) ->
 
 
 def unpack(archive: Path, folder: Path, *, key: str) -> Path:
-    """The pictures of a ``tar.gz`` as files under ``folder``, which appears when all of them are there.
+    """Unpack the pictures of a ``tar.gz`` as files under ``folder``, which appears when all of them are there.
 
     Processes that unpack at once do not disturb each other; the folder of the first of them is used.
 
@@ -138,7 +138,7 @@ def unpack(archive: Path, folder: Path, *, key: str) -> Path:
 
 
 def _extract(archive: BinaryIO, folder: Path, title: str) -> None:
-    """The pictures of a ``tar.gz``, its top folder being ``folder``."""
+    """Write the pictures of a ``tar.gz``, its top folder being ``folder``."""
     size = os.fstat(archive.fileno()).st_size
     with (
         gzip.open(archive) as stream,
@@ -163,7 +163,7 @@ def _extract(archive: BinaryIO, folder: Path, title: str) -> None:
 
 
 class _Damaged(ValueError):
-    """A file that is there, but is not what was published."""
+    """Report a file that is there, but is not what was published."""
 
 
 def _part(place: Path) -> Path:
@@ -199,7 +199,7 @@ def _fetch(archive: Archive, place: Path, key: str) -> None:
 
 
 def _stream(archive: Archive, file: BinaryIO, bar: tqdm) -> None:
-    """One connection: what is missing of the file, appended to it."""
+    """Append what is missing of the file, by one connection."""
     have = file.seek(0, os.SEEK_END)
     if archive.size is not None and have > archive.size:
         have = file.truncate(0)

@@ -1,4 +1,4 @@
-"""Images in a NumPy archive, such as ``sample format=npz`` writes."""
+"""Read images in a NumPy archive, such as ``sample format=npz`` writes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KEYS = ("images", "arr_0")  # ours, and what ``np.savez`` calls an array without
 
 
 class InArray(Source):
-    """Images of an array (n, H, W, C) uint8 in an ``.npz`` file, under the key ``images`` or ``arr_0``.
+    """Read images of an array (n, H, W, C) uint8 in an ``.npz`` file, under the key ``images`` or ``arr_0``.
 
     Each is handed out as an encoded file, so that it is checked, resized and counted as one.
 
@@ -71,5 +71,5 @@ class InArray(Source):
         return pixels
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the pixels behind: another process reads its own."""
+        """Return the state without the pixels: another process reads its own."""
         return {**self.__dict__, "_images": None}

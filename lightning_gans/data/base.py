@@ -18,10 +18,12 @@ from lightning.pytorch import LightningDataModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import FractionBelowOne, PositiveInt, checked
 from lightning_gans.data.batches import StepPlan
 from lightning_gans.data.datasets import Batch, ImageDataset
 from lightning_gans.data.image_source import ImageSource
-from lightning_gans.data.loader import BatchLoader
+from lightning_gans.data.loader import BatchLoader, Workers
 from lightning_gans.data.spec import ImageSpec
 from lightning_gans.data.transforms import ImageTransform, Transform
 from lightning_gans.extractors.base import Extractor
@@ -31,7 +33,7 @@ from lightning_gans.runtime.seeding import derive_seed
 
 
 class _Examples(NamedTuple):
-    """What is translated for pictures and scores."""
+    """Hold what is translated for pictures and scores."""
 
     images: ImageDataset
     split: str  # test, held-out or train, for score cards
@@ -62,40 +64,33 @@ class ImageDataModule(LightningDataModule):
         ValueError: A value out of range, or images that the source does not have.
     """
 
+    @checked
     def __init__(
         self,
         source: ImageSource,
         *,
         transform: Transform | None = None,
         image_size: Size | None,
-        channels: int,
-        num_classes: int | None = None,
+        channels: PositiveInt,
+        num_classes: PositiveInt | None = None,
         flip: bool = False,
-        num_workers: int = 0,
-        limit: int | None = None,
-        val_fraction: float = 0.0,
+        num_workers: Workers = 0,
+        limit: PositiveInt | None = None,
+        val_fraction: FractionBelowOne = 0.0,
         seed: int = 0,
         extractor: Callable[[], Extractor] | None = None,
     ) -> None:
         super().__init__()
-        if channels < 1:
-            raise ValueError(f"data.channels={channels}: must be >= 1")
-        if num_classes is not None and num_classes < 1:
-            raise ValueError(f"data.num_classes={num_classes}: must be >= 1, or null")
         if (image_size is None) is not source.points:
-            given, allowed = ("null", ">= 1") if image_size is None else (image_size, "null, since points have none")
-            raise ValueError(f"data.image_size={given}: must be {allowed}")
-        if limit is not None and limit < 1:
-            raise ValueError(f"data.limit={limit}: must be >= 1, or null")
-        if not 0 <= val_fraction < 1:
-            raise ValueError(f"data.val_fraction={val_fraction}: must be from 0 to below 1")
+            allowed = ">= 1" if image_size is None else "null, since points have none"
+            raise ConfigError("data.image_size", image_size, f"must be {allowed}")
         self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
         self.limit, self.val_fraction, self.seed, self.extractor = limit, val_fraction, seed, extractor
         self.source, self.split = source, source.split
         self.transform = transform or ImageTransform(image_size=image_size, channels=channels, flip=flip)
         self.loader = BatchLoader(num_workers=num_workers, flip=flip, seed=seed)
         if self.translates and num_classes is not None:
-            raise ValueError(f"data.num_classes={num_classes}: sets for translation have none; must be null")
+            raise ConfigError("data.num_classes", num_classes, "sets for translation have none; must be null")
         source.check(self.spec)
         self._splits: tuple[ImageDataset, ImageDataset | None] | None = None  # train and val
         self._examples: _Examples | None = None
@@ -162,7 +157,9 @@ class ImageDataModule(LightningDataModule):
         """
         val = self._loaded()[1]
         if val is None:
-            raise ValueError(f"data.val_fraction={self.val_fraction:g}: no images are held out; train with one above 0")
+            raise ConfigError(
+                "data.val_fraction", f"{self.val_fraction:g}", "no images are held out; train with one above 0"
+            )
         return val
 
     def val(self) -> ImageDataModule:
@@ -279,15 +276,19 @@ class ImageDataModule(LightningDataModule):
         return self._examples
 
 
-def data_of(trainer: Trainer) -> ImageDataModule:
+def data_of(trainer: Trainer, needed_by: str) -> ImageDataModule:
     """Return the image set that a trainer trains on.
 
+    Args:
+        trainer: The Trainer.
+        needed_by: What needs it, for the message, e.g. ``model.marginal_bias=true``.
+
     Raises:
-        TypeError: It was given loaders, or a data module of another kind.
+        ValueError: The Trainer was given loaders, or a data module of another kind.
     """
     data = getattr(trainer, "datamodule", None)
     if not isinstance(data, ImageDataModule):
-        raise TypeError(f"trainer.datamodule: is a {type(data).__name__}; must be an ImageDataModule")
+        raise ValueError(f"{needed_by}: needs an ImageDataModule in trainer.fit, not a {type(data).__name__}")
     return data
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from typing_extensions import Unpack
 
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import checked
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.datasets import ImageDataset
 from lightning_gans.data.downloads import placed, require
@@ -16,6 +19,7 @@ from lightning_gans.data.image_source import ImageSource
 from lightning_gans.data.options import FileOptions, shared_options
 from lightning_gans.data.spec import ImageSpec
 
+Part = Literal["all", "train", "valid", "test"]
 FILES = (
     "the folder img_align_celeba of JPEGs, list_eval_partition.txt, list_attr_celeba.txt, identity_CelebA.txt, "
     "list_bbox_celeba.txt and list_landmarks_align_celeba.txt"
@@ -35,8 +39,9 @@ class CelebA(ImageDataModule):
         ValueError: A value out of range, or gdown is not installed.
     """
 
+    @checked
     def __init__(
-        self, *, root: str = "data", download: bool = True, part: str = "all", **options: Unpack[FileOptions]
+        self, *, root: str = "data", download: bool = True, part: Part = "all", **options: Unpack[FileOptions]
     ) -> None:
         source = CelebASource(root, part, reader_of(options), download=download)
         super().__init__(source=source, **shared_options(options))
@@ -53,15 +58,11 @@ class CelebASource(ImageSource):
         reader: Reader of the files.
         download: Let torchvision download what is missing.
 
-    Raises:
-        ValueError: There is no such split.
     """
 
     reader: FileReader
 
-    def __init__(self, root: str, split: str, reader: FileReader, *, download: bool = True) -> None:
-        if split not in ("all", "train", "valid", "test"):
-            raise ValueError(f"data.part={split}: must be all, train, valid or test")
+    def __init__(self, root: str, split: Part, reader: FileReader, *, download: bool = True) -> None:
         self.root, self.split, self.reader, self.may_download = root, split, reader, download
         self.images = Path(root).expanduser() / "celeba" / "img_align_celeba"
 
@@ -69,7 +70,7 @@ class CelebASource(ImageSource):
         """Refuse classes, which CelebA does not have."""
         super().check(spec)
         if spec.num_classes is not None:
-            raise ValueError(f"data.num_classes={spec.num_classes}: CelebA has no classes; must be null")
+            raise ConfigError("data.num_classes", spec.num_classes, "CelebA has no classes; must be null")
 
     def download(self) -> None:
         """Let torchvision download and check the files."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import Unpack
 
+from lightning_gans.config.types import checked
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.downloads import Arrays, TorchvisionSource
 from lightning_gans.data.options import DataOptions
@@ -18,6 +19,7 @@ class CIFAR10(ImageDataModule):
         **options: See ``ImageDataModule``.
     """
 
+    @checked
     def __init__(self, *, root: str = "data", download: bool = True, **options: Unpack[DataOptions]) -> None:
         source = TorchvisionSource(
             _read,

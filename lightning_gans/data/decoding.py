@@ -1,4 +1,4 @@
-"""Encoded pictures become pixels: told by their first bytes, upright, in 8 bits, laid on a background.
+"""Decode pictures into pixels: told by their first bytes, upright, in 8 bits, laid on a background.
 
 Everything that reads a user's picture goes through ``Decoder``, and everything that goes wrong is ``Unreadable``.
 """
@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
+from lightning_gans.config.errors import ConfigError
+
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 FORMATS = {  # as Pillow names them, by their first bytes
     "PNG": (b"\x89PNG",),
@@ -23,7 +25,6 @@ FORMATS = {  # as Pillow names them, by their first bytes
     "PPM": (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6"),
 }
 MAX_PIXELS = 100_000_000
-PILLOW_MAX_PIXELS = 178_956_970  # what Pillow itself refuses
 BYTES_PER_PIXEL = 8  # of the largest pixel that is read: four channels of 16 bits, uncompressed
 BACKGROUND = "white"
 BITS = 16  # of a value in a file of 16 bits, unless the user knows better
@@ -31,11 +32,11 @@ ORIENTATION = 0x0112  # the tag by which a camera says how it was held
 
 
 class Unreadable(ValueError):
-    """A picture that cannot be used; the message is the reason, without its name."""
+    """Report a picture that cannot be used; the message is the reason, without its name."""
 
 
 class Picture:
-    """An encoded picture, of which only the header was read so far.
+    """Hold an encoded picture, of which only the header was read so far.
 
     Args:
         data: The whole file.
@@ -83,7 +84,7 @@ class Picture:
         return ImageOps.exif_transpose(image)
 
     def upright_size(self) -> tuple[int, int]:
-        """Width and height, upright; decodes the picture only if it was turned, since some formats turn it by then."""
+        """Return width and height, upright; decodes only turned pictures, since some formats turn them by then."""
         if self.rotated:
             self.decode()
         return self.size
@@ -126,7 +127,7 @@ class Decoder:
 
     @property
     def max_bytes(self) -> int:
-        """Size of the largest file that is read."""
+        """Return the size of the largest file that is read, in bytes."""
         return BYTES_PER_PIXEL * self.max_pixels
 
     def open(self, data: bytes) -> Picture:
@@ -171,11 +172,11 @@ class Decoder:
 
     @property
     def dropping_alpha(self) -> str:
-        """What becomes of transparent pixels where alpha is dropped, in words."""
+        """Say what becomes of transparent pixels where alpha is dropped, in words."""
         return "alpha left out" if self.background is None else f"transparent, laid on {self.background}"
 
     def _scaled(self, image: Image.Image, picture: Picture) -> Image.Image:
-        """Values of 16 bits as 8, which Pillow's own conversion would clip; of colours it gives the upper bytes."""
+        """Scale values of 16 bits to 8, which Pillow's conversion would clip; of colours it gives the upper bytes."""
         key = image.info.get("transparency")
         grey = image.mode.startswith("I")
         values = np.asarray(image).astype(np.uint32)
@@ -203,21 +204,11 @@ def has_alpha(image: Image.Image) -> bool:
     return palette or image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
 
 
-def check_max_pixels(max_pixels: int, key: str = "data.max_pixels") -> None:
-    """Refuse a bound that Pillow does not take.
-
-    Raises:
-        ValueError: By the key that says it.
-    """
-    if not 1 <= max_pixels <= PILLOW_MAX_PIXELS:
-        raise ValueError(f"{key}={max_pixels}: must be from 1 to {PILLOW_MAX_PIXELS}, Pillow's own bound")
-
-
 def check_background(background: Any, key: str = "data.background") -> None:
     """Refuse what is no opaque colour.
 
     Raises:
-        ValueError: By the key that says it.
+        ConfigError: By the key that says it.
     """
     if background is None:
         return
@@ -226,17 +217,7 @@ def check_background(background: Any, key: str = "data.background") -> None:
     except ValueError:
         opaque = False
     if not opaque:
-        raise ValueError(f"{key}={background}: must be white, black, another colour's name, '#rrggbb', or null")
-
-
-def check_bits(bits: Any, key: str = "data.bits") -> None:
-    """Refuse what values of 16 bits cannot be scaled by.
-
-    Raises:
-        ValueError: By the key that says it.
-    """
-    if bits not in (None, "auto") and (isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= BITS):
-        raise ValueError(f"{key}={bits}: must be from 1 to {BITS}, auto, or null for all {BITS}")
+        raise ConfigError(key, background, "must be white, black, another colour's name, '#rrggbb', or null")
 
 
 def reason(error: Exception) -> str:
@@ -249,6 +230,6 @@ def reason(error: Exception) -> str:
 
 
 def _has_16_bits(image: Image.Image) -> bool:
-    """Pillow keeps 16 bits of grey only, in mode I for some formats; of colours it gives the upper eight."""
+    """Return whether values have 16 bits; Pillow keeps those of grey only, of colours it gives the upper eight."""
     stored = any(";16" in str(tile[3]) for tile in getattr(image, "tile", []))
     return stored or image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))

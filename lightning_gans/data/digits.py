@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
+from lightning_gans.config.types import checked
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.datasets import InMemoryImages
 from lightning_gans.data.image_source import ImageSource
@@ -25,6 +26,7 @@ class Digits(ImageDataModule):
         **options: See ``ImageDataModule``.
     """
 
+    @checked
     def __init__(self, **options: Unpack[DataOptions]) -> None:
         super().__init__(source=DigitsSource(), **options)
 

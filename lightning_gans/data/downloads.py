@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightning_gans.config.errors import ConfigError
 from lightning_gans.data.datasets import InMemoryImages
 from lightning_gans.data.image_source import ImageSource
 from lightning_gans.data.resize import resize
@@ -66,9 +67,9 @@ class TorchvisionSource(ImageSource):
     def check(self, spec: ImageSpec) -> None:
         """Refuse other numbers of classes and channels than the set has."""
         if spec.num_classes not in (None, self.labels):
-            raise ValueError(f"data.num_classes={spec.num_classes}: must be {self.labels}, or null for no labels")
+            raise ConfigError("data.num_classes", spec.num_classes, f"must be {self.labels}, or null for no labels")
         if not self.grey and spec.channels not in (1, 3):
-            raise ValueError(f"data.channels={spec.channels}: must be 1 or 3")
+            raise ConfigError("data.channels", spec.channels, "must be 1 or 3")
 
     def download(self) -> None:
         """Let torchvision download and check the files."""

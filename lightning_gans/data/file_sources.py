@@ -18,7 +18,7 @@ from lightning_gans.images.files import EXTENSIONS, MARK
 
 
 def printable(text: str) -> str:
-    """Text for a terminal: what a file name may hold beside letters, control characters say, is written out."""
+    """Return text for a terminal: what a file name may hold beside letters, control characters say, is written out."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
@@ -61,7 +61,7 @@ def is_zip(root: str, key: str = "data.root") -> bool:
 
 
 def source_at(root: str, key: str = "data.root") -> Source:
-    """A folder, zip or ``.npz`` array of images, to be listed and read.
+    """Open a folder, zip or ``.npz`` array of images, to be listed and read.
 
     Raises:
         FileNotFoundError: It is not there.
@@ -81,13 +81,15 @@ def source_at(root: str, key: str = "data.root") -> Source:
 
 
 def no_images(source: Source) -> str:
-    """What to say of a place without any."""
+    """Return the message for a place without images."""
     found = f"; {source.problems[0].name}: {source.problems[0].reason}" if source.problems else ""
     return f"no images ({', '.join(EXTENSIONS)}){found}"
 
 
 class OnDisk(Source):
-    """Images under a folder. Symbolic links are followed; a folder is read once, so that they cannot lead in circles.
+    """List and read images under a folder.
+
+    Symbolic links are followed; a folder is read once, so that they cannot lead in circles.
 
     Args:
         root: The folder.
@@ -97,7 +99,7 @@ class OnDisk(Source):
         self.root, self.problems = root, []
 
     def names(self) -> list[str]:
-        """Every image under the folder; hidden files and folders are passed over."""
+        """List every image under the folder, sorted; hidden files and folders are passed over."""
         found, self.problems, self.ignored = [], [], 0
         seen: set[tuple[int, int]] = set()
         folders, links = deque([""]), deque[str]()  # linked folders come last, so that it is they that repeat
@@ -129,7 +131,7 @@ class OnDisk(Source):
         return sorted(found)
 
     def open(self, name: str) -> tuple[BinaryIO, int]:
-        """A regular file; pipes and devices would be waited for."""
+        """Open a regular file; pipes and devices, which would be waited for, are refused."""
         status = os.stat(self.root / name)
         if not stat.S_ISREG(status.st_mode):
             raise Unreadable("not a regular file")
@@ -137,7 +139,7 @@ class OnDisk(Source):
 
 
 class InZip(Source):
-    """Images in a zip, which is read in place; entries whose paths lead out of it are not used.
+    """List and read images in a zip in place; entries whose paths lead out of it are not used.
 
     Backslashes, which some Windows programs write, part folders as slashes do.
 
@@ -154,7 +156,7 @@ class InZip(Source):
         self._opened()
 
     def names(self) -> list[str]:
-        """Every image in the archive."""
+        """List every image in the archive, sorted."""
         archive, entries = self._opened()
         outside = [info.filename for info in archive.infolist() if leads_out(info.filename)]
         self.problems, self.ignored = [FileError(name, "its path leads out of the zip") for name in outside], 0
@@ -170,7 +172,7 @@ class InZip(Source):
         return sorted(found)
 
     def open(self, name: str) -> tuple[BinaryIO, int]:
-        """An entry; no more than its declared size is ever unpacked.
+        """Open an entry; no more than its declared size is ever unpacked.
 
         Raises:
             Unreadable: It is encrypted, or packed by a method that Python does not know.
@@ -187,7 +189,7 @@ class InZip(Source):
             raise Unreadable(f"packed by a method that Python does not know, number {info.compress_type}") from error
 
     def _opened(self) -> tuple[zipfile.ZipFile, dict[str, list[zipfile.ZipInfo]]]:
-        """This process's own handle, since a forked one would share its file position, and its files by their names."""
+        """Return this process's own handle and its files by name; a forked handle would share its file position."""
         if self._archive is None or self._archive[0] != os.getpid():
             archive, entries = zipfile.ZipFile(self.path), defaultdict[str, list[zipfile.ZipInfo]](list)
             for info in archive.infolist():
@@ -197,22 +199,22 @@ class InZip(Source):
         return self._archive[1:]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Open archives stay behind."""
+        """Return the state without the open archive."""
         return {**self.__dict__, "_archive": None}
 
 
 def is_image(name: str) -> bool:
-    """An image by its ending; what file managers leave behind (``__MACOSX``, ``._a.png``) is none."""
+    """Return whether a name ends as an image's does and is no file manager's leftover (``__MACOSX``, ``._a.png``)."""
     return name.lower().endswith(EXTENSIONS) and not _is_hidden(name)
 
 
 def is_overview(source: Source, name: str) -> bool:
-    """Whether a picture shows many others: ``grid.png`` or ``sheet.png``, with the mark that this package writes."""
+    """Return whether a picture shows many others: ``grid.png`` or ``sheet.png`` with the mark of this package."""
     return OVERVIEW.fullmatch(PurePosixPath(name).name) is not None and has_mark(source, name, "overview")
 
 
 def has_mark(source: Source, name: str, mark: str) -> bool:
-    """Whether this package wrote a picture as what ``mark`` says: ``overview`` or ``sample``."""
+    """Return whether this package wrote a picture as what ``mark`` says: ``overview`` or ``sample``."""
     try:
         return f"tEXt{MARK}\0{mark}".encode() in source.start(name, 256)  # the chunk after a PNG's header
     except Unreadable:  # told with its name when it is read
@@ -224,7 +226,7 @@ def _is_hidden(name: str) -> bool:
 
 
 def leads_out(name: str) -> bool:
-    """Whether an entry of an archive would lie outside the folder that it is unpacked in."""
+    """Return whether an entry of an archive would lie outside the folder that it is unpacked in."""
     path = PurePosixPath(name.replace("\\", "/"))
     return path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name) is not None
 

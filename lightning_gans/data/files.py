@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from lightning_gans.config.signatures import fields_of
+from lightning_gans.config.types import check_value
 from lightning_gans.data.datasets import ImageDataset
-from lightning_gans.data.decoding import BACKGROUND, MAX_PIXELS, check_background, check_bits, check_max_pixels
+from lightning_gans.data.decoding import BACKGROUND, MAX_PIXELS, check_background
 from lightning_gans.data.image_files import FilesOptions, ImageFiles, OnError
 from lightning_gans.data.options import FileOptions, ReadingOptions, select
 from lightning_gans.data.resize import Policy
@@ -52,15 +54,9 @@ class FileReader:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        if self.resize not in get_args(Policy):
-            raise ValueError(f"data.resize={self.resize}: must be cover, contain, stretch or native")
-        if self.on_error not in ("stop", "skip"):
-            raise ValueError(f"data.on_error={self.on_error}: must be stop or skip")
-        check_max_pixels(self.max_pixels)
         check_background(self.background)
-        check_bits(self.bits)
-        if self.memory_gb < 0:
-            raise ValueError(f"data.memory_gb={self.memory_gb}: must be >= 0")
+        for name, hint in (fields_of(ReadingOptions) or {}).items():
+            check_value(name, getattr(self, name), hint)
 
     def files(
         self,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from typing_extensions import Unpack
 
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import checked
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.datasets import ImageDataset
 from lightning_gans.data.file_sources import check_exists, no_images, printable, source_at
@@ -35,6 +37,7 @@ class Folder(ImageDataModule):
         ValueError: A value out of range.
     """
 
+    @checked
     def __init__(self, *, root: str, within: str | None = None, **options: Unpack[FileOptions]) -> None:
         super().__init__(source=FolderSource(root, within, reader_of(options)), **shared_options(options))
 
@@ -75,9 +78,9 @@ class FolderSource(ImageSource):
             top = prefix_of(self.within)
             names = [name for name in names if name.startswith(top)]
             if not names:
-                raise ValueError(f"data.within={self.within}: {self.root} has no images under such a folder")
+                raise ConfigError("data.within", self.within, f"{self.root} has no images under such a folder")
         if not names:
-            raise ValueError(f"data.root={self.root}: {no_images(source)}")
+            raise ConfigError("data.root", self.root, no_images(source))
         folders = class_folders(names)
         classes = sorted({folder for folder in folders if folder})
         labels: list[int] | None = None
@@ -85,7 +88,7 @@ class FolderSource(ImageSource):
         if spec.num_classes is not None:
             if len(classes) != spec.num_classes:
                 found = f"{len(classes)} class folders ({printable(', '.join(classes[:10])) or 'none'})"
-                raise ValueError(f"data.num_classes={spec.num_classes}: {self.root} has {found}")
+                raise ConfigError("data.num_classes", spec.num_classes, f"{self.root} has {found}")
             stray = [name for name, folder in zip(names, folders, strict=True) if not folder]
             names = [name for name, folder in zip(names, folders, strict=True) if folder]
             number = {folder: i for i, folder in enumerate(classes)}

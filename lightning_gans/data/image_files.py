@@ -20,6 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 from typing_extensions import TypedDict
 
+from lightning_gans.config.errors import ConfigError
 from lightning_gans.data.datasets import Batch, ImageDataset, InMemoryImages
 from lightning_gans.data.decoding import MODES, Decoder, Picture, Unreadable, reason
 from lightning_gans.data.file_sources import printable
@@ -55,7 +56,7 @@ class ImageCache(NamedTuple):
 
 
 class FilesOptions(TypedDict, total=False):
-    """Options of every ``ImageFiles``."""
+    """Declare options of every ``ImageFiles``."""
 
     root: str
     image_size: Size
@@ -180,7 +181,7 @@ class ImageFiles(ImageDataset):
             j = (i + step) % len(self)
             if isinstance(self.decode(j), Tensor):
                 return j
-        raise ValueError(f"data.root={self.root}: none of the {len(self)} images can be read")
+        raise ConfigError("data.root", self.root, f"none of the {len(self)} images can be read")
 
     def in_memory(self) -> InMemoryImages:
         """Decode all images by threads; files that cannot be read are reported together."""
@@ -199,7 +200,7 @@ class ImageFiles(ImageDataset):
         if len(kept) < len(self):
             images, labels = images[kept], labels[kept] if labels is not None else None
         if not kept:
-            raise ValueError(f"data.root={self.root}: none of the {len(self)} images can be read")
+            raise ConfigError("data.root", self.root, f"none of the {len(self)} images can be read")
         tensors = InMemoryImages(images, labels)
         tensors.classes = self.classes
         return tensors

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import torch
 
+from lightning_gans.config.errors import ConfigError
 from lightning_gans.data.datasets import ImageDataset, Subset
 from lightning_gans.data.decoding import MODES
 from lightning_gans.data.files import FileReader
@@ -39,7 +40,7 @@ class ImageSource(ABC):
             ValueError: By the option, with the values allowed.
         """
         if self.reader is not None and spec.channels not in MODES:
-            raise ValueError(f"data.channels={spec.channels}: must be 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA)")
+            raise ConfigError("data.channels", spec.channels, "must be 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA)")
 
     def download(self) -> None:
         """Download what is missing; called on one process of each machine before ``load`` on all of them.
@@ -85,5 +86,5 @@ def val_count(n: int, fraction: float) -> int:
     """
     count = round(n * fraction)
     if not 0 < count < n:
-        raise ValueError(f"data.val_fraction={fraction:g}: holds out {count} of {n} images")
+        raise ConfigError("data.val_fraction", f"{fraction:g}", f"holds out {count} of {n} images")
     return count

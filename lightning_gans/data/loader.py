@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge, Le
 from torch.utils.data import DataLoader
 
+from lightning_gans.config.types import checked
 from lightning_gans.data.batches import EndlessBatches, StepPlan
 from lightning_gans.data.datasets import Batch, ImageDataset
 
-MAX_WORKERS = 256  # of one training process; thousands would end the machine
+Workers = Annotated[int, Ge(0), Le(256)]  # of one training process; thousands would end the machine
 
 
 class BatchLoader:
@@ -25,9 +27,8 @@ class BatchLoader:
         ValueError: Too many workers.
     """
 
-    def __init__(self, *, num_workers: int = 0, flip: bool = False, seed: int = 0) -> None:
-        if not 0 <= num_workers <= MAX_WORKERS:
-            raise ValueError(f"data.num_workers={num_workers}: must be from 0 to {MAX_WORKERS}")
+    @checked
+    def __init__(self, *, num_workers: Workers = 0, flip: bool = False, seed: int = 0) -> None:
         self.num_workers, self.flip, self.seed = num_workers, flip, seed
 
     def __call__(

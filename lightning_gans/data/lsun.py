@@ -9,10 +9,12 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 from typing_extensions import Unpack
 
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import checked
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.datasets import ImageDataset
 from lightning_gans.data.decoding import Unreadable
@@ -24,7 +26,8 @@ from lightning_gans.data.options import FileOptions, shared_options
 from lightning_gans.data.source import Source
 from lightning_gans.data.spec import ImageSpec
 
-CATEGORIES = (
+Part = Literal["train", "val"]
+Category = Literal[
     "bedroom",
     "bridge",
     "church_outdoor",
@@ -35,9 +38,7 @@ CATEGORIES = (
     "living_room",
     "restaurant",
     "tower",
-)
-
-
+]
 URL = "http://dl.yf.io/lsun/scenes"
 
 
@@ -56,8 +57,14 @@ class LSUN(ImageDataModule):
         ValueError: A value out of range, or lmdb is not installed.
     """
 
+    @checked
     def __init__(
-        self, *, root: str = "data", category: str = "bedroom", part: str = "train", **options: Unpack[FileOptions]
+        self,
+        *,
+        root: str = "data",
+        category: Category = "bedroom",
+        part: Part = "train",
+        **options: Unpack[FileOptions],
     ) -> None:
         source = LSUNSource(root, category, part, reader_of(options))
         super().__init__(source=source, **shared_options(options))
@@ -73,24 +80,20 @@ class LSUNSource(ImageSource):
         reader: Reader of the files.
 
     Raises:
-        ValueError: There is no such category or split, or lmdb is not installed.
+        ValueError: lmdb is not installed.
     """
 
     reader: FileReader
 
-    def __init__(self, root: str, category: str, split: str, reader: FileReader) -> None:
+    def __init__(self, root: str, category: Category, split: Part, reader: FileReader) -> None:
         require("lmdb", "LSUN")
-        if category not in CATEGORIES:
-            raise ValueError(f"data.category={category}: must be one of {', '.join(CATEGORIES)}")
-        if split not in ("train", "val"):
-            raise ValueError(f"data.part={split}: must be train or val")
         self.root, self.category, self.split, self.reader = root, category, split, reader
 
     def check(self, spec: ImageSpec) -> None:
         """Refuse classes, which one category does not have."""
         super().check(spec)
         if spec.num_classes is not None:
-            raise ValueError(f"data.num_classes={spec.num_classes}: one category has no classes; must be null")
+            raise ConfigError("data.num_classes", spec.num_classes, "one category has no classes; must be null")
 
     def load(self, spec: ImageSpec) -> ImageDataset:
         """List the images, and decode them if they fit in memory."""

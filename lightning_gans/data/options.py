@@ -7,7 +7,9 @@ from typing import TypeVar, cast
 
 from typing_extensions import TypedDict
 
+from lightning_gans.config.types import FractionBelowOne, MaxPixels, NonNegative, PositiveInt
 from lightning_gans.data.image_files import OnError
+from lightning_gans.data.loader import Workers
 from lightning_gans.data.resize import Policy
 from lightning_gans.data.source import Bits
 from lightning_gans.extractors.base import Extractor
@@ -17,53 +19,53 @@ Kind = TypeVar("Kind")
 
 
 class ShapeOptions(TypedDict):
-    """Options that every set must have."""
+    """Declare the options that every set must have."""
 
     image_size: Size | None
-    channels: int
+    channels: PositiveInt
 
 
 class DataOptions(ShapeOptions, total=False):
-    """Options of every set; see ``ImageDataModule``."""
+    """Declare the options of every set; see ``ImageDataModule``."""
 
-    num_classes: int | None
+    num_classes: PositiveInt | None
     flip: bool
-    num_workers: int
-    limit: int | None
-    val_fraction: float
+    num_workers: Workers
+    limit: PositiveInt | None
+    val_fraction: FractionBelowOne
     seed: int
     extractor: Callable[[], Extractor] | None
 
 
 class ReadingOptions(TypedDict, total=False):
-    """Options of encoded images; see ``FileReader``."""
+    """Declare the options of encoded images; see ``FileReader``."""
 
     resize: Policy
     on_error: OnError
-    max_pixels: int
+    max_pixels: MaxPixels
     background: str | None
     bits: Bits
-    memory_gb: float
+    memory_gb: NonNegative
 
 
 class FileOptions(DataOptions, ReadingOptions, total=False):
-    """Options of sets of encoded images."""
+    """Declare the options of sets of encoded images."""
 
 
 class SourceOptions(TypedDict):
-    """Options that every set of pairs must have."""
+    """Declare the options that every set of pairs must have."""
 
-    source_channels: int
+    source_channels: PositiveInt
 
 
 class PairOptions(DataOptions, SourceOptions, total=False):
-    """Options of sets of pairs; see ``PairTransform``."""
+    """Declare the options of sets of pairs; see ``PairTransform``."""
 
     load_size: Size | None
 
 
 class PairFileOptions(FileOptions, PairOptions, total=False):
-    """Options of sets of pairs in encoded images."""
+    """Declare the options of sets of pairs in encoded images."""
 
 
 def select(options: Mapping[str, object], kind: type[Kind]) -> Kind:

@@ -1,4 +1,4 @@
-"""Where encoded images lie: listed, and read with one kind of error whatever went wrong."""
+"""List and read encoded images, with one kind of error whatever went wrong."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal, NamedTuple
 
+from annotated_types import Ge, Le
 from lightning.pytorch.utilities import rank_zero_warn
 from tqdm import tqdm
 
@@ -24,18 +25,18 @@ from lightning_gans.data.decoding import (
 )
 from lightning_gans.runtime.aliases import moved_from
 
-Bits = int | Literal["auto"] | None
+Bits = Annotated[int, Ge(1), Le(BITS)] | Literal["auto"] | None
 
 
 class FileError(NamedTuple):
-    """A file that cannot be used, and why."""
+    """Describe a file that cannot be used, and why."""
 
     name: str
     reason: str
 
 
 class Source(ABC):
-    """Where encoded images lie.
+    """Give access to encoded images: their names and their bytes.
 
     Attributes:
         problems: What was found beside the images and cannot be used.
@@ -49,11 +50,11 @@ class Source(ABC):
 
     @abstractmethod
     def names(self) -> list[str]:
-        """Names of the images, sorted."""
+        """Return the names of the images, sorted."""
 
     @abstractmethod
     def open(self, name: str) -> tuple[BinaryIO, int]:
-        """A file to read from, and its size in bytes."""
+        """Open a file to read from; return it and its size in bytes."""
 
     def start(self, name: str, size: int) -> bytes:
         """Read the first ``size`` bytes of a file.
@@ -129,7 +130,7 @@ def decoder_of(
 
 
 def _largest_value(source: Source, names: Sequence[str], max_pixels: int) -> int:
-    """The largest value of all pictures of 16 bits; 0 without any. What cannot be read is told when it is used."""
+    """Return the largest value of all pictures of 16 bits, 0 without any; what cannot be read is told when used."""
     decoder = Decoder(max_pixels, bits=BITS)
 
     def measure(name: str) -> int:

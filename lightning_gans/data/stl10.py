@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Literal
 
 from typing_extensions import Unpack
 
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import checked
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.downloads import Arrays, TorchvisionSource
 from lightning_gans.data.options import DataOptions
+
+Part = Literal["unlabeled", "train", "train+unlabeled"]
 
 
 class STL10(ImageDataModule):
@@ -24,11 +29,10 @@ class STL10(ImageDataModule):
         ValueError: A value out of range.
     """
 
+    @checked
     def __init__(
-        self, *, root: str = "data", download: bool = True, part: str = "unlabeled", **options: Unpack[DataOptions]
+        self, *, root: str = "data", download: bool = True, part: Part = "unlabeled", **options: Unpack[DataOptions]
     ) -> None:
-        if part not in ("unlabeled", "train", "train+unlabeled"):
-            raise ValueError(f"data.part={part}: must be unlabeled, train or train+unlabeled")
         source = TorchvisionSource(
             partial(_read, part),
             name="STL10",
@@ -40,7 +44,7 @@ class STL10(ImageDataModule):
         )
         super().__init__(source=source, **options)
         if self.num_classes is not None and part != "train":
-            raise ValueError(f"data.num_classes={self.num_classes}: only data.part=train has labels, not {part}")
+            raise ConfigError("data.num_classes", self.num_classes, f"only data.part=train has labels, not {part}")
 
 
 def _read(split: str, root: str, download: bool) -> Arrays:

@@ -1,4 +1,4 @@
-"""Which images of a set are used where not all of them are."""
+"""Choose images of a set where not all of them are used."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def spread(n: int, limit: int | None, classes: Tensor | None = None) -> Tensor:
 
 
 def class_folders(names: Sequence[str]) -> list[str]:
-    """The sub-folder that each image lies in, "" for none; top folders that hold everything do not count."""
+    """Return the sub-folder that each image lies in, "" for none; top folders that hold everything do not count."""
     parents = [PurePosixPath(name).parent.parts for name in names]
     while len({part[:1] for part in parents}) == 1 and parents[0]:
         parents = [part[1:] for part in parents]

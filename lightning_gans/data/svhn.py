@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Literal
 
 from typing_extensions import Unpack
 
+from lightning_gans.config.types import checked
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.downloads import Arrays, TorchvisionSource
 from lightning_gans.data.options import DataOptions
+
+Part = Literal["train", "extra"]
 
 
 class SVHN(ImageDataModule):
@@ -24,11 +28,10 @@ class SVHN(ImageDataModule):
         ValueError: A value out of range.
     """
 
+    @checked
     def __init__(
-        self, *, root: str = "data", download: bool = True, part: str = "train", **options: Unpack[DataOptions]
+        self, *, root: str = "data", download: bool = True, part: Part = "train", **options: Unpack[DataOptions]
     ) -> None:
-        if part not in ("train", "extra"):
-            raise ValueError(f"data.part={part}: must be train or extra")
         source = TorchvisionSource(
             partial(_read, part),
             name="SVHN",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from typing_extensions import Unpack
 
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.datasets import InMemoryImages
 from lightning_gans.data.image_source import ImageSource
@@ -27,12 +29,15 @@ class Toy2D(ImageDataModule):
         ValueError: A value out of range.
     """
 
-    def __init__(self, *, distribution: Distribution = "ring", n: int = 50000, **options: Unpack[DataOptions]) -> None:
+    @checked
+    def __init__(
+        self, *, distribution: Distribution = "ring", n: PositiveInt = 50000, **options: Unpack[DataOptions]
+    ) -> None:
         self.mixture = mixture(distribution)
         super().__init__(source=MixtureSource(self.mixture, n), **options)
         self.distribution, self.n = distribution, n
         if options.get("flip"):
-            raise ValueError("data.flip=true: points are not mirrored; must be false")
+            raise ConfigError("data.flip", True, "points are not mirrored; must be false")
 
 
 class MixtureSource(ImageSource):
@@ -41,24 +46,19 @@ class MixtureSource(ImageSource):
     Args:
         mixture: The distribution.
         n: Number of points.
-
-    Raises:
-        ValueError: ``n`` is below 1.
     """
 
     points = True
 
     def __init__(self, mixture: Mixture, n: int) -> None:
-        if n < 1:
-            raise ValueError(f"data.n={n}: must be >= 1")
         self.mixture, self.n = mixture, n
 
     def check(self, spec: ImageSpec) -> None:
         """Refuse other coordinates than those of the plane, and classes."""
         if spec.channels != 2:
-            raise ValueError(f"data.channels={spec.channels}: points of the plane have 2")
+            raise ConfigError("data.channels", spec.channels, "points of the plane have 2")
         if spec.num_classes is not None:
-            raise ValueError(f"data.num_classes={spec.num_classes}: points are of kind points; must be null")
+            raise ConfigError("data.num_classes", spec.num_classes, "points are of kind points; must be null")
 
     def load(self, spec: ImageSpec) -> InMemoryImages:
         """Draw the points."""

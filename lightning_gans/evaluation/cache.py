@@ -22,7 +22,7 @@ VERSION = 1  # of what a file holds and of how images are ordered and read
 
 
 class RealCache:
-    """Folder of features.
+    """Keep a folder of features.
 
     Args:
         folder: ``auto`` for ``lightning_gans`` in the user's cache folder (``$XDG_CACHE_HOME`` or ``~/.cache``), any

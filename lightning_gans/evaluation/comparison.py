@@ -14,11 +14,12 @@ from lightning_gans.data.image_files import OnError
 from lightning_gans.evaluation.sources import folder
 from lightning_gans.extractors.base import Extractor
 from lightning_gans.extractors.inception import Inception
+from lightning_gans.images.size import Size
 from lightning_gans.models.base import GenerativeModule
 
 
 class Comparison(NamedTuple):
-    """Candidate and reference of an evaluation, and the extractor of their features.
+    """Hold the candidate and the reference of an evaluation, and the extractor of their features.
 
     Attributes:
         candidate: Module or images to score.
@@ -36,7 +37,7 @@ class Comparison(NamedTuple):
 
     @property
     def card_name(self) -> str:
-        """Name of the card's file."""
+        """Return the name of the card's file."""
         return f"{self.path.stem if self.path else 'candidate'}.scores.json"
 
     def summary(self, card: dict[str, Any]) -> str:
@@ -53,7 +54,7 @@ def of_folders(
     candidate: str,
     reference: str,
     *,
-    image_size: int | None,
+    image_size: Size | None,
     channels: int,
     make: Callable[[], Extractor] | None,
     on_error: OnError = "stop",

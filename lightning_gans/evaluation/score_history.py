@@ -49,7 +49,7 @@ class ScoredRun:
 
     @property
     def keys(self) -> list[str]:
-        """Keys of all scores in the cards, without those that qualify others."""
+        """Return the keys of all scores in the cards, without those that qualify others."""
         return [
             key for key in dict.fromkeys(key for card in self.cards for key in card["scores"]) if not is_qualifier(key)
         ]

@@ -21,7 +21,7 @@ from lightning_gans.data.folder import Folder
 from lightning_gans.data.image_files import OnError
 from lightning_gans.data.source import Bits
 from lightning_gans.images.pixels import to_uint8
-from lightning_gans.images.size import shortest
+from lightning_gans.images.size import Size, shortest
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.runtime.seeding import derive_seed
@@ -30,7 +30,7 @@ AT_ONCE = 2**22  # pixels translated in one batch
 
 
 class ScoredImages(Protocol):
-    """Images number 0 to n - 1, each a function of its number alone."""
+    """Give images number 0 to n - 1, each a function of its number alone."""
 
     n: int
 
@@ -42,7 +42,7 @@ class ScoredImages(Protocol):
 
 
 class GeneratedImages:
-    """Images that a module's sampling network generates.
+    """Give images that a module's sampling network generates.
 
     Args:
         module: The module.
@@ -64,7 +64,7 @@ class GeneratedImages:
 
 
 class TranslatedImages:
-    """Translations of the examples of a set, in a fixed shuffled order.
+    """Give translations of the examples of a set, in a fixed shuffled order.
 
     Args:
         module: The module that translates.
@@ -117,7 +117,7 @@ def shuffled(total: int) -> Tensor:
 
 
 class Domain(ImageDataset):
-    """One domain of a translation set, at the size of its examples.
+    """Give one domain of a translation set, at the size of its examples.
 
     Args:
         data: The set.
@@ -148,7 +148,7 @@ class Domain(ImageDataset):
 
 
 class RealImages:
-    """Images of a set in a fixed shuffled order, so that the first n are a fair choice of all.
+    """Give images of a set in a fixed shuffled order, so that the first n are a fair choice of all.
 
     Args:
         data: The set; of a translation set the output domain is taken.
@@ -192,7 +192,7 @@ def folder(
     root: str,
     key: str,
     *,
-    image_size: int | None,
+    image_size: Size | None,
     channels: int,
     on_error: OnError = "stop",
     background: str | None = BACKGROUND,
@@ -203,7 +203,7 @@ def folder(
     Args:
         root: The folder or zip.
         key: The option that named it.
-        image_size: Resize and cut to this; ``None``: take the images as they are.
+        image_size: Resize and cut to this, a side or [height, width]; ``None``: take the images as they are.
         channels: 1 to 4.
         on_error: See ``FileReader``.
         background: See ``FileReader``.
@@ -211,7 +211,7 @@ def folder(
 
     Raises:
         FileNotFoundError: There is no such folder.
-        ValueError: There are no images in it, or without ``image_size`` they are not squares of one size.
+        ValueError: There are no images in it, or without ``image_size`` they are not of one size.
     """
     try:
         check_exists(root)
@@ -220,12 +220,12 @@ def folder(
         data.setup("test")
     except (FileNotFoundError, ValueError) as error:
         said = str(error).replace("data.root=", f"{key}=").replace("data.on_error", "on_error")
-        raise type(error)(said) from error
+        raise (FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError)(said) from error
     return data
 
 
-def _common_size(root: str) -> int:
-    """The side of all images in a folder or zip; only those that a camera turned are decoded for it."""
+def _common_size(root: str) -> Size:
+    """Return the size of all images in a folder or zip; only those that a camera turned are decoded for it."""
     source = source_at(root)
     names = source.names()
     if not names:
@@ -238,7 +238,8 @@ def _common_size(root: str) -> int:
             continue
     if not sizes:
         raise ValueError(f"data.root={root}: none of its {len(names)} files can be read, such as {printable(names[0])}")
-    if len(sizes) > 1 or len(set(next(iter(sizes)))) > 1:
+    if len(sizes) > 1:
         found = ", ".join(f"{width}x{height} ({printable(name)})" for (width, height), name in list(sizes.items())[:3])
-        raise ValueError(f"data.root={root}: its images are not squares of one size: {found}; say image_size=SIZE")
-    return next(iter(sizes))[0]
+        raise ValueError(f"data.root={root}: its images are not of one size: {found}; say image_size=SIZE")
+    ((width, height),) = sizes
+    return shortest(height, width)

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 
 class Features(NamedTuple):
-    """Features and logits of N images."""
+    """Hold features and logits of N images."""
 
     features: Tensor  # (N, F) float32
     logits: Tensor  # (N, K) float32
 
 
 class Extractor(nn.Module, ABC):
-    """A fixed network. Always in evaluation mode, without gradients.
+    """Compute features by a fixed network, always in evaluation mode and without gradients.
 
     Attributes:
         bf16: Compute in bfloat16. Off, since it moves scores by about a thousandth (``benchmarks/scoring.py``).

@@ -14,7 +14,7 @@ ANCHORS = 64  # that stand for the stretch of a curve that is one mode
 
 
 class Mixture(NamedTuple):
-    """Mixture of equally likely modes, each a normal distribution around a point or around a stretch of a curve."""
+    """Describe a mixture of equally likely modes: normal distributions around points or around stretches of a curve."""
 
     centres: Tensor  # (K, A, 2): K modes, A anchors along each
     sigma: float

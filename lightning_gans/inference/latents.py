@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from lightning_gans.config.errors import ConfigError
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.evaluation.sources import RealImages
 from lightning_gans.extractors.base import Extractor
@@ -90,7 +91,7 @@ class Walker:
         """
         if self.module.normalizes_latents:
             name = type(self.module).__name__
-            raise ValueError(f"mode=truncation: {name} divides latents by their length; choose another mode")
+            raise ConfigError("mode", "truncation", f"{name} divides latents by their length; choose another mode")
         latents, *others = self.inputs(indices)
         return self._rows(torch.stack([latents * factor for factor in factors], 1), others)
 
@@ -132,7 +133,7 @@ class Walker:
         """
         for wanted in classes:
             if not 0 <= wanted < extractor.num_classes:
-                raise ValueError(f"classes={wanted}: {extractor.name} has classes 0 to {extractor.num_classes - 1}")
+                raise ConfigError("classes", wanted, f"{extractor.name} has classes 0 to {extractor.num_classes - 1}")
         extractor.to(self.module.device)
         found: list[list[int]] = [[] for _ in classes]
         for start in range(0, among, self.batch_size):
@@ -145,7 +146,9 @@ class Walker:
             if all(len(numbers) == n for numbers in found):
                 return found
         missing = {wanted: len(numbers) for wanted, numbers in zip(classes, found, strict=True)}
-        raise ValueError(f"classes={list(classes)}: of {among:,} samples {missing} were found; {n} of each are needed")
+        raise ConfigError(
+            "classes", list(classes), f"of {among:,} samples {missing} were found; {n} of each are needed"
+        )
 
     def nearest(
         self, indices: Sequence[int], k: int, data: ImageDataModule, extractor: Extractor, n_real: int | None = None

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from lightning_gans.config.errors import ConfigError
 from lightning_gans.data.file_sources import OnDisk, has_mark
 from lightning_gans.images.files import EXTENSIONS, MARK
 
@@ -23,7 +24,7 @@ def refuse_foreign(folder: Path, names: Iterable[str], heads: Sequence[str] = ()
     """
     for path in (folder / name for name in names):
         if path.is_symlink() or (path.exists() and not _is_ours(path, heads)):
-            raise ValueError(f"out={folder}: has {path.name}, which is not of this command; choose another folder")
+            raise ConfigError("out", folder, f"has {path.name}, which is not of this command; choose another folder")
 
 
 def _is_ours(path: Path, heads: Sequence[str]) -> bool:
@@ -59,8 +60,8 @@ def older_samples(out: str | os.PathLike[str], *, overwrite: bool) -> list[Path]
     arrays = [path for path in [folder / "samples.npz"] if path.exists()]
     if foreign:
         count = f"{len(foreign)} pictures that are no samples of this command, e.g. {foreign[0].name}"
-        raise ValueError(f"out={out}: has {count}; choose another folder")
+        raise ConfigError("out", out, f"has {count}; choose another folder")
     if (ours or arrays) and not overwrite:
         count = f"{len(ours + arrays)} files of earlier samples, e.g. {(ours + arrays)[0].name}"
-        raise ValueError(f"out={out}: has {count}; choose another folder, or say overwrite=true")
+        raise ConfigError("out", out, f"has {count}; choose another folder, or say overwrite=true")
     return ours + arrays

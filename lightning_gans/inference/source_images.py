@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_gans.config.errors import ConfigError
 from lightning_gans.data.decoding import MODES, Decoder, Picture, has_alpha
 from lightning_gans.data.file_sources import OnDisk, is_zip, no_images, source_at
 from lightning_gans.data.image_files import ImageFiles
@@ -99,7 +100,7 @@ def find(root: str) -> tuple[Source, list[str]]:
     source = source_at(root, "input")
     names = source.names()
     if not names and not source.problems:
-        raise ValueError(f"input={root}: {no_images(source)}")
+        raise ConfigError("input", root, no_images(source))
     return source, names
 
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lightning_gans.config.errors import ConfigError
+
 AT_ONCE = 3 * 2**20  # output pixels of one pass, unless a tile size is given
 SIDE = 1024  # output pixels of a tile's side
 
@@ -66,7 +68,7 @@ class TilingSpec(NamedTuple):
             return cls(size_divisor, smallest, scale, -(-side // size_divisor) * size_divisor, AT_ONCE // scale**2)
         if not isinstance(tile, int) or isinstance(tile, bool) or tile < least or tile % size_divisor:
             of_it = f" and a multiple of {size_divisor}" if size_divisor > 1 else ""
-            raise ValueError(f"tile={tile}: must be auto, null, or a number of pixels >= {least}{of_it}")
+            raise ConfigError("tile", tile, f"must be auto, null, or a number of pixels >= {least}{of_it}")
         return cls(size_divisor, smallest, scale, tile, 0)
 
 

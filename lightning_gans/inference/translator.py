@@ -14,7 +14,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lightning_gans.checkpoints.integrity import malformed
-from lightning_gans.data.decoding import BACKGROUND, MAX_PIXELS, MODES, check_background, check_bits
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import check_value
+from lightning_gans.data.decoding import BACKGROUND, MAX_PIXELS, MODES, check_background
 from lightning_gans.data.file_sources import printable
 from lightning_gans.data.source import Bits, FileError, Source, decoder_of
 from lightning_gans.images import files as image_files
@@ -113,17 +115,19 @@ def check_out(root: str, out: str, overwrite: bool, planned: Sequence[Path], nam
     """
     source, folder = Path(root).expanduser().resolve(), Path(out).expanduser().resolve()
     if source.is_dir() and (folder == source or source in folder.parents):
-        raise ValueError(f"out={out}: lies in input={root}; choose a folder outside it")
+        raise ConfigError("out", out, f"lies in input={root}; choose a folder outside it")
     base = source if source.is_dir() else source.parent
     read = {source, *(base / name for name in names)}
     for path in planned:
         if path.resolve() in read or (path.parent.resolve() / path.name) in read:
-            raise ValueError(f"out={out}: {path} is among the pictures that are read; choose another folder")
+            raise ConfigError("out", out, f"{path} is among the pictures that are read; choose another folder")
     there = [path for path in planned if path.exists() or path.is_symlink()]
     if there and not overwrite:
-        raise ValueError(
-            f"out={out}: has {len(there)} of the {len(planned)} files that would be written, e.g. {there[0].name}; "
-            "choose another folder, or say overwrite=true"
+        raise ConfigError(
+            "out",
+            out,
+            f"has {len(there)} of the {len(planned)} files that would be written, e.g. {there[0].name}; "
+            "choose another folder, or say overwrite=true",
         )
 
 
@@ -195,7 +199,7 @@ class Translator:
             raise ValueError(f"input: the model's sources have {channels} channels; pictures have 1 to 4")
         background, bits = data.get("background", BACKGROUND), data.get("bits")
         check_background(background)
-        check_bits(bits)
+        check_value("data.bits", bits, Bits)
         tiling = TilingSpec.of(size_divisor=module.size_divisor, trained=trained, scale=module.scale, tile=tile)
         return cls(
             lambda source: module.translate(source, direction=direction, seed=seed),
@@ -226,7 +230,7 @@ class Translator:
         kept = image_pixels.displayable(torch.empty(self.made_channels, 1, 1)).shape[0]
         fitting = [name for name, (_, channels) in FORMATS.items() if kept in channels]
         if ending not in fitting:
-            raise ValueError(f"format={ending}: does not hold {kept} channels; use {', '.join(fitting)}")
+            raise ConfigError("format", ending, f"does not hold {kept} channels; use {', '.join(fitting)}")
 
     def __call__(
         self,

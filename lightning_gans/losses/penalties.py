@@ -24,7 +24,7 @@ Uniform = Callable[..., Tensor]
 
 
 class RealFakeConditions(NamedTuple):
-    """What the discriminator is conditioned on at real and at generated samples: tensors (N, ...)."""
+    """Hold what the discriminator is conditioned on at real and at generated samples: tensors (N, ...)."""
 
     real: tuple[Tensor, ...] = ()
     fake: tuple[Tensor, ...] = ()

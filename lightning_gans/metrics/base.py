@@ -17,7 +17,7 @@ QUALIFIERS = ("_std", "_low", "_high", "_real", "_bicubic")  # endings of keys t
 
 
 class GenerativeMetric(Metric):
-    """Base class of metrics that an evaluation computes, chosen by ``_target_`` from ``conf/metric``.
+    """Define metrics that an evaluation computes, chosen by ``_target_`` from ``conf/metric``.
 
     A subclass declares the class attributes below, adds its states in ``__init__``, and defines ``update`` and
     ``compute``. ``compute`` returns a tensor (the first of ``scores``) or tensors by score name, and is the same on all
@@ -103,7 +103,7 @@ class GenerativeMetric(Metric):
 
 
 class Buffered(GenerativeMetric):
-    """Base class of metrics that keep what they are given, in the order of the updates and then of the processes."""
+    """Define metrics that keep what they are given, in the order of the updates and then of the processes."""
 
     real_values: list[Tensor]
     fake_values: list[Tensor]
@@ -123,7 +123,7 @@ class Buffered(GenerativeMetric):
 
 
 class FromTorchmetrics(GenerativeMetric):
-    """Base class of metrics that torchmetrics computes, from features or logits that are extracted already.
+    """Define metrics that torchmetrics computes, from features or logits that are extracted already.
 
     Attributes:
         inner: Metric of torchmetrics.

@@ -1,4 +1,4 @@
-"""Frechet distance (Heusel et al. 2017, arXiv:1706.08500)."""
+"""Compute the Frechet distance (Heusel et al. 2017, arXiv:1706.08500)."""
 
 from __future__ import annotations
 

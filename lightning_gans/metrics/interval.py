@@ -15,7 +15,7 @@ WIDTH = 1.96  # standard deviations on either side of a score: 95 %
 
 
 class DistanceSpread(Buffered):
-    """Standard deviation of the Frechet and of the kernel distance over other samples, by the bootstrap.
+    """Compute the standard deviation of the Frechet and of the kernel distance over other samples, by the bootstrap.
 
     Samples are drawn with replacement; the real images stay the same. It shows how much the number would vary with
     other samples of the same generator, and nothing of the Frechet distance's bias: few samples always raise that.

@@ -13,9 +13,10 @@ from lightning_gans.metrics.base import FromTorchmetrics
 
 
 class KernelDistance(FromTorchmetrics):
-    """Unbiased squared MMD with the kernel ``(x.y / F + 1)^3``, a mean over random subsets; KID with Inception's.
+    """Compute the unbiased squared MMD with the kernel ``(x.y / F + 1)^3``, a mean over random subsets.
 
-    By torchmetrics. Where subsets would be all images of both sides there is one, and no standard deviation.
+    With Inception's features it is KID. By torchmetrics. Where subsets would be all images of both sides there is one,
+    and no standard deviation.
 
     Args:
         subsets: Number of subsets.

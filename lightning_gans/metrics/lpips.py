@@ -14,7 +14,7 @@ ALEXNET = "alexnet-owt-7be5be79.pth"
 
 
 class LPIPS(PairMean):
-    """Distance of translations from their targets in AlexNet's features."""
+    """Compute the distance of translations from their targets in AlexNet's features."""
 
     name = "lpips"
     scores = ("lpips",)

@@ -19,7 +19,7 @@ SMALLEST = 2 ** (len(WEIGHTS) - 1)
 
 
 class PairedSimilarity(GenerativeMetric):
-    """Mean MS-SSIM of images number 0 and 1, 2 and 3, ...; that of the real images is the value to reach.
+    """Compute the mean MS-SSIM of images number 0 and 1, 2 and 3, ...; that of the real images is the value to reach.
 
     Images count in the order of the updates; a batch of odd size leaves its last image to the next one. Each process
     pairs its own images.

@@ -17,7 +17,7 @@ MOST = 100.0  # dB: the score of equal images, whose ratio is infinite
 
 
 class PairMean(GenerativeMetric):
-    """Base class of means over pairs; on several processes over the pairs of all."""
+    """Average a score over pairs; on several processes over the pairs of all."""
 
     feed = "pairs"
     totals: Tensor
@@ -30,7 +30,7 @@ class PairMean(GenerativeMetric):
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Names of what ``compare`` gives, in its order."""
+        """Return the names of what ``compare`` gives, in its order."""
         return self.scores
 
     @abstractmethod
@@ -48,7 +48,7 @@ class PairMean(GenerativeMetric):
 
 
 class L1(PairMean):
-    """Mean absolute difference, as a share of the range of values."""
+    """Compute the mean absolute difference, as a share of the range of values."""
 
     name = "l1"
     scores = ("l1",)
@@ -60,7 +60,7 @@ class L1(PairMean):
 
 
 class PSNR(PairMean):
-    """Peak signal-to-noise ratio in dB."""
+    """Compute the peak signal-to-noise ratio in dB."""
 
     name = "psnr"
     scores = ("psnr",)
@@ -72,7 +72,7 @@ class PSNR(PairMean):
 
 
 class SSIM(PairMean):
-    """Structural similarity (Wang et al. 2004)."""
+    """Compute the structural similarity (Wang et al. 2004)."""
 
     name = "ssim"
     scores = ("ssim",)

@@ -16,7 +16,7 @@ CUT = 0.01  # share of the shortest, and of the longest steps, that are left out
 
 
 class PathLength(GenerativeMetric):
-    """Mean squared distance of features over a small step along random paths between latents, per squared step.
+    """Compute the mean squared distance of features per squared step, over small steps along random paths.
 
     Low where the images change evenly. The paper's distance is LPIPS by VGG-16; with another extractor the value
     compares only with values of that extractor, which the score's name says.

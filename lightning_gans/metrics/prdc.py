@@ -42,7 +42,9 @@ def neighbour_radii(points: Tensor, ks: tuple[int, ...]) -> list[Tensor]:
 
 
 class PRDC(Buffered):
-    """Precision, recall (Kynkaanniemi et al. 2019, 1904.06991), density and coverage (Naeem et al. 2020, 2002.09797).
+    """Compute precision, recall, density and coverage.
+
+    After Kynkaanniemi et al. 2019, arXiv:1904.06991, and Naeem et al. 2020, arXiv:2002.09797.
 
     A ball around each real feature reaches to its k-th nearest other real feature. Precision is the share of samples
     inside any ball; recall the share of real images inside any ball of the samples; density the mean number of real

@@ -17,7 +17,7 @@ REPEATS, DIRECTIONS = 4, 128
 
 
 class SlicedWasserstein(Buffered):
-    """Distance x 10^3 at each level of the Laplacian pyramid from 16x16 to the image size, and their mean.
+    """Compute the distance x 10^3 at each level of the Laplacian pyramid from 16x16 to the image size, and their mean.
 
     From every image and level 128 patches of 7x7 pixels at random places; patches are normalised by mean and standard
     deviation per channel over their set and level; the distance is the mean difference of sorted projections onto

@@ -16,7 +16,7 @@ RED, GREEN, BLUE = 65.481, 128.553, 24.966  # ITU-R BT.601, RGB in [0, 1] to lum
 
 
 class LumaMean(PairMean):
-    """Base class of scores of luma, of translations and, beside them, of bicubic interpolation.
+    """Average a score of luma, of translations and, beside them, of bicubic interpolation.
 
     As many pixels as the factor of enlargement are left out at every edge.
     """
@@ -25,7 +25,7 @@ class LumaMean(PairMean):
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The score, and that of bicubic interpolation."""
+        """Return the keys of the score and of that of bicubic interpolation."""
         return (self.name, f"{self.name}_bicubic")
 
     @staticmethod
@@ -44,7 +44,7 @@ class LumaMean(PairMean):
 
 
 class LumaPSNR(LumaMean):
-    """Peak signal-to-noise ratio of luma in dB; of several metrics this one picks the best checkpoint."""
+    """Compute the peak signal-to-noise ratio of luma in dB; of several metrics this one picks the best checkpoint."""
 
     name = "psnr_y"
     scores = ("psnr_y",)
@@ -54,7 +54,7 @@ class LumaPSNR(LumaMean):
 
 
 class LumaSSIM(LumaMean):
-    """Structural similarity of luma."""
+    """Compute the structural similarity of luma."""
 
     name = "ssim_y"
     scores = ("ssim_y",)

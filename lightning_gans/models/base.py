@@ -14,10 +14,10 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import Positive, PositiveInt, checked
+from lightning_gans.data.base import data_of
 from lightning_gans.models.conditions import Conditions
 from lightning_gans.models.ema import EMA, evaluating
 from lightning_gans.models.sampling import REACH, Inputs, Latent, Sampling
-from lightning_gans.models.training_data import training_data
 from lightning_gans.networks.layers import SPECTRAL_NORM
 from lightning_gans.runtime.distributed import own_rows
 from lightning_gans.runtime.seeding import derive_seed, seed_step
@@ -277,7 +277,7 @@ class GenerativeModule(Sampling):
         schedules = [(self.scheduler_factories[player] or Constant)(o) for player, o in optimizers.items()]
         for player, schedule in zip(optimizers, schedules, strict=True):
             if isinstance(schedule, EpochDecay) and schedule.images is None:
-                schedule.learn(training_data(self.trainer, f"model.{player}_scheduler.images=null").images_per_epoch)
+                schedule.learn(data_of(self.trainer, f"model.{player}_scheduler.images=null").images_per_epoch)
         return list(optimizers.values()), schedules
 
     def on_fit_start(self) -> None:

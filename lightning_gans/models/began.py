@@ -50,7 +50,7 @@ class Equilibrium(Objective, nn.Module):
 
 
 class BEGAN(AdversarialModule):
-    """BEGAN. Berthelot, Schumm, Metz 2017, arXiv:1703.10717.
+    """Train BEGAN. Berthelot, Schumm, Metz 2017, arXiv:1703.10717.
 
     The discriminator is an autoencoder, and L(v) = |v - D(v)| the mean absolute error of a reconstruction:
 

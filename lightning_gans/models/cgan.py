@@ -6,7 +6,7 @@ from lightning_gans.models.adversarial import AdversarialModule
 
 
 class CGAN(AdversarialModule):
-    """Conditional GAN. Mirza and Osindero 2014, arXiv:1411.1784.
+    """Train the conditional GAN. Mirza and Osindero 2014, arXiv:1411.1784.
 
     Both players are told the class y, one-hot (its equation 2), with z uniform in [-1, 1) and s the logistic function:
 

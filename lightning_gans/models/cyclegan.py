@@ -43,7 +43,7 @@ class GeneratorPair(nn.Module):
 
 
 class CycleGAN(TranslationModule):
-    """CycleGAN. Zhu, Park, Isola, Efros 2017, arXiv:1703.10593.
+    """Train CycleGAN. Zhu, Park, Isola, Efros 2017, arXiv:1703.10593.
 
     From images a and b of two domains that do not belong together, with G from A to B, F from B to A and one
     discriminator for each domain:

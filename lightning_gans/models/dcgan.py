@@ -6,7 +6,7 @@ from lightning_gans.models.adversarial import AdversarialModule
 
 
 class DCGAN(AdversarialModule):
-    """DCGAN. Radford, Metz, Chintala 2016, arXiv:1511.06434.
+    """Train DCGAN. Radford, Metz, Chintala 2016, arXiv:1511.06434.
 
     The networks make the family (see ``networks/dcgan.py``); the players minimise, with z ~ N(0, I),
 

@@ -6,7 +6,7 @@ from lightning_gans.models.adversarial import AdversarialModule
 
 
 class DRAGAN(AdversarialModule):
-    """DRAGAN. Kodali et al. 2017, arXiv:1705.07215.
+    """Train DRAGAN. Kodali et al. 2017, arXiv:1705.07215.
 
         D: -E[log s(D(x))] - E[log(1 - s(D(G(z))))] + 10 E[(|grad D(x')| - 1)^2]        G: -E[log s(D(G(z)))]
 

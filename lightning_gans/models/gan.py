@@ -8,16 +8,16 @@ from typing_extensions import Unpack
 
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import Positive, checked
+from lightning_gans.data.base import data_of
 from lightning_gans.data.datasets import ImageDataset
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Batch
 from lightning_gans.models.options import AdversarialOptions
-from lightning_gans.models.training_data import training_data
 from lightning_gans.networks import mlp
 
 
 class GAN(AdversarialModule):
-    """GAN. Goodfellow et al. 2014, arXiv:1406.2661.
+    """Train the first GAN. Goodfellow et al. 2014, arXiv:1406.2661.
 
     With z uniform in [-1, 1) and s the logistic function,
 
@@ -61,7 +61,7 @@ class GAN(AdversarialModule):
         """Compile as the base does; before the first step set the generator's last biases, if asked for."""
         super().on_fit_start()
         if self.marginal_bias and self.iteration == 0:
-            mean = mean_image(training_data(self.trainer, "model.marginal_bias=true").train_images)
+            mean = mean_image(data_of(self.trainer, "model.marginal_bias=true").train_images)
             for network in (self.generator, self.generator_ema):
                 if network is not None:
                     network.start_at(mean)  # type: ignore[operator]

@@ -6,7 +6,7 @@ from lightning_gans.models.adversarial import AdversarialModule
 
 
 class LSGAN(AdversarialModule):
-    """LSGAN. Mao et al. 2017, arXiv:1611.04076.
+    """Train LSGAN. Mao et al. 2017, arXiv:1611.04076.
 
         D: E[(D(x) - b)^2] / 2 + E[(D(G(z)) - a)^2] / 2        G: E[(D(G(z)) - c)^2] / 2
 

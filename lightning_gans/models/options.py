@@ -24,7 +24,7 @@ SchedulerFactory = Callable[[Optimizer], LRScheduler]
 
 
 class ModuleOptions(TypedDict, total=False):
-    """Options of ``GenerativeModule`` but the distribution of its latents."""
+    """Declare the options of ``GenerativeModule`` but the distribution of its latents."""
 
     g_optimizer: Required[OptimizerFactory]
     g_scheduler: SchedulerFactory | None
@@ -38,13 +38,13 @@ class ModuleOptions(TypedDict, total=False):
 
 
 class LatentOptions(ModuleOptions, total=False):
-    """Options of ``GenerativeModule``."""
+    """Declare the options of ``GenerativeModule``."""
 
     latent: Latent
 
 
 class OwnObjectiveOptions(LatentOptions, total=False):
-    """Options of ``AdversarialModule`` for a family that has an objective of its own."""
+    """Declare the options of ``AdversarialModule`` for a family that has an objective of its own."""
 
     d_optimizer: Required[OptimizerFactory]
     d_scheduler: SchedulerFactory | None
@@ -58,13 +58,13 @@ class OwnObjectiveOptions(LatentOptions, total=False):
 
 
 class AdversarialOptions(OwnObjectiveOptions, total=False):
-    """Options of ``AdversarialModule``."""
+    """Declare the options of ``AdversarialModule``."""
 
     objective: Required[Objective]
 
 
 class TranslationOptions(ModuleOptions, total=False):
-    """Options of ``TranslationModule``."""
+    """Declare the options of ``TranslationModule``."""
 
     objective: Required[Objective]
     d_optimizer: Required[OptimizerFactory]

@@ -16,7 +16,7 @@ from lightning_gans.runtime.precision import full_precision
 
 
 class Pix2Pix(TranslationModule):
-    """pix2pix. Isola, Zhu, Zhou, Efros 2017, arXiv:1611.07004.
+    """Train pix2pix. Isola, Zhu, Zhou, Efros 2017, arXiv:1611.07004.
 
     From pairs of a source x and a target y, with D a PatchGAN that sees both side by side:
 

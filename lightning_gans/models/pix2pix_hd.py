@@ -12,11 +12,11 @@ from typing_extensions import Unpack
 
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import NonNegative, NonNegativeInt, PositiveInt, checked
+from lightning_gans.data.base import ImageDataModule, data_of
 from lightning_gans.losses.perceptual import Perceptual
 from lightning_gans.models.base import Batch, Terms
 from lightning_gans.models.ema import evaluating
 from lightning_gans.models.options import TranslationOptions
-from lightning_gans.models.training_data import TrainingData, training_data
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.networks.pix2pix_hd import Stage, edges, halved, instance_means
 from lightning_gans.runtime.distributed import broadcast_tensors
@@ -28,7 +28,7 @@ LAYERS = {"relu1_1": 1 / 32, "relu2_1": 1 / 16, "relu3_1": 1 / 8, "relu4_1": 1 /
 
 
 class Pix2PixHD(TranslationModule):
-    """pix2pixHD. Wang et al. 2018, arXiv:1711.11585.
+    """Train pix2pixHD. Wang et al. 2018, arXiv:1711.11585.
 
     With discriminators D_k at several sizes of the image, each a function of the source as well,
 
@@ -252,10 +252,10 @@ class Pix2PixHD(TranslationModule):
         stale = self._stats_step != self.iteration
         super().prepare_sampling()
         if stale and self.encoder is not None and self._trainer is not None:
-            self.measure_clusters(training_data(self.trainer, "model.encoder"))
+            self.measure_clusters(data_of(self.trainer, "model.encoder"))
 
     @torch.no_grad()
-    def measure_clusters(self, data: TrainingData) -> None:
+    def measure_clusters(self, data: ImageDataModule) -> None:
         """Cluster the encoder's features of ``cluster_images`` training images, evenly spread, into the buffers.
 
         Args:

@@ -21,7 +21,7 @@ from lightning_gans.schedules.training_schedule import Plan
 
 
 class ProGAN(AdversarialModule):
-    """ProGAN. Karras, Aila, Laine, Lehtinen 2018, arXiv:1710.10196.
+    """Train ProGAN. Karras, Aila, Laine, Lehtinen 2018, arXiv:1710.10196.
 
         D: E[D(G(z))] - E[D(x)] + 10 E[(|grad D(x')| - 1)^2] + 0.001 E[D(x)^2]        G: -E[D(G(z))]
 

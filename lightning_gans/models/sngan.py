@@ -6,7 +6,7 @@ from lightning_gans.models.adversarial import AdversarialModule
 
 
 class SNGAN(AdversarialModule):
-    """SNGAN. Miyato et al. 2018, arXiv:1802.05957.
+    """Train SNGAN. Miyato et al. 2018, arXiv:1802.05957.
 
         D: E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))]        G: -E[D(G(z))]
 

@@ -22,7 +22,7 @@ SCALE = 12.75  # features are divided by it, which makes the loss about as large
 
 
 class SRGAN(TranslationModule):
-    """SRGAN. Ledig et al. 2017, arXiv:1609.04802.
+    """Train SRGAN. Ledig et al. 2017, arXiv:1609.04802.
 
     One run of two phases, told apart by the number of generator updates alone. First SRResNet: the generator minimises
     the mean squared error of pixels, and the discriminator rests. Then both play,

@@ -19,7 +19,7 @@ from lightning_gans.runtime.precision import full_precision
 
 
 class VAE(GenerativeModule):
-    """VAE. Kingma and Welling 2014, arXiv:1312.6114; beta: Higgins et al. 2017.
+    """Train a VAE. Kingma and Welling 2014, arXiv:1312.6114; beta: Higgins et al. 2017.
 
     Encoder and decoder are one player, which minimises the negative evidence lower bound, in nats per image,
 

@@ -12,7 +12,7 @@ from lightning_gans.schedules.training_schedule import Phase, TrainingSchedule
 
 
 class WGAN(AdversarialModule):
-    """WGAN. Arjovsky, Chintala, Bottou 2017, arXiv:1701.07875.
+    """Train WGAN. Arjovsky, Chintala, Bottou 2017, arXiv:1701.07875.
 
         D: E[D(G(z))] - E[D(x)]        G: -E[D(G(z))]
 

@@ -6,7 +6,7 @@ from lightning_gans.models.adversarial import AdversarialModule
 
 
 class WGANGP(AdversarialModule):
-    """WGAN-GP. Gulrajani et al. 2017, arXiv:1704.00028.
+    """Train WGAN-GP. Gulrajani et al. 2017, arXiv:1704.00028.
 
         D: E[D(G(z))] - E[D(x)] + 10 E[(|grad D(x')| - 1)^2]        G: -E[D(G(z))]
 

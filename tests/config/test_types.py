@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import pytest
 from annotated_types import Ge, MinLen
+from typing_extensions import Required, TypedDict, Unpack
 
 from lightning_gans.config.errors import MISSING, ConfigError
 from lightning_gans.config.types import (
@@ -86,6 +87,26 @@ def test_constructors_are_held_to_their_annotations():
         Child(sizes=3)
     with pytest.raises(TypeError, match="rate"):
         Base()
+
+
+class Options(TypedDict, total=False):
+    rate: Required[Positive]
+    size: Annotated[int, Ge(4)]
+
+
+class Further(Base):
+    @checked
+    def __init__(self, *, weight: NonNegative = 1.0, **options: Unpack[Options]) -> None:
+        self.weight, self.rest = weight, options
+
+
+def test_unpacked_options_are_checked_as_arguments_are():
+    assert Further(rate=2.0, size=4).rest == {"rate": 2.0, "size": 4}
+    for options, said in (({"rate": 0}, "rate=0: must be > 0"), ({"rate": 1, "size": 3}, "size=3: must be >= 4")):
+        with pytest.raises(ConfigError, match=f"^{said}$"):
+            Further(**options)
+    with pytest.raises(TypeError, match=r"Further.__init__\(\) got an unexpected keyword argument 'sizes'"):
+        Further(rate=1, sizes=3)
 
 
 def test_an_error_is_placed_by_its_key():

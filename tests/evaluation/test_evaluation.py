@@ -590,6 +590,22 @@ def test_two_folders_are_compared_without_a_model(folders):
     assert sorted(path.name for path in folders.iterdir()) == ["a", "b", "scores"]
 
 
+def test_folders_of_rectangles_are_compared(tmp_path, digits):
+    """At their own size, or at one that is typed as [height, width]."""
+    for name, numbers in {"a": range(30), "b": range(20, 50)}.items():
+        for i in numbers:
+            save(digits.train_images.images[i, :, :16], tmp_path / name / f"{i}.png")
+    for sizes in (None, [16, 32]):
+        assert folder(str(tmp_path / "a"), "reference", image_size=sizes, channels=3).shape == (3, 16, 32)
+    options = ["reference=a", "candidate=b", "extractor=digits", "metrics=[frechet]", "out=scores"]
+    for typed, size in {"null": [16, 32], "[8,16]": [8, 16], "[8,8]": 8}.items():
+        made = command("lightning_gans.evaluate", *options, f"image_size={typed}", cwd=tmp_path)
+        assert made.returncode == 0, made.stderr
+        card = json.loads((tmp_path / "scores" / "candidate.scores.json").read_text())
+        assert card["image_size"] == card["candidate"]["image_size"] == size
+        assert card["scores"]["fd_digits"] > 1
+
+
 def test_a_checkpoint_is_compared_with_a_folder(folders):
     run(folders / "run", "data.image_size=32")
     options = ["checkpoint=run", "reference=a", "n=20", "metrics=[frechet]", "out=scores"]
@@ -603,7 +619,7 @@ def test_a_checkpoint_is_compared_with_a_folder(folders):
 
 def test_folders_of_other_sizes_are_told(folders, digits):
     save(digits.train_images.images[0, :, :20], folders / "a" / "flat.png")
-    with pytest.raises(ValueError, match=r"reference=.*not squares of one size: .*32x20 \(flat\.png\); say image_size"):
+    with pytest.raises(ValueError, match=r"reference=.*not of one size: .*32x20 \(flat\.png\); say image_size"):
         folder(str(folders / "a"), "reference", image_size=None, channels=3)
     assert len(folder(str(folders / "a"), "reference", image_size=16, channels=3).train_images) == 31
     with pytest.raises(FileNotFoundError, match="candidate=nowhere"):
@@ -648,6 +664,8 @@ def test_sizes_are_those_of_the_images_that_are_read(tmp_path, digits):
         (["checkpoint=c", "extractor=digitz"], "Did you mean 'digits'"),
         (["checkpoint=c", "metrics=[fid]"], "error: metrics=fid: must be among"),
         (["candidate=a", "reference=b", "image_size=0"], "error: image_size=0: must be >= 1"),
+        (["candidate=a", "reference=b", "image_size=[8,0]"], "error: image_size=[8, 0]: must be >= 1"),
+        (["candidate=a", "reference=b", "image_size=[8]"], "error: image_size=[8]: must be a side, or [height, width]"),
         (["candidate=a", "reference=b", "channels=5"], "error: channels=5: must be from 1 to 4"),
         (["candidate=a", "reference=b", "on_error=go"], "error: on_error=go: must be stop or skip"),
         (["checkpoint=c", "n=0"], "error: n=0: must be >= 2"),

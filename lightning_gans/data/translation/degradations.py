@@ -7,13 +7,17 @@ fit whatever was done to them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import FractionAboveZero, NonNegative, Positive, checked
 from lightning_gans.images.size import shortest
 
+Factor = Literal[2, 4, 8]
 _SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
 _REACH = 16  # pixels over which a weak edge is followed from a strong one
 
@@ -60,15 +64,14 @@ class Downscale(Degradation):
         factor: 2, 4 or 8.
     """
 
-    def __init__(self, factor: int) -> None:
-        if factor not in (2, 4, 8):
-            raise ValueError(f"data.factor={factor}: must be 2, 4 or 8")
+    @checked
+    def __init__(self, factor: Factor) -> None:
         self.factor = factor
 
     def check(self, size: tuple[int, int], channels: int, source_channels: int) -> None:
         """Refuse sizes that are no multiple of the factor."""
         if size[0] % self.factor or size[1] % self.factor:
-            raise ValueError(f"data.image_size={shortest(*size)}: must be a multiple of data.factor={self.factor}")
+            raise ConfigError("data.image_size", shortest(*size), f"must be a multiple of data.factor={self.factor}")
         super().check(size, channels, source_channels)
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
@@ -85,7 +88,7 @@ class ToGray(Degradation):
         """Refuse targets without colours."""
         check_source_channels(source_channels, 1, 3)
         if channels < 3:
-            raise ValueError(f"data.channels={channels}: has no colours; must be 3 or 4")
+            raise ConfigError("data.channels", channels, "has no colours; must be 3 or 4")
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
         """Turn (N, C, H, W) into (N, 1, H, W)."""
@@ -105,17 +108,18 @@ class CannyEdges(Degradation):
         high: The same of pixels that lines begin at.
     """
 
-    def __init__(self, sigma: float = 1.0, low: float = 0.02, high: float = 0.06) -> None:
-        if not 0 < low <= high:
-            raise ValueError(f"data.low={low}, data.high={high}: must be above 0, and high not below low")
+    @checked
+    def __init__(self, sigma: NonNegative = 1.0, low: Positive = 0.02, high: Positive = 0.06) -> None:
+        if low > high:
+            raise ConfigError("data.high", high, f"must be >= data.low={low}")
         self.sigma, self.low, self.high = sigma, low, high
 
     def check(self, size: tuple[int, int], channels: int, source_channels: int) -> None:
         """Refuse a Gaussian that is wide for the images."""
         check_source_channels(source_channels, 1, 3)
-        if not 0 <= self.sigma <= min(size) / 8:
+        if self.sigma > min(size) / 8:
             allowed = f"must be from 0 to {min(size) / 8:g}, an eighth of data.image_size"
-            raise ValueError(f"data.sigma={self.sigma}: {allowed}")
+            raise ConfigError("data.sigma", self.sigma, allowed)
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
         """Turn (N, C, H, W) into (N, 1, H, W) of -1 (line) and 1."""
@@ -165,16 +169,18 @@ class RandomMask(Degradation):
     """Mask a rectangle of every image: its values are 0, in the middle between black and white.
 
     Args:
-        smallest: Least height and width of a hole, as a share of the image's.
-        largest: Largest height and width.
+        hole_min: Least height and width of a hole, as a share of the image's.
+        hole_max: Largest height and width.
         mask: Add a channel of -1 in the hole and 1 beside it, as an alpha channel has it.
     """
 
-    def __init__(self, smallest: float = 0.25, largest: float = 0.5, *, mask: bool = False) -> None:
-        if not 0 < smallest <= largest <= 1:
-            allowed = "must be above 0, at most 1, and max not below min"
-            raise ValueError(f"data.hole_min={smallest}, data.hole_max={largest}: {allowed}")
-        self.smallest, self.largest, self.mask = smallest, largest, mask
+    @checked
+    def __init__(
+        self, hole_min: FractionAboveZero = 0.25, hole_max: FractionAboveZero = 0.5, *, mask: bool = False
+    ) -> None:
+        if hole_min > hole_max:
+            raise ConfigError("data.hole_max", hole_max, f"must be >= data.hole_min={hole_min}")
+        self.smallest, self.largest, self.mask = hole_min, hole_max, mask
 
     def check(self, size: tuple[int, int], channels: int, source_channels: int) -> None:
         """Refuse sources of other channels than the targets', or one more for the mask."""
@@ -203,4 +209,4 @@ def check_source_channels(source_channels: int, *made: int) -> None:
     """
     if source_channels not in made:
         allowed = " or ".join(str(channels) for channels in dict.fromkeys(made))
-        raise ValueError(f"data.source_channels={source_channels}: must be {allowed}")
+        raise ConfigError("data.source_channels", source_channels, f"must be {allowed}")

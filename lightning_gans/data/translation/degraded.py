@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing_extensions import Unpack
 
+from lightning_gans.config.types import FractionAboveZero, NonNegative, Positive, checked
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.files import FileReader, chosen, reader_of
 from lightning_gans.data.image_files import ImageFiles
 from lightning_gans.data.image_source import ImageSource
 from lightning_gans.data.options import PairFileOptions, shared_options
 from lightning_gans.data.spec import ImageSpec
-from lightning_gans.data.translation.degradations import CannyEdges, Downscale, RandomMask, ToGray
+from lightning_gans.data.translation.degradations import CannyEdges, Downscale, Factor, RandomMask, ToGray
 from lightning_gans.data.translation.pair_transform import pair_transform
 from lightning_gans.data.translation.pairs import Targets
 from lightning_gans.data.translation.roots import Roots
@@ -73,6 +74,7 @@ class Colorization(ImageDataModule):
         ValueError: A value out of range.
     """
 
+    @checked
     def __init__(
         self,
         *,
@@ -104,15 +106,16 @@ class Edges(ImageDataModule):
         ValueError: A value out of range.
     """
 
+    @checked
     def __init__(
         self,
         *,
         root: str,
         within: str | None = None,
         test_within: str | None = None,
-        sigma: float = 1.0,
-        low: float = 0.02,
-        high: float = 0.06,
+        sigma: NonNegative = 1.0,
+        low: Positive = 0.02,
+        high: Positive = 0.06,
         **options: Unpack[PairFileOptions],
     ) -> None:
         source = TargetSource(Roots(root), within, test_within, reader_of(options))
@@ -140,14 +143,15 @@ class Inpainting(ImageDataModule):
         ValueError: A value out of range.
     """
 
+    @checked
     def __init__(
         self,
         *,
         root: str,
         within: str | None = None,
         test_within: str | None = None,
-        hole_min: float = 0.25,
-        hole_max: float = 0.5,
+        hole_min: FractionAboveZero = 0.25,
+        hole_max: FractionAboveZero = 0.5,
         **options: Unpack[PairFileOptions],
     ) -> None:
         source = TargetSource(Roots(root), within, test_within, reader_of(options))
@@ -174,13 +178,14 @@ class SuperResolution(ImageDataModule):
         ValueError: A value out of range.
     """
 
+    @checked
     def __init__(
         self,
         *,
         root: str,
         within: str | None = None,
         test_within: str | None = None,
-        factor: int = 4,
+        factor: Factor = 4,
         **options: Unpack[PairFileOptions],
     ) -> None:
         source = TargetSource(Roots(root), within, test_within, reader_of(options))

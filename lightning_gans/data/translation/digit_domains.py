@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import Unpack
 
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import checked
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.datasets import ImageDataset, InMemoryImages
 from lightning_gans.data.digits import read_digits
@@ -40,6 +42,7 @@ class DigitDomains(ImageDataModule):
         ValueError: A value out of range.
     """
 
+    @checked
     def __init__(self, *, look: Look = "coloured", **options: Unpack[PairOptions]) -> None:
         super().__init__(source=DigitDomainsSource(look), transform=pair_transform(options), **shared_options(options))
 
@@ -49,22 +52,17 @@ class DigitDomainsSource(ImageSource):
 
     Args:
         look: Of the second domain.
-
-    Raises:
-        ValueError: There is no such look.
     """
 
     aligned = False
 
     def __init__(self, look: Look) -> None:
-        if look not in ("coloured", "inverted", "thick"):
-            raise ValueError(f"data.look={look}: must be coloured, inverted or thick")
         self.look, self.split = look, f"first 1500 digits, half of them {look}"
 
     def check(self, spec: ImageSpec) -> None:
         """Refuse colours without three channels."""
         if self.look == "coloured" and spec.channels != 3:
-            raise ValueError(f"data.channels={spec.channels}: data.look=coloured has 3; must be 3, or another look")
+            raise ConfigError("data.channels", spec.channels, "data.look=coloured has 3; must be 3, or another look")
 
     def load(self, spec: ImageSpec) -> Pairs:
         """Return every other digit as it is, the others in their other look."""

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import Unpack
 
+from lightning_gans.config.types import checked
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.datasets import InMemoryImages
 from lightning_gans.data.digits import read_digits
@@ -30,6 +31,7 @@ class DigitEdges(ImageDataModule):
         ValueError: A value out of range.
     """
 
+    @checked
     def __init__(self, **options: Unpack[PairOptions]) -> None:
         super().__init__(source=DigitEdgesSource(), transform=pair_transform(options), **shared_options(options))
 

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.datasets import Batch, ImageDataset, Subset
 from lightning_gans.data.file_sources import printable
@@ -69,11 +71,12 @@ class NextFrame(ImageDataModule):
         ValueError: A value out of range.
     """
 
+    @checked
     def __init__(
         self,
         *,
         root: str,
-        context: int = 3,
+        context: PositiveInt = 3,
         within: str | None = None,
         test_within: str | None = None,
         **options: Unpack[PairFileOptions],
@@ -102,10 +105,10 @@ class FramesSource(ImageSource):
     def __init__(
         self, roots: Roots, context: int, within: str | None, test_within: str | None, reader: FileReader
     ) -> None:
-        if context < 1:
-            raise ValueError(f"data.context={context}: must be >= 1")
         if reader.on_error != "stop":
-            raise ValueError(f"data.on_error={reader.on_error}: must be stop; no clip can do without one of its frames")
+            raise ConfigError(
+                "data.on_error", reader.on_error, "must be stop; no clip can do without one of its frames"
+            )
         self.roots, self.root, self.reader, self.context = roots, roots.root, reader, context
         self.within, self.test_within, self.split = within, test_within, within or self.split
 

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.data.datasets import REQUESTED, Batch
 from lightning_gans.data.options import PairOptions
 from lightning_gans.data.resize import resize
@@ -36,12 +38,13 @@ class PairTransform(Transform):
         ValueError: A value out of range.
     """
 
+    @checked
     def __init__(
         self,
         *,
         image_size: Size,
-        channels: int,
-        source_channels: int,
+        channels: PositiveInt,
+        source_channels: PositiveInt,
         load_size: Size | None = None,
         flip: bool = False,
         degradation: Degradation | None = None,
@@ -49,12 +52,10 @@ class PairTransform(Transform):
         instance: bool = False,
         keeps_scale: bool = False,
     ) -> None:
-        if source_channels < 1:
-            raise ValueError(f"data.source_channels={source_channels}: must be >= 1")
         self.size, self.source_channels, self.flip = height_width(image_size), source_channels, flip
         self.storage_size = self.size if load_size is None else height_width(load_size, "data.load_size")
         if self.storage_size[0] < self.size[0] or self.storage_size[1] < self.size[1]:
-            raise ValueError(f"data.load_size={load_size}: must be >= data.image_size={image_size}, or null")
+            raise ConfigError("data.load_size", load_size, f"must be >= data.image_size={image_size}, or null")
         self.degradation, self.num_labels = degradation, num_labels
         if degradation is not None:
             degradation.check(self.size, channels, source_channels)
@@ -153,7 +154,7 @@ def pair_transform(
     """
     image_size = options["image_size"]
     if image_size is None:
-        raise ValueError("data.image_size=null: must be >= 1")
+        raise ConfigError("data.image_size", None, "must be >= 1")
     return PairTransform(
         image_size=image_size,
         channels=options["channels"],

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
+from annotated_types import Ge, Le
 from lightning.pytorch.utilities import rank_zero_warn
 from typing_extensions import TypedDict, Unpack
 
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import checked
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.decoding import MODES
 from lightning_gans.data.file_sources import printable
@@ -23,10 +26,11 @@ from lightning_gans.data.translation.roots import ImageRoot, Roots, match
 
 Layout = Literal["side_by_side", "folders"]
 Direction = Literal["a2b", "b2a"]
+Labels = Annotated[int, Ge(2), Le(256)]
 
 
 class LayoutOptions(TypedDict, total=False):
-    """Options of where the sides of pairs are; see ``PairedSource``."""
+    """Declare the options of where the sides of pairs are; see ``PairedSource``."""
 
     layout: Layout
     direction: Direction
@@ -42,11 +46,11 @@ class LayoutOptions(TypedDict, total=False):
     source_suffix: str
     target_suffix: str
     instance_suffix: str
-    num_labels: int | None
+    num_labels: Labels | None
 
 
 class PairedOptions(PairFileOptions, LayoutOptions, total=False):
-    """Options of sets of pairs that are files."""
+    """Declare the options of sets of pairs that are files."""
 
 
 class Paired(ImageDataModule):
@@ -61,6 +65,7 @@ class Paired(ImageDataModule):
         ValueError: A value out of range.
     """
 
+    @checked
     def __init__(self, *, root: str, **options: Unpack[PairedOptions]) -> None:
         source = PairedSource(Roots(root), reader_of(options), **select(options, LayoutOptions))
         super().__init__(source=source, transform=source.transform(options), **shared_options(options))
@@ -98,6 +103,7 @@ class PairedSource(ImageSource):
 
     reader: FileReader
 
+    @checked
     def __init__(
         self,
         roots: Roots,
@@ -117,12 +123,8 @@ class PairedSource(ImageSource):
         source_suffix: str = "",
         target_suffix: str = "",
         instance_suffix: str = "",
-        num_labels: int | None = None,
+        num_labels: Labels | None = None,
     ) -> None:
-        if layout not in ("side_by_side", "folders"):
-            raise ValueError(f"data.layout={layout}: must be side_by_side or folders")
-        if direction not in ("a2b", "b2a"):
-            raise ValueError(f"data.direction={direction}: must be a2b or b2a")
         self.roots, self.root, self.reader = roots, roots.root, reader
         self.has_halves = layout == "side_by_side" and target_root is None
         self.direction, self.folder, self.test_folder, self.target_root = direction, part, test_part, target_root
@@ -131,8 +133,6 @@ class PairedSource(ImageSource):
         self.suffixes = {"source": source_suffix, "target": target_suffix, "instance": instance_suffix}
         self.num_labels = num_labels
         self.split = (part or "train") if self.has_halves else source if target_root is None else "train"
-        if num_labels is not None and not 2 <= num_labels <= 256:
-            raise ValueError(f"data.num_labels={num_labels}: must be from 2 to 256, or null")
 
     def transform(self, options: PairFileOptions) -> PairTransform:
         """Return the transform that the options ask for, of label and instance maps too."""
@@ -144,14 +144,18 @@ class PairedSource(ImageSource):
         """Refuse other channels than pictures and label maps have, layouts that lack them, and places not there."""
         super().check(spec)
         if self.num_labels is None and spec.source_channels not in MODES:
-            raise ValueError(f"data.source_channels={spec.source_channels}: must be 1 to 4, or data.num_labels given")
+            raise ConfigError("data.source_channels", spec.source_channels, "must be 1 to 4, or data.num_labels given")
         if self.num_labels not in (None, spec.source_channels):
-            raise ValueError(f"data.source_channels={spec.source_channels}: must be data.num_labels={self.num_labels}")
+            raise ConfigError(
+                "data.source_channels", spec.source_channels, f"must be data.num_labels={self.num_labels}"
+            )
         for key, given in {"num_labels": self.num_labels, "instance": self.folders["instance"]}.items():
             if given is not None and self.has_halves:
-                raise ValueError(f"data.{key}={given}: needs data.layout=folders, not side_by_side")
+                raise ConfigError(f"data.{key}", given, "needs data.layout=folders, not side_by_side")
         if self.direction == "b2a" and not self.has_halves:
-            raise ValueError("data.direction=b2a: not with data.layout=folders; exchange data.source and data.target")
+            raise ConfigError(
+                "data.direction", "b2a", "not with data.layout=folders; exchange data.source and data.target"
+            )
         self.roots.check((self.target_root, "data.target_root"))
 
     def download(self) -> None:

@@ -7,12 +7,14 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import checked
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.datasets import InMemoryImages
 from lightning_gans.data.image_source import ImageSource
 from lightning_gans.data.options import PairOptions, shared_options
 from lightning_gans.data.spec import ImageSpec
-from lightning_gans.data.translation.degradations import Downscale, ToGray, grey
+from lightning_gans.data.translation.degradations import Downscale, Factor, ToGray, grey
 from lightning_gans.data.translation.pair_transform import pair_transform
 from lightning_gans.data.translation.pairs import Targets
 from lightning_gans.images.size import height_width
@@ -35,7 +37,8 @@ class PhotoPatches(ImageDataModule):
         ValueError: A value out of range.
     """
 
-    def __init__(self, *, factor: int = 4, **options: Unpack[PairOptions]) -> None:
+    @checked
+    def __init__(self, *, factor: Factor = 4, **options: Unpack[PairOptions]) -> None:
         transform = pair_transform(options, Downscale(factor))
         super().__init__(source=PatchSource(), transform=transform, **shared_options(options))
         _check_size(options)
@@ -51,6 +54,7 @@ class PhotoColors(ImageDataModule):
         ValueError: A value out of range.
     """
 
+    @checked
     def __init__(self, **options: Unpack[PairOptions]) -> None:
         transform = pair_transform(options, ToGray())
         super().__init__(source=PatchSource(), transform=transform, **shared_options(options))
@@ -69,7 +73,7 @@ class PatchSource(ImageSource):
     def check(self, spec: ImageSpec) -> None:
         """Refuse other channels than grey and RGB."""
         if spec.channels not in (1, 3):
-            raise ValueError(f"data.channels={spec.channels}: must be 1 or 3")
+            raise ConfigError("data.channels", spec.channels, "must be 1 or 3")
 
     def load(self, spec: ImageSpec) -> Targets:
         """Return patches beside the strip."""
@@ -87,9 +91,9 @@ def _check_size(options: PairOptions) -> None:
     height, width = height_width(size or 1)
     largest = FOR_TESTS[1] - FOR_TESTS[0]
     if width > largest:
-        raise ValueError(f"data.{key}={size}: must be <= {largest}, the width that is kept for tests")
+        raise ConfigError(f"data.{key}", size, f"must be <= {largest}, the width that is kept for tests")
     if height > HEIGHT:
-        raise ValueError(f"data.{key}={size}: must be <= {HEIGHT}, the height of the photographs")
+        raise ConfigError(f"data.{key}", size, f"must be <= {HEIGHT}, the height of the photographs")
 
 
 def _photographs(channels: int) -> list[Tensor]:

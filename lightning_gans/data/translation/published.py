@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from typing_extensions import Unpack
 
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import checked
 from lightning_gans.data.archives import Archive, obtain, unpack
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.files import reader_of
@@ -72,7 +74,7 @@ class Published:
         self, name: str, root: str, known: Mapping[str, ArchiveInfo], url: str, ending: str, download: bool
     ) -> None:
         if name not in known:
-            raise ValueError(f"data.name={name}: must be one of {', '.join(known)}")
+            raise ConfigError("data.name", name, f"must be one of {', '.join(known)}")
         self.archive = Archive(f"{url}/{name}{ending}", *known[name])
         self.folder, self.key, self.download = Path(root).expanduser() / name, f"data.root={root}", download
         self.packed = self.folder.with_name(f"{name}{ending}")
@@ -103,6 +105,7 @@ class PublishedUnpaired(ImageDataModule):
         ValueError: A value out of range.
     """
 
+    @checked
     def __init__(
         self,
         *,
@@ -135,6 +138,7 @@ class PublishedPaired(ImageDataModule):
         ValueError: A value out of range.
     """
 
+    @checked
     def __init__(
         self,
         *,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import TypedDict, Unpack
 
+from lightning_gans.config.types import checked
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.datasets import ImageDataset
 from lightning_gans.data.files import FileReader, chosen, reader_of
@@ -17,7 +18,7 @@ from lightning_gans.data.translation.roots import ImageRoot, Roots
 
 
 class DomainOptions(TypedDict, total=False):
-    """Options of the folders of two domains; see ``UnpairedSource``."""
+    """Declare the options of the folders of two domains; see ``UnpairedSource``."""
 
     target_root: str | None
     source: str
@@ -27,7 +28,7 @@ class DomainOptions(TypedDict, total=False):
 
 
 class UnpairedOptions(PairFileOptions, DomainOptions, total=False):
-    """Options of sets of two domains in encoded images."""
+    """Declare the options of sets of two domains in encoded images."""
 
 
 class Unpaired(ImageDataModule):
@@ -42,6 +43,7 @@ class Unpaired(ImageDataModule):
         ValueError: A value out of range.
     """
 
+    @checked
     def __init__(self, *, root: str, **options: Unpack[UnpairedOptions]) -> None:
         source = UnpairedSource(Roots(root), reader_of(options), **select(options, DomainOptions))
         transform = pair_transform(options, resize=source.reader.resize)

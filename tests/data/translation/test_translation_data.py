@@ -85,10 +85,10 @@ def test_pairs_need_equal_numbers():
         Pairs(InMemoryImages(torch.zeros(5, 1, 2, 2)), InMemoryImages(torch.zeros(4, 1, 2, 2)))
 
 
-@pytest.mark.parametrize(("key", "value"), [("load_size", 3), ("source_channels", 0)])
+@pytest.mark.parametrize(("key", "value"), [("data.load_size", 3), ("source_channels", 0)])
 def test_values_out_of_range_are_named(key, value):
-    with pytest.raises(ValueError, match=f"data.{key}={value}"):
-        made(**{key: value})
+    with pytest.raises(ValueError, match=f"^{key}={value}: must be >= "):
+        made(**{key.removeprefix("data."): value})
 
 
 def test_digit_edges_hold_outlines_beside_digits():
@@ -172,12 +172,15 @@ def test_photo_patches_are_made_small_and_photo_colors_grey():
 @pytest.mark.parametrize(
     ("build", "named"),
     [
-        (lambda: PhotoPatches(image_size=64, channels=3, source_channels=3, factor=3), "data.factor=3: must be 2, 4"),
+        (lambda: PhotoPatches(image_size=64, channels=3, source_channels=3, factor=3), "^factor=3: must be 2, 4 or 8"),
         (lambda: PhotoPatches(image_size=62, channels=3, source_channels=3, factor=4), "multiple of data.factor=4"),
         (lambda: PhotoPatches(image_size=168, channels=3, source_channels=3), "data.image_size=168: must be <= 160"),
         (lambda: PhotoColors(image_size=64, channels=3, source_channels=1, load_size=161), "data.load_size=161"),
         (lambda: PhotoColors(image_size=64, channels=3, source_channels=2), "data.source_channels=2: must be 1 or 3"),
-        (lambda: DigitDomains(image_size=32, channels=3, source_channels=3, look="bold"), "data.look=bold"),
+        (
+            lambda: DigitDomains(image_size=32, channels=3, source_channels=3, look="bold"),
+            "^look=bold: must be",
+        ),
         (lambda: DigitDomains(image_size=32, channels=1, source_channels=1), "data.channels=1: data.look=coloured"),
     ],
 )
