@@ -105,7 +105,7 @@ def types_of(target: Any) -> tuple[dict[str, Any], bool]:
             return {**types, **(fields_of(fields) or {})}, False
         if not str(getattr(function, "__module__", "")).startswith("lightning_gans"):
             return types, True
-    return types, False
+    return types, not inspect.isclass(target)
 
 
 def fields_of(hint: Any) -> dict[str, Any] | None:
