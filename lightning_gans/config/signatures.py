@@ -112,8 +112,9 @@ def fields_of(hint: Any) -> dict[str, Any] | None:
     """Return the annotations of a TypedDict's keys; ``None`` for any other annotation."""
     if not is_typeddict(hint):
         return None
-    fields = get_type_hints(hint, include_extras=True)
-    return {name: get_args(one)[0] if get_origin(one) is Required else one for name, one in fields.items()}
+    fields: dict[str, Any] = get_type_hints(hint, include_extras=True)
+    required: Any = Required
+    return {name: get_args(one)[0] if get_origin(one) is required else one for name, one in fields.items()}
 
 
 def _read_fields(target: str) -> list[str]:
