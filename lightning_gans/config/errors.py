@@ -49,6 +49,10 @@ class ConfigError(ValueError):
         self.key = self.key if "." in self.key else f"{prefix(path)}{self.key}"
         return self
 
+    def __repr__(self) -> str:
+        """Return the sentence with the class, as Hydra quotes errors of constructors."""
+        return f"{type(self).__name__}({str(self)!r})"
+
     def __str__(self) -> str:
         """Return the sentence that a user reads."""
         is_missing = isinstance(self.value, str) and self.value == MISSING

@@ -10,7 +10,9 @@ from lightning_gans.metrics.base import FromTorchmetrics
 
 
 class FrechetDistance(FromTorchmetrics):
-    """Frechet distance of normal distributions fitted to real and generated features; FID with Inception's.
+    """Compute the Frechet distance of normal distributions fitted to real and generated features.
+
+    With Inception's features it is FID.
 
     ``|mu_r - mu_f|^2 + tr(S_r + S_f - 2 (S_r S_f)^(1/2))``, by torchmetrics. Few samples raise it.
     """

@@ -4,9 +4,12 @@ import json
 from itertools import islice
 
 import numpy as np
+import pytest
 import torch
+from lightning.pytorch import Trainer
 
 from conftest import command, run
+from lightning_gans.data.base import data_of
 from lightning_gans.data.batches import EndlessBatches
 from lightning_gans.data.digits import Digits
 from lightning_gans.schedules.training_schedule import Plan
@@ -112,3 +115,8 @@ def test_training_never_sees_the_held_out_part_and_evaluate_compares_with_it(tmp
     card = json.loads((tmp_path / "scores" / "last.scores.json").read_text())
     assert card["n_real"] == 20
     assert card["split"] == "held-out part of train, limited to 50, 0.4 held out by seed 0"
+
+
+def test_a_trainer_without_an_image_set_is_refused_by_what_needs_it():
+    with pytest.raises(ValueError, match=r"^max_epochs: needs an ImageDataModule in trainer.fit, not a NoneType$"):
+        data_of(Trainer(logger=False, accelerator="cpu", max_steps=1), "max_epochs")
