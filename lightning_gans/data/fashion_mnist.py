@@ -6,7 +6,7 @@ from typing_extensions import Unpack
 
 from lightning_gans.config.types import checked
 from lightning_gans.data.base import ImageDataModule
-from lightning_gans.data.downloads import Arrays, TorchvisionSource
+from lightning_gans.data.mnist import idx_source
 from lightning_gans.data.options import DataOptions
 
 
@@ -24,21 +24,4 @@ class FashionMNIST(ImageDataModule):
 
     @checked
     def __init__(self, *, root: str = "data", download: bool = True, **options: Unpack[DataOptions]) -> None:
-        source = TorchvisionSource(
-            _read,
-            name="FashionMNIST",
-            root=root,
-            download=download,
-            folder="FashionMNIST/raw",
-            files="{train,t10k}-images-idx3-ubyte and {train,t10k}-labels-idx1-ubyte",
-            pad=2,
-            grey=True,
-        )
-        super().__init__(source=source, **options)
-
-
-def _read(root: str, download: bool) -> Arrays:
-    from torchvision.datasets import FashionMNIST as Files
-
-    found = Files(root, train=True, download=download)
-    return found.data[:, None], found.targets
+        super().__init__(source=idx_source("FashionMNIST", root, download), **options)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from typing_extensions import Unpack
 
 from lightning_gans.config.types import checked
@@ -24,21 +26,31 @@ class MNIST(ImageDataModule):
 
     @checked
     def __init__(self, *, root: str = "data", download: bool = True, **options: Unpack[DataOptions]) -> None:
-        source = TorchvisionSource(
-            _read,
-            name="MNIST",
-            root=root,
-            download=download,
-            folder="MNIST/raw",
-            files="{train,t10k}-images-idx3-ubyte and {train,t10k}-labels-idx1-ubyte",
-            pad=2,
-            grey=True,
-        )
-        super().__init__(source=source, **options)
+        super().__init__(source=idx_source("MNIST", root, download), **options)
 
 
-def _read(root: str, download: bool) -> Arrays:
-    from torchvision.datasets import MNIST as Files
+def idx_source(name: str, root: str, download: bool) -> TorchvisionSource:
+    """Make the source of a set that comes in MNIST's files.
 
-    found = Files(root, train=True, download=download)
+    Args:
+        name: Of torchvision's class, and of the set's folder.
+        root: Folder of all sets.
+        download: Let torchvision download what is missing.
+    """
+    return TorchvisionSource(
+        partial(_read, name),
+        name=name,
+        root=root,
+        download=download,
+        folder=f"{name}/raw",
+        files="{train,t10k}-images-idx3-ubyte and {train,t10k}-labels-idx1-ubyte",
+        pad=2,
+        grey=True,
+    )
+
+
+def _read(name: str, root: str, download: bool) -> Arrays:
+    from torchvision import datasets
+
+    found = getattr(datasets, name)(root, train=True, download=download)
     return found.data[:, None], found.targets
