@@ -17,7 +17,7 @@ from omegaconf import DictConfig, open_dict
 from lightning_gans.config import validation
 from lightning_gans.config.errors import LaunchError
 from lightning_gans.config.explain import as_value_error, format_error
-from lightning_gans.config.help import help_of
+from lightning_gans.config.help import help_of, version_of
 from lightning_gans.config.metrics import name_own_metrics
 from lightning_gans.config.overrides import normalized, option_names, options_first
 from lightning_gans.config.schemas import CONF_DIR, SCHEMAS
@@ -56,6 +56,9 @@ def command(
         def start() -> None:
             if {"--help", "-h"} & set(sys.argv[1:]):
                 print(help_of(name, (function.__doc__ or "").splitlines()[0]))
+                return
+            if "--version" in sys.argv[1:]:
+                print(version_of())
                 return
             drop_stray_rank()
             refuse_dashes(sys.argv[1:])

@@ -19,6 +19,9 @@ _ANYTHING: Any = getattr(hydra.utils, "UNSAFE_DISABLE_EXECUTION_CHECKS", None)
 # Options of hydra.main and hydra.initialize: what a user's own command line names is the user's to choose.
 VERSION: dict[str, Any] = {} if _HAS_LISTS else {"version_base": "1.3"}
 MAIN: dict[str, Any] = {"execution_whitelist": _ANYTHING} if _HAS_LISTS else VERSION
+REPLACING: dict[str, Any] = (
+    {"replace": True} if _HAS_LISTS else {}
+)  # of ConfigStore.store, which replaces anyway in 1.3
 
 
 def instantiate(node: Any, *, allowed: Sequence[str] | None = None, **extra: Any) -> Any:
