@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from lightning_gans.loggers.extras import needed_extra
+
 
 class TensorBoard(TensorBoardLogger):
     """Write TensorBoard event files into ``tensorboard`` in the run's folder.
 
     Args:
         save_dir: The run's folder.
+
+    Raises:
+        ConfigError: TensorBoard is not installed.
     """
 
     def __init__(self, *, save_dir: str) -> None:
-        super().__init__(save_dir, name="", version="tensorboard")
+        with needed_extra("tensorboard"):
+            super().__init__(save_dir, name="", version="tensorboard")
