@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import MLFlowLogger
@@ -42,27 +44,33 @@ class MLflow(MLFlowLogger):
         log_model: bool = False,
         tracking_uri: str | None = None,
     ) -> None:
-        self.folder, self.uploads = Path(save_dir), log_model
-        own = f"sqlite:///{(self.folder / 'mlflow.db').absolute()}"
-        tracking_uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or own
-        kept = self.folder / "mlflow_id.txt"
         with needed_extra("mlflow"):
-            super().__init__(
-                experiment_name=experiment,
-                run_name=name or self.folder.absolute().name,
-                tracking_uri=tracking_uri,
-                tags=dict(tags or {}),
-                artifact_location=(self.folder / "mlflow").absolute().as_uri() if tracking_uri == own else None,
-                run_id=kept_id(kept, "an MLflow run") if kept.is_file() else None,
-            )
+            if importlib.util.find_spec("mlflow") is None:
+                raise ModuleNotFoundError("mlflow")
+        self.folder, self.uploads = Path(save_dir).absolute(), log_model
+        self._run = {"experiment_name": experiment, "run_name": name or self.folder.name, "tags": dict(tags or {})}
+        self._uri, self._opened = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI"), False
+        self._initialized, self._prefix = False, ""
+
+    @property
+    def save_dir(self) -> str:
+        """Return the run's folder."""
+        return str(self.folder)
 
     @property
     @rank_zero_experiment
     def experiment(self) -> object:
-        """Return MLflow's client, and store the run's id for a later session."""
-        self.folder.mkdir(parents=True, exist_ok=True)  # of the store
-        client = super().experiment
+        """Return MLflow's client. The first time it opens the run, which writes to the run's folder."""
         kept = self.folder / "mlflow_id.txt"
+        if not self._opened:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            options: dict[str, Any] = {"tracking_uri": self._uri, "artifact_location": None, **self._run}
+            if self._uri is None:
+                options["tracking_uri"] = f"sqlite:///{self.folder / 'mlflow.db'}"
+                options["artifact_location"] = (self.folder / "mlflow").as_uri()
+            super().__init__(**options, run_id=kept_id(kept, "an MLflow run") if kept.is_file() else None)
+            self._opened = True
+        client = super().experiment
         if not kept.is_file():
             write_text(kept, str(self._run_id))
         return client

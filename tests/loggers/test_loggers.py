@@ -180,8 +180,33 @@ def test_a_list_of_loggers_may_be_typed_on_resume(tmp_path):
 def test_a_wrong_logger_in_a_list_is_named():
     made = command("lightning_gans.train", "logger=[csv,wandbb]")
     assert made.returncode == 1
-    told = "error: logger=wandbb: unknown. Did you mean 'wandb'? Allowed: csv, none, tensorboard, wandb\n"
+    told = "error: logger=wandbb: unknown. Did you mean 'wandb'? Allowed: csv, mlflow, none, tensorboard, wandb\n"
     assert made.stderr == told
+
+
+def test_wandb_has_entity_tags_and_the_checkpoints_that_are_asked_for(tmp_path):
+    options = ["logger.wandb.entity=team", "logger.wandb.tags=[a,b]", "logger.wandb.log_model=true"]
+    run(tmp_path, *OFFLINE, *options, "trainer.max_steps=2")
+    (found,) = records(tmp_path)
+    assert opened(found).entity == "team"
+    assert sorted(opened(found).tags) == ["a", "b"]
+    (artifact,) = [
+        record.request.log_artifact.artifact for record in found if record.request.HasField("log_artifact")
+    ] or [record.artifact for record in found if record.HasField("artifact")]
+    assert artifact.type == "model"
+    assert [entry.path for entry in artifact.manifest.contents] == ["last.ckpt"]
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "mlflow"])
+def test_a_logger_whose_library_is_not_there_says_how_to_install_it(tmp_path, name, monkeypatch):
+    """Without it everything can be imported and CSV is written; Lightning's own loggers are not touched."""
+    for module in ("tensorboard", "lightning.pytorch.loggers.tensorboard"):
+        monkeypatch.setattr(f"lightning.fabric.loggers.tensorboard._{module[:11].upper()}_AVAILABLE", False)
+    monkeypatch.setattr("lightning.fabric.loggers.tensorboard._TENSORBOARDX_AVAILABLE", False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *_: None)
+    said = refusal(tmp_path, *tiny(), f"logger={name}")
+    assert said == f"logger={name}: is not installed; pip install 'lightning_gans[{name}]'"
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_logger():
