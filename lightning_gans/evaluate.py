@@ -57,9 +57,7 @@ def main(cfg: DictConfig) -> None:
     must = asked is not None or make is not None
     extractor, chosen, lacking = available_metrics(chosen, sides.make, was_asked=must, bf16=cfg.bf16)
     if not chosen:
-        raise ValueError(
-            "; ".join(lacking.values()) or "extractor=none: leaves no score; say metrics=[swd], or another extractor"
-        )
+        raise ValueError("; ".join(lacking.values()) or "extractor=none: leaves no score; say metrics=[swd]")
     for names, problem in lacking.items():
         print(f"without {names}: {problem}", file=sys.stderr)
     given |= {"metrics": chosen, "seed": cfg.seed, "cache": cfg.cache, "direction": cfg.direction}
