@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,8 +45,7 @@ class MLflow(MLFlowLogger):
         tracking_uri: str | None = None,
     ) -> None:
         with needed_extra("mlflow"):
-            if importlib.util.find_spec("mlflow") is None:
-                raise ModuleNotFoundError("mlflow")
+            importlib.import_module("mlflow")
         self.folder, self.uploads = Path(save_dir).absolute(), log_model
         self._run = {"experiment_name": experiment, "run_name": name or self.folder.name, "tags": dict(tags or {})}
         self._uri, self._opened = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI"), False
