@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from lightning_gans.loggers.extras import needed_extra
@@ -19,4 +21,5 @@ class TensorBoard(TensorBoardLogger):
 
     def __init__(self, *, save_dir: str) -> None:
         with needed_extra("tensorboard"):
+            importlib.import_module("torch.utils.tensorboard")
             super().__init__(save_dir, name="", version="tensorboard")

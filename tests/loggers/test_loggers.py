@@ -191,19 +191,17 @@ def test_wandb_has_entity_tags_and_the_checkpoints_that_are_asked_for(tmp_path):
     (found,) = records(tmp_path)
     assert opened(found).entity == "team"
     assert sorted(opened(found).tags) == ["a", "b"]
-    (artifact,) = [
-        record.request.log_artifact.artifact for record in found if record.request.HasField("log_artifact")
-    ] or [record.artifact for record in found if record.HasField("artifact")]
+    requests = [record.request for record in found if record.HasField("request")]
+    (artifact,) = [one.log_artifact.artifact for one in requests if one.HasField("log_artifact")] or [None]
     assert artifact.type == "model"
     assert [entry.path for entry in artifact.manifest.contents] == ["last.ckpt"]
 
 
 @pytest.mark.parametrize("name", ["tensorboard", "mlflow"])
 def test_a_logger_whose_library_is_not_there_says_how_to_install_it(tmp_path, name, monkeypatch):
-    """Before anything is written; Lightning is told that neither TensorBoard nor its stand-in is there."""
-    monkeypatch.setattr("lightning.fabric.loggers.tensorboard._TENSORBOARD_AVAILABLE", False)
-    monkeypatch.setattr("lightning.fabric.loggers.tensorboard._TENSORBOARDX_AVAILABLE", False)
-    monkeypatch.setitem(sys.modules, "mlflow", None)
+    """Before anything is written."""
+    for module in ("tensorboard", "torch.utils.tensorboard", "mlflow"):
+        monkeypatch.setitem(sys.modules, module, None)
     said = refusal(tmp_path, *tiny(), f"logger={name}")
     assert said == f"logger={name}: is not installed; pip install 'lightning_gans[{name}]'"
     assert not list(tmp_path.iterdir())
