@@ -18,6 +18,7 @@ from lightning_gans.config.types import Positive, PositiveInt, checked
 from lightning_gans.losses.objectives import Objective
 from lightning_gans.losses.penalties import Penalty, RealFakeConditions
 from lightning_gans.models.base import Batch, GenerativeModule, Terms, split
+from lightning_gans.models.ema import EMA
 from lightning_gans.models.options import LatentOptions
 from lightning_gans.networks.layers import has_batch_norm, has_spectral_norm
 from lightning_gans.runtime.precision import full_precision
@@ -72,7 +73,8 @@ class AdversarialModule(GenerativeModule):
         dequantise: bool = False,
         **options: Unpack[LatentOptions],
     ) -> None:
-        super().__init__(generator, **options)
+        averaged: LatentOptions = {"ema": EMA()}
+        super().__init__(generator, **(averaged | options))
         if reuse_fakes and self.accumulate > 1:
             raise ConfigError("reuse_fakes", True, f"needs model.accumulate=1, not {self.accumulate}; set it to false")
         if g_batch_size is not None and g_batch_size % self.accumulate:

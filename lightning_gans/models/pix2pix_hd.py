@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import cast
 
 import torch
@@ -13,15 +14,17 @@ from typing_extensions import Unpack
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import NonNegative, NonNegativeInt, PositiveInt, checked
 from lightning_gans.data.base import ImageDataModule, data_of
+from lightning_gans.losses.objectives import LeastSquares
 from lightning_gans.losses.perceptual import Perceptual
 from lightning_gans.models.base import Batch, Terms
 from lightning_gans.models.ema import evaluating
-from lightning_gans.models.options import TranslationOptions
+from lightning_gans.models.options import TranslationOptions, adam
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.networks.pix2pix_hd import Stage, edges, halved, instance_means
 from lightning_gans.runtime.distributed import broadcast_tensors
 from lightning_gans.runtime.precision import full_precision
 from lightning_gans.runtime.seeding import derive_seed
+from lightning_gans.schedules.learning_rate import RepeatedLinearDecay
 from lightning_gans.schedules.training_schedule import Phase, TrainingSchedule
 
 LAYERS = {"relu1_1": 1 / 32, "relu2_1": 1 / 16, "relu3_1": 1 / 8, "relu4_1": 1 / 4, "relu5_1": 1.0}
@@ -88,7 +91,15 @@ class Pix2PixHD(TranslationModule):
         cluster_images: PositiveInt = 100,
         **options: Unpack[TranslationOptions],
     ) -> None:
-        super().__init__(generator, discriminator, **options)
+        trainings = [[coarse_updates], [enhancer_updates, 565_250]]
+        paper: TranslationOptions = {
+            "objective": LeastSquares(scale=1.0),
+            "g_optimizer": adam(),
+            "d_optimizer": adam(),
+            "g_scheduler": partial(RepeatedLinearDecay, trainings=trainings),
+            "d_scheduler": partial(RepeatedLinearDecay, trainings=trainings),
+        }
+        super().__init__(generator, discriminator, **(paper | options))
         if generator.instance_edges != discriminator.instance_edges:
             found = discriminator.instance_edges
             raise ConfigError("model.discriminator.instance_edges", found, "must be that of model.generator")

@@ -11,9 +11,12 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from lightning_gans.config.errors import ConfigError
+from lightning_gans.losses.objectives import Wasserstein
+from lightning_gans.losses.penalties import GradientPenalty
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Batch
-from lightning_gans.models.options import AdversarialOptions
+from lightning_gans.models.ema import EMA
+from lightning_gans.models.options import AdversarialOptions, adam
 from lightning_gans.networks import progan
 from lightning_gans.schedules.growth import Growth, growing_schedule
 from lightning_gans.schedules.learning_rate import EpochDecay
@@ -51,10 +54,18 @@ class ProGAN(AdversarialModule):
         generator: progan.Generator,
         discriminator: progan.Discriminator,
         *,
-        growth: Growth | None = None,
+        growth: Growth | None,
         **options: Unpack[AdversarialOptions],
     ) -> None:
-        super().__init__(generator, discriminator, **options)
+        paper: AdversarialOptions = {
+            "objective": Wasserstein(drift=0.001),
+            "penalty": GradientPenalty(),
+            "batch_size": 16,
+            "ema": EMA(half_life_kimg=None, ramp_up=None, decay=0.999),
+            "g_optimizer": adam(1e-3, 0.0, 0.99),
+            "d_optimizer": adam(1e-3, 0.0, 0.99),
+        }
+        super().__init__(generator, discriminator, **(paper | options))
         for name, network in {"generator": generator, "discriminator": discriminator}.items():
             if not isinstance(network, progan.Growing):
                 raise ConfigError(name, type(network).__name__, "must grow; use model/network=progan")

@@ -59,7 +59,8 @@ class TranslationModule(GenerativeModule):
         d_scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         **options: Unpack[ModuleOptions],
     ) -> None:
-        super().__init__(generator, latent="normal", **options)
+        one_by_one: ModuleOptions = {"batch_size": options.get("accumulate", 1)}
+        super().__init__(generator, latent="normal", **(one_by_one | options))
         self.set_test_statistics(self.batch_size // self.accumulate)  # until the training starts
         self.discriminator, self.objective = discriminator, objective
         self.optimizer_factories["d"], self.scheduler_factories["d"] = d_optimizer, d_scheduler
