@@ -17,7 +17,8 @@ from lightning_gans.config.errors import MISSING, ConfigError
 from lightning_gans.config.types import Positive, PositiveInt, checked
 from lightning_gans.losses.objectives import Objective
 from lightning_gans.losses.penalties import Penalty, RealFakeConditions
-from lightning_gans.models.base import Batch, GenerativeModule, Terms, split
+from lightning_gans.models.base import Batch, GenerativeModule, Terms
+from lightning_gans.models.batches import split
 from lightning_gans.models.ema import EMA
 from lightning_gans.models.options import LatentOptions
 from lightning_gans.networks.layers import has_batch_norm, has_spectral_norm
@@ -123,6 +124,7 @@ class AdversarialModule(GenerativeModule):
             n = len(batch["image"])
             if self.g_batch_size is not None:
                 n = self.g_batch_size // (self.world_size * self.accumulate)
+                self.reader.rows = None  # every process draws as many
             self.make_fakes(n)
         real_logits = None
         if self.objective.needs_real:
@@ -156,7 +158,7 @@ class AdversarialModule(GenerativeModule):
             images = batch["image"]
             noise = self.uniform(*images.shape).mul_(2).sub_(1)
             batch = {**batch, "image": images * (255 / 256) + noise / 256}
-        chunks = split(batch, plan.n_critic)
+        chunks = split(batch, plan.n_critic, self.reader.rows_of(batch, self))
         return [(player, chunk) for player in plan.players for chunk in (chunks if player == "d" else chunks[-1:])]
 
     def loss(self, player: str, batch: Batch) -> Terms:

@@ -116,7 +116,7 @@ class BEGAN(AdversarialModule):
     def on_update_end(self, plan: Plan) -> None:
         """Update k by both losses, averaged over processes."""
         super().on_update_end(plan)
-        losses = torch.stack([self.terms["d_real"], self.terms["g_adversarial"]])
+        losses = torch.stack([self.terms["d_real"], self.terms["g_adversarial"]]) * self.reader.weight
         real, fake = self.trainer.strategy.reduce(losses, reduce_op="mean").unbind()
         self._convergence = self.objective.balance(real, fake)
 

@@ -20,7 +20,6 @@ from lightning_gans.models.pool import ImagePool
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.networks.layers import has_batch_norm
 from lightning_gans.runtime.aliases import moved_from
-from lightning_gans.runtime.distributed import gather_interleaved, own_rows
 from lightning_gans.runtime.precision import full_precision
 from lightning_gans.runtime.seeding import derive_seed
 from lightning_gans.schedules.learning_rate import EpochDecay
@@ -168,14 +167,13 @@ class CycleGAN(TranslationModule):
         if not pool.size:
             return fakes
         seed = derive_seed("pool", self.seed, self.iteration, part, domain)
+        rows = self.reader.rows_for(len(fakes), self)
         seen: Tensor = pool(self.gather_fakes(fakes), seed)
-        return own_rows(seen, self.global_rank, self.world_size)
+        return rows.take(seen)
 
     def gather_fakes(self, images: Tensor) -> Tensor:
         """Gather images of all processes in the order of the global batch."""
-        if self.world_size == 1:
-            return images
-        return gather_interleaved(images, self.world_size)
+        return self.reader.rows_for(len(images), self).gather(images)
 
     # ------------------------------------------------------------------------------ translation
 

@@ -123,7 +123,7 @@ class ProGAN(AdversarialModule):
         """Update the average that the discriminator's noise follows, by all processes' logits."""
         super().on_update_end(plan)
         if self._logits:
-            mean = self.trainer.strategy.reduce(torch.stack(self._logits).mean(), reduce_op="mean")
+            mean = self.trainer.strategy.reduce(self.reader.weight * torch.stack(self._logits).mean(), reduce_op="mean")
             self.discriminator.follow(mean)
             self._logits = []
 

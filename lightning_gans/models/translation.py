@@ -15,6 +15,7 @@ from typing_extensions import Unpack
 from lightning_gans.images.size import shortest
 from lightning_gans.losses.objectives import Objective
 from lightning_gans.models.base import Batch, GenerativeModule, Terms
+from lightning_gans.models.batches import Rows
 from lightning_gans.models.ema import evaluating
 from lightning_gans.models.options import ModuleOptions
 from lightning_gans.networks.layers import TestStatistics, seed_noise, set_test_statistics
@@ -47,6 +48,7 @@ class TranslationModule(GenerativeModule):
 
     data_kinds: ClassVar[tuple[str, ...]] = ("paired",)
     directions: ClassVar[tuple[str, ...]] = ("a2b",)
+    batch_entries: ClassVar[tuple[str, ...]] = ("source", "target", "instance")
     scale: int = 1
 
     def __init__(
@@ -241,6 +243,12 @@ class TranslationModule(GenerativeModule):
         together = self.batch_size // self.accumulate
         shared = getattr(self.trainer.strategy, "_layer_sync", None) is not None  # trainer.sync_batchnorm
         self.set_test_statistics(together if shared else together // self.trainer.world_size)
+
+    def on_first_batch(self, rows: Rows) -> None:
+        """Count the images that batch norm sees at once, which a plain loader decides."""
+        super().on_first_batch(rows)
+        shared = getattr(self.trainer.strategy, "_layer_sync", None) is not None
+        self.set_test_statistics((rows.total if shared else rows.own) // self.accumulate)
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return the counters and what batch norm uses at test time, which the number of processes decides."""
