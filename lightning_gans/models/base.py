@@ -347,4 +347,4 @@ class GenerativeModule(Sampling):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the resolved config, as plain containers, so that the checkpoint alone rebuilds the module."""
-        checkpoint["config"] = self.config
+        checkpoint["config"] = self.config or self.described

@@ -11,6 +11,7 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import checked
 from lightning_gans.losses.objectives import Wasserstein
 from lightning_gans.losses.penalties import GradientPenalty
 from lightning_gans.models.adversarial import AdversarialModule
@@ -49,6 +50,7 @@ class ProGAN(AdversarialModule):
     generator: progan.Generator
     discriminator: progan.Discriminator
 
+    @checked
     def __init__(
         self,
         generator: progan.Generator,

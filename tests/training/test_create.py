@@ -53,7 +53,7 @@ def form(value):
     if value is None or isinstance(value, bool | int | float | str):
         return value
     known = {} if isinstance(value, torch.nn.Module) or callable(value) else vars(value)
-    return [type(value).__name__, {key: form(one) for key, one in known.items() if not callable(one)}]
+    return [type(value).__name__, {key: form(one) for key, one in known.items() if key[0] != "_" and not callable(one)}]
 
 
 NOT_OPTIONS = ("config", "terms", "prepare_data_per_node", "allow_zero_length_dataloader_with_multiple_devices")
@@ -202,3 +202,28 @@ def test_names_are_those_of_their_modules():
     assert issubclass(
         lightning_gans.AlternatingDDP, importlib.import_module("lightning.pytorch").strategies.DDPStrategy
     )
+
+
+# ------------------------------------------------------------------------------------- checkpoints
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_module_made_as_a_class_describes_itself(name):
+    """So that a plain Trainer's checkpoint of it can be loaded; all parts are of this package."""
+    made = tiny_model(name)
+    node = made.described["resolved"]["model"]
+    assert node["_target_"] == target_of(name)
+    again = hydra.utils.instantiate(node, _convert_="all")
+    assert options_of(again) == options_of(made)
+    assert {key: value.shape for key, value in again.named_parameters()} == {
+        key: value.shape for key, value in made.named_parameters()
+    }
+
+
+def test_a_module_with_a_strangers_network_describes_nothing():
+    from lightning_gans.models import DCGAN
+    from lightning_gans.networks import DCGANDiscriminator
+
+    stranger = torch.nn.Sequential(torch.nn.Linear(4, 256), torch.nn.Unflatten(1, (1, 16, 16)))
+    stranger.latent_dim = 4
+    assert DCGAN(stranger, DCGANDiscriminator(image_size=16, channels=1, base_channels=4)).described is None
