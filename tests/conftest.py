@@ -12,10 +12,11 @@ from pathlib import Path
 import fork_server
 import pytest
 import torch
+import yaml
 from lightning.pytorch import Callback
 from omegaconf import OmegaConf
 
-from lightning_gans import build, compose
+from lightning_gans import build, compose, create_model
 from lightning_gans.config.explain import format_error
 from lightning_gans.config.schemas import CONF_DIR
 
@@ -133,6 +134,18 @@ def exact(model):
 
 def tiny(model="dcgan"):
     return [f"model={model}", *TINY, *TINY_FAMILY.get(model, [])]
+
+
+def tiny_options(name):
+    """The options of a family's tiny runs, as arguments of ``create_model``."""
+    options = [option.partition("=") for option in TINY_FAMILY.get(name, [])]
+    return {key[6:]: yaml.safe_load(value) for key, _, value in options if key.startswith(("model.", "model/"))}
+
+
+def tiny_model(name, **options):
+    """A family with tiny networks for grey 16x16 images of ten classes, without a config."""
+    how = {"image_size": 16, "channels": 1, "num_classes": 10}
+    return create_model(name, **how, **{"batch_size": 8, **tiny_options(name), **options})
 
 
 def run(folder, *overrides, model="dcgan", resume=None, tiny_options=True):

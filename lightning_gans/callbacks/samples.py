@@ -44,6 +44,11 @@ class SampleGrid(Callback):
         self.newest: Path | None = None
         self._drawn_at: int | None = None
 
+    def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Refuse translations of a loader that gives no examples to translate."""
+        if isinstance(pl_module, TranslationModule):
+            data_of(trainer, "callbacks.samples")
+
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Draw at intervals."""
         if trainer.global_step % self.every_n_train_steps == 0:
@@ -62,16 +67,15 @@ class SampleGrid(Callback):
         pl_module.prepare_sampling()
         if not trainer.is_global_zero:
             return
-        data = data_of(trainer, "callbacks.samples")
         with_sources = isinstance(pl_module, TranslationModule)
-        sheet = self._translations(pl_module, data) if with_sources else self._samples(pl_module, data)
+        sheet = self._translations(pl_module, trainer) if with_sources else self._samples(pl_module, trainer)
         path = Path(trainer.default_root_dir, "samples", f"step-{step:06d}.png")
         with warn_on_os_error(path):
             self.newest = files.save(sheet, path)
         for logger in trainer.loggers:
             dashboard(logger).log_image("samples", sheet, step)
 
-    def _samples(self, module: Any, data: ImageDataModule) -> Tensor:
+    def _samples(self, module: Any, trainer: Trainer) -> Tensor:
         classes = module.conditioning.overview()
         n = self.n or 64
         columns = sheets.aligned_columns(n, max(map(len, classes.values()), default=0))
@@ -81,10 +85,11 @@ class SampleGrid(Callback):
         if resolution is not None:  # pixels are repeated up to the data's size
             step = min(samples.shape[-1] // resolution, max(1, samples.shape[-1] // VISIBLE))
             samples = samples[..., ::step, ::step]
-        behind = next(data.real_images(range(min(1000, len(data.train_images))), 1000)) if samples.ndim == 2 else None
+        behind = _points(trainer) if samples.ndim == 2 else None
         return sheets.overview(samples, behind, columns=columns)
 
-    def _translations(self, module: TranslationModule, data: ImageDataModule) -> Tensor:
+    def _translations(self, module: TranslationModule, trainer: Trainer) -> Tensor:
+        data = data_of(trainer, "callbacks.samples")
         rows: list[list[Tensor]] = []
         shown = torch.linspace(0, data.n_examples - 1, min(self.n or 16, data.n_examples)).long().tolist()
         for start in range(0, len(shown), AT_ONCE):
@@ -92,6 +97,14 @@ class SampleGrid(Callback):
             panels = module.visuals({key: value.to(module.device) for key, value in batch.items()})
             rows += zip(*(list(pixels.visible(panel)) for panel in panels.values()), strict=True)  # type: ignore[arg-type]
         return sheets.panels(rows)
+
+
+def _points(trainer: Trainer) -> Tensor | None:
+    """Return up to 1,000 real points (N, 2) to show behind generated ones; ``None`` where a plain loader has them."""
+    data = getattr(trainer, "datamodule", None)
+    if not isinstance(data, ImageDataModule):
+        return None
+    return next(data.real_images(range(min(1000, len(data.train_images))), 1000))
 
 
 MOST = 10_000  # samples in a grid

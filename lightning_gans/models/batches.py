@@ -226,6 +226,29 @@ def images_per_epoch(trainer: Trainer, batch_size: int, needed_by: str) -> int:
     return int(batches) * batch_size
 
 
+class LoaderExamples:
+    """Give examples of a plain loader's set, for what a family measures on training images.
+
+    Args:
+        loader: The ``DataLoader``.
+        entries: Names of the items of a tuple.
+
+    Raises:
+        ValueError: Its set has no length.
+    """
+
+    def __init__(self, loader: Any, entries: Sequence[str]) -> None:
+        self.loader, self.entries, self.train_images = loader, entries, getattr(loader, "dataset", None)
+        if not hasattr(self.train_images, "__len__"):
+            raise ValueError("model.encoder: needs a loader of a set with a length, whose features it clusters")
+
+    def training_examples(self, indices: Sequence[int]) -> Batch:
+        """Return examples number ``indices`` by entry, float32 in [-1, 1]."""
+        items = [self.train_images[i] for i in indices]  # type: ignore[index]
+        batch = items[0] if self.loader.batch_size is None else self.loader.collate_fn(items)
+        return prepared(named(batch, self.entries, ("source", "target"), "the model"), torch.float32, None)
+
+
 def labels_of(loaders: Any) -> Tensor | None:
     """Return the labels (N,) int64 of a loader's set if it lists them, as torchvision's and ``TensorDataset`` do."""
     return _labels(getattr(loaders, "dataset", None))

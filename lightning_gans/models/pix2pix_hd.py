@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -13,10 +13,11 @@ from typing_extensions import Unpack
 
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import NonNegative, NonNegativeInt, PositiveInt, checked
-from lightning_gans.data.base import ImageDataModule, data_of
+from lightning_gans.data.base import ImageDataModule
 from lightning_gans.losses.objectives import LeastSquares
 from lightning_gans.losses.perceptual import Perceptual
 from lightning_gans.models.base import Batch, Terms
+from lightning_gans.models.batches import LoaderExamples, is_planned
 from lightning_gans.models.ema import evaluating
 from lightning_gans.models.options import TranslationOptions, adam
 from lightning_gans.models.translation import TranslationModule
@@ -263,10 +264,13 @@ class Pix2PixHD(TranslationModule):
         stale = self._stats_step != self.iteration
         super().prepare_sampling()
         if stale and self.encoder is not None and self._trainer is not None:
-            self.measure_clusters(data_of(self.trainer, "model.encoder"))
+            data = getattr(self.trainer, "datamodule", None)
+            if not isinstance(data, ImageDataModule):
+                data = LoaderExamples(self.trainer.train_dataloader, self.batch_entries)
+            self.measure_clusters(data)
 
     @torch.no_grad()
-    def measure_clusters(self, data: ImageDataModule) -> None:
+    def measure_clusters(self, data: ImageDataModule | LoaderExamples) -> None:
         """Cluster the encoder's features of ``cluster_images`` training images, evenly spread, into the buffers.
 
         Args:
@@ -275,7 +279,7 @@ class Pix2PixHD(TranslationModule):
         from sklearn.cluster import KMeans
 
         found: list[list[Tensor]] = [[] for _ in self.clusters]
-        n = len(data.train_images)
+        n = len(data.train_images)  # type: ignore[arg-type]
         for index in range(0, n, -(-n // self.cluster_images)):
             batch = {key: value.to(self.device) for key, value in data.training_examples([index]).items()}
             with evaluating(self.encoder) as encoder:  # type: ignore[arg-type]
@@ -314,6 +318,12 @@ class Pix2PixHD(TranslationModule):
         channels, *sides = shapes["target"]
         smallest = 2 if self.stage_of(0) == "coarse" else 1
         self.perceptual.check((channels, *(side // smallest for side in sides)))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save as the base does; under a plain Trainer's callbacks the features are clustered here, in place."""
+        super().on_save_checkpoint(checkpoint)
+        if not is_planned(self.trainer):
+            self.prepare_sampling()
 
     def on_fit_start(self) -> None:
         """Compile as the base does, and load VGG19's weights."""

@@ -71,12 +71,13 @@ class Sampling(LightningModule):
             ValueError: The checkpoint cannot be read or describes no module, or one of another class.
         """
         if options:
-            made: Self = super().load_from_checkpoint(checkpoint_path, map_location=map_location, **options)
+            made: Self = super().load_from_checkpoint(os.fspath(checkpoint_path), map_location=map_location, **options)
             return made
         module = lightning_gans.load(checkpoint_path, device=map_location)
         if not isinstance(module, cls):
             raise ValueError(f"{checkpoint_path}: holds a {type(module).__name__}, not a {cls.__name__}")
-        return module.train()
+        module.train()
+        return module
 
     # ------------------------------------------------------------------------------ inputs
 

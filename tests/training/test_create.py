@@ -8,34 +8,15 @@ import sys
 import hydra
 import pytest
 import torch
-import yaml
 
 import lightning_gans
-from conftest import MODELS, TINY_FAMILY
+from conftest import MODELS, tiny_model, tiny_options
 from lightning_gans import create_model, list_models
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.families import target_of
 from lightning_gans.config.schemas import CONF_DIR
 
 LAZY = ("augment", "callbacks", "extractors", "losses", "metrics", "models", "networks", "schedules")
-LABELLED = {"num_classes": 10}
-
-
-def tiny_options(name):
-    """The options of the tiny runs as arguments of ``create_model``."""
-    found = {}
-    for option in TINY_FAMILY[name]:
-        key, _, value = option.partition("=")
-        if key.startswith(("model.", "model/")):
-            found[key[6:]] = yaml.safe_load(value)
-    return found
-
-
-def tiny_model(name, **overrides):
-    """A family with tiny networks for 16x16 images."""
-    channels = 3 if name in ("pix2pix", "cyclegan", "pix2pix_hd", "srgan") else 1
-    return create_model(name, image_size=16, channels=channels, **LABELLED, **{**tiny_options(name), **overrides})
-
 
 # ------------------------------------------------------------------------------------- defaults
 
@@ -72,8 +53,7 @@ def test_a_class_made_directly_has_the_options_of_its_config_or_demands_them(nam
     options = {
         key: value for key, value in tiny_options(name).items() if key not in keep and not key.startswith("encoder")
     }
-    channels = 3 if name in ("pix2pix", "cyclegan", "pix2pix_hd", "srgan") else 1
-    made = create_model(name, image_size=16, channels=channels, **LABELLED, **options)
+    made = create_model(name, image_size=16, channels=1, num_classes=10, **options)
     node = made.config["resolved"]["model"]
     demanded = {
         key: hydra.utils.instantiate(node[key], _convert_="all")
