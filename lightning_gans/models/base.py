@@ -17,7 +17,8 @@ from lightning_gans.config.types import Positive, PositiveInt, checked
 from lightning_gans.data.base import data_of
 from lightning_gans.models.conditions import Conditions
 from lightning_gans.models.ema import EMA, evaluating
-from lightning_gans.models.sampling import REACH, Inputs, Latent, Sampling
+from lightning_gans.models.sampling import REACH, Inputs, Latent
+from lightning_gans.models.sharing import Sharing
 from lightning_gans.networks.layers import SPECTRAL_NORM
 from lightning_gans.runtime.distributed import own_rows
 from lightning_gans.runtime.seeding import derive_seed, seed_step
@@ -28,7 +29,7 @@ Batch = dict[str, Tensor]
 Terms = dict[str, Tensor]
 
 
-class GenerativeModule(Sampling):
+class GenerativeModule(Sharing):
     """Train a generator in steps, alone or against other players.
 
     One training step takes ``plan(step).images`` real images, lets every player move on its share (``update_order``)

@@ -15,6 +15,7 @@ from lightning_gans.models.conditions import Conditions
 from lightning_gans.models.ema import evaluating, measure_batch_norm
 from lightning_gans.runtime.distributed import broadcast_tensors
 from lightning_gans.runtime.seeding import derive_seed
+from lightning_gans.schedules.training_schedule import TrainingSchedule
 
 Inputs = tuple[Tensor, ...]  # of the generator, N rows each
 Latent = Literal["normal", "uniform", "unit_uniform"]
@@ -39,6 +40,7 @@ class Sampling(LightningModule):
     latent: Latent
     batch_size: int
     seed: int
+    schedule: TrainingSchedule  # of phases
     iteration: int
     _stats_step: int | None  # generator updates after which the statistics were last prepared
 
