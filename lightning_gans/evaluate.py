@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-import hydra
 from omegaconf import DictConfig
 
 from lightning_gans.config import validation
@@ -26,13 +25,14 @@ def main(cfg: DictConfig) -> None:
     from lightning_gans.images.files import make_folder
     from lightning_gans.inference.outputs import refuse_foreign
     from lightning_gans.runtime.device import pick_device
+    from lightning_gans.runtime.instantiation import instantiate
 
     given = {key: cfg[key] for key in ("n", "n_real", "batch_size")}
     validation.check_types(cfg)
-    asked = None if cfg.metrics is None else hydra.utils.instantiate(cfg.metrics, _convert_="all")
+    asked = None if cfg.metrics is None else instantiate(cfg.metrics, _convert_="all")
     made = check_options(n=cfg.n, n_real=cfg.n_real, metrics=DEFAULT if asked is None else asked)
     asked = None if asked is None else made
-    device, make = pick_device(cfg.device), hydra.utils.instantiate(cfg.extractor)
+    device, make = pick_device(cfg.device), instantiate(cfg.extractor)
     how = {"make": make, "on_error": cfg.on_error}
     if cfg.candidate:
         size = None if cfg.image_size is None else shortest(*height_width(cfg.image_size))
