@@ -1,6 +1,7 @@
 """What every test shares: tiny runs on one thread."""
 
 import atexit
+import functools
 import importlib
 import os
 import shutil
@@ -13,6 +14,7 @@ import fork_server
 import pytest
 import shared_configs
 import torch
+from lightning.fabric.utilities import registry
 from lightning.pytorch import Callback
 from omegaconf import OmegaConf
 
@@ -25,6 +27,7 @@ os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="lightning_gans_tests_")
 atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 shared_configs.install()
+registry.entry_points = functools.cache(registry.entry_points)  # every trainer reads all that is installed
 torch.set_num_threads(1)  # ten times as fast for tiny networks on a busy machine
 
 MODELS = sorted(path.stem for path in (CONF_DIR / "model").glob("*.yaml"))

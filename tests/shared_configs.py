@@ -8,6 +8,7 @@ the copy by Hydra as ever. Configs with files of another origin are composed ane
 import copy
 
 from hydra._internal import config_loader_impl
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.defaults_list import DefaultsList, Overrides
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -18,7 +19,8 @@ OURS = {"pkg://hydra.conf", f"file://{CONF_DIR}", "structured://"}
 _parse_rule = OverridesParser.parse_rule
 _list = config_loader_impl.create_defaults_list
 _compose = config_loader_impl.ConfigLoaderImpl._compose_config_from_defaults_list
-_parsed, _lists, _composed = {}, {}, {}
+_load = FileConfigSource.load_config
+_parsed, _files, _lists, _composed = {}, {}, {}, {}
 
 
 def parse_rule(self, line, rule):
@@ -27,9 +29,18 @@ def parse_rule(self, line, rule):
     return copy.deepcopy(_parsed[line, rule])
 
 
+def load_config(self, config_path):
+    if self.full_path() not in OURS:
+        return _load(self, config_path)
+    if config_path not in _files:
+        _files[config_path] = _load(self, config_path)
+    return copy.deepcopy(_files[config_path])
+
+
 def create_defaults_list(repo, config_name, overrides_list, prepend_hydra, skip_missing):
     arguments = {"prepend_hydra": prepend_hydra, "skip_missing": skip_missing}
-    if not {source.full_path() for source in repo.get_sources()} <= OURS:
+    is_ours = {source.full_path() for source in repo.get_sources()} <= OURS
+    if not is_ours or not (CONF_DIR / f"{config_name}.yaml").is_file():  # one that a resumed run puts together
         return _list(repo, config_name, overrides_list, **arguments)
     overrides = Overrides(repo=repo, overrides_list=overrides_list)
     values = {id(override) for override in overrides.config_overrides}
@@ -54,5 +65,6 @@ def compose_config(self, defaults, repo):
 
 def install():
     OverridesParser.parse_rule = parse_rule
+    FileConfigSource.load_config = load_config
     config_loader_impl.create_defaults_list = create_defaults_list
     config_loader_impl.ConfigLoaderImpl._compose_config_from_defaults_list = compose_config
