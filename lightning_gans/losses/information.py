@@ -1,7 +1,7 @@
 """Bounds of the mutual information I(c; x) of codes and images, in nats, as pure functions of what Q predicts.
 
-L_I = E[log Q(c | x)] + H(c) <= I(c; x). Chen et al. 2016, arXiv:1606.03657, equation 5. The entropy is a constant, which
-changes no gradient and makes 0 what knowing nothing gives.
+L_I = E[log Q(c | x)] + H(c) <= I(c; x). Chen et al. 2016, arXiv:1606.03657, equation 5. The entropy is a constant:
+it changes no gradient, and the bound is 0 for categories of which Q knows nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Draw and parse latent codes: conditions that a family draws itself, which no batch has and no discriminator is given."""
+"""Draw and parse latent codes: conditions that no batch has and that no discriminator is given."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Define InfoGAN's networks for MNIST (Chen et al. 2016, arXiv:1606.03657, appendix C.1), for images of other sizes too."""
+"""Define InfoGAN's networks for MNIST (Chen et al. 2016, arXiv:1606.03657, appendix C.1), and for other sizes."""
 
 from __future__ import annotations
 
