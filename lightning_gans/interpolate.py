@@ -14,11 +14,12 @@ PATHS = ("lerp", "slerp")  # modes that go from a sample to another
 
 @command(InterpolateSchema)
 def main(cfg: DictConfig) -> None:
-    """Draw paths, grids, loops, arithmetic, truncations or nearest images in a checkpoint's latent space."""
+    """Draw paths, grids, loops, arithmetic, truncations, nearest images or codes in a checkpoint's latent space."""
     indices = starts(cfg)
 
     from lightning_gans.checkpoints import files, load
     from lightning_gans.images.files import make_folder
+    from lightning_gans.inference.codes import traverse_codes
     from lightning_gans.inference.latents import Walker, write
     from lightning_gans.inference.outputs import refuse_foreign
     from lightning_gans.metrics.path_length import lerp, slerp
@@ -40,6 +41,8 @@ def main(cfg: DictConfig) -> None:
         rows = walker.loop(indices, cfg.steps)
     elif cfg.mode == "grid":
         rows = walker.grid(indices, cfg.steps)
+    elif cfg.mode == "codes":
+        rows = traverse_codes(module, rows=cfg.rows, steps=cfg.steps, seed=cfg.seed, batch_size=cfg.batch_size)
     elif cfg.mode == "truncation":
         rows = walker.truncation(indices, list(cfg.psi))
     elif cfg.mode == "arithmetic" and not searched:

@@ -98,7 +98,7 @@ class GenerativeModule(Sharing):
         self._stats_step: int | None = None
         self._shared_rng, self._rng_device = torch.Generator(), torch.device("cpu")
         self.add_player("g", generator)
-        self.conditioning = Conditions(self.conditions, generator)
+        self.conditioning = Conditions(self.conditions, generator, self.condition_kinds)
 
     def add_player(self, player: str, *networks: nn.Module) -> None:
         """Put ``networks`` under the optimiser of ``player``; the generator's is "g"."""
@@ -157,7 +157,7 @@ class GenerativeModule(Sharing):
         for name, network in self.image_networks.items():
             try:
                 with evaluating(network):
-                    network(torch.zeros(2, *shape), *conditions)
+                    network(torch.zeros(2, *shape), *self.conditioning.judged(conditions))
             except TypeError as error:
                 raise ValueError(f"model.{name}: {error}; {self._conditions_text()}") from error
             except RuntimeError as error:

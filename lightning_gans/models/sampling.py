@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from lightning_gans.config.types import PositiveInt, checked
-from lightning_gans.models.conditions import Conditions
+from lightning_gans.models.conditions import KINDS, Conditions, Kinds
 from lightning_gans.models.ema import evaluating, measure_batch_norm
 from lightning_gans.models.freezing import FrozenLayers
 from lightning_gans.runtime.distributed import broadcast_tensors
@@ -30,10 +30,12 @@ class Sampling(LightningModule):
 
     Attributes:
         conditions: Batch entries that networks take beside latents and images, e.g. ``("label",)``: G(z, *conditions).
+        condition_kinds: Makers of the conditions, by entry.
         standing_batches: Batches of ``batch_size`` samples that the average's batch norm statistics are measured on.
     """
 
     conditions: ClassVar[tuple[str, ...]] = ()
+    condition_kinds: ClassVar[Kinds] = KINDS
     standing_batches: ClassVar[int] = 16
     conditioning: Conditions  # draws, parses and checks them
     frozen: FrozenLayers
