@@ -48,7 +48,7 @@ def checked(constructor: Function) -> Function:
 
     Only annotations with a range (``Annotated``) or choices (``Literal``) are checked; plain types are mypy's. The keys
     of ``**options: Unpack[TypedDict]`` are checked as arguments are. The object keeps what it was made with, which
-    ``describe`` writes down.
+    ``node_of`` writes down.
 
     Raises:
         ConfigError: Where it is called with a value that is not allowed, by the argument's name.

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lightning_gans.models.dragan import DRAGAN
     from lightning_gans.models.ema import EMA
     from lightning_gans.models.gan import GAN
+    from lightning_gans.models.infogan import InfoGAN
     from lightning_gans.models.lsgan import LSGAN
     from lightning_gans.models.pix2pix import Pix2Pix
     from lightning_gans.models.pix2pix_hd import Pix2PixHD
@@ -40,6 +41,7 @@ __all__ = [
     "GAN",
     "GenerativeModule",
     "ImagePool",
+    "InfoGAN",
     "LSGAN",
     "Pix2Pix",
     "Pix2PixHD",

@@ -20,6 +20,7 @@ from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.datasets import Batch
 from lightning_gans.data.transforms import scaled
 from lightning_gans.runtime.distributed import all_gather, gather_interleaved, own_rows, sum_over_processes
+from lightning_gans.schedules.learning_rate import EpochDecay
 from lightning_gans.schedules.training_schedule import Plan
 
 IMAGES = ("image", "source", "target")  # entries whose values are scaled to [-1, 1]
@@ -205,25 +206,28 @@ def rows_of_all(own: int, rank: int, world: int, device: torch.device) -> Rows:
     return Rows(sum_over_processes(counts).tolist(), rank) if world > 1 else Rows([own])
 
 
-def images_per_epoch(trainer: Trainer, batch_size: int, needed_by: str) -> int:
-    """Return the images of a pass over the set; of a plain loader ``batch_size`` for each of its batches.
+def learn_passes(schedule: Any, trainer: Trainer, needed_by: str) -> None:
+    """Let a schedule in passes over the set know how long one is; of a plain loader each batch counts as an update.
 
     Args:
+        schedule: Of a learning rate; those that are not in passes are left alone.
         trainer: The Trainer, before it trains.
-        batch_size: Images that count as an update.
         needed_by: Option that needs it, for the message.
 
     Raises:
         ValueError: The loader has no length.
     """
+    if not isinstance(schedule, EpochDecay) or schedule.images is not None:
+        return
     data = getattr(trainer, "datamodule", None)
     if isinstance(data, ImageDataModule):
-        return data.images_per_epoch
+        schedule.learn(data.images_per_epoch)
+        return
     trainer.fit_loop.setup_data()
-    batches = trainer.num_training_batches
-    if batches == float("inf"):
-        raise ValueError(f"model.{needed_by}: the loader has no length; say how many images a pass has")
-    return int(batches) * batch_size
+    updates = trainer.num_training_batches
+    if updates == float("inf"):
+        raise ValueError(f"{needed_by}: the loader has no length; say how many images a pass has")
+    schedule.learn(int(updates) * schedule.batch_size)
 
 
 class LoaderExamples:

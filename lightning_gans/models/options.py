@@ -7,7 +7,7 @@ fills in what its paper fixes; the bases demand the objective and the optimisers
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from torch import nn
 from torch.optim import Adam, Optimizer
@@ -42,6 +42,7 @@ class ModuleOptions(TypedDict, total=False):
     channels_last: bool
     compile: bool
     seed: int
+    freeze: Sequence[str]
 
 
 class LatentOptions(ModuleOptions, total=False):

@@ -11,6 +11,8 @@ from lightning.pytorch import Trainer
 from lightning_gans.data.datasets import Batch
 from lightning_gans.models import batches
 from lightning_gans.models.batches import Piece, Rows
+from lightning_gans.models.conditions import Conditions
+from lightning_gans.schedules.learning_rate import CosineDecay
 from lightning_gans.schedules.training_schedule import Plan
 
 
@@ -18,7 +20,7 @@ class Trained(Protocol):
     """Declare what a reader asks of the module that trains on its batches."""
 
     batch_entries: ClassVar[tuple[str, ...]]
-    conditions: ClassVar[tuple[str, ...]]
+    conditioning: Conditions
     iteration: int
 
     @property
@@ -62,7 +64,7 @@ class BatchReader:
     def start(self, module: Any) -> None:
         """Forget the batches of an earlier fit, and learn the labels of a plain loader's set, where it lists them."""
         self.rows = self._whole = self._skipped = None
-        if "label" in module.conditions and not batches.is_planned(module.trainer):
+        if "label" in module.conditioning.entries and not batches.is_planned(module.trainer):
             labels = batches.labels_of(module.trainer.train_dataloader)
             if labels is not None:
                 module.conditioning["label"].fit(labels)
@@ -86,7 +88,7 @@ class BatchReader:
             self._whole = self.rows = Rows([plan.images // world] * world, rank)
             return plan, batches.prepared(batch, module.dtype, None)
         entries, name = module.batch_entries, type(module).__name__
-        needed = ("source", "target") if "source" in entries else ("image", *module.conditions)
+        needed = ("source", "target") if "source" in entries else ("image", *module.conditioning.entries)
         found = batches.named(batch, entries, needed, name)
         rows = batches.rows_of_all(batches.length(found), rank, world, module.device)
         if min(count for part in rows.split(plan.n_critic) for count in part.counts) == 0:
@@ -106,6 +108,9 @@ class BatchReader:
             module.check_data({key: tuple(value.shape[1:]) for key, value in batch.items()})
         if rows.total != plan.images:
             batches.warn_of_size(type(module).__name__, rows, plan)
+        for config in module.trainer.strategy.lr_scheduler_configs:
+            if isinstance(config.scheduler, CosineDecay):
+                config.scheduler.count_images(rows.total)
         module.on_first_batch(rows)
 
     def refuse_idle(self, module: Trained) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from lightning_gans.networks.dcgan import Discriminator as DCGANDiscriminator
     from lightning_gans.networks.dcgan import Encoder as DCGANEncoder
     from lightning_gans.networks.dcgan import Generator as DCGANGenerator
+    from lightning_gans.networks.infogan import Discriminator as InfoGANDiscriminator
+    from lightning_gans.networks.infogan import Generator as InfoGANGenerator
     from lightning_gans.networks.mlp import Discriminator as MLPDiscriminator
     from lightning_gans.networks.mlp import Generator as MLPGenerator
     from lightning_gans.networks.patchgan import Discriminator as PatchGANDiscriminator
@@ -43,6 +45,8 @@ __all__ = [
     "DCGANDiscriminator",
     "DCGANEncoder",
     "DCGANGenerator",
+    "InfoGANDiscriminator",
+    "InfoGANGenerator",
     "MLPDiscriminator",
     "MLPGenerator",
     "PatchGANDiscriminator",

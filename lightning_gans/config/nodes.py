@@ -8,7 +8,7 @@ from typing import Any
 from lightning_gans.config.types import MADE_WITH
 
 
-def describe(value: Any) -> Any:
+def node_of(value: Any) -> Any:
     """Return plain containers from which Hydra makes an equal object: ``_target_`` nodes, lists, numbers, strings.
 
     Args:
@@ -21,12 +21,12 @@ def describe(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list | tuple):
-        return [describe(one) for one in value]
+        return [node_of(one) for one in value]
     if isinstance(value, Mapping):
-        return {key: describe(one) for key, one in value.items()}
+        return {key: node_of(one) for key, one in value.items()}
     made_by = getattr(value, "func", None)
     if isinstance(made_by, type) and not getattr(value, "args", ()):
-        return {"_target_": _path(made_by), "_partial_": True, **describe(value.keywords)}
+        return {"_target_": _path(made_by), "_partial_": True, **node_of(value.keywords)}
     kind = type(value)
     if kind.__init__ is object.__init__ and kind.__module__.startswith("lightning_gans."):
         return {"_target_": _path(kind)}
@@ -34,7 +34,7 @@ def describe(value: Any) -> Any:
     if constructor is not kind.__init__:
         raise TypeError(f"{_path(kind)}: has no checked constructor")
     named = {name: one.default for name, one in signature.parameters.items() if one.default is not one.empty}
-    return {"_target_": _path(kind), **describe({**named, **dict(list(given.items())[1:])})}
+    return {"_target_": _path(kind), **node_of({**named, **dict(list(given.items())[1:])})}
 
 
 def _path(kind: type) -> str:
