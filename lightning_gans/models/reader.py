@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 from lightning.pytorch import Trainer
+from torch import nn
 
 from lightning_gans.data.datasets import Batch
 from lightning_gans.models import batches
@@ -50,7 +51,7 @@ class BatchReader:
 
     Batches of our own data modules are what the plan asks for. Those of a plain loader are cut into ``n_critic``
     chunks, whatever their size; a batch that has not an image of every process for each chunk is left out by all of
-    them.
+    them. It takes two of each where batch norm meets vectors, of which one has no variance.
 
     Attributes:
         rows: Rows of all processes that the part of the batch at work belongs to; ``None``: every process has as many.
@@ -59,11 +60,13 @@ class BatchReader:
     def __init__(self) -> None:
         self.rows: Rows | None = None
         self._whole: Rows | None = None
+        self._least = 1  # rows of a process in an update
         self._skipped: bool | None = None  # every batch since the start; None: none has come
 
     def start(self, module: Any) -> None:
         """Forget the batches of an earlier fit, and learn the labels of a plain loader's set, where it lists them."""
         self.rows = self._whole = self._skipped = None
+        self._least = 2 if any(isinstance(layer, nn.BatchNorm1d) for layer in module.modules()) else 1
         if "label" in module.conditioning.entries and not batches.is_planned(module.trainer):
             labels = batches.labels_of(module.trainer.train_dataloader)
             if labels is not None:
@@ -91,7 +94,7 @@ class BatchReader:
         needed = ("source", "target") if "source" in entries else ("image", *module.conditioning.entries)
         found = batches.named(batch, entries, needed, name)
         rows = batches.rows_of_all(batches.length(found), rank, world, module.device)
-        if min(count for part in rows.split(plan.n_critic) for count in part.counts) == 0:
+        if min(count for part in rows.split(plan.n_critic) for count in part.counts) < self._least:
             if self._skipped is not True:
                 batches.warn_of_skip(name, rows, plan)
             self._skipped = self._skipped is not False
@@ -120,8 +123,8 @@ class BatchReader:
             ValueError: No batch of the epoch was.
         """
         if self._skipped:
-            rule = f"no batch has n_critic={module.plan(module.iteration).n_critic} images for every process"
-            raise ValueError(f"data: {rule}, which an update of {type(module).__name__} needs; nothing was trained")
+            needed = f"n_critic={module.plan(module.iteration).n_critic} x {self._least} images for every process"
+            raise ValueError(f"data: no batch has {needed}, which a step of {type(module).__name__} takes")
 
     # ------------------------------------------------------------------------------ rows of all processes
 

@@ -82,7 +82,7 @@ def test_the_average_ada_and_schedules_go_by_what_was_shown():
 
 
 def test_a_loader_that_never_has_enough_images_is_refused():
-    with pytest.raises(ValueError, match="no batch has n_critic=5 images for every process"):
+    with pytest.raises(ValueError, match="no batch has n_critic=5 x 1 images for every process"):
         fit(small(), 4, max_steps=3)
 
 
