@@ -14,6 +14,7 @@ from torch import Tensor
 from lightning_gans.checkpoints import integrity, roles
 from lightning_gans.checkpoints.files import PARTIAL, find, read, section
 from lightning_gans.config import local
+from lightning_gans.extractors.none import NoExtractor
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.sharing import is_shared
 from lightning_gans.sharing.description import find_card
@@ -145,6 +146,8 @@ def extractor_of(content: dict[str, Any], data: Any, *, trust: Sequence[str] = (
         ValueError: Neither names an extractor.
     """
     trained_with = content["config"]["resolved"].get("extractor")
+    if isinstance(trained_with, dict) and trained_with.get("_target_") == f"{NoExtractor.__module__}.NoExtractor":
+        trained_with = None
     if not trained_with and data.extractor is None:
         raise ValueError(f"extractor: missing; {type(data).__name__} names none of its own")
     if not trained_with:
