@@ -44,7 +44,7 @@ def load(
     file = find(path)
     content = read(file)
     module = rebuild(content, trust=trust).to(device)
-    module.score_card = content.get("card") or find_card(file, module.iteration)
+    module.score_card = module.score_card or find_card(file, module.iteration)
     module.open_data = partial(_examples_of, {"resolved": {"data": content["config"]["resolved"].get("data")}}, trust)
     return module
 
@@ -77,7 +77,7 @@ def rebuild(content: dict[str, Any], *, trust: Sequence[str] = ()) -> Generative
         if not differing:
             raise
         raise ValueError(f"the checkpoint's weights do not fit its config: {differing}") from error
-    module.config = content["config"]
+    module.config, module.score_card = content["config"], content.get("card")
     return module.eval()
 
 
