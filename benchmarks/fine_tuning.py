@@ -4,8 +4,8 @@
 
 ``ROOT`` has a folder of pictures a class. A DCGAN of 32x32 learns all classes but ``CLASS``; three more then learn
 ``CLASS`` alone, equally long: from scratch, from those networks (``init``), and from those networks with the first
-layers of the discriminator frozen (``model.freeze``). Scores compare with all pictures of ``CLASS`` in the features of a
-classifier that was trained on all classes. Runs and their grids stay in ``OUT``.
+layers of the discriminator frozen (``model.freeze``). Scores compare with all pictures of ``CLASS`` in the features of
+a classifier that was trained on all classes. Runs and their grids stay in ``OUT``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from lightning_gans import build, compose
+from lightning_gans.data.base import ImageDataModule
 from lightning_gans.training.classifier import write_classifier
 from lightning_gans.training.trainer import instantiate
 
@@ -61,9 +62,8 @@ def main() -> None:
 
     weights = given.out / "classifier.pt"
     data = compose("data=folder", f"data.root={given.root}", "data.image_size=32", f"data.num_classes={len(classes)}")
-    accuracy, n = write_classifier(
-        instantiate(data.data, "data", object), weights, name="classes", epochs=10, flip=True
-    )
+    images = instantiate(data.data, "data", ImageDataModule)
+    accuracy, n = write_classifier(images, weights, name="classes", epochs=10, flip=True)
     print(f"classifier: accuracy {accuracy:.3f} on {n} pictures that it has not seen", flush=True)
     score, one = f"extractor.weights={weights}", given.root / given.held
     train(given.out / "before", others, given.before, given.before, score)

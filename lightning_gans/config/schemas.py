@@ -46,6 +46,7 @@ class SampleSchema(TypedDict):
     checkpoint: str
     out: str
     n: PositiveInt
+    indices: Annotated[Sequence[NonNegativeInt], MinLen(1)] | None
     classes: Sequence[int] | None  # the checkpoint says which there are
     seed: Seed
     format: Literal["png", "npz"]
@@ -115,6 +116,7 @@ class InterpolateSchema(TypedDict):
     c: Annotated[Sequence[NonNegativeInt], MinLen(1)]
     classes: Sequence[int] | None  # the checkpoint says which there are
     psi: Annotated[Sequence[float], MinLen(1)]
+    format: Literal["gif", "mp4"]
     milliseconds: Annotated[int, Ge(20)]
     seed: Seed
     batch_size: PositiveInt
