@@ -177,6 +177,17 @@ class DataCheckSchema(TypedDict):
     seed: Seed
 
 
+class DemoSchema(TypedDict):
+    """Declare the root of ``conf/demo.yaml``."""
+
+    checkpoint: str
+    host: str
+    port: Annotated[int, Ge(1), Le(65535)]
+    share: bool
+    device: str
+    trust: Sequence[str]
+
+
 SCHEMAS: dict[str, type] = {
     "train": TrainSchema,
     "sample": SampleSchema,
@@ -187,4 +198,5 @@ SCHEMAS: dict[str, type] = {
     "import_weights": ImportWeightsSchema,
     "report": ReportSchema,
     "data_check": DataCheckSchema,
+    "demo": DemoSchema,
 }
