@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import index as as_index
-from typing import Any, cast
+from typing import Any, SupportsIndex, cast
 
 import numpy as np
 import torch
@@ -102,12 +102,12 @@ class ItemReader:
     def label(self, item: Any, num_classes: int) -> int:
         """Return an item's label."""
         value = self._entry(item, "label_key")
-        label = as_index(value.item() if isinstance(value, Tensor | np.ndarray) else value)
+        label = as_index(cast(SupportsIndex, value.item() if isinstance(value, Tensor | np.ndarray) else value))
         if not 0 <= label < num_classes:
             raise ConfigError("data.num_classes", num_classes, f"there is a label {label}")
         return label
 
-    def key(self, item: Any, name: str) -> str | int:
+    def key(self, item: Any, name: str) -> Any:
         """Return the key that an item has its image or label under.
 
         Raises:

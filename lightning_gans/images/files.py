@@ -86,7 +86,7 @@ def _write_mp4(pictures: Sequence[Image.Image], path: Path, milliseconds: int) -
         for picture in pictures:
             sheet = Image.new("RGB", (width, height))
             sheet.paste(picture)
-            file.mux(stream.encode(av.VideoFrame.from_image(sheet)))
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(sheet), format="rgb24")))
         file.mux(stream.encode())
 
 
