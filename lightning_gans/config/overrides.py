@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.schemas import CONF_DIR, TrainSchema
+from lightning_gans.runtime.instantiation import REPLACING
 
 # Values that people type as paths; quoted before Hydra's grammar reads them.
 PATH_KEYS = (
@@ -259,6 +260,6 @@ def resume_arguments(arguments: list[str], source: dict[str, Any], folder: Path 
     absent: dict[str, Any] = {"callbacks": {}, "logger": {}, "extractor": None, "seed": 0}
     absent |= {"max_kimg": None, "max_epochs": None, "resume": None, "init": None, "trust": []}
     node = {"defaults": [*quiet, "_self_"], **absent, **source, "hydra": own}
-    ConfigStore.instance().store("resumed", node)
+    ConfigStore.instance().store("resumed", node, **REPLACING)
     name = "--config-name=resumed"
     return changed if name in changed else [name, *changed]

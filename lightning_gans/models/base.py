@@ -18,7 +18,8 @@ from lightning_gans.data.base import data_of
 from lightning_gans.models.conditions import Conditions
 from lightning_gans.models.ema import EMA, evaluating
 from lightning_gans.models.freezing import FrozenLayers
-from lightning_gans.models.sampling import REACH, Inputs, Latent, Sampling
+from lightning_gans.models.sampling import REACH, Inputs, Latent
+from lightning_gans.models.sharing import Sharing
 from lightning_gans.networks.layers import SPECTRAL_NORM
 from lightning_gans.runtime.distributed import own_rows
 from lightning_gans.runtime.seeding import derive_seed, seed_step
@@ -29,7 +30,7 @@ Batch = dict[str, Tensor]
 Terms = dict[str, Tensor]
 
 
-class GenerativeModule(Sampling):
+class GenerativeModule(Sharing):
     """Train a generator in steps, alone or against other players.
 
     One training step takes ``plan(step).images`` real images, lets every player move on its share (``update_order``)
@@ -97,7 +98,7 @@ class GenerativeModule(Sampling):
         self._stats_step: int | None = None
         self._shared_rng, self._rng_device = torch.Generator(), torch.device("cpu")
         self.add_player("g", generator)
-        self.conditioning = Conditions(self.conditions, generator)
+        self.conditioning = Conditions(self.conditions, generator, self.condition_kinds)
 
     def add_player(self, player: str, *networks: nn.Module) -> None:
         """Put ``networks`` under the optimiser of ``player``; the generator's is "g"."""
@@ -156,7 +157,7 @@ class GenerativeModule(Sampling):
         for name, network in self.image_networks.items():
             try:
                 with evaluating(network):
-                    network(torch.zeros(2, *shape), *conditions)
+                    network(torch.zeros(2, *shape), *self.conditioning.judged(conditions))
             except TypeError as error:
                 raise ValueError(f"model.{name}: {error}; {self._conditions_text()}") from error
             except RuntimeError as error:

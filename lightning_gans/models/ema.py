@@ -86,8 +86,9 @@ def measure_batch_norm(
     """Replace batch norm's running statistics by their plain mean over ``batches`` of inputs.
 
     Averaged weights never saw the statistics that the live network collected; these are their own
-    (Brock et al. 2019, arXiv:1809.11096, "standing statistics"). Does nothing to a network without batch norm, nor to
-    layers in ``keeping``.
+    (Brock et al. 2019, arXiv:1809.11096, "standing statistics").
+
+    Does nothing to a network without batch norm, nor to layers in ``keeping``.
     """
     kept = set(keeping)
     norms = [layer for layer in network.modules() if isinstance(layer, BATCH_NORMS) and layer.track_running_stats]

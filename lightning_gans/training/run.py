@@ -261,9 +261,10 @@ def assemble(cfg: DictConfig, folder: str | os.PathLike[str], *, trust: Sequence
         cfg, carried = _decided(given, trust, batch_size=world * cfg.model.get("accumulate", 1))
     if cfg.max_kimg is not None and cfg.max_epochs is not None:
         raise ValueError(f"max_kimg={cfg.max_kimg}, max_epochs={cfg.max_epochs}: one of the two must be null")
+    allowed = None if trust is None else roles.whitelist(trust)
     seed_everything(cfg.seed, workers=True, verbose=False)
-    data: ImageDataModule = instantiate(cfg.data, "data", ImageDataModule)
-    model: GenerativeModule = instantiate(cfg.model, "model", GenerativeModule)
+    data: ImageDataModule = instantiate(cfg.data, "data", ImageDataModule, allowed)
+    model: GenerativeModule = instantiate(cfg.model, "model", GenerativeModule, allowed)
     if data.kind not in model.data_kinds:
         raise validation.wrong_data(cfg, f"is of kind {data.kind}", type(model).__name__, model.data_kinds)
     model.check_data(data.shapes)
@@ -272,7 +273,7 @@ def assemble(cfg: DictConfig, folder: str | os.PathLike[str], *, trust: Sequence
         _initialise(cfg, model)
     check_optimizers(model)
     model.config = carried
-    trainer = make_trainer(cfg, model, world, Path(folder))
+    trainer = make_trainer(cfg, model, world, Path(folder), allowed)
     if trainer.max_steps > 0 and not trainer.fast_dev_run:  # type: ignore[attr-defined]
         model.schedule.check_budget(trainer.max_steps)
     return Run(data, model, trainer, Path(folder), cfg)
