@@ -130,9 +130,13 @@ def real_data(
     """
     node = dict(section(content, "data"))
     if root is not None:
-        if "root" not in node:
+        dataset = node.get("dataset")
+        if isinstance(dataset, dict) and "root" in dataset:
+            node["dataset"] = {**dataset, "root": root}
+        elif "root" not in node:
             raise ValueError(f"data.root={root}: {roles.short_text(node['_target_'])} reads no folder")
-        node["root"] = root
+        else:
+            node["root"] = root
     node = local.localised({"data": node}, ["data.root"] if root else [])[0]["data"]
     local.places_read({"data": node}, ["data.root"] if root else [])  # no address
     data = roles.build(node, "data", trust)
