@@ -21,10 +21,12 @@ def main(cfg: DictConfig) -> None:
     older = older_samples(cfg.out, overwrite=cfg.overwrite)
     module = load(cfg.checkpoint, trust=cfg.trust, device=pick_device(cfg.device))
     classes = None if cfg.classes is None else list(cfg.classes)
-    module.sampling_inputs([0], cfg.seed, classes=classes)  # refused before anything is written
+    codes = {name: None if cfg[name] is None else list(cfg[name]) for name in ("code", "continuous")}
+    module.sampling_inputs([0], cfg.seed, classes=classes, **codes)  # refused before anything is written
     make_folder(cfg.out)
-    batches = module.samples(range(cfg.n), seed=cfg.seed, batch_size=cfg.batch_size, classes=classes)
-    columns = aligned_columns(min(cfg.n, 64), len(classes or []))
+    batches = module.samples(range(cfg.n), seed=cfg.seed, batch_size=cfg.batch_size, classes=classes, **codes)
+    turns = max(len(values or []) for values in (classes, *codes.values()))
+    columns = aligned_columns(min(cfg.n, 64), turns)
     grid = write_samples(batches, cfg.n, cfg.out, cfg.format, points_of(module, trust=cfg.trust), older, columns)
     print(f"{cfg.n} samples of generator update {module.iteration:,} in {cfg.out}; grid: {grid}")
 

@@ -51,6 +51,12 @@ TINY_FAMILY = {
         *("model.generator.hidden=16", "model.discriminator.image_width=8", "model.discriminator.class_width=4"),
         *("model.discriminator.hidden=8", "model.generator.init=he"),  # whose images are not all grey at first
     ],
+    "infogan": [
+        *_SMALL,
+        "model.generator.hidden=16",
+        "model.discriminator.hidden=16",
+        "model.discriminator.code_hidden=8",
+    ],
     "began": _SMALL,
     "r3gan": [*_SMALL, "model.generator.group_size=4", "model.discriminator.group_size=4"],
     "pix2pix": [

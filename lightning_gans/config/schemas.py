@@ -19,7 +19,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 CONF_DIR = next(path for path in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if (path / "train.yaml").is_file())
 
 Direction = Literal["a2b", "b2a"]
-Mode = Literal["lerp", "slerp", "grid", "loop", "arithmetic", "truncation", "nearest"]
+Mode = Literal["lerp", "slerp", "grid", "loop", "arithmetic", "truncation", "nearest", "codes"]
 Node = Mapping[str, Any]
 
 
@@ -36,6 +36,7 @@ class TrainSchema(TypedDict):
     max_kimg: Positive | None
     max_epochs: Positive | None
     resume: str | None
+    init: str | None
     trust: Sequence[str]
 
 
@@ -46,6 +47,8 @@ class SampleSchema(TypedDict):
     out: str
     n: PositiveInt
     classes: Sequence[int] | None  # the checkpoint says which there are
+    code: Sequence[int | Sequence[int]] | None
+    continuous: Sequence[float | Sequence[float]] | None
     seed: Seed
     format: Literal["png", "npz"]
     overwrite: bool

@@ -112,6 +112,7 @@ class AdversarialModule(GenerativeModule):
         terms = self.objective.discriminator(real_logits, self.logits(fake, *given.fake))
         if self.penalty is not None:
             seen = self.images_seen
+            given = given._replace(fake=self.conditioning.judged(given.fake))
             terms["penalty"] = self.penalty(self.discriminator, real, fake, self.uniform, given, images_seen=seen)
         return terms
 

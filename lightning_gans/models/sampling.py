@@ -11,10 +11,12 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from lightning_gans.config.types import PositiveInt, checked
-from lightning_gans.models.conditions import Conditions
+from lightning_gans.models.conditions import KINDS, Conditions, Kinds
 from lightning_gans.models.ema import evaluating, measure_batch_norm
+from lightning_gans.models.freezing import FrozenLayers
 from lightning_gans.runtime.distributed import broadcast_tensors
 from lightning_gans.runtime.seeding import derive_seed
+from lightning_gans.schedules.training_schedule import TrainingSchedule
 
 Inputs = tuple[Tensor, ...]  # of the generator, N rows each
 Latent = Literal["normal", "uniform", "unit_uniform"]
@@ -28,17 +30,21 @@ class Sampling(LightningModule):
 
     Attributes:
         conditions: Batch entries that networks take beside latents and images, e.g. ``("label",)``: G(z, *conditions).
+        condition_kinds: Makers of the conditions, by entry.
         standing_batches: Batches of ``batch_size`` samples that the average's batch norm statistics are measured on.
     """
 
     conditions: ClassVar[tuple[str, ...]] = ()
+    condition_kinds: ClassVar[Kinds] = KINDS
     standing_batches: ClassVar[int] = 16
     conditioning: Conditions  # draws, parses and checks them
+    frozen: FrozenLayers
     generator: nn.Module
     generator_ema: nn.Module | None
     latent: Latent
     batch_size: int
     seed: int
+    schedule: TrainingSchedule  # of phases
     iteration: int
     _stats_step: int | None  # generator updates after which the statistics were last prepared
 
@@ -99,7 +105,8 @@ class Sampling(LightningModule):
         self._stats_step = self.iteration
         if self.generator_ema is not None:
             indices, seed = range(self.standing_batches * self.batch_size), derive_seed("batch norm", self.seed)
-            measure_batch_norm(self.generator_ema, self._input_batches(indices, seed, self.batch_size, {}))
+            batches = self._input_batches(indices, seed, self.batch_size, {})
+            measure_batch_norm(self.generator_ema, batches, self.frozen.averaged(self.generator_ema))
         elif self.world_size > 1:
             broadcast_tensors(self.generator.buffers())
 
