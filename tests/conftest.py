@@ -187,6 +187,15 @@ def command(*arguments, cwd=None, env=None, timeout=LIMIT, real=False):
     return fork_server.run(arguments, cwd, own, timeout, real=real)
 
 
+def two_scripts(script, *arguments):
+    """Run a script as ranks 0 and 1 at once; returns what each of them has printed."""
+    own = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    running = [fork_server.start([str(script), rank, *map(str, arguments)], own, joined=False) for rank in "01"]
+    outputs = [process.communicate(timeout=LIMIT) for process in running]
+    assert [process.returncode for process in running] == [0, 0], outputs
+    return [out for out, _ in outputs]
+
+
 def command_here(module, *arguments, cwd, monkeypatch):
     """As ``command``, in this process and so without its start; returns the exit code."""
     monkeypatch.chdir(cwd)
