@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hydra
 from omegaconf import DictConfig
 
 from lightning_gans.config import validation
@@ -25,6 +24,7 @@ def main(cfg: DictConfig) -> None:
     from lightning_gans.inference.outputs import refuse_foreign
     from lightning_gans.metrics.path_length import lerp, slerp
     from lightning_gans.runtime.device import pick_device
+    from lightning_gans.runtime.instantiation import instantiate
 
     validation.check_types(cfg)
     content = files.read(cfg.checkpoint)
@@ -49,7 +49,7 @@ def main(cfg: DictConfig) -> None:
         rows = walker.arithmetic([list(cfg[name]) for name in "abc"])
     else:  # the modes that look at images through an extractor
         data = load.real_data(content, **cfg.data, trust=cfg.trust)
-        make = hydra.utils.instantiate(cfg.extractor) or load.extractor_of(content, data, trust=cfg.trust)
+        make = instantiate(cfg.extractor) or load.extractor_of(content, data, trust=cfg.trust)
         if cfg.mode == "nearest":
             rows = walker.nearest(indices, cfg.steps - 1, data, make(), cfg.n_real)
         else:

@@ -1,6 +1,7 @@
 """What every test shares: tiny runs on one thread."""
 
 import atexit
+import functools
 import importlib
 import os
 import shutil
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import fork_server
 import pytest
+import shared_configs
 import torch
+from lightning.fabric.utilities import registry
 from lightning.pytorch import Callback
 from omegaconf import OmegaConf
 
@@ -23,6 +26,8 @@ from lightning_gans.config.schemas import CONF_DIR
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="lightning_gans_tests_")
 atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
+shared_configs.install()
+registry.entry_points = functools.cache(registry.entry_points)  # every trainer reads all that is installed
 torch.set_num_threads(1)  # ten times as fast for tiny networks on a busy machine
 
 MODELS = sorted(path.stem for path in (CONF_DIR / "model").glob("*.yaml"))
@@ -170,10 +175,13 @@ def refusal(folder, *overrides):
 LIMIT = 300  # seconds after which a process has hung, on the slowest machine under load
 
 
-def command(*arguments, cwd=None, env=None, timeout=LIMIT):
-    """Run ``python -m lightning_gans.X ...`` in a process of its own."""
+def command(*arguments, cwd=None, env=None, timeout=LIMIT, real=False):
+    """Run ``python -m lightning_gans.X ...`` or ``python SCRIPT.py ...`` in a process of its own.
+
+    A ``real`` one is started and not forked from one that has imported the library.
+    """
     own = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
-    return fork_server.run(arguments, cwd, own, timeout)
+    return fork_server.run(arguments, cwd, own, timeout, real=real)
 
 
 def command_here(module, *arguments, cwd, monkeypatch):

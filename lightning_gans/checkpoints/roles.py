@@ -29,6 +29,7 @@ from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.file_sources import printable
 from lightning_gans.extractors.base import Extractor
 from lightning_gans.models.base import GenerativeModule
+from lightning_gans.runtime.instantiation import OURS, instantiate
 
 # Types of the sections of a config; other sections name no class.
 ROOT: dict[str, Any] = {
@@ -125,12 +126,22 @@ def build(node: Any, place: str, trust: Sequence[str] = ()) -> Any:
         raise ValueError(f"{place}: the checkpoint's config is malformed: it names no class there")
     check(checked, ROOT[place], place, trust)
     try:
-        return hydra.utils.instantiate(checked, _convert_="all")
+        return instantiate(checked, allowed=whitelist(trust), _convert_="all")
     except Exception as error:  # a constructor that is given anything can fail in any way
         if isinstance(error, hydra.errors.InstantiationException) and isinstance(error.__cause__, TypeError):
             raise ValueError(f"the checkpoint is of another version of this package: {error.__cause__}") from error
         reason = (str(error.__cause__ or error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"{place}: the checkpoint's config cannot be built: {reason}") from error
+
+
+def whitelist(trust: Sequence[str] = ()) -> list[str]:
+    """Return what a checkpoint's config may name, as Hydra 1.4 takes it: our classes, torch's and trusted packages.
+
+    Args:
+        trust: Packages that may be named besides this one.
+    """
+    of_torch = [f"{home}.{name}" for home, names in TORCH.items() for name in names]
+    return [*OURS, *of_torch, "lightning.pytorch.Trainer", *(name for one in trust for name in (one, f"{one}.*"))]
 
 
 def check(node: Any, role: Any, place: str, trust: Sequence[str]) -> None:

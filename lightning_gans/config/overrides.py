@@ -17,11 +17,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.schemas import CONF_DIR, TrainSchema
+from lightning_gans.runtime.instantiation import REPLACING
 
 # Values that people type as paths; quoted before Hydra's grammar reads them.
 PATH_KEYS = (
     *("resume", "checkpoint", "out", "input", "root", "reference", "candidate", "run", "cache", "hydra.run.dir"),
-    *("generator", "generator_back", "discriminator", "discriminator_back"),
+    *("init", "generator", "generator_back", "discriminator", "discriminator_back"),
     *("data.root", "extractor.weights", "extractor.base.weights", "callbacks.evaluation.cache"),
     *("data.target_root", "model.perceptual_weights"),
 )
@@ -106,6 +107,8 @@ def anchor_paths(cfg: DictConfig) -> None:
         value = OmegaConf.select(cfg, key)
         if isinstance(value, str) and value != "auto" and "://" not in value:
             path = Path(HydraConfig.get().runtime.cwd, Path(value).expanduser())
+            if key == "init" and not path.exists():  # a name
+                continue
             OmegaConf.update(cfg, key, str(path))
 
 
@@ -250,8 +253,8 @@ def resume_arguments(arguments: list[str], source: dict[str, Any], folder: Path 
     }
     quiet = [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
     absent: dict[str, Any] = {"callbacks": {}, "logger": {}, "extractor": None, "seed": 0}
-    absent |= {"max_kimg": None, "max_epochs": None, "resume": None, "trust": []}
+    absent |= {"max_kimg": None, "max_epochs": None, "resume": None, "init": None, "trust": []}
     node = {"defaults": [*quiet, "_self_"], **absent, **source, "hydra": own}
-    ConfigStore.instance().store("resumed", node)
+    ConfigStore.instance().store("resumed", node, **REPLACING)
     name = "--config-name=resumed"
     return changed if name in changed else [name, *changed]

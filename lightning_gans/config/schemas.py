@@ -36,6 +36,7 @@ class TrainSchema(TypedDict):
     max_kimg: Positive | None
     max_epochs: Positive | None
     resume: str | None
+    init: str | None
     trust: Sequence[str]
 
 

@@ -53,8 +53,9 @@ def check_names(cfg: DictConfig, schema: type = TrainSchema) -> None:
     """
     _check_root_keys(cfg, schema)
     _check_interpolations(cfg)
-    for key in sorted(OmegaConf.missing_keys(cfg)):
-        raise ConfigError(key, MISSING, f"missing; say {key}=...")
+    lacking = sorted(OmegaConf.missing_keys(cfg))
+    if lacking:
+        raise ConfigError(", ".join(lacking), MISSING, f"missing; say {' '.join(f'{key}=...' for key in lacking)}")
     _check_fields("", cfg, fields_of(schema) or {})
     for path, node in _targets(cfg, ""):
         for key in node:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -17,7 +17,9 @@ from lightning_gans.config.types import Positive, PositiveInt, checked
 from lightning_gans.data.base import data_of
 from lightning_gans.models.conditions import Conditions
 from lightning_gans.models.ema import EMA, evaluating
-from lightning_gans.models.sampling import REACH, Inputs, Latent, Sampling
+from lightning_gans.models.freezing import FrozenLayers
+from lightning_gans.models.sampling import REACH, Inputs, Latent
+from lightning_gans.models.sharing import Sharing
 from lightning_gans.networks.layers import SPECTRAL_NORM
 from lightning_gans.runtime.distributed import own_rows
 from lightning_gans.runtime.seeding import derive_seed, seed_step
@@ -28,7 +30,7 @@ Batch = dict[str, Tensor]
 Terms = dict[str, Tensor]
 
 
-class GenerativeModule(Sampling):
+class GenerativeModule(Sharing):
     """Train a generator in steps, alone or against other players.
 
     One training step takes ``plan(step).images`` real images, lets every player move on its share (``update_order``)
@@ -48,6 +50,7 @@ class GenerativeModule(Sampling):
         channels_last: Keep convolutions in channels-last memory format.
         compile: Compile all players' networks with ``torch.compile``; penalties stay eager.
         seed: Every random number of a step is a function of this seed, the step and the position in the batch.
+        freeze: Layers that stay as they are, e.g. ``discriminator.layers.0``; see ``FrozenLayers``.
 
     Raises:
         ValueError: A value out of range.
@@ -70,6 +73,7 @@ class GenerativeModule(Sampling):
         channels_last: bool = True,
         compile: bool = False,  # noqa: A002
         seed: int = 0,
+        freeze: Sequence[str] = (),
     ) -> None:
         super().__init__()
         if batch_size % accumulate:
@@ -90,6 +94,7 @@ class GenerativeModule(Sampling):
         self._pieces: dict[str, list[Tensor]] = {}
         self.config: dict[str, Any] | None = None  # what checkpoints carry; set by whoever composed the run
         self._trainable: dict[str, list[nn.Parameter]] = {}
+        self.frozen = FrozenLayers(freeze, self._trainable)
         self._stats_step: int | None = None
         self._shared_rng, self._rng_device = torch.Generator(), torch.device("cpu")
         self.add_player("g", generator)
@@ -273,6 +278,7 @@ class GenerativeModule(Sampling):
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
         """Return every player's optimiser and learning-rate schedule, the generator's first."""
+        self.frozen.apply(self)
         optimizers = {player: self.optimizer_factories[player](weights) for player, weights in self._trainable.items()}
         schedules = [(self.scheduler_factories[player] or Constant)(o) for player, o in optimizers.items()]
         for player, schedule in zip(optimizers, schedules, strict=True):
@@ -309,8 +315,9 @@ class GenerativeModule(Sampling):
             nn.utils.clip_grad_norm_(parameters, self.clip_grad)
 
     def train(self, mode: bool = True) -> GenerativeModule:
-        """Set training mode as ``nn.Module.train`` does, but keep the averaged generator in evaluation mode."""
+        """Set training mode as ``nn.Module.train`` does, but not of the averaged generator and frozen statistics."""
         super().train(mode)
+        self.frozen.hold(self)
         if self.generator_ema is not None:
             self.generator_ema.eval()
         return self

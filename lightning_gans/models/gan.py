@@ -71,7 +71,7 @@ class GAN(AdversarialModule):
         super().update(player, batch)
         if player == "d" and self.max_norm is not None:
             with torch.no_grad():
-                for weight in self._bounded:
+                for weight in filter(lambda weight: weight.requires_grad, self._bounded):  # not of frozen layers
                     weight.copy_(weight.renorm(2, 0, self.max_norm))
 
 

@@ -5,7 +5,7 @@ The bases document and check them. An unknown key is refused by every family, fr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from torch import nn
 from torch.optim import Optimizer
@@ -35,6 +35,7 @@ class ModuleOptions(TypedDict, total=False):
     channels_last: bool
     compile: bool
     seed: int
+    freeze: Sequence[str]
 
 
 class LatentOptions(ModuleOptions, total=False):

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.models.conditions import KINDS, Conditions, Kinds
 from lightning_gans.models.ema import evaluating, measure_batch_norm
+from lightning_gans.models.freezing import FrozenLayers
 from lightning_gans.runtime.distributed import broadcast_tensors
 from lightning_gans.runtime.seeding import derive_seed
+from lightning_gans.schedules.training_schedule import TrainingSchedule
 
 Inputs = tuple[Tensor, ...]  # of the generator, N rows each
 Latent = Literal["normal", "uniform", "unit_uniform"]
@@ -36,11 +38,13 @@ class Sampling(LightningModule):
     condition_kinds: ClassVar[Kinds] = KINDS
     standing_batches: ClassVar[int] = 16
     conditioning: Conditions  # draws, parses and checks them
+    frozen: FrozenLayers
     generator: nn.Module
     generator_ema: nn.Module | None
     latent: Latent
     batch_size: int
     seed: int
+    schedule: TrainingSchedule  # of phases
     iteration: int
     _stats_step: int | None  # generator updates after which the statistics were last prepared
 
@@ -101,7 +105,8 @@ class Sampling(LightningModule):
         self._stats_step = self.iteration
         if self.generator_ema is not None:
             indices, seed = range(self.standing_batches * self.batch_size), derive_seed("batch norm", self.seed)
-            measure_batch_norm(self.generator_ema, self._input_batches(indices, seed, self.batch_size, {}))
+            batches = self._input_batches(indices, seed, self.batch_size, {})
+            measure_batch_norm(self.generator_ema, batches, self.frozen.averaged(self.generator_ema))
         elif self.world_size > 1:
             broadcast_tensors(self.generator.buffers())
 

@@ -12,15 +12,19 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import Unpack
 
+from lightning_gans.data.base import ImageDataModule
 from lightning_gans.images.size import shortest
 from lightning_gans.losses.objectives import Objective
 from lightning_gans.models.base import Batch, GenerativeModule, Terms
 from lightning_gans.models.ema import evaluating
 from lightning_gans.models.options import ModuleOptions
+from lightning_gans.models.previews import examples_sheet
 from lightning_gans.networks.layers import TestStatistics, seed_noise, set_test_statistics
 from lightning_gans.runtime.distributed import broadcast_tensors
 from lightning_gans.runtime.precision import full_precision
 from lightning_gans.schedules.training_schedule import Phase, TrainingSchedule
+
+AT_ONCE = 4  # examples of a sheet, whose images may be large
 
 
 class TranslationModule(GenerativeModule):
@@ -46,6 +50,7 @@ class TranslationModule(GenerativeModule):
     """
 
     data_kinds: ClassVar[tuple[str, ...]] = ("paired",)
+    translates: ClassVar[bool] = True
     directions: ClassVar[tuple[str, ...]] = ("a2b",)
     scale: int = 1
 
@@ -167,6 +172,15 @@ class TranslationModule(GenerativeModule):
     def visuals(self, batch: Batch) -> dict[str, Tensor]:
         """Return a sample grid's columns by name: (N, C, H, W) in [-1, 1] or one-hot labels."""
         return {"source": batch["source"], "translation": self.translate_batch(batch), "target": batch["target"]}
+
+    def preview(self, data: ImageDataModule | None, *, n: int | None = None, seed: int = 0) -> Tensor | None:
+        """Draw ``n`` examples of the data (``None``: 16) beside their translations; without data nothing."""
+        if data is None:
+            return None
+        shown = torch.linspace(0, data.n_examples - 1, min(n or 16, data.n_examples)).long().tolist()
+        batches = (data.examples(shown[start : start + AT_ONCE]) for start in range(0, len(shown), AT_ONCE))
+        on_device = ({key: value.to(self.device) for key, value in batch.items()} for batch in batches)
+        return examples_sheet(self.visuals, on_device)
 
     def prepare_sampling(self) -> None:
         """Make every process's network the same, once per update; an average takes the live network's statistics."""

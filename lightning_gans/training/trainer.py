@@ -7,6 +7,7 @@ import inspect
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from lightning_gans.config.errors import MISSING, ConfigError, LaunchError
 from lightning_gans.evaluation.selection import may_be_score, metrics_for, score_forms
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.translation import TranslationModule
+from lightning_gans.runtime import instantiation
 from lightning_gans.runtime.precision import available_accelerators
 from lightning_gans.training.strategy import AlternatingDDP
 
@@ -37,13 +39,14 @@ MOST_DEVICES = 1024
 STRATEGIES = ("auto", "ddp_find_unused_parameters_true")
 
 
-def instantiate(node: Any, key: str, kind: type, **extra: Any) -> Any:
+def instantiate(node: Any, key: str, kind: type, allowed: Sequence[str] | None = None, **extra: Any) -> Any:
     """Instantiate a config node from plain containers.
 
     Args:
         node: The node.
         key: Its path, for messages.
         kind: Class that the object must be of.
+        allowed: Dotted paths that it may name, from ``roles.whitelist``; ``None``: anything.
         **extra: Arguments beside the node's.
 
     Raises:
@@ -53,27 +56,36 @@ def instantiate(node: Any, key: str, kind: type, **extra: Any) -> Any:
     target = hydra.utils.get_object(node["_target_"])
     if inspect.isclass(target) and not node.get("_partial_") and not issubclass(target, kind):
         raise ConfigError(key, MISSING, f"is a {target.__name__}; {wrong}")
-    made = hydra.utils.instantiate(node, _convert_="all", **extra)
+    made = instantiation.instantiate(node, allowed=allowed, _convert_="all", **extra)
     if not isinstance(made, kind):
         raise ConfigError(key, MISSING, f"is a {type(made).__name__}; {wrong}")
     return made
 
 
-def make_trainer(cfg: DictConfig, model: GenerativeModule, world: int, folder: Path) -> Trainer:
+def make_trainer(
+    cfg: DictConfig, model: GenerativeModule, world: int, folder: Path, allowed: Sequence[str] | None
+) -> Trainer:
     """Build the trainer with its callbacks in order: check losses, save, then draw and score.
+
+    Args:
+        cfg: The whole config.
+        model: What is trained.
+        world: Number of processes.
+        folder: Where everything is written.
+        allowed: Dotted paths that the config may name; ``None``: anything.
 
     Raises:
         ValueError: A value that cannot be, by key.
     """
     _check_options(cfg.trainer)
     nodes = {name: node for name, node in (cfg.callbacks or {}).items() if node is not None}
-    callbacks = [instantiate(node, f"callbacks.{name}", Callback) for name, node in nodes.items()]
+    callbacks = [instantiate(node, f"callbacks.{name}", Callback, allowed) for name, node in nodes.items()]
     first = (ProgressBar, StabilityGuard, Checkpoint, Rewind)  # nothing is cleared in a folder that is refused
     callbacks.append(Rewind())
     callbacks.sort(key=lambda callback: next((i for i, kind in enumerate(first) if isinstance(callback, kind)), 9))
     _check_scores(callbacks, model, cfg.data.get("extractor"))
     nodes = {name: node for name, node in (cfg.logger or {}).items() if node is not None}
-    loggers = [instantiate(node, f"logger.{name}", functools.partial) for name, node in nodes.items()]
+    loggers = [instantiate(node, f"logger.{name}", functools.partial, allowed) for name, node in nodes.items()]
     options: dict[str, Any] = {}
     for key, size in model.batch_sizes.items():
         if size % (world * model.accumulate):
@@ -97,6 +109,7 @@ def make_trainer(cfg: DictConfig, model: GenerativeModule, world: int, folder: P
         cfg.trainer,
         "trainer",
         Trainer,
+        allowed,
         callbacks=[Clock(), *callbacks],
         logger=[logger(save_dir=str(folder)) for logger in loggers] or False,
         default_root_dir=str(folder),

@@ -7,7 +7,6 @@ from torch import nn
 
 from conftest import command_here, run, tiny
 from lightning_gans import build, compose
-from lightning_gans.callbacks.samples import SampleGrid
 from lightning_gans.data.translation.digit_edges import DigitEdges
 from lightning_gans.images import files, pixels, sheets
 from lightning_gans.inference import outputs, samples
@@ -79,7 +78,7 @@ class Inverter(TranslationModule):
 
 def test_a_grid_shows_examples_beside_their_translations_and_targets():
     data = DigitEdges(image_size=32, channels=3, source_channels=1)
-    sheet = SampleGrid(n=6)._translations(Inverter(), data)
+    sheet = Inverter().preview(data, n=6)
     examples = data.examples([0, 296])
     top, left = 2, 2
     for image in (examples["source"][:1], -examples["source"][:1], examples["target"][:1]):
@@ -88,7 +87,7 @@ def test_a_grid_shows_examples_beside_their_translations_and_targets():
         left += 34
     last = pixels.to_uint8(examples["target"][1])
     assert torch.equal(sheet[:, -34:-2, -36:-4], last)  # the examples are spread over all
-    assert SampleGrid()._translations(Inverter(), data).shape[0] == 3
+    assert Inverter().preview(data).shape[0] == 3
 
 
 def written(folder):
