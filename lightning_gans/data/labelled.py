@@ -26,7 +26,7 @@ def balanced_indices(labels: Tensor, n: int, seed: int) -> Tensor:
     order = torch.randperm(len(labels), generator=rng)
     shuffled = labels[order]
     rank = torch.empty(len(labels), dtype=torch.int64)  # of each example within its class
-    for label in shuffled.unique():
+    for label in range(int(labels.max()) + 1 if len(labels) else 0):
         members = (shuffled == label).nonzero()[:, 0]
         rank[members] = torch.arange(len(members))
     return order[rank.argsort(stable=True)[:n]].sort().values

@@ -110,7 +110,7 @@ class SemiSupervisedGAN(AdversarialModule):
                 raise ValueError("data: has no 'label' to learn from")
             n = len(labels) if self.labels is None else self.labels
             batch = data.training_examples(balanced_indices(labels, n, self.seed).tolist())
-            self._labelled = batch["image"].to(self.device, self.dtype), batch["label"].to(self.device)
+            self._labelled = batch["image"].to(self.device).to(self.dtype), batch["label"].to(self.device)
 
     def discriminator_loss(self, batch: Batch) -> Terms:
         """Compute the cross entropy of labelled images and the base's weighted terms."""

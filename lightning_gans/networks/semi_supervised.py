@@ -84,4 +84,5 @@ def _dense(inputs: int, outputs: int) -> nn.Module:
     layer = nn.Linear(inputs, outputs)
     nn.init.normal_(layer.weight, 0.0, math.sqrt(2 / inputs))
     nn.init.zeros_(layer.bias)
-    return weight_norm(layer)
+    normed: nn.Module = weight_norm(layer)
+    return normed

@@ -55,7 +55,7 @@ def test_the_discriminators_loss_is_the_papers(tmp_path):
     model.make_fakes = lambda n: setattr(model, "_fake", fakes[:n])
     terms = model.discriminator_loss({"image": reals, "label": labels})
     logits = [model.discriminator.classes_and_features(x)[0] for x in (reals, fakes)]
-    extended = [torch.cat([l, torch.zeros(8, 1)], 1).log_softmax(1) for l in logits]
+    extended = [torch.cat([x, torch.zeros(8, 1)], 1).log_softmax(1) for x in logits]
     known = labels >= 0
     supervised = F.cross_entropy(logits[0][known], labels[known])
     real = -torch.log1p(-extended[0][:, -1].exp()).mean() / 2
