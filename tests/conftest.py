@@ -58,6 +58,10 @@ TINY_FAMILY = {
         "model.discriminator.hidden=16",
         "model.discriminator.code_hidden=8",
     ],
+    "semi_supervised": [
+        *("model.generator.hidden=[16]", "model.discriminator.hidden=[16,8]", "model.generator.latent_dim=8"),
+        *("model.labels=20", "model.labelled_batch_size=8", "data.val_fraction=0.2"),
+    ],
     "began": _SMALL,
     "r3gan": [*_SMALL, "model.generator.group_size=4", "model.discriminator.group_size=4"],
     "pix2pix": [
@@ -133,7 +137,13 @@ def exact(model):
 
     Nor instance norm, which enlarges rounding errors a thousandfold a step as long as maps hardly vary.
     """
-    off = {"norm": ("batch", "instance"), "dropout": None, "input_dropout": None}
+    off = {
+        "norm": ("batch", "instance"),
+        "dropout": None,
+        "input_dropout": None,
+        "input_noise": None,
+        "hidden_noise": None,
+    }
     overrides = [DOUBLE, *sgd(0.05, model)]
     for name, network in compose(f"model={model}", "tuned=none", *needs(f"model={model}")).model.items():
         for key, value in off.items():
