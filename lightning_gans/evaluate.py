@@ -50,7 +50,7 @@ def main(cfg: DictConfig) -> None:
     chosen = select_metrics(asked, sides.candidate, sides.examples or sides.reference)
     if is_none(make):
         chosen = without_features(chosen, was_asked=asked is not None)
-    out = cfg.out or (sides.path and sides.path.parent)
+    out = cfg.out or sides.folder
     out = make_folder(out) if out else None
     if out:
         refuse_foreign(out, [sides.card_name], CARD_HEADS)
@@ -63,7 +63,7 @@ def main(cfg: DictConfig) -> None:
     given |= {"metrics": chosen, "seed": cfg.seed, "cache": cfg.cache, "direction": cfg.direction}
     score = Evaluator(extractor, **given)
     card = score(sides.candidate, sides.reference, examples=sides.examples, progress=True, device=device)
-    card |= {"checkpoint": str(sides.path)} if sides.path else {"candidate_root": cfg.candidate}
+    card |= {"checkpoint": sides.place or str(sides.path)} if sides.path else {"candidate_root": cfg.candidate}
     card |= {"reference_root": cfg.reference} if cfg.reference and card["n_real"] else {}
     if caveat(card):
         print(caveat(card), file=sys.stderr)

@@ -166,9 +166,14 @@ def _read_fields(target: str) -> list[str]:
 
 def _absolute(name: str, module: str) -> str:
     """Return the dotted path of a class that a module's source calls by a name."""
+    return _imported(module).get(name, f"{module}.{name}")
+
+
+@functools.cache
+def _imported(module: str) -> dict[str, str]:
+    """Read what a module imports from others: dotted paths by the names that its source calls them."""
     imports = (item for item in ast.walk(_parsed(module)) if isinstance(item, ast.ImportFrom))
-    found = {alias.asname or alias.name: f"{item.module}.{alias.name}" for item in imports for alias in item.names}
-    return found.get(name, f"{module}.{name}")
+    return {alias.asname or alias.name: f"{item.module}.{alias.name}" for item in imports for alias in item.names}
 
 
 def _source_of(module: str) -> Path:

@@ -25,7 +25,7 @@ from lightning_gans.callbacks.evaluation import Evaluation
 from lightning_gans.callbacks.progress import Clock
 from lightning_gans.callbacks.resume import OptimizerOverrides
 from lightning_gans.callbacks.samples import SampleGrid
-from lightning_gans.checkpoints import files, integrity, load, roles
+from lightning_gans.checkpoints import files, fine_tuning, integrity, load, roles
 from lightning_gans.config import claims, explain, local, validation
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.data.base import ImageDataModule
@@ -270,12 +270,23 @@ def assemble(cfg: DictConfig, folder: str | os.PathLike[str], *, trust: Sequence
         raise validation.wrong_data(cfg, f"is of kind {data.kind}", type(model).__name__, model.data_kinds)
     model.check_data(data.shapes)
     check_memory(model, data.shapes, cfg.trainer.num_nodes)
+    if trust is None and cfg.get("init") is not None:  # of a resumed run it is history
+        _initialise(cfg, model)
     check_optimizers(model)
     model.config = carried
     trainer = make_trainer(cfg, model, world, Path(folder), allowed)
     if trainer.max_steps > 0 and not trainer.fast_dev_run:  # type: ignore[attr-defined]
         model.schedule.check_budget(trainer.max_steps)
     return Run(data, model, trainer, Path(folder), cfg)
+
+
+def _initialise(cfg: DictConfig, model: GenerativeModule) -> None:
+    """Load the networks that a training starts from, and print which layers were loaded."""
+    if cfg.resume is not None:
+        raise ConfigError("init", cfg.init, "not with resume, which loads its own networks")
+    told = fine_tuning.load_networks(model, files.read(cfg.init)["state_dict"], cfg.init)
+    if claims.is_first_process():
+        print(told, file=sys.stderr)
 
 
 def _decided(given: DictConfig, trust: Sequence[str] | None, batch_size: int = 1) -> tuple[DictConfig, dict[str, Any]]:
