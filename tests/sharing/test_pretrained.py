@@ -3,7 +3,6 @@
 import json
 import math
 
-import hydra
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -16,6 +15,7 @@ from lightning_gans.checkpoints import files
 from lightning_gans.evaluation.comparison import of_checkpoint
 from lightning_gans.evaluation.evaluator import Evaluator
 from lightning_gans.models.translation import TranslationModule
+from lightning_gans.runtime.instantiation import instantiate
 from lightning_gans.sharing import pretrained
 
 SHIPPED = pretrained.shipped()
@@ -25,7 +25,7 @@ MOST_BYTES = 6_000_000  # of all that the package brings
 def made(model="dcgan", *options):
     """A family with the config that checkpoints carry, untrained."""
     cfg = compose(*tiny(model), *options)
-    module = hydra.utils.instantiate(cfg.model, _convert_="all").eval()
+    module = instantiate(cfg.model, _convert_="all").eval()
     module.config = {"resolved": OmegaConf.to_container(cfg, resolve=True)}
     return module
 

@@ -15,6 +15,7 @@ from lightning_gans import create_model, list_models
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.families import target_of
 from lightning_gans.config.schemas import CONF_DIR
+from lightning_gans.runtime.instantiation import instantiate
 
 LAZY = ("augment", "callbacks", "extractors", "losses", "metrics", "models", "networks", "schedules")
 
@@ -56,7 +57,7 @@ def test_a_class_made_directly_has_the_options_of_its_config_or_demands_them(nam
     made = create_model(name, image_size=16, channels=1, num_classes=10, **options)
     node = made.config["resolved"]["model"]
     demanded = {
-        key: hydra.utils.instantiate(node[key], _convert_="all")
+        key: instantiate(node[key], _convert_="all")
         for key, parameter in inspect.signature(type(made).__init__).parameters.items()
         if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD and key != "self"
     }
@@ -193,7 +194,7 @@ def test_a_module_made_as_a_class_describes_itself(name):
     made = tiny_model(name)
     node = made.described["resolved"]["model"]
     assert node["_target_"] == target_of(name)
-    again = hydra.utils.instantiate(node, _convert_="all")
+    again = instantiate(node, _convert_="all")
     assert options_of(again) == options_of(made)
     assert {key: value.shape for key, value in again.named_parameters()} == {
         key: value.shape for key, value in made.named_parameters()

@@ -1,6 +1,5 @@
 """Exports: every family as ONNX and as an exported program, compared with PyTorch by other runtimes; refusals."""
 
-import hydra
 import numpy as np
 import onnx
 import onnxruntime
@@ -13,6 +12,7 @@ from conftest import MODELS, command_here, tiny
 from lightning_gans import compose
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.networks.layers import NoiseDropout
+from lightning_gans.runtime.instantiation import instantiate
 from lightning_gans.weights import export
 
 CLOSE = 1e-4  # of images in [-1, 1]; other runtimes round differently
@@ -22,7 +22,7 @@ FIXED = ("pix2pix",)  # halves its sources to one pixel
 def made(model, *options):
     """A family in its last phase, with the config that checkpoints carry, untrained."""
     cfg = compose(*tiny(model), *options)
-    module = hydra.utils.instantiate(cfg.model, _convert_="all").eval()
+    module = instantiate(cfg.model, _convert_="all").eval()
     module.config = {"resolved": OmegaConf.to_container(cfg, resolve=True)}
     module.iteration = 100
     module.set_extra_state(module.get_extra_state())  # a family that grows has grown
