@@ -61,6 +61,7 @@ TORCH: dict[str, tuple[str, ...]] = {
 _OURS = re.compile(r"(lightning_gans(?:\.[a-z]\w*)+)\.([A-Z]\w*)", re.ASCII)
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+", re.ASCII)
 _HYDRA = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
+_FOR_CODE = ("_execution_whitelist_", "_isolate_")  # options of Hydra 1.4 that only code gives
 _DEEPEST = 40  # levels of a config; ours have seven
 _PLAIN = object()  # the role of values: nothing may be named there
 _ANY = object()  # of what a trusted class takes without saying of which kind
@@ -188,6 +189,8 @@ def _check_object(node: dict[str, Any], role: Any, place: str, trust: Sequence[s
     for key, value in node.items():
         if key in ("device", "dtype") and home in TORCH:
             raise ValueError(f"{place}.{key}={short_text(value)}: a checkpoint does not say it")
+        if key in _FOR_CODE:
+            raise ValueError(f"{place}.{key}: the checkpoint's config is malformed: a checkpoint does not say it")
         if key in ("_args_", "_recursive_") and not is_free and (home, key) != ("torch.nn", "_args_"):
             raise ValueError(f"{place}.{key}: the checkpoint's config is malformed")
         expected = unnamed if known.get(key, Any) is Any else known[key]

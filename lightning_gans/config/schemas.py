@@ -162,6 +162,17 @@ class ImportWeightsSchema(TypedDict):
     dropout_at_test: bool
 
 
+class ExportSchema(TypedDict):
+    """Declare the root of ``conf/export.yaml``."""
+
+    checkpoint: str
+    out: str
+    direction: Direction
+    seed: Seed
+    overwrite: bool
+    trust: Sequence[str]
+
+
 class ReportSchema(TypedDict):
     """Declare the root of ``conf/report.yaml``."""
 
@@ -198,6 +209,7 @@ SCHEMAS: dict[str, type] = {
     "interpolate": InterpolateSchema,
     "translate": TranslateSchema,
     "import_weights": ImportWeightsSchema,
+    "export": ExportSchema,
     "report": ReportSchema,
     "data_check": DataCheckSchema,
     "demo": DemoSchema,
