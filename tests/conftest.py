@@ -14,11 +14,12 @@ import fork_server
 import pytest
 import shared_configs
 import torch
+import yaml
 from lightning.fabric.utilities import registry
 from lightning.pytorch import Callback
 from omegaconf import OmegaConf
 
-from lightning_gans import build, compose
+from lightning_gans import build, compose, create_model
 from lightning_gans.config.explain import format_error
 from lightning_gans.config.schemas import CONF_DIR
 
@@ -156,6 +157,18 @@ def tiny(model="dcgan"):
     return [f"model={model}", *TINY, *TINY_FAMILY.get(model, [])]
 
 
+def tiny_options(name):
+    """The options of a family's tiny runs, as arguments of ``create_model``."""
+    options = [option.partition("=") for option in TINY_FAMILY.get(name, [])]
+    return {key[6:]: yaml.safe_load(value) for key, _, value in options if key.startswith(("model.", "model/"))}
+
+
+def tiny_model(name, **options):
+    """A family with tiny networks for grey 16x16 images of ten classes, without a config."""
+    how = {"image_size": 16, "channels": 1, "num_classes": 10}
+    return create_model(name, **how, **{"batch_size": 8, **tiny_options(name), **options})
+
+
 def run(folder, *overrides, model="dcgan", resume=None, tiny_options=True):
     """Compose, build and fit; returns the run."""
     made = build(compose(*(tiny(model) if tiny_options else []), *overrides), folder)
@@ -182,6 +195,15 @@ def command(*arguments, cwd=None, env=None, timeout=LIMIT, real=False):
     """
     own = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
     return fork_server.run(arguments, cwd, own, timeout, real=real)
+
+
+def two_scripts(script, *arguments):
+    """Run a script as ranks 0 and 1 at once; returns what each of them has printed."""
+    own = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    running = [fork_server.start([str(script), rank, *map(str, arguments)], own, joined=False) for rank in "01"]
+    outputs = [process.communicate(timeout=LIMIT) for process in running]
+    assert [process.returncode for process in running] == [0, 0], outputs
+    return [out for out, _ in outputs]
 
 
 def command_here(module, *arguments, cwd, monkeypatch):

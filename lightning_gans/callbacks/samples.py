@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 
 from lightning_gans.config.types import PositiveInt, Seed, checked
-from lightning_gans.data.base import data_of
+from lightning_gans.data.base import ImageDataModule, data_of
 from lightning_gans.images import files, sheets
 from lightning_gans.inference.codes import has_codes, traverse_codes
 from lightning_gans.loggers.dashboards import dashboard
@@ -44,6 +44,11 @@ class SampleGrid(Callback):
         self.newest: Path | None = None
         self._drawn_at: int | None = None
 
+    def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Refuse translations of a loader that gives no examples to translate."""
+        if pl_module.translates:
+            data_of(trainer, "callbacks.samples")
+
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Draw at intervals."""
         if trainer.global_step % self.every_n_train_steps == 0:
@@ -62,8 +67,8 @@ class SampleGrid(Callback):
         pl_module.prepare_sampling()
         if not trainer.is_global_zero:
             return
-        data = data_of(trainer, "callbacks.samples")
-        sheet = pl_module.preview(data, n=self.n, seed=self.seed)
+        data = getattr(trainer, "datamodule", None)
+        sheet = pl_module.preview(data if isinstance(data, ImageDataModule) else None, n=self.n, seed=self.seed)
         self.newest = self._show(trainer, "samples", "step", sheet)
         if has_codes(pl_module):
             rows = traverse_codes(pl_module, seed=self.seed)

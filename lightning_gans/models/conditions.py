@@ -138,17 +138,21 @@ class Conditions(nn.ModuleDict):
                 raise ValueError(f"data: has no {entry!r} to condition on")
             condition.fit(values)
 
+    @property
+    def entries(self) -> list[str]:
+        """Return the entries that are read from batches: all but codes."""
+        return [entry for entry, _ in self._from_batch()]
+
     def of(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """Return the conditions of a batch's real images.
 
         Raises:
             ValueError: The batch lacks one.
         """
-        entries = [entry for entry, _ in self._from_batch()]
-        for entry in entries:
+        for entry in self.entries:
             if entry not in batch:
                 raise ValueError(f"data: batches have {', '.join(batch)}, and no {entry!r} to condition on")
-        return tuple(batch[entry] for entry in entries)
+        return tuple(batch[entry] for entry in self.entries)
 
     def judged(self, values: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return those of the generator's conditions that discriminators are given too: all but codes."""

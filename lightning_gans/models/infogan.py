@@ -11,11 +11,12 @@ from typing_extensions import Unpack
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import NonNegative, Positive, checked
 from lightning_gans.losses.information import categorical_information, continuous_information
+from lightning_gans.losses.objectives import NonSaturating
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Batch, Terms
 from lightning_gans.models.codes import CODES
 from lightning_gans.models.ema import evaluating
-from lightning_gans.models.options import AdversarialOptions
+from lightning_gans.models.options import AdversarialOptions, adam
 from lightning_gans.networks.infogan import CodeParameters
 from lightning_gans.runtime.precision import full_precision
 from lightning_gans.schedules.training_schedule import Plan
@@ -73,7 +74,14 @@ class InfoGAN(AdversarialModule):
         information_trains_trunk: bool = True,
         **options: Unpack[AdversarialOptions],
     ) -> None:
-        super().__init__(generator, discriminator, **options)
+        paper: AdversarialOptions = {
+            "objective": NonSaturating(),
+            "batch_size": 128,
+            "latent": "uniform",
+            "g_optimizer": adam(1e-3),
+            "d_optimizer": adam(),
+        }
+        super().__init__(generator, discriminator, **(paper | options))
         if not hasattr(discriminator, "logits_and_codes"):
             name = f"{type(discriminator).__module__.rpartition('.')[2]}.{type(discriminator).__name__}"
             raise ConfigError("model.discriminator", name, "recognises no codes; use model/network=infogan")
