@@ -1,6 +1,6 @@
 """How well InfoGAN's categories, learnt without labels, agree with the digits' classes.
 
-    python benchmarks/infogan.py [--seeds 5] [--out DIR] [option ...]
+    python benchmarks/infogan.py [--seeds 0 1 2 3 4] [--out DIR] [-- option ...]
 
 Trains ``model=infogan data=digits`` for each seed, a fifth of the digits held out. ``held out`` is the share of these
 digits whose likeliest category under Q is assigned to their class; ``samples`` the share of 2,000 samples that the
@@ -44,14 +44,14 @@ def measure(seed: int, folder: Path, options: list[str]) -> tuple[float, float, 
 def main() -> None:
     """Print a row a seed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, nargs="+", default=range(5))
     parser.add_argument("--out", help="folder to keep the runs in, with the sheets of their codes")
     parser.add_argument("options", nargs="*", help="as of train")
     given = parser.parse_args()
     quiet = ["logger=none", "callbacks.evaluation=null", "trainer.enable_progress_bar=false"]
     print("| seed | held out | samples | I | minutes |\n|---|---|---|---|---|", flush=True)
     rows = []
-    for seed in range(given.seeds):
+    for seed in given.seeds:
         with tempfile.TemporaryDirectory() as unkept:
             folder = Path(given.out or unkept, f"seed_{seed}")
             rows.append(torch.tensor(measure(seed, folder, [*quiet, *given.options])))
