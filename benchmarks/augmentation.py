@@ -1,6 +1,6 @@
 """A classifier of a hundred digits, alone and with the samples of a class-conditional GAN of the same hundred.
 
-    python benchmarks/augmentation.py [--seeds 5] [--samples 2000] [--share 0.5] [option ...]
+    python benchmarks/augmentation.py [--seeds 0 1 2 3 4] [--samples 2000] [--share 0.5] [-- option ...]
 
 For each seed a hundred digits, ten of each class, are drawn from four fifths of the digits. ``model=cgan`` with DCGAN's
 networks, or what the options say, trains on these hundred images only. Then the same classifier learns from the
@@ -96,7 +96,7 @@ def accuracy(
 def main() -> None:
     """Print a row a seed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, nargs="+", default=range(5))
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--share", type=float, default=0.5, help="of a batch that is generated")
     parser.add_argument("options", nargs="*", help="of the GAN's training")
@@ -107,7 +107,7 @@ def main() -> None:
         flush=True,
     )
     rows = []
-    for seed in range(given.seeds):
+    for seed in given.seeds:
         started = time.process_time()
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
         held_out, rest = order[: len(order) // 5], order[len(order) // 5 :]

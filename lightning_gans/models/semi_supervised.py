@@ -14,10 +14,12 @@ from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import NonNegative, PositiveInt, checked
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.labelled import balanced_indices
+from lightning_gans.losses.objectives import NonSaturating
+from lightning_gans.models.accuracy import Accuracy
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Batch, Terms
 from lightning_gans.models.ema import evaluating
-from lightning_gans.models.options import AdversarialOptions
+from lightning_gans.models.options import AdversarialOptions, adam
 from lightning_gans.runtime.distributed import mean_over_processes
 from lightning_gans.runtime.precision import full_precision
 
@@ -54,7 +56,7 @@ class SemiSupervisedGAN(AdversarialModule):
         unsupervised_weight: Weight w of the discriminator's other terms, >= 0; 0: a classifier of the labelled images
             alone.
         feature_matching: Let the generator match features; ``False``: minimise its objective.
-        test: Measures the accuracy (``callbacks/accuracy.py``); ``None``: nothing does.
+        test_every_n_train_steps: Generator updates between measurements of the accuracy; ``None``: there are none.
         **options: See ``AdversarialModule``.
     """
 
@@ -70,10 +72,17 @@ class SemiSupervisedGAN(AdversarialModule):
         labelled_batch_size: PositiveInt = 100,
         unsupervised_weight: NonNegative = 1.0,
         feature_matching: bool = True,
-        test: Callback | None = None,
+        test_every_n_train_steps: PositiveInt | None = 500,
         **options: Unpack[AdversarialOptions],
     ) -> None:
-        super().__init__(generator, discriminator, **options)
+        paper: AdversarialOptions = {
+            "objective": NonSaturating(d_weight=0.5),
+            "batch_size": 100,
+            "latent": "unit_uniform",
+            "g_optimizer": adam(3e-3),
+            "d_optimizer": adam(3e-3),
+        }
+        super().__init__(generator, discriminator, **(paper | options))
         if not hasattr(discriminator, "classes_and_features"):
             name = f"{type(discriminator).__module__.rpartition('.')[2]}.{type(discriminator).__name__}"
             raise ConfigError("model.discriminator", name, "does not classify; use model/network=semi_supervised")
@@ -83,7 +92,9 @@ class SemiSupervisedGAN(AdversarialModule):
         if feature_matching and self.g_batch_size is not None:
             raise ConfigError("g_batch_size", self.g_batch_size, "must be null with model.feature_matching=true")
         self.labels, self.labelled_batch_size = labels, labelled_batch_size
-        self.unsupervised_weight, self.feature_matching, self.test = unsupervised_weight, feature_matching, test
+        self.unsupervised_weight, self.feature_matching = unsupervised_weight, feature_matching
+        every = test_every_n_train_steps
+        self.test = None if every is None else Accuracy(every_n_train_steps=every)
         self._labelled: tuple[Tensor, Tensor] | None = None  # images and labels, a function of the set and the seed
 
     @property
@@ -123,6 +134,8 @@ class SemiSupervisedGAN(AdversarialModule):
     def supervised_loss(self, batch: Batch) -> Tensor:
         """Return the mean cross entropy of the classes of labelled images: drawn ones, else those of the batch."""
         if self._labelled is None:
+            if "label" not in batch:
+                raise ValueError(f"data: batches have {', '.join(batch)}, and no 'label' to learn from")
             images, labels = batch["image"], batch["label"]
         else:
             n = self.labelled_batch_size // (self.world_size * self.accumulate)
@@ -145,7 +158,7 @@ class SemiSupervisedGAN(AdversarialModule):
     def mean_features(self, images: Tensor) -> Tensor:
         """Return the mean features (F,) of augmented images, over all processes."""
         features = self.classifier.classes_and_features(self.augmented(images))[1]
-        return mean_over_processes(full_precision(features).mean(0))
+        return mean_over_processes(full_precision(features).mean(0), self.reader.weight)
 
     @torch.no_grad()
     def classify(self, images: Tensor) -> Tensor:

@@ -32,16 +32,20 @@ def sum_over_processes(values: Tensor) -> Tensor:
     return values
 
 
-def mean_over_processes(values: Tensor) -> Tensor:
+def mean_over_processes(values: Tensor, weight: float = 1.0) -> Tensor:
     """Return the mean of ``values`` over all processes, with this process's gradient alone.
 
-    A loss of it then has gradients whose mean over the processes is that of the loss on all of them.
+    A loss of it then has gradients whose weighted mean over the processes is that of the loss on all of them.
+
+    Args:
+        values: Of this process, with as many entries on all of them.
+        weight: Of this process; 1 on average.
     """
     world_size = rank_and_world()[1]
     if world_size == 1:
         return values
     own = values.detach()
-    return values + (sum_over_processes(own.clone()) / world_size - own)
+    return values + (sum_over_processes(own * weight) / world_size - own)
 
 
 def average_gradients(parameters: list[nn.Parameter]) -> None:

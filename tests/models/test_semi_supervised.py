@@ -21,7 +21,7 @@ def made(folder, *options):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    return run(tmp_path_factory.mktemp("semi"), "model.test.every_n_train_steps=2", model="semi_supervised")
+    return run(tmp_path_factory.mktemp("semi"), "model.test_every_n_train_steps=2", model="semi_supervised")
 
 
 def test_labelled_examples_are_balanced_and_drawn_by_the_seed():

@@ -50,6 +50,7 @@ def test_a_class_made_directly_has_the_options_of_its_config_or_demands_them(nam
     """So that neither can drift; networks and what depends on the images are demanded."""
     fixed = {"model.mse_updates", "model.coarse_updates", "model.enhancer_updates", "model.clusters"}
     fixed |= {"model.cluster_images", "model.perceptual_weights", "model.cycle_weight", "model.g_batch_size"}
+    fixed |= {"model.labels", "model.labelled_batch_size"}
     keep = {key[6:] for key in fixed}
     options = {
         key: value for key, value in tiny_options(name).items() if key not in keep and not key.startswith("encoder")
