@@ -4,8 +4,8 @@
 
 ``ROOT`` has a folder of pictures a class. A DCGAN of 32x32 learns all classes but ``CLASS``; three more then learn
 ``CLASS`` alone, equally long: from scratch, from those networks (``init``), and from those networks with the first
-layers of the discriminator frozen (``model.freeze``). Scores compare with all pictures of ``CLASS`` in the features of a
-classifier that was trained on all classes. Runs and their grids stay in ``OUT``.
+layers of the discriminator frozen (``model.freeze``). Scores compare with all pictures of ``CLASS`` in the features of
+a classifier that was trained on all classes. Runs and their grids stay in ``OUT``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from lightning_gans import build, compose
+from lightning_gans.data.base import ImageDataModule
 from lightning_gans.training.classifier import write_classifier
 from lightning_gans.training.trainer import instantiate
 
@@ -42,6 +43,14 @@ def train(folder: Path, root: Path, updates: int, every: int, *options: str) -> 
     return {card["step"]: next(v for k, v in card["scores"].items() if k.startswith("fd_")) for card in cards}
 
 
+def classifier(root: Path, num_classes: int, weights: Path) -> None:
+    """Train the classifier whose features are compared."""
+    data = compose("data=folder", f"data.root={root}", "data.image_size=32", f"data.num_classes={num_classes}")
+    images = instantiate(data.data, "data", ImageDataModule)
+    accuracy, n = write_classifier(images, weights, name="classes", epochs=10, flip=True)
+    print(f"classifier: accuracy {accuracy:.3f} on {n} pictures that it has not seen", flush=True)
+
+
 def main() -> None:
     """Print a row for each number of updates."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -53,20 +62,16 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     classes = sorted(path for path in given.root.resolve().iterdir() if path.is_dir())
-    others = given.out / "others"
-    others.mkdir(parents=True)
-    for path in classes:
-        if path.name != given.held:
-            (others / path.name).symlink_to(path)
-
-    weights = given.out / "classifier.pt"
-    data = compose("data=folder", f"data.root={given.root}", "data.image_size=32", f"data.num_classes={len(classes)}")
-    accuracy, n = write_classifier(
-        instantiate(data.data, "data", object), weights, name="classes", epochs=10, flip=True
-    )
-    print(f"classifier: accuracy {accuracy:.3f} on {n} pictures that it has not seen", flush=True)
-    score, one = f"extractor.weights={weights}", given.root / given.held
-    train(given.out / "before", others, given.before, given.before, score)
+    weights, one = given.out / "classifier.pt", given.root / given.held
+    score = f"extractor.weights={weights}"
+    if not (given.out / "before" / "checkpoints").is_dir():  # else what an earlier call has trained is taken
+        others = given.out / "others"
+        others.mkdir(parents=True)
+        for path in classes:
+            if path.name != given.held:
+                (others / path.name).symlink_to(path)
+        classifier(given.root, len(classes), weights)
+        train(given.out / "before", others, given.before, given.before, score)
     init, every = f"init={given.out / 'before'}", given.updates // 5
     curves = {
         "scratch": train(given.out / "scratch", one, given.updates, every, score),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 from omegaconf import DictConfig
 
 from lightning_gans.config import validation
@@ -16,6 +18,8 @@ PATHS = ("lerp", "slerp")  # modes that go from a sample to another
 def main(cfg: DictConfig) -> None:
     """Draw paths, grids, loops, arithmetic, truncations, nearest images or codes in a checkpoint's latent space."""
     indices = starts(cfg)
+    if cfg.format == "mp4" and importlib.util.find_spec("av") is None:
+        raise ConfigError("format", "mp4", 'needs the package av: pip install "lightning_gans[video]"')
 
     from lightning_gans.checkpoints import files, load
     from lightning_gans.images.files import make_folder
@@ -34,7 +38,7 @@ def main(cfg: DictConfig) -> None:
     searched = cfg.mode == "arithmetic" and classes is not None and not module.conditioning.takes("classes")
     walker = Walker(module, seed=cfg.seed, batch_size=cfg.batch_size, classes=None if searched else classes)
     folder = make_folder(cfg.out)
-    refuse_foreign(folder, (f"{cfg.mode}.png", f"{cfg.mode}.gif"))
+    refuse_foreign(folder, (f"{cfg.mode}.png", f"{cfg.mode}.{cfg.format}"))
     if cfg.mode in PATHS:
         rows = walker.paths(indices, cfg.steps, lerp if cfg.mode == "lerp" else slerp)
     elif cfg.mode == "loop":
@@ -54,7 +58,7 @@ def main(cfg: DictConfig) -> None:
             rows = walker.nearest(indices, cfg.steps - 1, data, make(), cfg.n_real)
         else:
             rows = walker.arithmetic(walker.of_classes(classes or [], make(), len(cfg.a)))
-    written = write(rows, cfg.mode, folder, cfg.milliseconds)
+    written = write(rows, cfg.mode, folder, cfg.milliseconds, cfg.format)
     print(f"{cfg.mode} of generator update {module.iteration:,}: {', '.join(map(str, written))}")
 
 

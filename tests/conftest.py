@@ -58,6 +58,10 @@ TINY_FAMILY = {
         "model.discriminator.hidden=16",
         "model.discriminator.code_hidden=8",
     ],
+    "semi_supervised": [
+        *("model.generator.hidden=[16]", "model.discriminator.hidden=[16,8]", "model.generator.latent_dim=8"),
+        *("model.labels=20", "model.labelled_batch_size=8", "data.val_fraction=0.2"),
+    ],
     "began": _SMALL,
     "r3gan": [*_SMALL, "model.generator.group_size=4", "model.discriminator.group_size=4"],
     "pix2pix": [
@@ -133,7 +137,13 @@ def exact(model):
 
     Nor instance norm, which enlarges rounding errors a thousandfold a step as long as maps hardly vary.
     """
-    off = {"norm": ("batch", "instance"), "dropout": None, "input_dropout": None}
+    off = {
+        "norm": ("batch", "instance"),
+        "dropout": None,
+        "input_dropout": None,
+        "input_noise": None,
+        "hidden_noise": None,
+    }
     overrides = [DOUBLE, *sgd(0.05, model)]
     for name, network in compose(f"model={model}", "tuned=none", *needs(f"model={model}")).model.items():
         for key, value in off.items():
@@ -185,6 +195,15 @@ def command(*arguments, cwd=None, env=None, timeout=LIMIT, real=False):
     """
     own = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
     return fork_server.run(arguments, cwd, own, timeout, real=real)
+
+
+def two_scripts(script, *arguments):
+    """Run a script as ranks 0 and 1 at once; returns what each of them has printed."""
+    own = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    running = [fork_server.start([str(script), rank, *map(str, arguments)], own, joined=False) for rank in "01"]
+    outputs = [process.communicate(timeout=LIMIT) for process in running]
+    assert [process.returncode for process in running] == [0, 0], outputs
+    return [out for out, _ in outputs]
 
 
 def command_here(module, *arguments, cwd, monkeypatch):

@@ -25,9 +25,11 @@ from lightning_gans.evaluation.selection import (
     score_key,
     score_names,
     select_metrics,
+    without_features,
 )
 from lightning_gans.extractors.base import Extractor
 from lightning_gans.extractors.inception import Inception
+from lightning_gans.extractors.none import is_none
 from lightning_gans.metrics.base import GenerativeMetric, best_by, is_higher_better
 from lightning_gans.metrics.frechet import FrechetDistance
 from lightning_gans.models.translation import TranslationModule
@@ -109,11 +111,14 @@ class Evaluation(Callback):
         data = self._data = self._reference(trainer, pl_module)
         make, wanted = self.extractor, self.extractor is not None
         make = make or data.extractor or (None if self.real is None else Inception)
+        asked = self.options["metrics"] is not None
         options = dict(self.options)
         where = "callbacks.evaluation"
         if isinstance(pl_module, TranslationModule):
             pl_module.check_direction(options["direction"])
         options["metrics"] = select_metrics(options["metrics"], pl_module, data, where)
+        if is_none(make):
+            make, options["metrics"] = None, without_features(options["metrics"], was_asked=asked, where=where)
         if self.patience is not None and not _has_frechet(options["metrics"]):
             raise ConfigError(f"{where}.patience", self.patience, "needs frechet among the metrics")
         extractor, options["metrics"], lacking = available_metrics(

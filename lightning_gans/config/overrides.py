@@ -24,7 +24,7 @@ PATH_KEYS = (
     *("resume", "checkpoint", "out", "input", "root", "reference", "candidate", "run", "cache", "hydra.run.dir"),
     *("init", "generator", "generator_back", "discriminator", "discriminator_back"),
     *("data.root", "extractor.weights", "extractor.base.weights", "callbacks.evaluation.cache"),
-    *("data.target_root", "model.perceptual_weights"),
+    *("data.target_root", "data.dataset.root", "data.dataset.data_dir", "model.perceptual_weights"),
 )
 # Values that are names whatever they look like: 2019, true, ~. Only null is not; a folder of that name is null/.
 NAME_KEYS = (
@@ -43,7 +43,12 @@ def normalized(arguments: list[str]) -> list[str]:
     """Write typed arguments as Hydra reads them: lists joined, paths quoted, integers in full, one budget alone."""
     for key in LIST_KEYS:
         arguments = join_list(arguments, key)
-    return exclusive_budget(drop_tuned(write_integers(quote_paths(arguments))))
+    return exclusive_budget(drop_tuned(write_integers(quote_paths(add_arguments(arguments)))))
+
+
+def add_arguments(arguments: list[str]) -> list[str]:
+    """Let the arguments of a user's dataset, which no config lists, be typed as other options are."""
+    return [f"++{argument}" if argument.startswith("data.dataset.") else argument for argument in arguments]
 
 
 def write_integers(arguments: list[str]) -> list[str]:

@@ -46,6 +46,7 @@ class SampleSchema(TypedDict):
     checkpoint: str
     out: str
     n: PositiveInt
+    indices: Annotated[Sequence[NonNegativeInt], MinLen(1)] | None
     classes: Sequence[int] | None  # the checkpoint says which there are
     code: Sequence[int | Sequence[int]] | None
     continuous: Sequence[float | Sequence[float]] | None
@@ -117,6 +118,7 @@ class InterpolateSchema(TypedDict):
     c: Annotated[Sequence[NonNegativeInt], MinLen(1)]
     classes: Sequence[int] | None  # the checkpoint says which there are
     psi: Annotated[Sequence[float], MinLen(1)]
+    format: Literal["gif", "mp4"]
     milliseconds: Annotated[int, Ge(20)]
     seed: Seed
     batch_size: PositiveInt
@@ -160,6 +162,17 @@ class ImportWeightsSchema(TypedDict):
     dropout_at_test: bool
 
 
+class ExportSchema(TypedDict):
+    """Declare the root of ``conf/export.yaml``."""
+
+    checkpoint: str
+    out: str
+    direction: Direction
+    seed: Seed
+    overwrite: bool
+    trust: Sequence[str]
+
+
 class ReportSchema(TypedDict):
     """Declare the root of ``conf/report.yaml``."""
 
@@ -177,6 +190,17 @@ class DataCheckSchema(TypedDict):
     seed: Seed
 
 
+class DemoSchema(TypedDict):
+    """Declare the root of ``conf/demo.yaml``."""
+
+    checkpoint: str
+    host: str
+    port: Annotated[int, Ge(1), Le(65535)]
+    share: bool
+    device: str
+    trust: Sequence[str]
+
+
 SCHEMAS: dict[str, type] = {
     "train": TrainSchema,
     "sample": SampleSchema,
@@ -185,6 +209,8 @@ SCHEMAS: dict[str, type] = {
     "interpolate": InterpolateSchema,
     "translate": TranslateSchema,
     "import_weights": ImportWeightsSchema,
+    "export": ExportSchema,
     "report": ReportSchema,
     "data_check": DataCheckSchema,
+    "demo": DemoSchema,
 }

@@ -74,7 +74,7 @@ def _sheet(
         codes[0][:, 0] = categories.to(codes[0].device)
     inputs = [one[:, None].repeat(1, columns, 1) for one in (latents, *codes)]
     inputs[1 + kind][:, :, code] = values.to(inputs[1 + kind])
-    batches = zip(*(one.flatten(0, 1).split(batch_size) for one in inputs), strict=True)
+    batches = zip(*(torch.split(one.flatten(0, 1), batch_size) for one in inputs), strict=True)
     made = torch.cat([to_uint8(images).cpu() for images in module.generate(batches)])
     return made.view(rows, columns, *made.shape[1:])
 

@@ -26,11 +26,7 @@ class CategoricalCodes(Condition):
     def __init__(self, sizes: Sequence[int]) -> None:
         super().__init__()
         self.sizes = tuple(sizes)
-
-    @property
-    def numbers(self) -> int:
-        """Return the number of uniform numbers that an entry is drawn from."""
-        return len(self.sizes)
+        self.numbers = len(self.sizes)
 
     def draw(self, u: Tensor) -> Tensor:
         """Map numbers (N, n) in [0, 1) to categories (N, n) int64."""
@@ -39,7 +35,7 @@ class CategoricalCodes(Condition):
 
     def parse(self, values: Sequence[Any]) -> Tensor:
         """Turn categories of a single code, or lists of n categories, into (N, n) int64."""
-        values = values.tolist() if isinstance(values, Tensor) else values
+        values = _plain(values)
         rows = [[value] if isinstance(value, SupportsIndex) and len(self.sizes) == 1 else value for value in values]
         for row, value in zip(rows, values, strict=True):
             if not _is_row(row, len(self.sizes)) or not all(
@@ -71,12 +67,7 @@ class ContinuousCodes(Condition):
 
     def __init__(self, n: int) -> None:
         super().__init__()
-        self.n = n
-
-    @property
-    def numbers(self) -> int:
-        """Return the number of uniform numbers that an entry is drawn from."""
-        return self.n
+        self.n = self.numbers = n
 
     def draw(self, u: Tensor) -> Tensor:
         """Map numbers (N, n) in [0, 1) to codes (N, n) in [-1, 1)."""
@@ -84,7 +75,7 @@ class ContinuousCodes(Condition):
 
     def parse(self, values: Sequence[Any]) -> Tensor:
         """Turn numbers of a single code, or lists of n numbers, into (N, n) float32; beyond [-1, 1] too."""
-        values = values.tolist() if isinstance(values, Tensor) else values
+        values = _plain(values)
         rows = [[value] if isinstance(value, int | float) and self.n == 1 else value for value in values]
         for row, value in zip(rows, values, strict=True):
             if not self.n or not _is_row(row, self.n) or not all(isinstance(c, int | float) for c in row):
@@ -94,6 +85,11 @@ class ContinuousCodes(Condition):
 
     def overview(self) -> None:
         """Return nothing: a grid shows drawn ones."""
+
+
+def _plain(values: Any) -> list[Any]:
+    """Turn a tensor, or another sequence, into a list."""
+    return values.tolist() if isinstance(values, Tensor) else list(values)
 
 
 def _is_row(value: Any, n: int) -> bool:

@@ -43,7 +43,7 @@ class FrozenLayers:
         for pattern in self.patterns:
             names = [name for name, _ in (*owned, *named)]
             if not any(_matches(name, pattern) for name in names):
-                shown = [name for name, _ in owned if name.count(".") < _DEEPEST]
+                shown = [name for name, _ in owned if name.count(".") < _DEEPEST and "parametrizations" not in name]
                 raise unknown("freeze", pattern, shown, value=pattern)
         self._layers = [name for name, _ in owned if self._takes(name)]
         for name, weight in named:

@@ -236,14 +236,23 @@ class Pix2PixHD(TranslationModule):
             (N, channels, H, W) in [-1, 1].
         """
         self.check_source(source, direction)
+        with evaluating(self.network_of(direction)) as network:
+            return self.run(network, source, self.noise(seed), instance)
+
+    def noise(self, seed: int) -> Tensor | None:
+        """Choose one cluster of features for every label, (labels, F), if there is an encoder."""
+        return None if self.encoder is None else self.chosen_clusters(seed)
+
+    def run(
+        self, network: nn.Module, source: Tensor, noise: Tensor | None = None, instance: Tensor | None = None
+    ) -> Tensor:
+        """Compute translations by the generator; see ``translate``."""
         batch = {"source": source} if instance is None else {"source": source, "instance": instance}
         inputs = self.condition(batch)
-        if self.encoder is not None:
-            table = self.chosen_clusters(seed).to(source.device)
-            inputs = torch.cat([inputs, table[self.labels(batch)[:, 0]].movedim(-1, 1)], 1)
+        if noise is not None:
+            inputs = torch.cat([inputs, noise.to(source.device)[self.labels(batch)[:, 0]].movedim(-1, 1)], 1)
         stage = self.stage_of(max(self.iteration - 1, 0))  # of the last update; an enhancer must have learnt something
-        with evaluating(self.network_of(direction)) as network:
-            images: Tensor = network(inputs.to(self.dtype), stage).float()
+        images: Tensor = network(inputs.to(self.dtype), stage).float()
         if images.shape[-2:] == source.shape[-2:]:
             return images
         return F.interpolate(images, source.shape[-2:], mode="bilinear")

@@ -145,7 +145,24 @@ class TranslationModule(GenerativeModule):
         self.check_source(source, direction)
         with evaluating(self.network_of(direction)) as network:
             seed_noise(network, seed)
-            images: Tensor = network(source.to(self.dtype))
+            return self.run(network, source, self.noise(seed))
+
+    def noise(self, seed: int) -> Tensor | None:
+        """Draw what ``translate`` needs by its seed beside the masks of dropout; ``None``: nothing."""
+        return None
+
+    def run(self, network: nn.Module, source: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Compute translations by a direction's network, as a pure function, which can be exported.
+
+        Args:
+            network: From ``network_of``, or a copy, in evaluation mode.
+            source: See ``translate``.
+            noise: From ``noise``.
+
+        Returns:
+            See ``translate``.
+        """
+        images: Tensor = network(source.to(self.dtype))
         return images.float()
 
     def check_source(self, source: Tensor, direction: str) -> None:

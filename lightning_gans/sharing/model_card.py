@@ -36,13 +36,13 @@ def model_card(
     """
     card = description["card"] or {}
     scores = {key: value for key, value in card.get("scores", {}).items() if isinstance(value, int | float)}
-    data = str(description["config"].get("data", {}).get("_target_", "")).rpartition(".")[2]
+    data = ".".join(str(description["config"].get("data", {}).get("_target_", "")).split(".")[-2:-1])  # its module
     head = {
         "license": description["license"],
         "library_name": LIBRARY,
         "pipeline_tag": "image-to-image" if translates else "unconditional-image-generation",
         "tags": ["gan", "pytorch", "lightning", LIBRARY, family.__name__.lower()],
-        **({"datasets": [data.lower()]} if data else {}),
+        **({"datasets": [data]} if data else {}),
         **({"metrics": list(scores)} if scores else {}),
     }
     title = f"# {family.__name__}{f' of {data}' if data else ''}"

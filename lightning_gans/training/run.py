@@ -158,8 +158,9 @@ class Run:
             if claimed:
                 claims.release(self.folder)
             self.seconds = time.perf_counter() - started
+            saved = [self.folder / files.FOLDER / name for name in (files.LAST, files.BEST)]
             for logger in self.trainer.loggers:
-                dashboard(logger).close(failed=failed)
+                dashboard(logger).close(failed=failed, checkpoints=[path for path in saved if path.is_file()])
 
     def _claim(self, resumed: Path | None) -> bool:
         """Claim the folder, in which nothing of another run is replaced or taken for this one's.
@@ -303,6 +304,7 @@ def _decided(given: DictConfig, trust: Sequence[str] | None, batch_size: int = 1
     cfg.trainer.precision = decide_precision(cfg.trainer)
     if OmegaConf.select(cfg, "model.batch_size", default=0) is None:
         cfg.model.batch_size = batch_size
+    validation.drop_absent_callbacks(cfg)
     for logger in filter(None, (cfg.logger or {}).values()):
         if "group" in logger and logger.group is None:
             logger.group = sweep.name()
