@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lightning_gans.models.pool import ImagePool
     from lightning_gans.models.progan import ProGAN
     from lightning_gans.models.r3gan import R3GAN
+    from lightning_gans.models.semi_supervised import SemiSupervisedGAN
     from lightning_gans.models.sngan import SNGAN
     from lightning_gans.models.srgan import SRGAN
     from lightning_gans.models.translation import TranslationModule
@@ -49,6 +50,7 @@ __all__ = [
     "R3GAN",
     "SNGAN",
     "SRGAN",
+    "SemiSupervisedGAN",
     "TranslationModule",
     "VAE",
     "WGAN",

@@ -14,10 +14,11 @@ from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import NonNegative, PositiveInt, checked
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.labelled import balanced_indices
+from lightning_gans.losses.objectives import NonSaturating
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Batch, Terms
 from lightning_gans.models.ema import evaluating
-from lightning_gans.models.options import AdversarialOptions
+from lightning_gans.models.options import AdversarialOptions, adam
 from lightning_gans.runtime.distributed import mean_over_processes
 from lightning_gans.runtime.precision import full_precision
 
@@ -73,7 +74,14 @@ class SemiSupervisedGAN(AdversarialModule):
         test: Callback | None = None,
         **options: Unpack[AdversarialOptions],
     ) -> None:
-        super().__init__(generator, discriminator, **options)
+        paper: AdversarialOptions = {
+            "objective": NonSaturating(d_weight=0.5),
+            "batch_size": 100,
+            "latent": "unit_uniform",
+            "g_optimizer": adam(3e-3),
+            "d_optimizer": adam(3e-3),
+        }
+        super().__init__(generator, discriminator, **(paper | options))
         if not hasattr(discriminator, "classes_and_features"):
             name = f"{type(discriminator).__module__.rpartition('.')[2]}.{type(discriminator).__name__}"
             raise ConfigError("model.discriminator", name, "does not classify; use model/network=semi_supervised")

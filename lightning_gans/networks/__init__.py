@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lightning_gans.networks.r3gan import Generator as R3GANGenerator
     from lightning_gans.networks.resnet import Discriminator as ResNetDiscriminator
     from lightning_gans.networks.resnet import Generator as ResNetGenerator
+    from lightning_gans.networks.semi_supervised import Discriminator as SemiSupervisedDiscriminator
     from lightning_gans.networks.srgan import Discriminator as SRGANDiscriminator
     from lightning_gans.networks.srgan import SRResNet
     from lightning_gans.networks.translation_resnet import Generator as TranslationResNetGenerator
@@ -61,6 +62,7 @@ __all__ = [
     "ResNetGenerator",
     "SRGANDiscriminator",
     "SRResNet",
+    "SemiSupervisedDiscriminator",
     "TranslationResNetGenerator",
     "UNetGenerator",
 ]
