@@ -160,7 +160,7 @@ class GenerativeModule(Sharing):
         for name, network in self.image_networks.items():
             try:
                 with evaluating(network):
-                    network(torch.zeros(2, *shape), *self.conditioning.judged(conditions))
+                    network(torch.zeros(2, *shape, device=self.device), *self.conditioning.judged(conditions))
             except TypeError as error:
                 raise ValueError(f"model.{name}: {error}; {self._conditions_text()}") from error
             except RuntimeError as error:
