@@ -14,6 +14,7 @@ from torch import Tensor
 from lightning_gans.checkpoints import integrity, roles
 from lightning_gans.checkpoints.files import PARTIAL, find, read, section
 from lightning_gans.config import local
+from lightning_gans.extractors.none import NoExtractor
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.sharing import is_shared
 from lightning_gans.sharing.description import find_card
@@ -129,9 +130,13 @@ def real_data(
     """
     node = dict(section(content, "data"))
     if root is not None:
-        if "root" not in node:
+        dataset = node.get("dataset")
+        if isinstance(dataset, dict) and "root" in dataset:
+            node["dataset"] = {**dataset, "root": root}
+        elif "root" not in node:
             raise ValueError(f"data.root={root}: {roles.short_text(node['_target_'])} reads no folder")
-        node["root"] = root
+        else:
+            node["root"] = root
     node = local.localised({"data": node}, ["data.root"] if root else [])[0]["data"]
     local.places_read({"data": node}, ["data.root"] if root else [])  # no address
     data = roles.build(node, "data", trust)
@@ -145,6 +150,8 @@ def extractor_of(content: dict[str, Any], data: Any, *, trust: Sequence[str] = (
         ValueError: Neither names an extractor.
     """
     trained_with = content["config"]["resolved"].get("extractor")
+    if isinstance(trained_with, dict) and trained_with.get("_target_") == f"{NoExtractor.__module__}.NoExtractor":
+        trained_with = None
     if not trained_with and data.extractor is None:
         raise ValueError(f"extractor: missing; {type(data).__name__} names none of its own")
     if not trained_with:

@@ -26,6 +26,7 @@ def write_samples(
     behind: Tensor | None = None,
     older: Sequence[Path] = (),
     columns: int | None = None,
+    indices: Sequence[int] | None = None,
 ) -> Path:
     """Write samples and a grid of the first 64: all files or none.
 
@@ -38,6 +39,7 @@ def write_samples(
         behind: Real points, for the picture.
         older: Files of earlier samples, deleted at the end.
         columns: Images in a row of the grid; ``None``: as square as possible.
+        indices: Numbers of the samples, which name their files; ``None``: those below ``n``.
 
     Returns:
         Path of the grid.
@@ -45,7 +47,8 @@ def write_samples(
     Raises:
         OSError: The disk is full, for instance; the folder is then as it was before.
     """
-    folder = make_folder(out)
+    folder, numbers = make_folder(out), range(n) if indices is None else indices
+    digits = max(6, len(str(max(numbers))))
     with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as own:
         making = Path(own)
         first: list[Tensor] = []
@@ -60,7 +63,7 @@ def write_samples(
                 kept.append(pictures.permute(0, 2, 3, 1).numpy())
             else:
                 for i, picture in enumerate(pictures):
-                    save(picture, making / f"{done + i:0{max(6, len(str(n - 1)))}d}.png", "sample")
+                    save(picture, making / f"{numbers[done + i]:0{digits}d}.png", "sample")
             done += len(pictures)
         if kept:
             arrays = {"points" if kept[0].ndim == 2 else "images": np.concatenate(kept)}

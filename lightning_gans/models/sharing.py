@@ -149,7 +149,9 @@ class Sharing(Sampling):
             if not torch.isfinite(value).all():
                 raise ValueError(f"{key}: is not finite{' in float16' if half else ''}; nothing is written")
         card = options.get("card") or self.score_card or self._newest_card()
-        description = describe(self.config, self.get_extra_state(), card, options.get("license", "unknown"))
+        description = describe(
+            self.config or self.described, self.get_extra_state(), card, options.get("license", "unknown")
+        )
         picture = self.preview(options.get("data") or self._known_data())
         pretrained.write_folder(folder, state, description)
         if picture is None:

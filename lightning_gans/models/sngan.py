@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from torch import nn
+from typing_extensions import Unpack
+
+from lightning_gans.config.types import checked
+from lightning_gans.losses.objectives import Hinge
 from lightning_gans.models.adversarial import AdversarialModule
+from lightning_gans.models.options import AdversarialOptions, adam
+from lightning_gans.schedules.learning_rate import LinearDecay
 
 
 class SNGAN(AdversarialModule):
@@ -14,3 +23,16 @@ class SNGAN(AdversarialModule):
     pass, by ``torch.nn.utils.parametrizations.spectral_norm``). Samples come from an average of the generator, which
     the paper has not: ``model.ema=null``.
     """
+
+    @checked
+    def __init__(self, generator: nn.Module, discriminator: nn.Module, **options: Unpack[AdversarialOptions]) -> None:
+        paper: AdversarialOptions = {
+            "objective": Hinge(),
+            "n_critic": 5,
+            "g_batch_size": 128,
+            "g_optimizer": adam(2e-4, 0.0, 0.9),
+            "d_optimizer": adam(2e-4, 0.0, 0.9),
+            "g_scheduler": partial(LinearDecay, updates=100_000),
+            "d_scheduler": partial(LinearDecay, updates=100_000),
+        }
+        super().__init__(generator, discriminator, **(paper | options))

@@ -16,6 +16,7 @@ from lightning_gans.data.base import ImageDataModule
 from lightning_gans.images.size import shortest
 from lightning_gans.losses.objectives import Objective
 from lightning_gans.models.base import Batch, GenerativeModule, Terms
+from lightning_gans.models.batches import Rows
 from lightning_gans.models.ema import evaluating
 from lightning_gans.models.options import ModuleOptions
 from lightning_gans.models.previews import examples_sheet
@@ -52,6 +53,7 @@ class TranslationModule(GenerativeModule):
     data_kinds: ClassVar[tuple[str, ...]] = ("paired",)
     translates: ClassVar[bool] = True
     directions: ClassVar[tuple[str, ...]] = ("a2b",)
+    batch_entries: ClassVar[tuple[str, ...]] = ("source", "target", "instance")
     scale: int = 1
 
     def __init__(
@@ -64,7 +66,8 @@ class TranslationModule(GenerativeModule):
         d_scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         **options: Unpack[ModuleOptions],
     ) -> None:
-        super().__init__(generator, latent="normal", **options)
+        one_by_one: ModuleOptions = {"batch_size": options.get("accumulate", 1)}
+        super().__init__(generator, latent="normal", **(one_by_one | options))
         self.set_test_statistics(self.batch_size // self.accumulate)  # until the training starts
         self.discriminator, self.objective = discriminator, objective
         self.optimizer_factories["d"], self.scheduler_factories["d"] = d_optimizer, d_scheduler
@@ -271,6 +274,12 @@ class TranslationModule(GenerativeModule):
         together = self.batch_size // self.accumulate
         shared = getattr(self.trainer.strategy, "_layer_sync", None) is not None  # trainer.sync_batchnorm
         self.set_test_statistics(together if shared else together // self.trainer.world_size)
+
+    def on_first_batch(self, rows: Rows) -> None:
+        """Count the images that batch norm sees at once, which a plain loader decides."""
+        super().on_first_batch(rows)
+        shared = getattr(self.trainer.strategy, "_layer_sync", None) is not None
+        self.set_test_statistics((rows.total if shared else rows.own) // self.accumulate)
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return the counters and what batch norm uses at test time, which the number of processes decides."""
