@@ -307,7 +307,13 @@ IN_SMALL = {
     "import_weights": {"image_size": 32},
     "data_check": {"data.num_workers": 0},
 }
-PRINTED = {"sample": "4 samples", "evaluate": "fd_", "report": "mine", "data_check": "16"}
+PRINTED = {
+    "sample": "4 samples",
+    "evaluate": "fd_",
+    "report": "mine",
+    "data_check": "16",
+    "export": "largest difference",
+}
 
 
 @pytest.mark.parametrize("line", OTHERS)

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from lightning_gans.runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from lightning_gans.callbacks.accuracy import Accuracy
     from lightning_gans.callbacks.checkpoint import Checkpoint
     from lightning_gans.callbacks.evaluation import Evaluation
     from lightning_gans.callbacks.progress import Progress
@@ -16,7 +15,6 @@ else:
     __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
-    "Accuracy",
     "Checkpoint",
     "DivergedError",
     "Evaluation",
