@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ def samples_sheet(module: Sampling, n: int, *, seed: int = 0, behind: Tensor | N
     Returns:
         One image (C, H, W) uint8.
     """
-    classes = module.conditioning.overview()
+    classes: dict[str, Any] = dict(module.conditioning.overview())
     columns = sheets.aligned_columns(n, max(map(len, classes.values()), default=0))
     n = n // columns * columns if columns else n
     samples = torch.cat([pixels.to_uint8(s) for s in module.samples(range(n), seed=seed, **classes)])
@@ -39,7 +40,7 @@ def samples_sheet(module: Sampling, n: int, *, seed: int = 0, behind: Tensor | N
 
 
 def examples_sheet(
-    visuals: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]], batches: Iterable[Mapping[str, Tensor]]
+    visuals: Callable[[dict[str, Tensor]], dict[str, Tensor]], batches: Iterable[dict[str, Tensor]]
 ) -> Tensor:
     """Lay out examples beside what a family makes of them.
 

@@ -252,7 +252,8 @@ def _onnx(program: ExportedProgram, names: list[str], told: str) -> bytes:
     made = torch.onnx.export(program, dynamo=True, verbose=False, input_names=names, output_names=["images"])
     assert made is not None
     made.model.metadata_props[METADATA] = told
-    return made.model_proto.SerializeToString()
+    content: bytes = made.model_proto.SerializeToString()
+    return content
 
 
 def _run_onnx(file: Path, names: list[str]) -> Callable[[Inputs], Tensor]:
