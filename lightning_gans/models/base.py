@@ -296,7 +296,7 @@ class GenerativeModule(Sharing):
         optimizers = {player: self.optimizer_factories[player](weights) for player, weights in self._trainable.items()}
         schedules = [(self.scheduler_factories[player] or Constant)(o) for player, o in optimizers.items()]
         for player, schedule in zip(optimizers, schedules, strict=True):
-            batches.learn_passes(schedule, self.trainer, f"model.{player}_scheduler.images=null")
+            batches.learn_passes(schedule, self._trainer, f"model.{player}_scheduler.images=null")
         return list(optimizers.values()), schedules
 
     def on_fit_start(self) -> None:

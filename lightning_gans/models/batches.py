@@ -206,12 +206,12 @@ def rows_of_all(own: int, rank: int, world: int, device: torch.device) -> Rows:
     return Rows(sum_over_processes(counts).tolist(), rank) if world > 1 else Rows([own])
 
 
-def learn_passes(schedule: Any, trainer: Trainer, needed_by: str) -> None:
+def learn_passes(schedule: Any, trainer: Trainer | None, needed_by: str) -> None:
     """Let a schedule in passes over the set know how long one is; of a plain loader each batch counts as an update.
 
     Args:
         schedule: Of a learning rate; those that are not in passes are left alone.
-        trainer: The Trainer, before it trains.
+        trainer: The Trainer, before it trains; ``None`` without one.
         needed_by: Option that needs it, for the message.
 
     Raises:
@@ -223,6 +223,8 @@ def learn_passes(schedule: Any, trainer: Trainer, needed_by: str) -> None:
     if isinstance(data, ImageDataModule):
         schedule.learn(data.images_per_epoch)
         return
+    if trainer is None:
+        raise ValueError(f"{needed_by}: needs a Trainer; say how many images a pass has")
     trainer.fit_loop.setup_data()
     updates = trainer.num_training_batches
     if updates == float("inf"):
