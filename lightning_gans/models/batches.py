@@ -223,6 +223,8 @@ def learn_passes(schedule: Any, trainer: Trainer | None, needed_by: str) -> None
     if isinstance(data, ImageDataModule):
         schedule.learn(data.images_per_epoch)
         return
+    if trainer is None:
+        raise ValueError(f"{needed_by}: needs a Trainer; say how many images a pass has")
     trainer.fit_loop.setup_data()
     updates = trainer.num_training_batches
     if updates == float("inf"):
