@@ -2,8 +2,9 @@
 
     python benchmarks/make_weights.py [NAME ...] [--runs DIR] [--out lightning_gans/pretrained]
 
-A run whose folder is whole is not trained again. Each generator is packed as float16, scored as it will be loaded, and
-packed again with that score's card; the table is Markdown. Nothing trained on pictures without a licence ships.
+A run that was broken off goes on, and one that is whole is not trained again. Each generator is packed as float16,
+scored as it will be loaded, and packed again with that score's card; the table is Markdown. Nothing trained on pictures
+without a licence ships.
 """
 
 from __future__ import annotations
@@ -64,13 +65,15 @@ SET = {
 
 
 def train(recipe: Recipe, folder: Path) -> None:
-    """Train by the command that a user types, unless the folder has the last checkpoint already."""
+    """Train by the command that a user types, or go on with what the folder has."""
     options = [f"model={recipe.model}", f"data={recipe.data}", *recipe.options]
     last = folder / files.FOLDER / files.LAST
-    if last.is_file() and files.read(last)["global_step"] == compose(*options).trainer.max_steps:
+    done = files.read(last)["global_step"] if last.is_file() else None
+    if done == compose(*options).trainer.max_steps:
         return
     alone = ["callbacks.evaluation=null", "callbacks.samples=null", f"hydra.run.dir={folder}"]
-    subprocess.run([sys.executable, "-m", "lightning_gans.train", *options, *alone], check=True)
+    typed = [*options, *alone] if done is None else [f"resume={folder}"]
+    subprocess.run([sys.executable, "-m", "lightning_gans.train", *typed], check=True)
 
 
 def score(place: str, metric: str) -> dict[str, Any]:
@@ -99,13 +102,15 @@ def pack(name: str, run: Path, out: Path) -> list[str]:
 def main() -> None:
     """Train, pack and print the table as the rows come."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", choices=[*SET, []], default=list(SET))
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(SET)}; left out: all")
     parser.add_argument("--runs", default="outputs/pretrained")
     parser.add_argument("--out", default=str(SHIPPED))
     arguments = parser.parse_args()
+    for name in set(arguments.names) - SET.keys():
+        parser.error(f"{name}: not one of {', '.join(SET)}")
     head = ["name", "weights", "folder", "score", "as trained", "float16", "of"]
     print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))
-    for name in arguments.names:
+    for name in arguments.names or SET:
         run = Path(arguments.runs, name)
         train(SET[name], run)
         print("| " + " | ".join(pack(name, run, Path(arguments.out))) + " |", flush=True)

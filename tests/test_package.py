@@ -42,6 +42,8 @@ def test_the_wheel_holds_every_config_the_weights_and_folder_readmes(wheel):
         assert f"lightning_gans/conf/{path.relative_to(CONF_DIR).as_posix()}" in names
     assert "lightning_gans/extractors/digits.pt" in names
     assert "lightning_gans/py.typed" in names
+    shipped = [path for path in ROOT.glob("lightning_gans/pretrained/**/*") if path.is_file()]
+    assert {path.relative_to(ROOT).as_posix() for path in shipped} <= set(names)
     assert "lightning_gans/conf/README.md" in names
     assert {path.relative_to(ROOT).as_posix() for path in ROOT.glob("lightning_gans/*/README.md")} <= set(names)
     assert not [name for name in names if name.startswith(("tests/", "conf/"))]
@@ -106,6 +108,9 @@ def test_the_wheel_works_from_any_folder(wheel, tmp_path):
     sampled = called(str(site / "bin" / "lightning-gans-sample"), "checkpoint=run", "out=out", "n=3", "format=npz")
     assert "3 samples" in sampled
     assert sorted(path.name for path in (work / "out").iterdir()) == ["grid.png", "samples.npz"]
+    assert "2 samples" in called(
+        str(site / "bin" / "lightning-gans-sample"), "checkpoint=dcgan_digits", "out=seen", "n=2"
+    )
     assert "checkpoint" in called(str(site / "bin" / "lightning-gans-evaluate"), "--cfg", "job", "checkpoint=x")
 
 

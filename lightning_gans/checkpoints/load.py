@@ -45,14 +45,14 @@ def load(
     content = read(file)
     module = rebuild(content, trust=trust).to(device)
     module.score_card = module.score_card or find_card(file, module.iteration)
-    module.open_data = partial(_examples_of, {"resolved": {"data": content["config"]["resolved"].get("data")}}, trust)
+    node = content["config"]["resolved"].get("data")
+    module.open_data = partial(_open_offline, node, trust) if isinstance(node, dict) else None
     return module
 
 
-def _examples_of(config: dict[str, Any], trust: Sequence[str]) -> Any:
-    """Open the data of a config without downloading anything."""
-    node = config["resolved"]["data"]
-    offline = {**node, "download": False} if isinstance(node, dict) and "download" in node else node
+def _open_offline(node: dict[str, Any], trust: Sequence[str]) -> Any:
+    """Build the image set of a config's section without downloading anything."""
+    offline = {**node, "download": False} if "download" in node else node
     return real_data({"config": {"resolved": {"data": offline}}}, trust=trust)
 
 

@@ -43,7 +43,9 @@ def overview() -> str:
             *lines,
             "",
             "COMMAND --help lists a command's options, --version tells the version. Tab completion in bash:",
-            '  eval "$(lightning-gans -sc install=bash)"   (zsh and fish: install=zsh, install=fish)',
+            '  eval "$(lightning-gans -sc install=bash)"   (zsh: the same, after bashcompinit)',
+            "in fish:",
+            "  lightning-gans -sc install=fish | source",
         ]
     )
 
@@ -97,7 +99,7 @@ def complete(arguments: Sequence[str]) -> None:
     if any(argument.startswith("query=") for argument in arguments):
         _, typed, rest = re.fullmatch(r"\s*(\S+)\s*(\S*)(.*)", line or " lightning-gans", re.DOTALL).groups()  # type: ignore[union-attr]
         if not rest:
-            print(" ".join(one for one in (c.replace("_", "-") for c in commands()) if one.startswith(typed)))
+            print("\n".join(one for one in (c.replace("_", "-") for c in commands()) if one.startswith(typed)))
             return
         name, os.environ["COMP_LINE"] = typed.replace("-", "_"), f"lightning-gans{rest}"
         if name not in commands():

@@ -82,9 +82,9 @@ def _has(node: DictConfig, path: str) -> bool:
 
 def _paths(node: DictConfig, prefix: str = "") -> Iterator[str]:
     """Yield the dotted paths of all values that are no interpolations; Hydra's own are left out."""
-    for key in node:
+    for key in map(str, node):
         path = f"{prefix}{key}"
-        if path == "hydra" or str(key).startswith("_"):
+        if path == "hydra" or key.startswith("_"):
             continue
         if OmegaConf.is_interpolation(node, key):
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,8 @@ def node_of(value: Any) -> Any:
     made_by = getattr(value, "func", None)
     if isinstance(made_by, type) and not getattr(value, "args", ()):
         return {"_target_": _path(made_by), "_partial_": True, **node_of(value.keywords)}
+    if isinstance(value, type):
+        return {"_target_": _path(value), "_partial_": True}
     kind = type(value)
     if kind.__init__ is object.__init__ and kind.__module__.startswith("lightning_gans."):
         return {"_target_": _path(kind)}
@@ -38,4 +41,8 @@ def node_of(value: Any) -> Any:
 
 
 def _path(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
+    """Return the dotted path of a class; of torch's the public one, ``torch.optim.Adam``."""
+    home, name = kind.__module__, kind.__qualname__
+    parent = home.rpartition(".")[0]
+    is_public = home.startswith("torch.") and getattr(sys.modules.get(parent), name, None) is kind
+    return f"{parent if is_public else home}.{name}"

@@ -135,9 +135,10 @@ def may_take(target: Any, path: str) -> bool:
         for owner in ast.walk(ast.parse(text)):
             if isinstance(owner, ast.ClassDef) and owner.name == name:
                 method = next((m for m in owner.body if isinstance(m, ast.FunctionDef) and m.name == "__init__"), None)
-                arguments = method.args if method else ast.arguments([], [], kwonlyargs=[])
-                names = [one.arg for one in arguments.args + arguments.kwonlyargs]
-                return method is not None and (arguments.kwarg is not None or path.rpartition(".")[2] in names)
+                if method is None:
+                    return False
+                names = [one.arg for one in method.args.args + method.args.kwonlyargs]
+                return method.args.kwarg is not None or path.rpartition(".")[2] in names
     return False
 
 

@@ -202,7 +202,7 @@ def without_features(
     if features and was_asked:
         rule = "compares features, of which extractor=none has none; leave one of the two out"
         raise ConfigError(f"{prefix(where)}metrics", features[0].name, rule)
-    return [metric for metric in metrics if metric not in features]
+    return [metric for metric in metrics if not needs_extractor([metric])]
 
 
 def score_key(metric: GenerativeMetric, score: str, extractor: Extractor | None) -> str:

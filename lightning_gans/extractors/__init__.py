@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from lightning_gans.extractors.classifier import ClassifierExtractor
     from lightning_gans.extractors.digits import DigitsExtractor
     from lightning_gans.extractors.inception import Inception
+    from lightning_gans.extractors.none import NoExtractor
     from lightning_gans.extractors.points import Points
     from lightning_gans.extractors.stacked import Stacked
 else:
@@ -19,6 +20,7 @@ __all__ = [
     "DigitsExtractor",
     "Extractor",
     "Inception",
+    "NoExtractor",
     "Points",
     "Stacked",
 ]

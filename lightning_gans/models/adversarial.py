@@ -206,6 +206,14 @@ class AdversarialModule(GenerativeModule):
                 "model.discriminator", MISSING, "is an autoencoder; this family needs one that gives logits"
             )
 
+    def on_fit_start(self) -> None:
+        """Compile as the base does; refuse a ``g_batch_size`` that processes and micro-batches cannot share."""
+        super().on_fit_start()
+        shares = self.world_size * self.accumulate
+        if self.g_batch_size is not None and self.g_batch_size % shares:
+            rule = f"must divide by {self.world_size} processes x accumulate={self.accumulate}"
+            raise ConfigError("g_batch_size", self.g_batch_size, rule)
+
     @property
     def image_networks(self) -> dict[str, nn.Module]:
         """Return the discriminator, by name."""

@@ -160,7 +160,7 @@ class GenerativeModule(Sharing):
         for name, network in self.image_networks.items():
             try:
                 with evaluating(network):
-                    network(torch.zeros(2, *shape), *self.conditioning.judged(conditions))
+                    network(torch.zeros(2, *shape, device=self.device), *self.conditioning.judged(conditions))
             except TypeError as error:
                 raise ValueError(f"model.{name}: {error}; {self._conditions_text()}") from error
             except RuntimeError as error:
@@ -296,7 +296,7 @@ class GenerativeModule(Sharing):
         optimizers = {player: self.optimizer_factories[player](weights) for player, weights in self._trainable.items()}
         schedules = [(self.scheduler_factories[player] or Constant)(o) for player, o in optimizers.items()]
         for player, schedule in zip(optimizers, schedules, strict=True):
-            batches.learn_passes(schedule, self.trainer, f"model.{player}_scheduler.images=null")
+            batches.learn_passes(schedule, self._trainer, f"model.{player}_scheduler.images=null")
         return list(optimizers.values()), schedules
 
     def on_fit_start(self) -> None:

@@ -56,7 +56,7 @@ class Rows:
 
     def take(self, rows: Tensor) -> Tensor:
         """Return this process's rows of a tensor of all rows."""
-        if self.is_regular:
+        if self.is_regular or self.world == 1:
             return own_rows(rows, self.rank, self.world)
         return rows[[i for i, owner in enumerate(self.owners) if owner == self.rank]]
 
@@ -206,18 +206,18 @@ def rows_of_all(own: int, rank: int, world: int, device: torch.device) -> Rows:
     return Rows(sum_over_processes(counts).tolist(), rank) if world > 1 else Rows([own])
 
 
-def learn_passes(schedule: Any, trainer: Trainer, needed_by: str) -> None:
+def learn_passes(schedule: Any, trainer: Trainer | None, needed_by: str) -> None:
     """Let a schedule in passes over the set know how long one is; of a plain loader each batch counts as an update.
 
     Args:
         schedule: Of a learning rate; those that are not in passes are left alone.
-        trainer: The Trainer, before it trains.
+        trainer: The Trainer, before it trains; ``None``: a checkpoint is made without one.
         needed_by: Option that needs it, for the message.
 
     Raises:
         ValueError: The loader has no length.
     """
-    if not isinstance(schedule, EpochDecay) or schedule.images is not None:
+    if trainer is None or not isinstance(schedule, EpochDecay) or schedule.images is not None:
         return
     data = getattr(trainer, "datamodule", None)
     if isinstance(data, ImageDataModule):

@@ -104,7 +104,7 @@ class BEGAN(AdversarialModule):
         shape = shapes["image"]
         with evaluating(self.discriminator):
             given = self.sampling_inputs([0, 1], 0)[1:]
-            found = tuple(self.discriminator(torch.zeros(2, *shape), *given).shape[1:])
+            found = tuple(self.discriminator(torch.zeros(2, *shape, device=self.device), *given).shape[1:])
         if found != shape:
             raise ValueError(f"model.discriminator gives {found} for images {shape}: BEGAN's is an autoencoder")
 

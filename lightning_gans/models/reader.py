@@ -88,7 +88,7 @@ class BatchReader:
         plan, trainer = module.plan(module.iteration), module.trainer
         rank, world = trainer.global_rank, trainer.world_size
         if batches.is_planned(trainer):
-            self._whole = self.rows = Rows([plan.images // world] * world, rank)
+            self._whole = self.rows = Rows([len(range(first, plan.images, world)) for first in range(world)], rank)
             return plan, batches.prepared(batch, module.dtype, None)
         entries, name = module.batch_entries, type(module).__name__
         needed = ("source", "target") if "source" in entries else ("image", *module.conditioning.entries)

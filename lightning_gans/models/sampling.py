@@ -64,22 +64,29 @@ class Sampling(LightningModule):
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]
-        cls, checkpoint_path: str | os.PathLike[str], map_location: str | torch.device = "cpu", **options: Any
+        cls,
+        checkpoint_path: str | os.PathLike[str],
+        map_location: str | torch.device | None = None,
+        *,
+        strict: bool | None = None,
+        **options: Any,
     ) -> Self:
         """Rebuild a module from its checkpoint alone, as ``lightning_gans.load`` does, in training mode.
 
         Args:
             checkpoint_path: The file.
-            map_location: Device of the module.
-            **options: Arguments of the class, where its networks are of your own; the rest is Lightning's then.
+            map_location: Device of the module; ``None``: the CPU.
+            strict: Refuse weights that do not fit, with ``**options``; without them they always are.
+            **options: Arguments of the class, where its networks are of your own; Lightning makes it with these.
 
         Raises:
             ValueError: The checkpoint cannot be read or describes no module, or one of another class.
         """
         if options:
-            made: Self = super().load_from_checkpoint(os.fspath(checkpoint_path), map_location=map_location, **options)
+            how: dict[str, Any] = {"map_location": map_location or "cpu", "strict": strict, **options}
+            made: Self = super().load_from_checkpoint(os.fspath(checkpoint_path), **how)
             return made
-        module = lightning_gans.load(checkpoint_path, device=map_location)
+        module = lightning_gans.load(checkpoint_path, device=map_location or "cpu")
         if not isinstance(module, cls):
             raise ValueError(f"{checkpoint_path}: holds a {type(module).__name__}, not a {cls.__name__}")
         module.train()

@@ -148,11 +148,11 @@ class Sharing(Sampling):
         for key, value in state.items():
             if not torch.isfinite(value).all():
                 raise ValueError(f"{key}: is not finite{' in float16' if half else ''}; nothing is written")
-        card = options.get("card") or self.score_card or self._newest_card()
+        card = options.get("card") or self._newest_card()
         description = describe(
             self.config or self.described, self.get_extra_state(), card, options.get("license", "unknown")
         )
-        picture = self.preview(options.get("data") or self._known_data())
+        picture = self._picture(options.get("data"))
         pretrained.write_folder(folder, state, description)
         if picture is None:
             (folder / GRID).unlink(missing_ok=True)
@@ -172,18 +172,20 @@ class Sharing(Sampling):
         )
 
     def _newest_card(self) -> dict[str, Any] | None:
-        """Return the score card that a Trainer's run has written of this update."""
+        """Return the scores of this update: those that are known, or that a Trainer's run has written."""
+        if self.score_card is not None and self.score_card.get("step") == self.iteration:
+            return self.score_card
         if self._trainer is None:
             return None
         return find_card(Path(self._trainer.default_root_dir, "checkpoints", "last.ckpt"), self.iteration)
 
-    def _known_data(self) -> ImageDataModule | None:
-        """Return the data of the Trainer, or else those that the module was trained on if they can be opened."""
-        attached = getattr(self._trainer, "datamodule", None)
+    def _picture(self, given: ImageDataModule | None) -> Tensor | None:
+        """Draw the picture with the given data, those of the Trainer, or those that the module was trained on."""
+        attached = given or getattr(self._trainer, "datamodule", None)
         if isinstance(attached, ImageDataModule) or self.open_data is None:
-            return attached if isinstance(attached, ImageDataModule) else None
+            return self.preview(attached if isinstance(attached, ImageDataModule) else None)
         try:
-            return self.open_data()
+            return self.preview(self.open_data())
         except (OSError, ValueError) as error:
-            rank_zero_warn(f"the picture has no examples, since the training data cannot be opened: {error}")
-            return None
+            rank_zero_warn(f"the picture is drawn without the training data, which cannot be opened: {error}")
+            return self.preview(None)

@@ -80,7 +80,7 @@ class VAE(GenerativeModule):
         """Check shapes as the base does, and that the encoder gives what the decoder takes."""
         super().check_data(shapes)
         with evaluating(self.encoder):
-            found = self.encoder(torch.zeros(2, *shapes["image"]))[0].shape[1]
+            found = self.encoder(torch.zeros(2, *shapes["image"], device=self.device))[0].shape[1]
         if found != self.latent_dim:
             raise ValueError(f"model.encoder gives {found} latents and model.generator takes {self.latent_dim}")
 

@@ -68,7 +68,7 @@ def _ask_nvidia_smi() -> str | None:
         made = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return (made.stdout.split() or [None])[0]
+    return next(iter(made.stdout.split()), None)
 
 
 def pick_device(name: str) -> torch.device:

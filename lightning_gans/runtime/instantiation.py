@@ -13,7 +13,8 @@ import hydra
 
 OURS = ("lightning_gans.*",)
 
-_HAS_LISTS = hasattr(hydra.utils, "execution_whitelist")
+_listed: Any = getattr(hydra.utils, "execution_whitelist", None)
+_HAS_LISTS = _listed is not None
 _ANYTHING: Any = getattr(hydra.utils, "UNSAFE_DISABLE_EXECUTION_CHECKS", None)
 
 # Options of hydra.main and hydra.initialize: what a user's own command line names is the user's to choose.
@@ -38,5 +39,5 @@ def instantiate(node: Any, *, allowed: Sequence[str] | None = None, **extra: Any
     """
     if _HAS_LISTS:
         names = _ANYTHING if allowed is None else tuple(allowed)
-        extra["_execution_whitelist_"] = hydra.utils.execution_whitelist(names, reset=True)
+        extra["_execution_whitelist_"] = _listed(names, reset=True)
     return hydra.utils.instantiate(node, **extra)

@@ -17,8 +17,8 @@ class AlternatingDDP(DDPStrategy):
     """Average one player's gradients over the processes just before that player steps.
 
     The module is not wrapped: Lightning's wrapper watches the parameters of both players at every backward, which
-    needs ``find_unused_parameters``, sends twice the bytes and breaks on growing networks. Losses must be means over
-    equal local batches.
+    needs ``find_unused_parameters``, sends twice the bytes and breaks on growing networks. Modules weight their losses,
+    means over local batches, by how many images each process has.
     """
 
     def configure_ddp(self) -> None:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from lightning_gans.checkpoints.load import load
+from lightning_gans.checkpoints.roles import short_text
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.inference.source_images import source_shape
 from lightning_gans.models.base import GenerativeModule
@@ -32,7 +33,7 @@ from lightning_gans.runtime.atomic import atomic_write
 from lightning_gans.sharing import pretrained
 from lightning_gans.sharing.description import describe
 
-OLDEST_TORCH = (2, 9)  # with which every family was exported
+OLDEST_TORCH = (2, 9)  # 2.6 exports some families only; 2.14 all
 WORST = 1e-3  # largest difference to PyTorch's images, whose values lie in [-1, 1], that is no failure
 ENDINGS = (".onnx", ".pt2", pretrained.ENDING)
 NEEDED = ("onnx", "onnxruntime", "onnxscript")
@@ -140,14 +141,19 @@ def export_file(
         except OSError:
             raise
         except Exception as error:  # a network of anybody's can fail anywhere in the exporters
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-            rule = f"{type(module).__name__} cannot be exported by torch {torch.__version__} ({reason})"
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            rule = f"{type(module).__name__} cannot be exported by torch {torch.__version__} ({short_text(reason)})"
             raise ConfigError("out", str(out), rule) from error
         if not made.error <= WORST:
             raise ConfigError(
                 "out", str(out), f"the exported network's images differ by {made.error:.2g}; it is not kept"
             )
     return made
+
+
+def is_able() -> bool:
+    """Return whether this torch is new enough to export programs."""
+    return tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2]) >= OLDEST_TORCH
 
 
 def check(out: Path) -> None:
@@ -158,8 +164,7 @@ def check(out: Path) -> None:
     """
     if out.suffix not in ENDINGS:
         raise ConfigError("out", str(out), f"must end in {', '.join(ENDINGS)}")
-    found = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
-    if out.suffix != pretrained.ENDING and found < OLDEST_TORCH:
+    if out.suffix != pretrained.ENDING and not is_able():
         oldest = ".".join(map(str, OLDEST_TORCH))
         raise ConfigError("out", str(out), f"needs torch >= {oldest}, and this is torch {torch.__version__}")
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]

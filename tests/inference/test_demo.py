@@ -115,6 +115,17 @@ def test_without_gradio_it_is_named(tmp_path, monkeypatch, capsys):
     assert 'demo: needs the package gradio: pip install "lightning_gans[demo]"' in capsys.readouterr().err
 
 
+def test_a_stranger_s_checkpoint_is_refused_before_it_is_served(demos, tmp_path, monkeypatch, capsys):
+    module = demos["dcgan"].module
+    model = {**module.config["resolved"]["model"], "_target_": "evilmod.Evil"}
+    config = {**module.config, "resolved": {**module.config["resolved"], "model": model}}
+    torch.save({"state_dict": module.state_dict(), "config": config}, tmp_path / "evil.ckpt")
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: find("json" if name == "gradio" else name, *a))
+    assert command_here("lightning_gans.demo", "checkpoint=evil.ckpt", cwd=tmp_path, monkeypatch=monkeypatch) == 1
+    assert "model: the checkpoint names evilmod.Evil, which is not trusted" in capsys.readouterr().err
+
+
 @pytest.fixture
 def served(demos):
     """Serve a demo, at an address of its own."""

@@ -3,7 +3,6 @@
 import json
 import math
 
-import hydra
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -16,7 +15,9 @@ from lightning_gans.checkpoints import files
 from lightning_gans.evaluation.comparison import of_checkpoint
 from lightning_gans.evaluation.evaluator import Evaluator
 from lightning_gans.models.translation import TranslationModule
+from lightning_gans.runtime.instantiation import instantiate
 from lightning_gans.sharing import pretrained
+from lightning_gans.sharing.description import describe
 
 SHIPPED = pretrained.shipped()
 MOST_BYTES = 6_000_000  # of all that the package brings
@@ -25,7 +26,7 @@ MOST_BYTES = 6_000_000  # of all that the package brings
 def made(model="dcgan", *options):
     """A family with the config that checkpoints carry, untrained."""
     cfg = compose(*tiny(model), *options)
-    module = hydra.utils.instantiate(cfg.model, _convert_="all").eval()
+    module = instantiate(cfg.model, _convert_="all").eval()
     module.config = {"resolved": OmegaConf.to_container(cfg, resolve=True)}
     return module
 
@@ -137,11 +138,13 @@ def test_weights_that_are_not_finite_are_not_written(tmp_path):
     assert not (tmp_path / "mine").exists()
 
 
-def test_a_module_without_a_config_is_not_shared(tmp_path):
+def test_a_module_made_without_a_run_is_shared_by_its_own_description(tmp_path):
     module = made()
     module.config = None
+    content = json.loads((module.save_pretrained(tmp_path) / "config.json").read_text())
+    assert content["config"]["model"]["_target_"] == "lightning_gans.models.dcgan.DCGAN"
     with pytest.raises(ValueError, match="nobody could rebuild the module"):
-        module.save_pretrained(tmp_path)
+        describe(None, {}, None, "mit")
 
 
 def test_keys_and_numbers_that_json_lacks_come_back(tmp_path):
@@ -225,3 +228,19 @@ def test_commands_take_a_name(tmp_path, monkeypatch, capsys):
     translate = ("checkpoint=pix2pix_digit_edges", *pictures)
     assert command_here("lightning_gans.translate", *translate, cwd=tmp_path, monkeypatch=monkeypatch) == 0
     assert (tmp_path / "translated" / "000000.png").is_file()
+
+
+def test_a_translators_picture_shows_its_data_or_is_left_out(tmp_path, monkeypatch):
+    """Once they are gone, and without a download."""
+    shipped = lightning_gans.load("pix2pix_digit_edges")
+    assert (shipped.save_pretrained(tmp_path / "with") / "samples.png").is_file()
+    shipped.open_data = None
+    assert not (shipped.save_pretrained(tmp_path / "with") / "samples.png").exists()
+
+    def gone():
+        raise FileNotFoundError("data.root=photos: is not there")
+
+    shipped.open_data = gone
+    with pytest.warns(UserWarning, match="without the training data, which cannot be opened: data.root=photos"):
+        folder = shipped.save_pretrained(tmp_path / "without")
+    assert "samples.png" not in (folder / "README.md").read_text()

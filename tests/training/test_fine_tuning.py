@@ -3,7 +3,6 @@
 import sys
 from fnmatch import fnmatch
 
-import hydra
 import pytest
 import torch
 
@@ -11,6 +10,7 @@ from conftest import assert_same_training, differences, newest, refusal, run, ti
 from lightning_gans import build, compose, train
 from lightning_gans.checkpoints.files import AtomicCheckpointIO
 from lightning_gans.checkpoints.fine_tuning import load_networks
+from lightning_gans.runtime.instantiation import instantiate
 
 FROZEN = 'model.freeze=["discriminator.layers.[0-4]",generator.layers.0,generator.layers.1]'
 
@@ -155,7 +155,7 @@ def test_frozen_layers_keep_what_no_optimiser_writes(tmp_path, model, frozen, op
 
 
 def test_a_plain_trainer_freezes_too(tmp_path):
-    module = hydra.utils.instantiate(compose(*tiny(), "model.freeze=[discriminator.layers.0]").model, _convert_="all")
+    module = instantiate(compose(*tiny(), "model.freeze=[discriminator.layers.0]").model, _convert_="all")
     for _ in range(2):
         optimizers, _ = module.configure_optimizers()
         assert [len(o.param_groups[0]["params"]) for o in optimizers] == [8, 5]

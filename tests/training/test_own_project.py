@@ -1,5 +1,6 @@
 """A plain Trainer with a plain DataLoader: counts, resume, checkpoints, scores, two processes."""
 
+import functools
 import warnings
 
 import pytest
@@ -14,6 +15,7 @@ from lightning_gans.callbacks import Evaluation, SampleGrid
 from lightning_gans.checkpoints.files import read
 from lightning_gans.extractors import DigitsExtractor
 from lightning_gans.images.files import save
+from lightning_gans.losses import R1
 from lightning_gans.models import DCGAN, WGANGP
 from lightning_gans.networks import DCGANDiscriminator, DCGANGenerator
 
@@ -160,12 +162,15 @@ def test_resume_goes_on_and_checkpoints_describe_themselves(tmp_path):
 
 def test_a_module_made_as_a_class_is_loaded_likewise(tmp_path):
     how = {"image_size": 16, "channels": 1, "base_channels": 4}
-    module = WGANGP(DCGANGenerator(**how), DCGANDiscriminator(**how, norm=None), batch_size=7)
+    adam = functools.partial(torch.optim.Adam, lr=1e-3)
+    options = {"batch_size": 7, "g_optimizer": adam, "d_optimizer": torch.optim.RMSprop, "penalty": R1(5.0)}
+    module = WGANGP(DCGANGenerator(**how), DCGANDiscriminator(**how, norm=None), **options)
     trainer = fit(module, 35, max_steps=1)
     trainer.save_checkpoint(tmp_path / "own.ckpt")
     loaded = lightning_gans.load(tmp_path / "own.ckpt")
     assert torch.equal(loaded.sample(2), module.eval().sample(2))
-    assert (loaded.batch_size, loaded.n_critic) == (7, 5)
+    assert (loaded.batch_size, loaded.n_critic, loaded.penalty.weight) == (7, 5, 5)
+    assert loaded.optimizer_factories["g"].keywords == {"lr": 1e-3}
     networks = {"generator": DCGANGenerator(**how), "discriminator": DCGANDiscriminator(**how, norm=None)}
     again = WGANGP.load_from_checkpoint(tmp_path / "own.ckpt", **networks, batch_size=7)
     assert torch.equal(again.eval().sample(2), module.sample(2))
