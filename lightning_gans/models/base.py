@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
@@ -53,7 +53,7 @@ class GenerativeModule(Sampling):
         ValueError: A value out of range.
     """
 
-    data_kinds: ClassVar[tuple[str, ...]] = ("image", "labelled", "points")  # kinds of data
+    data_kinds: tuple[str, ...] = ("image", "labelled", "points")  # kinds of data
 
     @checked
     def __init__(
@@ -93,6 +93,8 @@ class GenerativeModule(Sampling):
         self._stats_step: int | None = None
         self._shared_rng, self._rng_device = torch.Generator(), torch.device("cpu")
         self.add_player("g", generator)
+        if not self.conditions and getattr(generator, "conditions", ()):  # those that its networks are made for
+            self.conditions, self.data_kinds = generator.conditions, ("labelled",)  # type: ignore[assignment]
         self.conditioning = Conditions(self.conditions, generator)
 
     def add_player(self, player: str, *networks: nn.Module) -> None:

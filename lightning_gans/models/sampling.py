@@ -28,10 +28,11 @@ class Sampling(LightningModule):
 
     Attributes:
         conditions: Batch entries that networks take beside latents and images, e.g. ``("label",)``: G(z, *conditions).
+            A class declares those that its family always has; an instance takes over those of its generator.
         standing_batches: Batches of ``batch_size`` samples that the average's batch norm statistics are measured on.
     """
 
-    conditions: ClassVar[tuple[str, ...]] = ()
+    conditions: tuple[str, ...] = ()
     standing_batches: ClassVar[int] = 16
     conditioning: Conditions  # draws, parses and checks them
     generator: nn.Module

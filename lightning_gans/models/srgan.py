@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -49,7 +48,7 @@ class SRGAN(TranslationModule):
         ValueError: A value out of range.
     """
 
-    data_kinds: ClassVar[tuple[str, ...]] = ("super_resolution",)
+    data_kinds: tuple[str, ...] = ("super_resolution",)
 
     @checked
     def __init__(

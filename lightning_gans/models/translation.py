@@ -45,7 +45,7 @@ class TranslationModule(GenerativeModule):
         ValueError: A value out of range.
     """
 
-    data_kinds: ClassVar[tuple[str, ...]] = ("paired",)
+    data_kinds: tuple[str, ...] = ("paired",)
     directions: ClassVar[tuple[str, ...]] = ("a2b",)
     scale: int = 1
 
