@@ -46,6 +46,7 @@ class SampleSchema(TypedDict):
     out: str
     n: PositiveInt
     classes: Sequence[int] | None  # the checkpoint says which there are
+    labels: Literal["balanced", "data"] | None
     seed: Seed
     format: Literal["png", "npz"]
     overwrite: bool
