@@ -121,8 +121,8 @@ def _samples(module: GenerativeModule, n: int, c: int, seed: int, batch_size: in
 
 
 def sheet_columns(n: int, classes: Sequence[int]) -> int:
-    """Return how many of n latents a sheet of these classes shows: all up to 8, and not many more than 64 images."""
-    return min(n, max(8, 64 // len(classes)))
+    """Return how many of n latents a sheet of these classes shows: all up to 16, and not many more than 64 images."""
+    return min(n, max(16, 64 // len(classes)))
 
 
 def sample_labels(
