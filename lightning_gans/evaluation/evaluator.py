@@ -240,8 +240,8 @@ class Evaluator:
             for start in range(mine.start, mine.stop, 1024):
                 end = min(start + 1024, mine.stop)
                 classes = nn.functional.one_hot(kept["classes"][start:end].long(), extractor.num_classes)
-                found = Features(kept["features"][start:end].to(device), classes.to(device))
-                self._update(True, start, found=found, labels=real.labels(range(start, end)))
+                known = Features(kept["features"][start:end].to(device), classes.to(device))
+                self._update(True, start, found=known, labels=real.labels(range(start, end)))
         limits = [real.n if m.limit is None else m.limit for m in self.metrics if m.feed.endswith("images")]
         looked_at = max(limits, default=0)
         pictures = range(mine.start, max(mine.start + 1, min(mine.stop, looked_at)))  # one at least: gathering needs it

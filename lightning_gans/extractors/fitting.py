@@ -70,8 +70,17 @@ def train_classifier(
         torch.manual_seed(seed)
         order = torch.randperm(len(images))
         cut = cut_at(len(order))
-        how = {"size": size, "epochs": epochs, "batch_size": batch_size, "flip": flip, "progress": progress}
-        network = _fit(images, labels, order[:cut], make().to(device), torch.device(device), **how)
+        network = _fit(
+            images,
+            labels,
+            order[:cut],
+            make().to(device),
+            size=size,
+            epochs=epochs,
+            batch_size=batch_size,
+            flip=flip,
+            progress=progress,
+        )
     held_out = order[cut:]
     return network.cpu(), accuracy_on(network.to(device), images[held_out], labels[held_out], size=size)
 
@@ -94,17 +103,17 @@ def fit_classifier(
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        how = {"size": size, "epochs": epochs, "batch_size": batch_size, "flip": False, "progress": False}
-        return _fit(images, labels, torch.arange(len(images)), make().to(device), torch.device(device), **how)
+        whole = torch.arange(len(images))
+        return _fit(images, labels, whole, make().to(device), size=size, epochs=epochs, batch_size=batch_size)
 
 
 def accuracy_on(network: Classifier, images: Tensor, labels: Tensor, *, size: int) -> float:
     """Return the share of images (N, C, H, W) uint8 whose class (N,) a network of side ``size`` finds."""
-    weights = next(network.parameters())
+    device = next(network.parameters()).device
     right = 0
     with torch.no_grad():
-        for some, classes in zip(images.split(512), labels.split(512), strict=True):
-            logits = network(prepared(some.to(weights.device), images.shape[1], size))[1]
+        for some, classes in zip(torch.split(images, 512), torch.split(labels, 512), strict=True):
+            logits = network(prepared(some.to(device), images.shape[1], size))[1]
             right += int((logits.argmax(1).cpu() == classes.cpu()).sum())
     return right / len(images)
 
@@ -114,17 +123,16 @@ def _fit(
     labels: Tensor,
     fit: Tensor,
     network: Classifier,
-    device: torch.device,
     *,
     size: int,
     epochs: int,
     batch_size: int,
-    flip: bool,
-    progress: bool,
+    flip: bool = False,
+    progress: bool = False,
 ) -> Classifier:
     """Train a network on the images number ``fit``, by the default generator, and leave it in evaluation mode."""
     batch_size = min(batch_size, len(fit))
-    channels = images.shape[1]
+    channels, device = images.shape[1], next(network.parameters()).device
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-2)
     steps = epochs * (len(fit) // batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)

@@ -33,4 +33,5 @@ def frechet_distance(one: Tensor, two: Tensor) -> Tensor:
     one, two = one.double(), two.double()
     first, second = torch.cov(one.T), torch.cov(two.T)
     roots = torch.linalg.eigvals(first @ second).real.clamp(min=0).sqrt().sum()  # tr (S_1 S_2)^(1/2)
-    return (one.mean(0) - two.mean(0)).square().sum() + first.trace() + second.trace() - 2 * roots
+    distance: Tensor = (one.mean(0) - two.mean(0)).square().sum() + first.trace() + second.trace() - 2 * roots
+    return distance

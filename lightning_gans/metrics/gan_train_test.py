@@ -50,9 +50,10 @@ class GANTrainTest(LabelledBuffered):
             image_size=size,
             width=self.width,
         )
-        how = {"size": size, "epochs": self.epochs, "seed": self.seed, "device": real.device}
-        by_reals = fit_classifier(real[:cut].cpu(), of_real[:cut].cpu(), make, **how)
-        by_fakes = fit_classifier(fake.cpu(), of_fake.cpu(), make, **how)
+        fit = functools.partial(
+            fit_classifier, make=make, size=size, epochs=self.epochs, seed=self.seed, device=real.device
+        )
+        by_reals, by_fakes = fit(real[:cut].cpu(), of_real[:cut].cpu()), fit(fake.cpu(), of_fake.cpu())
         held_out = real[cut:], of_real[cut:]
         return {
             "gan_train": torch.tensor(accuracy_on(by_fakes, *held_out, size=size)),
@@ -62,4 +63,4 @@ class GANTrainTest(LabelledBuffered):
 
     def settings(self) -> dict[str, object]:
         """Return the number of samples that taught."""
-        return {"gan_train_n": min(self.limit, self.n)}
+        return {"gan_train_n": self.n if self.limit is None else min(self.limit, self.n)}

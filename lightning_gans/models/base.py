@@ -93,8 +93,9 @@ class GenerativeModule(Sampling):
         self._stats_step: int | None = None
         self._shared_rng, self._rng_device = torch.Generator(), torch.device("cpu")
         self.add_player("g", generator)
-        if not self.conditions and getattr(generator, "conditions", ()):  # those that its networks are made for
-            self.conditions, self.data_kinds = generator.conditions, ("labelled",)  # type: ignore[assignment]
+        made_for: tuple[str, ...] = getattr(generator, "conditions", ())
+        if made_for and not self.conditions:
+            self.conditions, self.data_kinds = made_for, ("labelled",)
         self.conditioning = Conditions(self.conditions, generator)
 
     def add_player(self, player: str, *networks: nn.Module) -> None:

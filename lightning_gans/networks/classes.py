@@ -119,7 +119,8 @@ def projected(logits: Tensor, features: Tensor, part: nn.Module | None, classes:
     if part is None:
         return logits
     summed = features.flatten(2).sum(2) if features.ndim > 2 else features
-    return logits + part(summed, *classes)
+    added: Tensor = part(summed, *classes)
+    return logits + added
 
 
 class ClassBatchNorm(nn.Module):

@@ -114,7 +114,7 @@ class Discriminator(nn.Module):
     ) -> None:
         super().__init__()
         self.layers = _convolutions(image_size, channels, 1, base_channels, max_channels, norm, minibatch)
-        self.projection = projection(classes, num_classes, self.layers[-1].in_channels, norm)
+        self.projection = projection(classes, num_classes, int(self.layers[-1].in_channels), norm)  # type: ignore
 
     def forward(self, images: Tensor, *classes: Tensor) -> Tensor:
         """Map images (N, channels, H, W), and classes (N,) if it takes them, to logits (N,)."""

@@ -86,7 +86,8 @@ class Generator(nn.Module):
         """Map latents (N, latent_dim), and classes (N,) if it takes them, to images (N, channels, H, W)."""
         check_given(classes, self.num_classes)
         if self.embedding is not None:
-            latents = torch.cat([latents, self.embedding(one_hot(*classes, self.num_classes, latents))], 1)
+            (given,) = classes
+            latents = torch.cat([latents, self.embedding(one_hot(given, self.num_classes, latents))], 1)
         features = self.weights(latents)[:, :, None, None] * self.basis  # (N, C, 4, 4)
         images: Tensor = self.last(self.layers(features))
         return images if self.training else images.clamp(-1, 1)
@@ -158,7 +159,8 @@ class Discriminator(nn.Module):
         features = self.layers(images)  # (N, 1), or (N, class_dim)
         if self.embedding is None:
             return torch.flatten(features)
-        logits: Tensor = (features * self.embedding(one_hot(*classes, self.num_classes, features))).sum(1)
+        (given,) = classes
+        logits: Tensor = (features * self.embedding(one_hot(given, self.num_classes, features))).sum(1)
         return logits
 
 
