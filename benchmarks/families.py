@@ -20,6 +20,7 @@ import hydra
 
 from lightning_gans import compose
 from lightning_gans.config.schemas import CONF_DIR
+from lightning_gans.runtime.instantiation import instantiate
 
 MODELS = sorted(path.stem for path in (CONF_DIR / "model").glob("*.yaml"))
 
@@ -28,7 +29,7 @@ def takes(model: str, data: str, options: list[str]) -> bool:
     """Whether a family takes this kind of data."""
     cfg = compose(f"model={model}", f"data={data}", *options)
     family = hydra.utils.get_object(cfg.model._target_)
-    return hydra.utils.instantiate(cfg.data, _convert_="all").kind in family.data_kinds
+    return instantiate(cfg.data, _convert_="all").kind in family.data_kinds
 
 
 def train(model: str, data: str, folder: Path, options: list[str]) -> dict:

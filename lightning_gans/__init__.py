@@ -1,29 +1,26 @@
 """GAN families as Lightning modules: composed by Hydra, scored by torchmetrics.
 
-``load`` rebuilds a trained family from its checkpoint; ``compose`` and ``build`` make a run from Python.
+``create_model`` makes a family with its paper's parts for a Trainer of your own, ``load`` rebuilds a trained one from
+its checkpoint; ``compose`` and ``build`` make a run from Python. Torch is imported when something needs it, so that a
+typo answers at once.
 """
 
-from __future__ import annotations
-
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lightning_gans.runtime import aliases
+from lightning_gans.runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
     from lightning_gans.checkpoints.load import load
     from lightning_gans.config.command import compose
+    from lightning_gans.config.families import list_models
+    from lightning_gans.training.create import create_model
     from lightning_gans.training.run import build
+    from lightning_gans.training.strategy import AlternatingDDP
+else:
+    __getattr__, __dir__ = lazy_names(__name__)
 
-__all__ = ["build", "compose", "load"]
+__all__ = ["AlternatingDDP", "build", "compose", "create_model", "list_models", "load"]
 __version__ = "0.1.0"
 
 aliases.install()
-_OWNERS = {"load": "checkpoints.load", "compose": "config.command", "build": "training.run"}
-
-
-def __getattr__(name: str) -> Any:
-    """Import torch only when something that needs it is asked for, so that a typo answers at once."""
-    if name not in _OWNERS:
-        raise AttributeError(f"module 'lightning_gans' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"lightning_gans.{_OWNERS[name]}"), name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hydra
 from omegaconf import DictConfig
 
 from lightning_gans.config import validation
@@ -18,9 +17,10 @@ def main(cfg: DictConfig) -> None:
     from lightning_gans.images import files
     from lightning_gans.inference import outputs
     from lightning_gans.runtime.atomic import write_text
+    from lightning_gans.runtime.instantiation import instantiate
 
     validation.check_types(cfg)
-    data: ImageDataModule = hydra.utils.instantiate(cfg.data, _convert_="all")
+    data: ImageDataModule = instantiate(cfg.data, _convert_="all")
     folder = files.make_folder(cfg.out) if cfg.out else None
     if folder is not None:
         outputs.refuse_foreign(folder, ("report.txt", "grid.png"), ("data ",))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-import hydra
 from omegaconf import DictConfig
 
 from lightning_gans.config import validation
@@ -22,17 +21,25 @@ def main(cfg: DictConfig) -> None:
     from lightning_gans.evaluation.comparison import of_checkpoint, of_folders
     from lightning_gans.evaluation.evaluator import Evaluator
     from lightning_gans.evaluation.score_history import CARD_HEADS, caveat, write_card
-    from lightning_gans.evaluation.selection import DEFAULT, available_metrics, check_options, select_metrics
+    from lightning_gans.evaluation.selection import (
+        DEFAULT,
+        available_metrics,
+        check_options,
+        select_metrics,
+        without_features,
+    )
+    from lightning_gans.extractors.none import is_none
     from lightning_gans.images.files import make_folder
     from lightning_gans.inference.outputs import refuse_foreign
     from lightning_gans.runtime.device import pick_device
+    from lightning_gans.runtime.instantiation import instantiate
 
     given = {key: cfg[key] for key in ("n", "n_real", "batch_size")}
     validation.check_types(cfg)
-    asked = None if cfg.metrics is None else hydra.utils.instantiate(cfg.metrics, _convert_="all")
+    asked = None if cfg.metrics is None else instantiate(cfg.metrics, _convert_="all")
     made = check_options(n=cfg.n, n_real=cfg.n_real, metrics=DEFAULT if asked is None else asked)
     asked = None if asked is None else made
-    device, make = pick_device(cfg.device), hydra.utils.instantiate(cfg.extractor)
+    device, make = pick_device(cfg.device), instantiate(cfg.extractor)
     how = {"make": make, "on_error": cfg.on_error}
     if cfg.candidate:
         size = None if cfg.image_size is None else shortest(*height_width(cfg.image_size))
@@ -41,20 +48,22 @@ def main(cfg: DictConfig) -> None:
         how |= {"data": dict(cfg.data), "direction": cfg.direction, "device": device, "trust": cfg.trust}
         sides = of_checkpoint(cfg.checkpoint, cfg.reference, **how)
     chosen = select_metrics(asked, sides.candidate, sides.examples or sides.reference)
-    out = cfg.out or (sides.path and sides.path.parent)
+    if is_none(make):
+        chosen = without_features(chosen, was_asked=asked is not None)
+    out = cfg.out or sides.folder
     out = make_folder(out) if out else None
     if out:
         refuse_foreign(out, [sides.card_name], CARD_HEADS)
     must = asked is not None or make is not None
     extractor, chosen, lacking = available_metrics(chosen, sides.make, was_asked=must, bf16=cfg.bf16)
     if not chosen:
-        raise ValueError("; ".join(lacking.values()))
+        raise ValueError("; ".join(lacking.values()) or "extractor=none: leaves no score; say metrics=[swd]")
     for names, problem in lacking.items():
         print(f"without {names}: {problem}", file=sys.stderr)
     given |= {"metrics": chosen, "seed": cfg.seed, "cache": cfg.cache, "direction": cfg.direction}
     score = Evaluator(extractor, **given)
     card = score(sides.candidate, sides.reference, examples=sides.examples, progress=True, device=device)
-    card |= {"checkpoint": str(sides.path)} if sides.path else {"candidate_root": cfg.candidate}
+    card |= {"checkpoint": sides.place or str(sides.path)} if sides.path else {"candidate_root": cfg.candidate}
     card |= {"reference_root": cfg.reference} if cfg.reference and card["n_real"] else {}
     if caveat(card):
         print(caveat(card), file=sys.stderr)

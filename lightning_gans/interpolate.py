@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import hydra
+import importlib.util
+
 from omegaconf import DictConfig
 
 from lightning_gans.config import validation
@@ -15,15 +16,19 @@ PATHS = ("lerp", "slerp")  # modes that go from a sample to another
 
 @command(InterpolateSchema)
 def main(cfg: DictConfig) -> None:
-    """Draw paths, grids, loops, arithmetic, truncations or nearest images in a checkpoint's latent space."""
+    """Draw paths, grids, loops, arithmetic, truncations, nearest images or codes in a checkpoint's latent space."""
     indices = starts(cfg)
+    if cfg.format == "mp4" and importlib.util.find_spec("av") is None:
+        raise ConfigError("format", "mp4", 'needs the package av: pip install "lightning_gans[video]"')
 
     from lightning_gans.checkpoints import files, load
     from lightning_gans.images.files import make_folder
+    from lightning_gans.inference.codes import traverse_codes
     from lightning_gans.inference.latents import Walker, write
     from lightning_gans.inference.outputs import refuse_foreign
     from lightning_gans.metrics.path_length import lerp, slerp
     from lightning_gans.runtime.device import pick_device
+    from lightning_gans.runtime.instantiation import instantiate
 
     validation.check_types(cfg)
     content = files.read(cfg.checkpoint)
@@ -33,25 +38,27 @@ def main(cfg: DictConfig) -> None:
     searched = cfg.mode == "arithmetic" and classes is not None and not module.conditioning.takes("classes")
     walker = Walker(module, seed=cfg.seed, batch_size=cfg.batch_size, classes=None if searched else classes)
     folder = make_folder(cfg.out)
-    refuse_foreign(folder, (f"{cfg.mode}.png", f"{cfg.mode}.gif"))
+    refuse_foreign(folder, (f"{cfg.mode}.png", f"{cfg.mode}.{cfg.format}"))
     if cfg.mode in PATHS:
         rows = walker.paths(indices, cfg.steps, lerp if cfg.mode == "lerp" else slerp)
     elif cfg.mode == "loop":
         rows = walker.loop(indices, cfg.steps)
     elif cfg.mode == "grid":
         rows = walker.grid(indices, cfg.steps)
+    elif cfg.mode == "codes":
+        rows = traverse_codes(module, rows=cfg.rows, steps=cfg.steps, seed=cfg.seed, batch_size=cfg.batch_size)
     elif cfg.mode == "truncation":
         rows = walker.truncation(indices, list(cfg.psi))
     elif cfg.mode == "arithmetic" and not searched:
         rows = walker.arithmetic([list(cfg[name]) for name in "abc"])
     else:  # the modes that look at images through an extractor
         data = load.real_data(content, **cfg.data, trust=cfg.trust)
-        make = hydra.utils.instantiate(cfg.extractor) or load.extractor_of(content, data, trust=cfg.trust)
+        make = instantiate(cfg.extractor) or load.extractor_of(content, data, trust=cfg.trust)
         if cfg.mode == "nearest":
             rows = walker.nearest(indices, cfg.steps - 1, data, make(), cfg.n_real)
         else:
             rows = walker.arithmetic(walker.of_classes(classes or [], make(), len(cfg.a)))
-    written = write(rows, cfg.mode, folder, cfg.milliseconds)
+    written = write(rows, cfg.mode, folder, cfg.milliseconds, cfg.format)
     print(f"{cfg.mode} of generator update {module.iteration:,}: {', '.join(map(str, written))}")
 
 

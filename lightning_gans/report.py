@@ -12,24 +12,26 @@ from lightning_gans.config.schemas import ReportSchema
 
 @command(ReportSchema)
 def main(cfg: DictConfig) -> None:
-    """Print a table of runs by their scores; with ``out``, write it as Markdown and CSV beside a plot of the curves.
+    """Print a table of runs by their scores; with ``out``, write it as Markdown, CSV and a page beside a plot.
 
     Further folders may follow ``run=FOLDER`` as a shell expands ``outputs/*``.
     """
+    from lightning_gans.evaluation.report_page import PAGE_HEADS, write_page
     from lightning_gans.evaluation.score_history import HEADS, compare, draw, find_runs, write_csv
     from lightning_gans.images.files import make_folder
     from lightning_gans.inference.outputs import refuse_foreign
     from lightning_gans.runtime.atomic import write_text
 
     if cfg.out:
-        refuse_foreign(Path(cfg.out), ("report.md", "report.csv", "report.png"), HEADS)
+        refuse_foreign(Path(cfg.out), ("report.md", "report.csv", "report.png", "index.html"), HEADS + PAGE_HEADS)
     runs = find_runs(list(cfg.run) if isinstance(cfg.run, ListConfig) else [str(cfg.run)])
     text = compare(runs)
     print(text)
     if cfg.out:
         folder = make_folder(cfg.out)
         written = [write_text(folder / "report.md", text + "\n"), write_csv(runs, folder / "report.csv")]
-        written += draw(runs, folder / "report.png", cfg.axis)
+        curves = draw(runs, folder / "report.png", cfg.axis)
+        written += [*curves, write_page(runs, text, folder / "index.html", curves)]
         print("\n" + ", ".join(map(str, written)))
 
 

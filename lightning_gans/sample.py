@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from lightning_gans.config.command import command
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.overrides import override_value
 from lightning_gans.config.schemas import SampleSchema
 
 
 @command(SampleSchema)
 def main(cfg: DictConfig) -> None:
     """Write samples of a checkpoint's generator as images, and their grid."""
+    indices = numbers(cfg)
+
     from lightning_gans.checkpoints.load import load, points_of
     from lightning_gans.images.files import make_folder
+    from lightning_gans.images.sheets import aligned_columns
     from lightning_gans.inference.outputs import older_samples
     from lightning_gans.inference.samples import class_sheet, sample_labels, sheet_columns, write_samples
     from lightning_gans.runtime.device import pick_device
@@ -22,16 +29,34 @@ def main(cfg: DictConfig) -> None:
     older = older_samples(cfg.out, overwrite=cfg.overwrite)
     module = load(cfg.checkpoint, trust=cfg.trust, device=pick_device(cfg.device))
     classes = None if cfg.classes is None else list(cfg.classes)
-    module.sampling_inputs([0], cfg.seed, classes=classes)  # refused before anything is written
+    codes = {name: list(cfg[name]) for name in ("code", "continuous") if cfg[name] is not None}
+    module.sampling_inputs([0], cfg.seed, classes=classes, **codes)  # refused before anything is written
     drawn: dict[str, Any] = {"seed": cfg.seed, "batch_size": cfg.batch_size}
     labels = cfg.labels and sample_labels(module, cfg.labels, cfg.n, seed=cfg.seed, classes=classes)
     make_folder(cfg.out)
-    batches = module.samples(range(cfg.n), **drawn, classes=labels or classes)
-    rows = classes or sorted(set(labels or []))
+    batches = module.samples(indices, **drawn, classes=labels or classes, **codes)
+    rows = [] if cfg.indices is not None else classes or sorted(set(labels or []))
     sheet = class_sheet(module, sheet_columns(cfg.n, rows), rows, **drawn) if rows else None
-    points = points_of(module, trust=cfg.trust)
-    grid = write_samples(batches, cfg.n, cfg.out, cfg.format, points, older, labels=labels, sheet=sheet)
-    print(f"{cfg.n} samples of generator update {module.iteration:,} in {cfg.out}; grid: {grid}")
+    columns = (
+        None if cfg.indices is not None else aligned_columns(min(cfg.n, 64), max(map(len, codes.values()), default=0))
+    )
+    how = (cfg.format, points_of(module, trust=cfg.trust), older, columns, indices)
+    grid = write_samples(batches, len(indices), cfg.out, *how, labels=labels, sheet=sheet)
+    print(f"{len(indices)} samples of generator update {module.iteration:,} in {cfg.out}; grid: {grid}")
+
+
+def numbers(cfg: DictConfig) -> Sequence[int]:
+    """Return the numbers of the samples: ``indices``, or the first ``n``; refuse both, and a number twice."""
+    if cfg.indices is None:
+        return range(cfg.n)
+    indices = list(cfg.indices)
+    typed = override_value(list(HydraConfig.get().overrides.task), "n") is not None
+    for key, given in (("n", typed), ("labels", cfg.labels is not None)):
+        if given:
+            raise ConfigError(key, cfg[key], f"not with indices={indices}, which says how many; leave it out")
+    if len(set(indices)) < len(indices):
+        raise ConfigError("indices", indices, "names a sample twice")
+    return indices
 
 
 if __name__ == "__main__":

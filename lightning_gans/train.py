@@ -23,6 +23,8 @@ def from_checkpoint(arguments: list[str]) -> list[str]:
     resume = overrides.override_value(arguments, "resume")
     if resume in (None, "", "null"):
         return arguments
+    if overrides.override_value(arguments, "init") not in (None, "null"):
+        raise ValueError("init: not with resume, which loads its own networks")
     for flag in {"-m", "--multirun"}.intersection(arguments):
         raise ValueError(f"{flag}: cannot be combined with resume, since all jobs would share one folder")
 

@@ -1,6 +1,7 @@
 """What every test shares: tiny runs on one thread."""
 
 import atexit
+import functools
 import importlib
 import os
 import shutil
@@ -11,11 +12,14 @@ from pathlib import Path
 
 import fork_server
 import pytest
+import shared_configs
 import torch
+import yaml
+from lightning.fabric.utilities import registry
 from lightning.pytorch import Callback
 from omegaconf import OmegaConf
 
-from lightning_gans import build, compose
+from lightning_gans import build, compose, create_model
 from lightning_gans.config.explain import format_error
 from lightning_gans.config.schemas import CONF_DIR
 
@@ -23,6 +27,8 @@ from lightning_gans.config.schemas import CONF_DIR
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="lightning_gans_tests_")
 atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
+shared_configs.install()
+registry.entry_points = functools.cache(registry.entry_points)  # every trainer reads all that is installed
 torch.set_num_threads(1)  # ten times as fast for tiny networks on a busy machine
 
 MODELS = sorted(path.stem for path in (CONF_DIR / "model").glob("*.yaml"))
@@ -45,6 +51,16 @@ TINY_FAMILY = {
         *("model.generator.latent_dim=8", "model.generator.latent_width=8", "model.generator.class_width=8"),
         *("model.generator.hidden=16", "model.discriminator.image_width=8", "model.discriminator.class_width=4"),
         *("model.discriminator.hidden=8", "model.generator.init=he"),  # whose images are not all grey at first
+    ],
+    "infogan": [
+        *_SMALL,
+        "model.generator.hidden=16",
+        "model.discriminator.hidden=16",
+        "model.discriminator.code_hidden=8",
+    ],
+    "semi_supervised": [
+        *("model.generator.hidden=[16]", "model.discriminator.hidden=[16,8]", "model.generator.latent_dim=8"),
+        *("model.labels=20", "model.labelled_batch_size=8", "data.val_fraction=0.2"),
     ],
     "began": _SMALL,
     "r3gan": [*_SMALL, "model.generator.group_size=4", "model.discriminator.group_size=4"],
@@ -121,7 +137,13 @@ def exact(model):
 
     Nor instance norm, which enlarges rounding errors a thousandfold a step as long as maps hardly vary.
     """
-    off = {"norm": ("batch", "instance"), "dropout": None, "input_dropout": None}
+    off = {
+        "norm": ("batch", "instance"),
+        "dropout": None,
+        "input_dropout": None,
+        "input_noise": None,
+        "hidden_noise": None,
+    }
     overrides = [DOUBLE, *sgd(0.05, model)]
     for name, network in compose(f"model={model}", "tuned=none", *needs(f"model={model}")).model.items():
         for key, value in off.items():
@@ -133,6 +155,18 @@ def exact(model):
 
 def tiny(model="dcgan"):
     return [f"model={model}", *TINY, *TINY_FAMILY.get(model, [])]
+
+
+def tiny_options(name):
+    """The options of a family's tiny runs, as arguments of ``create_model``."""
+    options = [option.partition("=") for option in TINY_FAMILY.get(name, [])]
+    return {key[6:]: yaml.safe_load(value) for key, _, value in options if key.startswith(("model.", "model/"))}
+
+
+def tiny_model(name, **options):
+    """A family with tiny networks for grey 16x16 images of ten classes, without a config."""
+    how = {"image_size": 16, "channels": 1, "num_classes": 10}
+    return create_model(name, **how, **{"batch_size": 8, **tiny_options(name), **options})
 
 
 def run(folder, *overrides, model="dcgan", resume=None, tiny_options=True):
@@ -154,10 +188,22 @@ def refusal(folder, *overrides):
 LIMIT = 300  # seconds after which a process has hung, on the slowest machine under load
 
 
-def command(*arguments, cwd=None, env=None, timeout=LIMIT):
-    """Run ``python -m lightning_gans.X ...`` in a process of its own."""
+def command(*arguments, cwd=None, env=None, timeout=LIMIT, real=False):
+    """Run ``python -m lightning_gans.X ...`` or ``python SCRIPT.py ...`` in a process of its own.
+
+    A ``real`` one is started and not forked from one that has imported the library.
+    """
     own = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
-    return fork_server.run(arguments, cwd, own, timeout)
+    return fork_server.run(arguments, cwd, own, timeout, real=real)
+
+
+def two_scripts(script, *arguments):
+    """Run a script as ranks 0 and 1 at once; returns what each of them has printed."""
+    own = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    running = [fork_server.start([str(script), rank, *map(str, arguments)], own, joined=False) for rank in "01"]
+    outputs = [process.communicate(timeout=LIMIT) for process in running]
+    assert [process.returncode for process in running] == [0, 0], outputs
+    return [out for out, _ in outputs]
 
 
 def command_here(module, *arguments, cwd, monkeypatch):

@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from PIL import Image
+from torch.utils.data import DataLoader, TensorDataset
 
 import lightning_gans
-from conftest import MODELS, TINY_FAMILY, assert_same_training, command_here, newest, run, tiny, watched
+from conftest import MODELS, TINY_FAMILY, assert_same_training, command_here, newest, run, tiny, tiny_model, watched
 from lightning_gans import build, compose
 from lightning_gans.evaluation.selection import select_metrics
 from lightning_gans.images.files import save
@@ -115,6 +117,35 @@ def test_same_seed_same_images_whatever_the_batch_size(trained):
         torch.testing.assert_close(pieces, whole, rtol=0, atol=1e-3)  # a seventh of a grey level; kernels differ
     torch.testing.assert_close(images_of(module, data, 10, seed=7), whole[:10], rtol=0, atol=1e-3)
     assert translates(module) or not torch.allclose(module.sample(10, seed=8), whole[:10], atol=1e-2)
+
+
+def test_a_plain_trainer_and_loader_train_it(family, tmp_path):
+    """Tuples of uint8, a batch of an odd size and a short last one; then save, load and sample."""
+    module = tiny_model(family)
+    n = 2 * (chunk := 2 * module.plan(0).n_critic) + 1
+    size = 16 // (module.scale if translates(module) else 1)
+    images = torch.randint(0, 256, (n, 1, 16, 16), dtype=torch.uint8)
+    sources, labels = torch.randint(0, 256, (n, 1, size, size), dtype=torch.uint8), torch.arange(n) % 10
+    items = [sources, images] if translates(module) else [images, labels]
+    trainer = Trainer(
+        **dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary"), False),
+        max_epochs=1,
+        accelerator="cpu",
+        default_root_dir=tmp_path,
+    )
+    before = {name: p.detach().clone() for name, p in module.named_parameters()}
+    trainer.fit(module, DataLoader(TensorDataset(*items), batch_size=chunk + 1))
+    assert (module.iteration, module.images_seen, trainer.global_step) == (2, n, 2)
+    assert not all(torch.equal(before[name], p) for name, p in module.named_parameters())
+    loaded = lightning_gans.load(trainer.checkpoint_callback.best_model_path)
+    assert (loaded.iteration, loaded.images_seen) == (2, n)
+    if translates(module):
+        sources = sources[:2].float() / 127.5 - 1
+        made = [one.eval().translate(sources, seed=1) for one in (module, loaded)]
+    else:
+        made = [one.eval().sample(2, seed=1) for one in (module, loaded)]
+    assert made[0].shape == (2, 1, 16, 16)
+    assert torch.equal(*made)
 
 
 @pytest.mark.slow

@@ -240,6 +240,7 @@ def world(tmp_path_factory):
         published.save(published.residual(blocks=6), folder / f"{name}.pth")
     run(folder / "outputs" / "mine", evaluation(), "data.image_size=32", model="wgan_gp")
     run(folder / "outputs" / "cgan", model="cgan")
+    run(folder / "outputs" / "infogan", model="infogan")
     run(folder / "cyclegan", model="cyclegan")
     with pytest.MonkeyPatch.context() as patch:
         options = ["data=digits", "data.limit=50", "out=mnist.pt", "epochs=1"]
@@ -257,7 +258,7 @@ SMALL = {  # taken where the config has the key, in place of what is typed
     **{"model.generator.latent_dim": 8, "model.generator.max_channels": 8, "model.generator.blocks": 1},
     **{"model.generator.enhancer_blocks": 1, "model.discriminator.layers": 2, "model.mse_updates": 1},
     **{"model.discriminator.receptive_field": 16, "model.perceptual_weights": "null", "model.clusters": 2},
-    **{"model.coarse_updates": 1, "model.enhancer_updates": 1, "model.cluster_images": 4},
+    **{"model.labels": 4, "model.coarse_updates": 1, "model.enhancer_updates": 1, "model.cluster_images": 4},
     **{"model.discriminator.group_size": 4, "model.growth.batch_sizes": "null", "model.growth.lr_factors": "null"},
     **{"model.growth.fade_kimg": 0.004, "model.growth.stabilise_kimg": 0.004},
     **{"trainer.max_steps": 2, "max_kimg": "null", "max_epochs": "null", "trainer.devices": 1},

@@ -89,7 +89,7 @@ class AdaptiveAugment(Augmentation):
         """Return p, the current probability."""
         return {"augment_p": self.p.clone()}
 
-    def forward(self, samples: Tensor, draws: Draws) -> Tensor:
+    def augment(self, samples: Tensor, draws: Draws) -> Tensor:
         """Augment images (N, C, H, W), each transformation of each image with probability p."""
         if self.schedule is not None:
             self.p.fill_(self.schedule.at(draws.images_seen))

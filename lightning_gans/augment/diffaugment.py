@@ -30,7 +30,7 @@ class DiffAugment(Augmentation):
         super().__init__()
         self.policy = tuple(policy)
 
-    def forward(self, samples: Tensor, draws: Draws) -> Tensor:
+    def augment(self, samples: Tensor, draws: Draws) -> Tensor:
         """Augment images (N, C, H, W) by the policy."""
         for name in self.policy:
             samples = getattr(self, f"_{name}")(samples, draws)

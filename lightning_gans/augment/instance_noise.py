@@ -31,6 +31,6 @@ class InstanceNoise(Augmentation):
         gone = images_seen / (1000 * self.decay_kimg) if self.decay_kimg else 0.0
         return self.sigma * max(0.0, 1 - gone)
 
-    def forward(self, samples: Tensor, draws: Draws) -> Tensor:
+    def augment(self, samples: Tensor, draws: Draws) -> Tensor:
         """Add noise to samples (N, ...), which may leave [-1, 1]."""
         return samples + self.sigma_at(draws.images_seen) * draws.normal(*samples.shape)

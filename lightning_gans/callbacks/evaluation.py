@@ -12,10 +12,11 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_gans.callbacks.checkpoint import Checkpoint
-from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.errors import MISSING, ConfigError
 from lightning_gans.config.types import Positive, PositiveInt, checked
-from lightning_gans.data.base import data_of
+from lightning_gans.data.base import ImageDataModule
 from lightning_gans.evaluation.evaluator import Evaluator
+from lightning_gans.evaluation.real import Real, reference_of
 from lightning_gans.evaluation.score_history import caveat, write_card
 from lightning_gans.evaluation.selection import (
     DEFAULT,
@@ -24,8 +25,11 @@ from lightning_gans.evaluation.selection import (
     score_key,
     score_names,
     select_metrics,
+    without_features,
 )
 from lightning_gans.extractors.base import Extractor
+from lightning_gans.extractors.inception import Inception
+from lightning_gans.extractors.none import is_none
 from lightning_gans.metrics.base import GenerativeMetric, best_by, is_higher_better
 from lightning_gans.metrics.frechet import FrechetDistance
 from lightning_gans.models.translation import TranslationModule
@@ -49,10 +53,12 @@ class Evaluation(Callback):
             those that suit the data.
         time_budget_s: Seconds that one evaluation may sample, and the first one read real images; ``None``: no limit.
         patience: Stop the training after so many evaluations without a better Frechet distance; ``None``: never.
-        extractor: Makes the feature extractor; ``None``: the data's.
+        extractor: Makes the feature extractor; ``None``: the data's, or Inception where ``real`` names none.
         bf16: Compute its features in bfloat16, which changes the scores by about a thousandth.
         cache: Folder of cached real features: ``auto`` (the user's cache folder), a path, or ``None``.
         direction: Which translations of a family that translates both ways are scored.
+        real: What to compare with: a dataset, a folder or zip, or an image set (see ``evaluation.real.reference_of``);
+            ``None``: the image set that the Trainer trains on.
 
     Raises:
         ValueError: A value out of range, or a metric that makes no sense of the data.
@@ -74,13 +80,15 @@ class Evaluation(Callback):
         bf16: bool = False,
         cache: str | None = "auto",
         direction: Literal["a2b", "b2a"] = "a2b",
+        real: Real | None = None,
     ) -> None:
         some = DEFAULT if metrics is None else metrics
         made = check_options(n=n, n_real=n_real, metrics=some, where="callbacks.evaluation")
         if patience is not None and not _has_frechet(made):
             raise ConfigError("callbacks.evaluation.patience", patience, "needs frechet among the metrics")
         self.every_n_train_steps, self.patience, self.extractor = every_n_train_steps, patience, extractor
-        self.bf16 = bf16
+        self.bf16, self.real = bf16, real
+        self._data: ImageDataModule | None = None
         self.options: dict[str, Any] = {
             "n": n,
             "n_real": n_real,
@@ -100,14 +108,17 @@ class Evaluation(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Make the extractor before training starts."""
-        data = data_of(trainer, "callbacks.evaluation")
+        data = self._data = self._reference(trainer, pl_module)
         make, wanted = self.extractor, self.extractor is not None
-        make = make or data.extractor
+        make = make or data.extractor or (None if self.real is None else Inception)
+        asked = self.options["metrics"] is not None
         options = dict(self.options)
         where = "callbacks.evaluation"
         if isinstance(pl_module, TranslationModule):
             pl_module.check_direction(options["direction"])
         options["metrics"] = select_metrics(options["metrics"], pl_module, data, where)
+        if is_none(make):
+            make, options["metrics"] = None, without_features(options["metrics"], was_asked=asked, where=where)
         if self.patience is not None and not _has_frechet(options["metrics"]):
             raise ConfigError(f"{where}.patience", self.patience, "needs frechet among the metrics")
         extractor, options["metrics"], lacking = available_metrics(
@@ -147,12 +158,12 @@ class Evaluation(Callback):
     def score(self, trainer: Trainer, pl_module: Any) -> None:
         """Evaluate, once a step; on all processes together."""
         step = trainer.global_step
-        if self._evaluator is None or self._scored_at == step:
+        if self._evaluator is None or self._data is None or self._scored_at == step:
             return
         self._scored_at = step
         self._seconds = self._elapsed()
         bar = trainer.progress_bar_callback is not None
-        self.card = self._evaluator(pl_module, data_of(trainer, "callbacks.evaluation"), progress=bar)
+        self.card = self._evaluator(pl_module, self._data, progress=bar)
         self.card["train_seconds"], self._since = round(self._seconds, 2), time.monotonic()
         if caveat(self.card):
             rank_zero_warn(caveat(self.card))
@@ -172,6 +183,20 @@ class Evaluation(Callback):
             if isinstance(metric, FrechetDistance):
                 key = score_key(metric, metric.scores[0], self._evaluator.extractor)
                 self._count_gains(trainer, scores[key])
+
+    def _reference(self, trainer: Trainer, module: Any) -> ImageDataModule:
+        """Return the image set to compare with.
+
+        Raises:
+            ValueError: There is none.
+        """
+        if self.real is not None:
+            return reference_of(self.real, module, "callbacks.evaluation.real")
+        data = getattr(trainer, "datamodule", None)
+        if not isinstance(data, ImageDataModule):
+            rule = "missing; give a dataset, a folder or an ImageDataModule, where the Trainer trains on none of these"
+            raise ConfigError("callbacks.evaluation.real", MISSING, rule)
+        return data
 
     def _count_gains(self, trainer: Trainer, distance: float) -> None:
         before = math.inf if self.best is None or math.isnan(self.best) else self.best

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from lightning_gans.checkpoints.roles import short_text
+from lightning_gans.sharing.pretrained import FORMAT_VERSION
 
-FORMAT_VERSION = 2  # of what is written here; a reader knows all up to its own
 FORMAT, CHECKSUM = "lightning_gans_format", "lightning_gans_checksum"  # keys of a content
 
 
@@ -39,11 +39,7 @@ def read_whole(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or "state_dict" not in content:
         raise ValueError(f"{file}: not a checkpoint of lightning_gans")
     written_by = content.get(FORMAT, 0)  # 0: before formats were numbered
-    if not isinstance(written_by, int) or written_by > FORMAT_VERSION:
-        raise ValueError(
-            f"{file}: is of format {short_text(written_by)}, and this version of lightning_gans reads up to "
-            f"{FORMAT_VERSION}; use the version that wrote it, or a later one"
-        )
+    check_format(written_by, file)
     with malformed(file):
         if written_by and not (_names_are_whole(file) and content.get(CHECKSUM) == checksum(content)):
             raise DamagedError(
@@ -51,6 +47,19 @@ def read_whole(file: Path) -> dict[str, Any]:
                 f"{CHECKSUM} and {FORMAT} out)"
             )
     return content
+
+
+def check_format(written_by: Any, file: Path) -> None:
+    """Refuse a format that is later than this version's.
+
+    Raises:
+        ValueError: With both.
+    """
+    if not isinstance(written_by, int) or written_by > FORMAT_VERSION:
+        raise ValueError(
+            f"{file}: is of format {short_text(written_by)}, and this version of lightning_gans reads up to "
+            f"{FORMAT_VERSION}; use the version that wrote it, or a later one"
+        )
 
 
 def _names_are_whole(file: Path) -> bool:

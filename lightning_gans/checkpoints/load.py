@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import lightning
@@ -11,9 +12,12 @@ import torch
 from torch import Tensor
 
 from lightning_gans.checkpoints import integrity, roles
-from lightning_gans.checkpoints.files import read, section
+from lightning_gans.checkpoints.files import PARTIAL, find, read, section
 from lightning_gans.config import local
+from lightning_gans.extractors.none import NoExtractor
 from lightning_gans.models.base import GenerativeModule
+from lightning_gans.models.sharing import is_shared
+from lightning_gans.sharing.description import find_card
 
 
 def load(
@@ -25,7 +29,8 @@ def load(
     """Rebuild a trained family from its checkpoint alone.
 
     Args:
-        path: A checkpoint, or a run's folder for its newest one.
+        path: A checkpoint, a run's folder for its newest one, the folder of a shared generator, the name of one that
+            this package brings (``dcgan_digits``), or ``hf-hub:ORG/NAME[@REVISION]``.
         trust: Packages of your own whose modules the checkpoint may name.
         device: Device of the module.
 
@@ -36,7 +41,19 @@ def load(
         FileNotFoundError: There is no such checkpoint.
         ValueError: The file is damaged, its weights are not finite, or it names something that is not trusted.
     """
-    return rebuild(read(path), trust=trust).to(device)
+    file = find(path)
+    content = read(file)
+    module = rebuild(content, trust=trust).to(device)
+    module.score_card = module.score_card or find_card(file, module.iteration)
+    module.open_data = partial(_examples_of, {"resolved": {"data": content["config"]["resolved"].get("data")}}, trust)
+    return module
+
+
+def _examples_of(config: dict[str, Any], trust: Sequence[str]) -> Any:
+    """Open the data of a config without downloading anything."""
+    node = config["resolved"]["data"]
+    offline = {**node, "download": False} if isinstance(node, dict) and "download" in node else node
+    return real_data({"config": {"resolved": {"data": offline}}}, trust=trust)
 
 
 def rebuild(content: dict[str, Any], *, trust: Sequence[str] = ()) -> GenerativeModule:
@@ -47,17 +64,20 @@ def rebuild(content: dict[str, Any], *, trust: Sequence[str] = ()) -> Generative
     """
     integrity.refuse_not_finite(content["state_dict"])
     module: GenerativeModule = roles.build(section(content, "model"), "model", trust)
+    state = content["state_dict"]
+    if content.get(PARTIAL):  # other networks stay as they were made
+        state = {**{key: value for key, value in module.state_dict().items() if not is_shared(key)}, **state}
     try:
         with integrity.malformed("the checkpoint"):
-            module.load_state_dict(content["state_dict"])
+            module.load_state_dict(state)
             if not all(isinstance(count, int) and count >= 0 for count in (module.iteration, module.images_seen)):
                 raise TypeError("its counters are no counts")
     except ValueError as error:
-        differing = integrity.describe_difference(module.state_dict(), content["state_dict"])
+        differing = integrity.describe_difference(module.state_dict(), state)
         if not differing:
             raise
         raise ValueError(f"the checkpoint's weights do not fit its config: {differing}") from error
-    module.config = content["config"]
+    module.config, module.score_card = content["config"], content.get("card")
     return module.eval()
 
 
@@ -110,9 +130,13 @@ def real_data(
     """
     node = dict(section(content, "data"))
     if root is not None:
-        if "root" not in node:
+        dataset = node.get("dataset")
+        if isinstance(dataset, dict) and "root" in dataset:
+            node["dataset"] = {**dataset, "root": root}
+        elif "root" not in node:
             raise ValueError(f"data.root={root}: {roles.short_text(node['_target_'])} reads no folder")
-        node["root"] = root
+        else:
+            node["root"] = root
     node = local.localised({"data": node}, ["data.root"] if root else [])[0]["data"]
     local.places_read({"data": node}, ["data.root"] if root else [])  # no address
     data = roles.build(node, "data", trust)
@@ -126,6 +150,8 @@ def extractor_of(content: dict[str, Any], data: Any, *, trust: Sequence[str] = (
         ValueError: Neither names an extractor.
     """
     trained_with = content["config"]["resolved"].get("extractor")
+    if isinstance(trained_with, dict) and trained_with.get("_target_") == f"{NoExtractor.__module__}.NoExtractor":
+        trained_with = None
     if not trained_with and data.extractor is None:
         raise ValueError(f"extractor: missing; {type(data).__name__} names none of its own")
     if not trained_with:

@@ -24,11 +24,13 @@ import hydra
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 from torch import nn
+from torch.utils.data import Dataset
 
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.file_sources import printable
 from lightning_gans.extractors.base import Extractor
 from lightning_gans.models.base import GenerativeModule
+from lightning_gans.runtime.instantiation import OURS, instantiate
 
 # Types of the sections of a config; other sections name no class.
 ROOT: dict[str, Any] = {
@@ -59,6 +61,7 @@ TORCH: dict[str, tuple[str, ...]] = {
 _OURS = re.compile(r"(lightning_gans(?:\.[a-z]\w*)+)\.([A-Z]\w*)", re.ASCII)
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+", re.ASCII)
 _HYDRA = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
+_FOR_CODE = ("_execution_whitelist_", "_isolate_")  # options of Hydra 1.4 that only code gives
 _DEEPEST = 40  # levels of a config; ours have seven
 _PLAIN = object()  # the role of values: nothing may be named there
 _ANY = object()  # of what a trusted class takes without saying of which kind
@@ -125,12 +128,22 @@ def build(node: Any, place: str, trust: Sequence[str] = ()) -> Any:
         raise ValueError(f"{place}: the checkpoint's config is malformed: it names no class there")
     check(checked, ROOT[place], place, trust)
     try:
-        return hydra.utils.instantiate(checked, _convert_="all")
+        return instantiate(checked, allowed=whitelist(trust), _convert_="all")
     except Exception as error:  # a constructor that is given anything can fail in any way
         if isinstance(error, hydra.errors.InstantiationException) and isinstance(error.__cause__, TypeError):
             raise ValueError(f"the checkpoint is of another version of this package: {error.__cause__}") from error
         reason = (str(error.__cause__ or error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"{place}: the checkpoint's config cannot be built: {reason}") from error
+
+
+def whitelist(trust: Sequence[str] = ()) -> list[str]:
+    """Return what a checkpoint's config may name, as Hydra 1.4 takes it: our classes, torch's and trusted packages.
+
+    Args:
+        trust: Packages that may be named besides this one.
+    """
+    of_torch = [f"{home}.{name}" for home, names in TORCH.items() for name in names]
+    return [*OURS, *of_torch, "lightning.pytorch.Trainer", *(name for one in trust for name in (one, f"{one}.*"))]
 
 
 def check(node: Any, role: Any, place: str, trust: Sequence[str]) -> None:
@@ -164,16 +177,20 @@ def _check_object(node: dict[str, Any], role: Any, place: str, trust: Sequence[s
     home = target.rpartition(".")[0]
     is_free = _is_trusted(target, trust)
     fitting = [(base, is_late) for base, is_late in _kinds(role) if _fits(kind, base, is_free)]
+    if not inspect.isclass(kind) and not fitting:
+        raise ValueError(f"{refusal}: it is no class")
     if not fitting and (role is not _ANY or (not is_free and issubclass(kind, _AT_THE_ROOT))):
         raise ValueError(f"{refusal} there: it is no {_said(role)}")
     if fitting and node.get("_partial_", False) not in [is_late for _, is_late in fitting]:
         wanted = str(fitting[0][1]).lower()
         raise ValueError(f"{place}: the checkpoint's config is malformed: _partial_ must be {wanted}")
-    known = {} if home in TORCH or kind is Trainer else _hints(kind)
+    known = {} if home in TORCH or kind is Trainer or not inspect.isclass(kind) else _hints(kind)
     unnamed = nn.Module if home == "torch.nn" else _ANY if is_free else _PLAIN
     for key, value in node.items():
         if key in ("device", "dtype") and home in TORCH:
             raise ValueError(f"{place}.{key}={short_text(value)}: a checkpoint does not say it")
+        if key in _FOR_CODE:
+            raise ValueError(f"{place}.{key}: the checkpoint's config is malformed: a checkpoint does not say it")
         if key in ("_args_", "_recursive_") and not is_free and (home, key) != ("torch.nn", "_args_"):
             raise ValueError(f"{place}.{key}: the checkpoint's config is malformed")
         expected = unnamed if known.get(key, Any) is Any else known[key]
@@ -215,7 +232,8 @@ def _class(target: str, place: str, refusal: str, trust: Sequence[str]) -> type:
             raise ValueError(f"{place}: the checkpoint names {target}, which cannot be imported ({reason})") from error
     else:
         raise ValueError(f"{refusal}; if it is yours, add its package to trust=[...]")
-    is_defined = inspect.isclass(found) and (found.__module__ == own[1] if own else _inside(found.__module__, homes))
+    is_made = inspect.isclass(found) or (inspect.isfunction(found) and _is_trusted(target, trust))
+    is_defined = is_made and (found.__module__ == own[1] if own else _inside(found.__module__, homes))
     if not is_defined:
         raise ValueError(f"{refusal}: it is no class of {homes[0]}")
     return typing.cast(type, found)
@@ -231,7 +249,9 @@ def _inside(name: str, homes: Sequence[str]) -> bool:
 
 
 def _fits(kind: type, base: type, is_free: bool) -> bool:
-    if not issubclass(kind, base):
+    if base is Dataset and is_free:  # a user's map-style dataset need not be a subclass; a function may make it
+        return True
+    if not inspect.isclass(kind) or not issubclass(kind, base):
         return False
     if base is nn.Module and not is_free:  # families and extractors are modules too, and extractors download
         return _inside(kind.__module__, ("lightning_gans.networks", "torch.nn"))
@@ -248,8 +268,8 @@ def _kinds(role: Any) -> Iterator[tuple[type, bool]]:
         yield from _kinds(typing.get_args(role)[0])
     elif origin is collections.abc.Callable:
         yield from ((base, True) for base, _ in _kinds(typing.get_args(role)[-1]))
-    elif inspect.isclass(role) and role.__module__ != "builtins":
-        yield role, False
+    elif origin is Dataset or (inspect.isclass(role) and role.__module__ != "builtins"):
+        yield origin or role, False
 
 
 def _element(role: Any) -> Any:

@@ -25,7 +25,10 @@ except ImportError:  # Windows: new folders are still claimed by being made
 
 CLAIM = ".lightning_gans"  # the locked file in a folder that is written to; says by whom
 CHECKPOINTS = "checkpoints"
-WRITTEN = ("config.yaml", "metrics.csv", "scores", "samples", "tensorboard", "wandb", "wandb_id.txt", "job.json")
+WRITTEN = (
+    *("config.yaml", "metrics.csv", "scores", "samples", "tensorboard", "wandb", "wandb_id.txt", "job.json"),
+    *("mlflow", "mlflow.db", "mlflow_id.txt"),
+)
 SWEEP = ("multirun.yaml", "optimization_results.yaml")
 _FREE = (errno.EACCES, errno.EAGAIN)  # what a lock that another process holds says
 _held: dict[Path, int] = {}  # open claims of this process, by folder

@@ -17,10 +17,11 @@ from omegaconf import DictConfig, open_dict
 from lightning_gans.config import validation
 from lightning_gans.config.errors import LaunchError
 from lightning_gans.config.explain import as_value_error, format_error
-from lightning_gans.config.help import help_of
+from lightning_gans.config.help import help_of, version_of
 from lightning_gans.config.metrics import name_own_metrics
 from lightning_gans.config.overrides import normalized, option_names, options_first
 from lightning_gans.config.schemas import CONF_DIR, SCHEMAS
+from lightning_gans.runtime.instantiation import MAIN, VERSION
 from lightning_gans.runtime.streams import forgiving_streams
 
 
@@ -50,13 +51,14 @@ def command(
                 validation.check_names(cfg, schema)
             return function(cfg)
 
-        application = hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=name)(
-            (guard or handle_errors)(checked)
-        )
+        application = hydra.main(**MAIN, config_path=str(CONF_DIR), config_name=name)((guard or handle_errors)(checked))
 
         def start() -> None:
             if {"--help", "-h"} & set(sys.argv[1:]):
                 print(help_of(name, (function.__doc__ or "").splitlines()[0]))
+                return
+            if "--version" in sys.argv[1:]:
+                print(version_of())
                 return
             drop_stray_rank()
             refuse_dashes(sys.argv[1:])
@@ -86,7 +88,7 @@ def compose(*overrides: str, config: str = "train") -> DictConfig:
     state = GlobalHydra.instance()
     before, state.hydra = state.hydra, None  # a caller's own, which is none of ours
     try:
-        with as_value_error(overrides), hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        with as_value_error(overrides), hydra.initialize_config_dir(str(CONF_DIR), **VERSION):
             cfg = hydra.compose(config, overrides=normalized(list(overrides)), return_hydra_config=True)
             hydra_config = cfg.hydra
             with open_dict(cfg):

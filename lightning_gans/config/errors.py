@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 MISSING = "???"  # stands for a value where none was given, as in OmegaConf
 
@@ -77,7 +77,9 @@ def prefix(where: str) -> str:
     return f"{where}." if where else ""
 
 
-def unknown(key: str, name: str, allowed: Iterable[object], *, value: object = MISSING) -> ConfigError:
+def unknown(
+    key: str, name: str, allowed: Iterable[object], *, value: object = MISSING, meant: Sequence[str] = ()
+) -> ConfigError:
     """Make the error of a name that does not exist: the nearest one that does, and all that are allowed.
 
     Args:
@@ -85,10 +87,11 @@ def unknown(key: str, name: str, allowed: Iterable[object], *, value: object = M
         name: The unknown name itself.
         allowed: Names that exist; those that begin with an underscore are not listed.
         value: The unknown name again, where it is an option's value.
+        meant: Keys elsewhere that it may mean, from ``hints.suggest``; they go before the nearest name.
     """
     if key in REPLACED:
         return ConfigError(key, value, f"not available here; use {REPLACED[key]}")
     names = sorted(str(one) for one in allowed if not str(one).startswith("_"))
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
+    near = list(meant) or difflib.get_close_matches(name, names, n=1)
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     return ConfigError(key, value, f"unknown.{hint} Allowed: {', '.join(names) or 'nothing'}")

@@ -25,8 +25,10 @@ from omegaconf.errors import (
 )
 
 from lightning_gans.config.errors import MISSING, REPLACED, ConfigError, unknown
+from lightning_gans.config.hints import BY_NAME, suggest
 from lightning_gans.config.overrides import GROUPS, MODEL_PARTS, PATH_KEYS, override_value
 from lightning_gans.config.schemas import CONF_DIR
+from lightning_gans.config.signatures import may_take
 
 
 @contextlib.contextmanager
@@ -75,6 +77,8 @@ def format_error(error: BaseException, arguments: Sequence[str] | None = None) -
     if isinstance(error, OverrideParseException):
         lines = [line for line in str(error).splitlines() if not line.startswith(("Error parsing", "See "))]
         return f"{error.override}: cannot be understood as key=value ({' '.join(lines)})"
+    if isinstance(error, ConfigCompositionException) and "No match in the defaults list" in str(error):
+        return _foreign_group(str(error).split("'")[1], arguments)
     if isinstance(error, HydraException | OmegaConfBaseException):
         lines = [str(error), str(cause or "")]
         return " ".join(" ".join(lines).replace("full_key:", "at").replace("object_type=dict", "").split())
@@ -103,6 +107,15 @@ def format_error(error: BaseException, arguments: Sequence[str] | None = None) -
     return None
 
 
+def _foreign_group(group: str, arguments: Sequence[str]) -> str:
+    """Format the choice of a group that the command does not take; Hydra would say to add it, which is refused next."""
+    choice = override_value(list(arguments), group) or MISSING
+    rule = "no group of this command; --help lists what it takes"
+    if group in BY_NAME:
+        rule += f". Did you mean {BY_NAME[group].format(choice)}?"
+    return str(ConfigError(group, choice, rule))
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error is of Python's memory, the CPU's under torch, or a GPU's."""
     of_torch = isinstance(error, RuntimeError) and (
@@ -126,7 +139,9 @@ def _unusable_path(error: OSError, arguments: list[str]) -> str:
 def _unknown_key(error: OmegaConfBaseException) -> str:
     """Format OmegaConf's error of a key that a node does not have, with those that it has."""
     parent, path = error.parent_node, str(error.full_key or error.key)
-    mistake = unknown(path, path.rpartition(".")[2], list(parent.keys()) if isinstance(parent, DictConfig) else [])
-    if isinstance(parent, DictConfig) and "_target_" in parent and path not in REPLACED:
+    siblings = [str(key) for key in parent if key != "hydra"] if isinstance(parent, DictConfig) else []
+    meant = suggest(path, parent._get_root(), siblings) if isinstance(parent, DictConfig) else []
+    mistake = unknown(path, path.rpartition(".")[2], siblings, meant=meant)
+    if isinstance(parent, DictConfig) and path not in REPLACED and may_take(parent.get("_target_"), path):
         mistake.rule += f" (anything else that its class takes: +{path}=...)"
     return str(mistake)

@@ -5,12 +5,20 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterator
+from importlib.metadata import version
 
+import lightning_gans
 from lightning_gans.config.schemas import CONF_DIR
 
 _KEY = re.compile(r"( *)([\w/]+):(?: +([^#]*[^#\s]))?(?: +# (.*))?")
 _GROUP = re.compile(r"  - (?:optional )?([\w/]+): (\S+)(?: # (.*))?")
 _WIDTH = 118
+
+
+def version_of() -> str:
+    """Return the version of this package, and of those that its results depend on most."""
+    others = ", ".join(f"{name} {version(name)}" for name in ("torch", "lightning", "hydra-core"))
+    return f"lightning_gans {lightning_gans.__version__} ({others})"
 
 
 def help_of(command: str, sentence: str) -> str:

@@ -91,12 +91,19 @@ def localised(config: Mapping[str, Any], typed: Sequence[str] = ()) -> tuple[dic
                 if section == "logger" and mine is None and f"{place}.{key}" not in typed:
                     del node[key]
     for _, node in _nodes(kept, "data"):
-        if node.get("root", DATA_ROOT) != DATA_ROOT and "data.root" not in typed and "download" in node:
-            node["download"] = False
+        if isinstance(node.get("dataset"), dict):  # a user's, which may download too
+            node["dataset"] = _not_downloading(node["dataset"], "data.dataset.root" in typed)
+        node |= _not_downloading(node, "data.root" in typed)
         if "num_workers" in node:
             workers = node["num_workers"]
             node["num_workers"] = min(workers, os.cpu_count() or 1) if isinstance(workers, int) else 0
     return kept, sorted(left_out)
+
+
+def _not_downloading(node: dict[str, Any], typed: bool) -> dict[str, Any]:
+    """Return a set's options without a download to a folder that the file names."""
+    elsewhere = node.get("root", DATA_ROOT) != DATA_ROOT and not typed
+    return {**node, "download": False} if elsewhere and "download" in node else node
 
 
 def _surroundings() -> dict[str, Any]:

@@ -17,13 +17,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.schemas import CONF_DIR, TrainSchema
+from lightning_gans.runtime.instantiation import REPLACING
 
 # Values that people type as paths; quoted before Hydra's grammar reads them.
 PATH_KEYS = (
     *("resume", "checkpoint", "out", "input", "root", "reference", "candidate", "run", "cache", "hydra.run.dir"),
-    *("generator", "generator_back", "discriminator", "discriminator_back"),
+    *("init", "generator", "generator_back", "discriminator", "discriminator_back"),
     *("data.root", "extractor.weights", "extractor.base.weights", "callbacks.evaluation.cache"),
-    *("data.target_root", "model.perceptual_weights"),
+    *("data.target_root", "data.dataset.root", "data.dataset.data_dir", "model.perceptual_weights"),
 )
 # Values that are names whatever they look like: 2019, true, ~. Only null is not; a folder of that name is null/.
 NAME_KEYS = (
@@ -42,7 +43,12 @@ def normalized(arguments: list[str]) -> list[str]:
     """Write typed arguments as Hydra reads them: lists joined, paths quoted, integers in full, one budget alone."""
     for key in LIST_KEYS:
         arguments = join_list(arguments, key)
-    return exclusive_budget(drop_tuned(write_integers(quote_paths(arguments))))
+    return exclusive_budget(drop_tuned(write_integers(quote_paths(add_arguments(arguments)))))
+
+
+def add_arguments(arguments: list[str]) -> list[str]:
+    """Let the arguments of a user's dataset, which no config lists, be typed as other options are."""
+    return [f"++{argument}" if argument.startswith("data.dataset.") else argument for argument in arguments]
 
 
 def write_integers(arguments: list[str]) -> list[str]:
@@ -106,6 +112,8 @@ def anchor_paths(cfg: DictConfig) -> None:
         value = OmegaConf.select(cfg, key)
         if isinstance(value, str) and value != "auto" and "://" not in value:
             path = Path(HydraConfig.get().runtime.cwd, Path(value).expanduser())
+            if key == "init" and not path.exists():  # a name
+                continue
             OmegaConf.update(cfg, key, str(path))
 
 
@@ -250,8 +258,8 @@ def resume_arguments(arguments: list[str], source: dict[str, Any], folder: Path 
     }
     quiet = [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
     absent: dict[str, Any] = {"callbacks": {}, "logger": {}, "extractor": None, "seed": 0}
-    absent |= {"max_kimg": None, "max_epochs": None, "resume": None, "trust": []}
+    absent |= {"max_kimg": None, "max_epochs": None, "resume": None, "init": None, "trust": []}
     node = {"defaults": [*quiet, "_self_"], **absent, **source, "hydra": own}
-    ConfigStore.instance().store("resumed", node)
+    ConfigStore.instance().store("resumed", node, **REPLACING)
     name = "--config-name=resumed"
     return changed if name in changed else [name, *changed]

@@ -19,7 +19,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 CONF_DIR = next(path for path in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if (path / "train.yaml").is_file())
 
 Direction = Literal["a2b", "b2a"]
-Mode = Literal["lerp", "slerp", "grid", "loop", "arithmetic", "truncation", "nearest"]
+Mode = Literal["lerp", "slerp", "grid", "loop", "arithmetic", "truncation", "nearest", "codes"]
 Node = Mapping[str, Any]
 
 
@@ -36,6 +36,7 @@ class TrainSchema(TypedDict):
     max_kimg: Positive | None
     max_epochs: Positive | None
     resume: str | None
+    init: str | None
     trust: Sequence[str]
 
 
@@ -45,8 +46,11 @@ class SampleSchema(TypedDict):
     checkpoint: str
     out: str
     n: PositiveInt
+    indices: Annotated[Sequence[NonNegativeInt], MinLen(1)] | None
     classes: Sequence[int] | None  # the checkpoint says which there are
     labels: Literal["balanced", "data"] | None
+    code: Sequence[int | Sequence[int]] | None
+    continuous: Sequence[float | Sequence[float]] | None
     seed: Seed
     format: Literal["png", "npz"]
     overwrite: bool
@@ -115,6 +119,7 @@ class InterpolateSchema(TypedDict):
     c: Annotated[Sequence[NonNegativeInt], MinLen(1)]
     classes: Sequence[int] | None  # the checkpoint says which there are
     psi: Annotated[Sequence[float], MinLen(1)]
+    format: Literal["gif", "mp4"]
     milliseconds: Annotated[int, Ge(20)]
     seed: Seed
     batch_size: PositiveInt
@@ -158,6 +163,17 @@ class ImportWeightsSchema(TypedDict):
     dropout_at_test: bool
 
 
+class ExportSchema(TypedDict):
+    """Declare the root of ``conf/export.yaml``."""
+
+    checkpoint: str
+    out: str
+    direction: Direction
+    seed: Seed
+    overwrite: bool
+    trust: Sequence[str]
+
+
 class ReportSchema(TypedDict):
     """Declare the root of ``conf/report.yaml``."""
 
@@ -175,6 +191,17 @@ class DataCheckSchema(TypedDict):
     seed: Seed
 
 
+class DemoSchema(TypedDict):
+    """Declare the root of ``conf/demo.yaml``."""
+
+    checkpoint: str
+    host: str
+    port: Annotated[int, Ge(1), Le(65535)]
+    share: bool
+    device: str
+    trust: Sequence[str]
+
+
 SCHEMAS: dict[str, type] = {
     "train": TrainSchema,
     "sample": SampleSchema,
@@ -183,6 +210,8 @@ SCHEMAS: dict[str, type] = {
     "interpolate": InterpolateSchema,
     "translate": TranslateSchema,
     "import_weights": ImportWeightsSchema,
+    "export": ExportSchema,
     "report": ReportSchema,
     "data_check": DataCheckSchema,
+    "demo": DemoSchema,
 }

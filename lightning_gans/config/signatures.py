@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import sys
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -117,6 +118,40 @@ def fields_of(hint: Any) -> dict[str, Any] | None:
     return {name: get_args(one)[0] if get_origin(one) is required else one for name, one in fields.items()}
 
 
+def may_take(target: Any, path: str) -> bool:
+    """Return whether ``+PATH=...`` would be taken: by what a class's source says, without importing it.
+
+    Args:
+        target: Dotted path of the class of the node; ``None``: it names none.
+        path: The key that it has not.
+    """
+    if not isinstance(target, str) or target.startswith("lightning_gans."):
+        return False  # a config of ours has every key that its class takes
+    home, _, name = target.rpartition(".")
+    for file in _files_of(home):
+        text = file.read_text(encoding="utf-8", errors="replace")
+        if f"class {name}" not in text:
+            continue
+        for owner in ast.walk(ast.parse(text)):
+            if isinstance(owner, ast.ClassDef) and owner.name == name:
+                method = next((m for m in owner.body if isinstance(m, ast.FunctionDef) and m.name == "__init__"), None)
+                arguments = method.args if method else ast.arguments([], [], kwonlyargs=[])
+                names = [one.arg for one in arguments.args + arguments.kwonlyargs]
+                return method is not None and (arguments.kwarg is not None or path.rpartition(".")[2] in names)
+    return False
+
+
+def _files_of(home: str) -> list[Path]:
+    """List the source files that may define what a module or package of any installed library offers."""
+    for entry in sys.path:
+        place = Path(entry or ".", *home.split("."))
+        if place.with_suffix(".py").is_file():
+            return [place.with_suffix(".py")]
+        if place.is_dir():
+            return sorted(place.rglob("*.py"))
+    return []
+
+
 def _read_fields(target: str) -> list[str]:
     """Read the keys of a TypedDict of this package from its source, inherited ones first."""
     found = find_class(target)
@@ -131,9 +166,14 @@ def _read_fields(target: str) -> list[str]:
 
 def _absolute(name: str, module: str) -> str:
     """Return the dotted path of a class that a module's source calls by a name."""
+    return _imported(module).get(name, f"{module}.{name}")
+
+
+@functools.cache
+def _imported(module: str) -> dict[str, str]:
+    """Read what a module imports from others: dotted paths by the names that its source calls them."""
     imports = (item for item in ast.walk(_parsed(module)) if isinstance(item, ast.ImportFrom))
-    found = {alias.asname or alias.name: f"{item.module}.{alias.name}" for item in imports for alias in item.names}
-    return found.get(name, f"{module}.{name}")
+    return {alias.asname or alias.name: f"{item.module}.{alias.name}" for item in imports for alias in item.names}
 
 
 def _source_of(module: str) -> Path:

@@ -40,11 +40,15 @@ _NAMES: dict[Any, str] = {int: "an integer", float: "a number", bool: "true or f
 _RANGE = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")  # what pydantic calls such mistakes
 
 
+MADE_WITH = "_made_with"  # attribute of objects: their outermost checked constructor, and what it was given
+
+
 def checked(constructor: Function) -> Function:
     """Check arguments against the ranges and choices of their annotations before the constructor runs.
 
     Only annotations with a range (``Annotated``) or choices (``Literal``) are checked; plain types are mypy's. The keys
-    of ``**options: Unpack[TypedDict]`` are checked as arguments are.
+    of ``**options: Unpack[TypedDict]`` are checked as arguments are. The object keeps what it was made with, which
+    ``node_of`` writes down.
 
     Raises:
         ConfigError: Where it is called with a value that is not allowed, by the argument's name.
@@ -59,8 +63,11 @@ def checked(constructor: Function) -> Function:
 
     @functools.wraps(constructor)
     def check(*arguments: Any, **options: Any) -> Any:
-        given = signature.bind_partial(*arguments, **options).arguments
+        bound = signature.bind_partial(*arguments, **options)
+        given = dict(bound.arguments)
         given |= given.pop(rest, {})
+        if constructor.__name__ == "__init__":
+            vars(arguments[0]).setdefault(MADE_WITH, (check, given, signature))
         hints, is_open = declared()
         for name, value in given.items():
             if name not in hints and name != "self" and not is_open:

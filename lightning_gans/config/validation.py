@@ -12,12 +12,12 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationKeyError
 
 from lightning_gans.config.errors import MISSING, REPLACED, ConfigError, unknown
 from lightning_gans.config.overrides import BUDGETS, override_value
-from lightning_gans.config.schemas import TrainSchema
+from lightning_gans.config.schemas import CONF_DIR, TrainSchema
 from lightning_gans.config.signatures import fields_of, read_attribute, read_names, types_of
 from lightning_gans.config.types import FractionBelowOne, NonNegative, check_value
 
@@ -53,8 +53,9 @@ def check_names(cfg: DictConfig, schema: type = TrainSchema) -> None:
     """
     _check_root_keys(cfg, schema)
     _check_interpolations(cfg)
-    for key in sorted(OmegaConf.missing_keys(cfg)):
-        raise ConfigError(key, MISSING, f"missing; say {key}=...")
+    lacking = sorted(OmegaConf.missing_keys(cfg))
+    if lacking:
+        raise ConfigError(", ".join(lacking), MISSING, f"missing; say {' '.join(f'{key}=...' for key in lacking)}")
     _check_fields("", cfg, fields_of(schema) or {})
     for path, node in _targets(cfg, ""):
         for key in node:
@@ -119,6 +120,15 @@ def check_budget() -> None:
     said = {key: value for key, value in said.items() if value not in (None, "null")}
     if len(said) > 1:
         raise ValueError(f"{', '.join(f'{key}={value}' for key, value in said.items())}: say one of them")
+
+
+def drop_absent_callbacks(cfg: DictConfig) -> None:
+    """Drop what an experiment or a tuned file says of callbacks that ``callbacks=none`` has left out; in place."""
+    known = OmegaConf.load(CONF_DIR / "callbacks" / "default.yaml")
+    for name, node in list((cfg.callbacks or {}).items()):
+        if OmegaConf.is_dict(node) and "_target_" not in node and name in known:
+            with open_dict(cfg):
+                del cfg.callbacks[name]
 
 
 def wrong_data(cfg: DictConfig, reason: str, family: str, kinds: tuple[str, ...]) -> ConfigError:

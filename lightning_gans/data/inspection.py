@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lightning_gans.data.base import ImageDataModule
+from lightning_gans.data.datasets import InMemoryImages
 from lightning_gans.data.decoding import BITS, MODES
 from lightning_gans.data.file_sources import printable
 from lightning_gans.data.image_files import ImageFiles, ImageInfo
@@ -115,13 +116,15 @@ def _misfits(files: ImageFiles, known: dict[str, dict[str, ImageInfo]]) -> list[
 def _look_at_tensors(data: ImageDataModule) -> Report:
     data.setup("check")
     images, n = data.train_images, len(data.train_images)
-    rows = [("data", f"{type(data).__name__}: {data.description}"), ("images", f"{n:,}, held in memory")]
-    if data.val_fraction:
-        rows.append(("held out", f"{len(data.val_images):,}"))
+    kept = "held in memory" if isinstance(getattr(images, "whole", images), InMemoryImages) else "read by index"
+    rows = [("data", f"{type(data).__name__}: {data.description}"), ("images", f"{n:,}, {kept}")]
+    held_out = data._loaded()[1]
+    if held_out is not None:
+        rows.append(("held out", f"{len(held_out):,}"))
     rows.append(("handed out as", _shape_text(data.shape)))
-    batch = images.fetch(torch.arange(n))
-    if "label" in batch:
-        counts = Counter(batch["label"].tolist())
+    labels = images.entries("label")
+    if labels is not None:
+        counts = Counter(labels.tolist())
         names = images.classes or [str(label) for label in range(max(counts) + 1)]
         rows.append(("classes", _counts({names[label]: count for label, count in sorted(counts.items())})))
     return Report(_table(rows), 0, overview(images.fetch(_spread(n, 1000 if data.points else SHOWN))["image"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ class Comparison(NamedTuple):
         examples: Set whose examples the candidate translates; ``None``: it does not translate.
         make: Makes the extractor.
         path: File of the candidate's checkpoint; ``None``: it is a folder.
+        place: The checkpoint as it was named, where it lies in this package or in the hub's cache.
     """
 
     candidate: GenerativeModule | ImageDataModule
@@ -34,11 +36,19 @@ class Comparison(NamedTuple):
     examples: ImageDataModule | None
     make: Callable[[], Extractor]
     path: Path | None = None
+    place: str | None = None
 
     @property
     def card_name(self) -> str:
         """Return the name of the card's file."""
+        if self.place is not None:
+            return f"{re.split('[:/]', self.place.partition('@')[0])[-1]}.scores.json"
         return f"{self.path.stem if self.path else 'candidate'}.scores.json"
+
+    @property
+    def folder(self) -> Path | None:
+        """Return the folder of the checkpoint, unless nothing is to be written there."""
+        return self.path.parent if self.path and self.place is None else None
 
     def summary(self, card: dict[str, Any]) -> str:
         """Return the scores, line by line, and last what was compared with what."""
@@ -91,7 +101,7 @@ def of_checkpoint(
     """Compare a trained module with the images that it was trained on, or with a folder of others.
 
     Args:
-        place: The checkpoint or its run's folder.
+        place: See ``files.find``.
         reference: Folder or zip of real images; ``None``: those that it was trained on.
         data: What is said of these: ``root``, ``held_out``; see ``checkpoint.real_data``.
         direction: Of a module that translates.
@@ -104,17 +114,18 @@ def of_checkpoint(
         FileNotFoundError, ValueError: See ``checkpoint`` and ``sources.folder``.
     """
     path = files.find(place)
+    named = place if files.is_ours(place, path) else None
     content = files.read(path)
     module = load.rebuild(content, trust=trust).to(device)
     trained_on: ImageDataModule = load.real_data(content, **data, trust=trust)
     made_by = make or (lambda: load.extractor_of(content, trained_on, trust=trust)())
     examples = trained_on if trained_on.translates else None
     if not reference:
-        return Comparison(module, trained_on, examples, made_by, path)
+        return Comparison(module, trained_on, examples, made_by, path, named)
     channels = examples.source_channels if examples and direction == "b2a" else trained_on.channels
     how: dict[str, Any] = {"image_size": trained_on.image_size, "channels": channels, "on_error": on_error}
     reader = trained_on.source.reader
     if reader is not None:  # read as in training
         how |= {"background": reader.background, "bits": reader.bits}
     others = folder(reference, "reference", **how)
-    return Comparison(module, others, examples, made_by, path)
+    return Comparison(module, others, examples, made_by, path, named)

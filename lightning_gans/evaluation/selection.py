@@ -209,6 +209,26 @@ def available_metrics(
     return extractor, left, lacking
 
 
+def without_features(
+    metrics: Sequence[GenerativeMetric], *, was_asked: bool, where: str = ""
+) -> list[GenerativeMetric]:
+    """Leave out the metrics that compare features, since there is no extractor (``extractor=none``).
+
+    Args:
+        metrics: What is wanted.
+        was_asked: Whether they were asked for by name.
+        where: Key of the config node that they stand in, for messages.
+
+    Raises:
+        ConfigError: One that was asked for compares features.
+    """
+    features = [metric for metric in metrics if needs_extractor([metric])]
+    if features and was_asked:
+        rule = "compares features, of which extractor=none has none; leave one of the two out"
+        raise ConfigError(f"{prefix(where)}metrics", features[0].name, rule)
+    return [metric for metric in metrics if metric not in features]
+
+
 def score_key(metric: GenerativeMetric, score: str, extractor: Extractor | None) -> str:
     """Return the key of a score in cards: with the extractor's name, unless pixels are compared.
 

@@ -1,1 +1,24 @@
 """Networks whose features scores compare."""
+
+from typing import TYPE_CHECKING
+
+from lightning_gans.runtime.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from lightning_gans.extractors.base import Extractor
+    from lightning_gans.extractors.classifier import ClassifierExtractor
+    from lightning_gans.extractors.digits import DigitsExtractor
+    from lightning_gans.extractors.inception import Inception
+    from lightning_gans.extractors.points import Points
+    from lightning_gans.extractors.stacked import Stacked
+else:
+    __getattr__, __dir__ = lazy_names(__name__)
+
+__all__ = [
+    "ClassifierExtractor",
+    "DigitsExtractor",
+    "Extractor",
+    "Inception",
+    "Points",
+    "Stacked",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +47,11 @@ def save(image: Tensor, path: str | os.PathLike[str], mark: str | None = None) -
 
 
 def animate(frames: Sequence[Tensor], path: str | os.PathLike[str], milliseconds: int = 80) -> Path:
-    """Write frames (C, H, W) uint8 as an endless GIF and return its path.
+    """Write frames (C, H, W) uint8 as an endless GIF, or as an MP4 (H.264), and return its path.
 
     Args:
         frames: Images of one size; small ones are enlarged by a whole number.
-        path: File to write.
+        path: File to write; ends in ``.gif`` or ``.mp4``, which needs PyAV.
         milliseconds: Duration of a frame.
 
     Raises:
@@ -63,10 +64,30 @@ def animate(frames: Sequence[Tensor], path: str | os.PathLike[str], milliseconds
         picture = Image.fromarray(np.ascontiguousarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels))
         size = (picture.width * factor, picture.height * factor)
         pictures.append(picture.resize(size, Image.Resampling.NEAREST))
+    if Path(path).suffix == ".mp4":
+        with atomic_write(Path(path)) as temporary:
+            _write_mp4(pictures, temporary, milliseconds)
+        return Path(path)
     options: dict[str, Any] = {"duration": milliseconds, "loop": 0, "comment": MARK.encode()}
     with atomic_write(Path(path)) as temporary:
         pictures[0].save(temporary, "GIF", save_all=True, append_images=pictures[1:], **options)
     return Path(path)
+
+
+def _write_mp4(pictures: Sequence[Image.Image], path: Path, milliseconds: int) -> None:
+    """Encode pictures as H.264 in yuv420p, which needs even sides: odd ones get a black row or column."""
+    import av
+
+    width, height = (side + side % 2 for side in pictures[0].size)
+    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as file:
+        file.metadata["comment"] = MARK
+        stream = file.add_stream("libx264", rate=Fraction(1000, milliseconds), options={"crf": "16"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for picture in pictures:
+            sheet = Image.new("RGB", (width, height))
+            sheet.paste(picture)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(sheet), format="rgb24")))
+        file.mux(stream.encode())
 
 
 def make_folder(out: str | os.PathLike[str]) -> Path:

@@ -183,14 +183,15 @@ class Walker:
         return made.view(*latents.shape[:2], *made.shape[1:])
 
 
-def write(rows: Tensor, mode: str, folder: Path, milliseconds: int) -> list[Path]:
-    """Write images (R, S, C, H, W) uint8 as ``MODE.png`` and, of walks, as ``MODE.gif``.
+def write(rows: Tensor, mode: str, folder: Path, milliseconds: int, format: str = "gif") -> list[Path]:  # noqa: A002
+    """Write images (R, S, C, H, W) uint8 as ``MODE.png`` and, of walks, as ``MODE.gif`` or ``MODE.mp4``.
 
     Args:
         rows: The images.
         mode: Mode of the command, which names the files.
         folder: Folder of the files.
-        milliseconds: Duration of a GIF's frame.
+        milliseconds: Duration of a frame.
+        format: ``gif`` or ``mp4``.
 
     Returns:
         Paths of the files.
@@ -198,7 +199,7 @@ def write(rows: Tensor, mode: str, folder: Path, milliseconds: int) -> list[Path
     written = [save(grid(rows.flatten(0, 1), columns=rows.shape[1]), folder / f"{mode}.png", "overview")]
     if mode in MOVING:  # all paths side by side, a loop picture by picture
         frames = rows.flatten(0, 1)[:, None] if mode == "loop" else rows.transpose(0, 1)
-        written.append(animate([grid(frame) for frame in frames], folder / f"{mode}.gif", milliseconds))
+        written.append(animate([grid(frame) for frame in frames], folder / f"{mode}.{format}", milliseconds))
     return written
 
 

@@ -31,12 +31,12 @@ def _is_ours(path: Path, heads: Sequence[str]) -> bool:
     try:
         with path.open("rb") as file:
             start, end = file.read(1024), b""
-            if start.startswith(b"GIF"):  # whose comment may be its last block
+            if start.startswith(b"GIF") or start[4:8] == b"ftyp":  # whose comment may be the last block
                 file.seek(max(0, path.stat().st_size - 64))
                 end = file.read()
     except OSError:
         return False
-    marks = [f"tEXt{MARK}\0".encode(), *([MARK.encode()] if start.startswith(b"GIF") else [])]
+    marks = [f"tEXt{MARK}\0".encode(), *([MARK.encode()] if start.startswith(b"GIF") or start[4:8] == b"ftyp" else [])]
     return any(mark in start + end for mark in marks) or start.startswith(tuple(head.encode() for head in heads))
 
 

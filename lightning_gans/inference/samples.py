@@ -32,6 +32,8 @@ def write_samples(
     format: str = "png",  # noqa: A002
     behind: Tensor | None = None,
     older: Sequence[Path] = (),
+    columns: int | None = None,
+    indices: Sequence[int] | None = None,
     *,
     labels: Sequence[int] | None = None,
     sheet: Tensor | None = None,
@@ -46,6 +48,8 @@ def write_samples(
             Points are always ``samples.npz`` with ``points`` (n, 2) float32, and a picture of them all.
         behind: Real points, for the picture.
         older: Files of earlier samples, deleted at the end.
+        columns: Images in a row of the grid; ``None``: as square as possible.
+        indices: Numbers of the samples, which name their files; ``None``: those below ``n``.
         labels: Classes of the samples, n numbers: each PNG goes into a folder of its class, whose names are in the
             classes' order, and ``samples.npz`` has ``labels`` (n,) too. ``None``: no folders.
         sheet: Picture (C, H, W) uint8 in the place of the grid.
@@ -56,8 +60,9 @@ def write_samples(
     Raises:
         OSError: The disk is full, for instance; the folder is then as it was before.
     """
-    folder = make_folder(out)
-    digits = len(str(max(labels, default=0))) if labels else 0
+    folder, numbers = make_folder(out), range(n) if indices is None else indices
+    digits = max(6, len(str(max(numbers))))
+    of_class = len(str(max(labels, default=0))) if labels else 0
     with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as own:
         making = Path(own)
         first: list[Tensor] = []
@@ -72,8 +77,8 @@ def write_samples(
                 kept.append(pictures.permute(0, 2, 3, 1).numpy())
             else:
                 for i, picture in enumerate(pictures):
-                    place = making if labels is None else make_folder(making / f"{labels[done + i]:0{digits}d}")
-                    save(picture, place / f"{done + i:0{max(6, len(str(n - 1)))}d}.png", "sample")
+                    place = making if labels is None else make_folder(making / f"{labels[done + i]:0{of_class}d}")
+                    save(picture, place / f"{numbers[done + i]:0{digits}d}.png", "sample")
             done += len(pictures)
         if kept:
             arrays = {"points" if kept[0].ndim == 2 else "images": np.concatenate(kept)}
@@ -82,7 +87,7 @@ def write_samples(
                 np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
         points = torch.from_numpy(np.concatenate(kept)) if kept and kept[0].ndim == 2 else None
         if sheet is None:
-            sheet = grid(torch.stack(first)) if points is None else scatter(points, behind)
+            sheet = grid(torch.stack(first), columns=columns) if points is None else scatter(points, behind)
         save(sheet, making / "grid.png", "overview")
         made = {folder / path.relative_to(making): path for path in sorted(making.rglob("*")) if path.is_file()}
         for place in dict.fromkeys(path.parent for path in made):

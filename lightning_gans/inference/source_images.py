@@ -13,16 +13,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_gans.checkpoints.integrity import malformed
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.data.decoding import MODES, Decoder, Picture, has_alpha
 from lightning_gans.data.file_sources import OnDisk, is_zip, no_images, source_at
 from lightning_gans.data.image_files import ImageFiles
 from lightning_gans.data.source import FileError, Source
 from lightning_gans.data.translation.files import label_map
+from lightning_gans.images.size import height_width
+from lightning_gans.models.translation import TranslationModule
 
 WAITING = 4  # batches of pictures that may wait for others of their size
 HOLE = 128  # what inpainting's holes are filled with: the middle between black and white
 _GREY = ("1", "L", "LA", "La", "I", "F")
+
+
+def source_shape(module: TranslationModule, direction: str = "a2b") -> tuple[int, int, int]:
+    """Return the shape (C, H, W) of the sources that a direction was trained on, by the module's config.
+
+    Raises:
+        ValueError: The config does not say it.
+    """
+    with malformed("the checkpoint"):
+        data = (module.config or {})["resolved"]["data"]
+        height, width = (side // module.scale for side in height_width(data["image_size"]))
+        return int(data["source_channels" if direction == "a2b" else "channels"]), height, width
 
 
 class SourceImages(ImageFiles):

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from lightning_gans.checkpoints.integrity import malformed
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import check_value
 from lightning_gans.data.decoding import BACKGROUND, MAX_PIXELS, MODES, check_background
@@ -22,8 +21,7 @@ from lightning_gans.data.source import Bits, FileError, Source, decoder_of
 from lightning_gans.images import files as image_files
 from lightning_gans.images import pixels as image_pixels
 from lightning_gans.images import sheets
-from lightning_gans.images.size import height_width
-from lightning_gans.inference.source_images import WAITING, SourceImages, read_ahead
+from lightning_gans.inference.source_images import WAITING, SourceImages, read_ahead, source_shape
 from lightning_gans.inference.tiles import AT_ONCE, TilingSpec, fitted
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.translation import TranslationModule
@@ -188,19 +186,16 @@ class Translator:
             )
         module.check_direction(direction)
         forwards = direction == "a2b"
-        with malformed("the checkpoint"):
-            data = (module.config or {})["resolved"]["data"]
-            made_channels, channels = (
-                int(data[key]) for key in ("channels", "source_channels")[:: 1 if forwards else -1]
-            )
-            trained = min(height_width(data["image_size"])) // module.scale
+        channels, *sides = source_shape(module, direction)
+        made_channels = source_shape(module, "b2a" if forwards else "a2b")[0]  # sources of the way back
+        data = (module.config or {})["resolved"]["data"]
         num_labels = data.get("num_labels") if forwards else None
         if num_labels is None and channels not in MODES:
             raise ValueError(f"input: the model's sources have {channels} channels; pictures have 1 to 4")
         background, bits = data.get("background", BACKGROUND), data.get("bits")
         check_background(background)
         check_value("data.bits", bits, Bits)
-        tiling = TilingSpec.of(size_divisor=module.size_divisor, trained=trained, scale=module.scale, tile=tile)
+        tiling = TilingSpec.of(size_divisor=module.size_divisor, trained=min(sides), scale=module.scale, tile=tile)
         return cls(
             lambda source: module.translate(source, direction=direction, seed=seed),
             tiling,

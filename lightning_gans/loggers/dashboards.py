@@ -1,12 +1,15 @@
-"""Show images and a run's config on TensorBoard and W&B, through this package's loggers or Lightning's own."""
+"""Show images and a run's config on TensorBoard, W&B and MLflow, through this package's loggers or Lightning's own."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
@@ -15,10 +18,12 @@ def dashboard(logger: Logger) -> Dashboard:
     """Return what shows images and configs through a logger, chosen by the logger's class.
 
     Args:
-        logger: Any of Lightning's; one that is neither TensorBoard's nor W&B's shows nothing.
+        logger: Any of Lightning's; one that is none of TensorBoard's, W&B's and MLflow's shows nothing.
     """
     if isinstance(logger, TensorBoardLogger):
         return TensorBoardDashboard(logger)
+    if isinstance(logger, MLFlowLogger):
+        return MLflowDashboard(logger)
     return WandbDashboard(logger) if isinstance(logger, WandbLogger) else Dashboard()
 
 
@@ -37,8 +42,13 @@ class Dashboard:
             step: Generator updates.
         """
 
-    def close(self, *, failed: bool) -> None:
-        """End the session once the training has ended, or has failed."""
+    def close(self, *, failed: bool, checkpoints: Sequence[Path] = ()) -> None:
+        """End the session once the training has ended, or has failed.
+
+        Args:
+            failed: Whether it has.
+            checkpoints: Files to upload, if the logger is to.
+        """
 
 
 class TensorBoardDashboard(Dashboard):
@@ -73,12 +83,45 @@ class WandbDashboard(Dashboard):
 
         self.logger.log_image(key, [Image.fromarray(np.asarray(image.permute(1, 2, 0)).squeeze())], step=step)
 
-    def close(self, *, failed: bool) -> None:
+    def close(self, *, failed: bool, checkpoints: Sequence[Path] = ()) -> None:
         """Finish the W&B run, or the next training of this process would go on with it."""
         import wandb
 
+        if getattr(self.logger, "uploads", False) and not failed and rank_zero_only.rank == 0:
+            artifact = wandb.Artifact(f"model-{self.logger.experiment.id}", type="model")
+            for path in checkpoints:
+                artifact.add_file(str(path), policy="immutable", skip_cache=True)
+            self.logger.experiment.log_artifact(artifact)
         wandb.finish(exit_code=int(failed))
         self.logger._experiment = None  # a second ``fit`` opens it again
+
+
+class MLflowDashboard(Dashboard):
+    """Show images and the config in an MLflow run."""
+
+    def __init__(self, logger: MLFlowLogger) -> None:
+        self.logger = logger
+
+    def log_config(self, cfg: DictConfig) -> None:
+        """Store the config as ``config.yaml``, and as parameters of a run that has none yet."""
+        client, run = self.logger.experiment, self.logger.run_id
+        client.log_text(run, OmegaConf.to_yaml(cfg, resolve=True), "config.yaml")
+        if not client.get_run(run).data.params:  # MLflow refuses other values later
+            self.logger.log_hyperparams(_as_utf8(OmegaConf.to_container(cfg, resolve=True)))
+
+    def log_image(self, key: str, image: Tensor, step: int) -> None:
+        """Show an image (C, H, W) uint8 under a key."""
+        picture = np.asarray(image.permute(1, 2, 0))
+        self.logger.experiment.log_image(self.logger.run_id, picture, key=key, step=step)
+
+    def close(self, *, failed: bool, checkpoints: Sequence[Path] = ()) -> None:
+        """Upload the checkpoints if asked to, and end the run."""
+        if rank_zero_only.rank:
+            return
+        if getattr(self.logger, "uploads", False) and not failed:
+            for path in checkpoints:
+                self.logger.experiment.log_artifact(self.logger.run_id, str(path), "checkpoints")
+        self.logger.finalize("failed" if failed else "success")
 
 
 def _as_utf8(node: Any) -> Any:

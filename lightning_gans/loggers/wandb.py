@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import WandbLogger
 
-from lightning_gans.runtime.atomic import set_aside, write_text
+from lightning_gans.runtime.atomic import kept_id, write_text
 
 
 class WandB(WandbLogger):
@@ -25,6 +24,9 @@ class WandB(WandbLogger):
         project: Project on the dashboard.
         name: Name of the run; ``None``: the folder's name.
         group: Group of runs; ``None``: in a multirun the name of the sweep's folder.
+        entity: Team or user that the project belongs to; ``None``: that of the login.
+        tags: Tags of the run.
+        log_model: Upload ``last.ckpt`` and ``best.ckpt`` as an artifact when the training ends.
         mode: ``online``, ``offline`` or ``disabled``.
 
     Raises:
@@ -38,18 +40,23 @@ class WandB(WandbLogger):
         project: str = "lightning_gans",
         name: str | None = None,
         group: str | None = None,
+        entity: str | None = None,
+        tags: Sequence[str] | None = None,
+        log_model: bool = False,
         mode: str = "online",
     ) -> None:
         if mode not in ("online", "offline", "disabled"):
             raise ValueError(f"logger.wandb.mode={mode}: must be online, offline or disabled")
-        self.mode = mode
+        self.mode, self.uploads = mode, log_model
         kept = Path(save_dir, "wandb_id.txt")
-        run_id = _kept_id(kept) if kept.is_file() else None
+        run_id = kept_id(kept, "a W&B run") if kept.is_file() else None
         super().__init__(
             name=name or Path(save_dir).name,
             save_dir=save_dir,
             project=project,
             group=group,
+            entity=entity,
+            tags=None if tags is None else list(tags),
             mode=mode,
             id=run_id,
             resume="allow",
@@ -76,14 +83,6 @@ class WandB(WandbLogger):
             write_text(kept, str(run.id))
             self._wandb_init["id"] = run.id  # of a second session of this process too
         return run
-
-
-def _kept_id(path: Path) -> str | None:
-    """Return the run id of an earlier session; a file that holds none is renamed to ``NAME.broken``."""
-    found = re.fullmatch(rb"[\w-]{1,128}", path.read_bytes().strip())
-    if found is None:
-        set_aside(path, "not the id of a W&B run")
-    return found[0].decode() if found else None
 
 
 @contextmanager

@@ -58,6 +58,7 @@ class Penalty(ABC):
         weight: Factor of the term, >= 0; a number, or a ``CosineValue`` over the real images seen.
     """
 
+    @checked
     def __init__(self, weight: Scheduled = 10.0) -> None:
         if min(ends_of(weight)) < 0:
             raise ConfigError("weight", weight, "must be >= 0")

@@ -1,1 +1,41 @@
-"""Feature extractors and scores."""
+"""Scores of generators and of image sets."""
+
+from typing import TYPE_CHECKING
+
+from lightning_gans.runtime.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from lightning_gans.metrics.base import GenerativeMetric
+    from lightning_gans.metrics.frechet import FrechetDistance
+    from lightning_gans.metrics.inception_score import InceptionScore
+    from lightning_gans.metrics.interval import DistanceSpread
+    from lightning_gans.metrics.kernel import KernelDistance
+    from lightning_gans.metrics.lpips import LPIPS
+    from lightning_gans.metrics.modes import ModeCoverage
+    from lightning_gans.metrics.ms_ssim import PairedSimilarity
+    from lightning_gans.metrics.paired import L1, PSNR, SSIM
+    from lightning_gans.metrics.path_length import PathLength
+    from lightning_gans.metrics.prdc import PRDC
+    from lightning_gans.metrics.swd import SlicedWasserstein
+    from lightning_gans.metrics.y_channel import LumaPSNR, LumaSSIM
+else:
+    __getattr__, __dir__ = lazy_names(__name__)
+
+__all__ = [
+    "DistanceSpread",
+    "FrechetDistance",
+    "GenerativeMetric",
+    "InceptionScore",
+    "KernelDistance",
+    "L1",
+    "LPIPS",
+    "LumaPSNR",
+    "LumaSSIM",
+    "ModeCoverage",
+    "PRDC",
+    "PSNR",
+    "PairedSimilarity",
+    "PathLength",
+    "SSIM",
+    "SlicedWasserstein",
+]

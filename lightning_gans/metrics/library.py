@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-import hydra
-
 from lightning_gans.config.errors import MISSING, ConfigError, prefix
 from lightning_gans.config.metrics import metric_names, read_metric
 from lightning_gans.metrics.base import GenerativeMetric
+from lightning_gans.runtime.instantiation import OURS, instantiate
 
 
 def make_metric(name: str, where: str = "") -> GenerativeMetric:
@@ -22,7 +21,7 @@ def make_metric(name: str, where: str = "") -> GenerativeMetric:
     Raises:
         ValueError: There is no such file.
     """
-    metric: GenerativeMetric = hydra.utils.instantiate(read_metric(name, key=f"{prefix(where)}metrics"))
+    metric: GenerativeMetric = instantiate(read_metric(name, key=f"{prefix(where)}metrics"), allowed=OURS)
     return metric
 
 

@@ -16,7 +16,7 @@ from lightning_gans.models.options import AdversarialOptions
 from lightning_gans.runtime.precision import full_precision
 
 
-class Classifying(Protocol):
+class TwoHeaded(Protocol):
     """Describe a discriminator that classifies too."""
 
     def heads(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -87,7 +87,7 @@ class ACGAN(AdversarialModule):
 
     def logits(self, images: Tensor, *conditions: Tensor) -> Tensor:
         """Return raw logits (N,) of being real; note the cross entropy of the classes, from one pass of the network."""
-        discriminator: Classifying = self.discriminator  # type: ignore[assignment]
+        discriminator: TwoHeaded = self.discriminator  # type: ignore[assignment]
         logits, class_logits = discriminator.heads(images)
         (classes,) = conditions
         self._class_losses.append(F.cross_entropy(full_precision(class_logits), classes))

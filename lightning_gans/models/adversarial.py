@@ -17,7 +17,9 @@ from lightning_gans.config.errors import MISSING, ConfigError
 from lightning_gans.config.types import Positive, PositiveInt, checked
 from lightning_gans.losses.objectives import Objective
 from lightning_gans.losses.penalties import Penalty, RealFakeConditions
-from lightning_gans.models.base import Batch, GenerativeModule, Terms, split
+from lightning_gans.models.base import Batch, GenerativeModule, Terms
+from lightning_gans.models.batches import split
+from lightning_gans.models.ema import EMA
 from lightning_gans.models.options import LatentOptions
 from lightning_gans.networks.layers import has_batch_norm, has_spectral_norm
 from lightning_gans.runtime.precision import full_precision
@@ -72,7 +74,8 @@ class AdversarialModule(GenerativeModule):
         dequantise: bool = False,
         **options: Unpack[LatentOptions],
     ) -> None:
-        super().__init__(generator, **options)
+        averaged: LatentOptions = {"ema": EMA()}
+        super().__init__(generator, **(averaged | options))
         if reuse_fakes and self.accumulate > 1:
             raise ConfigError("reuse_fakes", True, f"needs model.accumulate=1, not {self.accumulate}; set it to false")
         if g_batch_size is not None and g_batch_size % self.accumulate:
@@ -112,6 +115,7 @@ class AdversarialModule(GenerativeModule):
         terms = self.objective.discriminator(real_logits, self.logits(fake, *given.fake))
         if self.penalty is not None:
             seen = self.images_seen
+            given = given._replace(fake=self.conditioning.judged(given.fake))
             terms["penalty"] = self.penalty(self.discriminator, real, fake, self.uniform, given, images_seen=seen)
         return terms
 
@@ -121,6 +125,7 @@ class AdversarialModule(GenerativeModule):
             n = len(batch["image"])
             if self.g_batch_size is not None:
                 n = self.g_batch_size // (self.world_size * self.accumulate)
+                self.reader.rows = None  # every process draws as many
             self.make_fakes(n)
         real_logits = None
         if self.objective.needs_real:
@@ -154,7 +159,7 @@ class AdversarialModule(GenerativeModule):
             images = batch["image"]
             noise = self.uniform(*images.shape).mul_(2).sub_(1)
             batch = {**batch, "image": images * (255 / 256) + noise / 256}
-        chunks = split(batch, plan.n_critic)
+        chunks = split(batch, plan.n_critic, self.reader.rows_of(batch, self))
         return [(player, chunk) for player in plan.players for chunk in (chunks if player == "d" else chunks[-1:])]
 
     def loss(self, player: str, batch: Batch) -> Terms:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
@@ -14,26 +14,28 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import Positive, PositiveInt, checked
-from lightning_gans.data.base import data_of
-from lightning_gans.models.conditions import Conditions
+from lightning_gans.models import batches
 from lightning_gans.models.ema import EMA, evaluating
-from lightning_gans.models.sampling import REACH, Inputs, Latent, Sampling
-from lightning_gans.networks.layers import SPECTRAL_NORM
-from lightning_gans.runtime.distributed import own_rows
+from lightning_gans.models.freezing import FrozenLayers
+from lightning_gans.models.reader import BatchReader
+from lightning_gans.models.sampling import REACH, Inputs, Latent
+from lightning_gans.models.sharing import Sharing
+from lightning_gans.networks.layers import compile_network
 from lightning_gans.runtime.seeding import derive_seed, seed_step
-from lightning_gans.schedules.learning_rate import Constant, EpochDecay, scale_rates
+from lightning_gans.schedules.learning_rate import Constant, scale_rates
 from lightning_gans.schedules.training_schedule import Phase, Plan, TrainingSchedule
 
 Batch = dict[str, Tensor]
 Terms = dict[str, Tensor]
 
 
-class GenerativeModule(Sampling):
+class GenerativeModule(Sharing):
     """Train a generator in steps, alone or against other players.
 
-    One training step takes ``plan(step).images`` real images, lets every player move on its share (``update_order``)
-    and ends with one more generator update done. So ``trainer.global_step``, ``max_steps``, every interval, schedule
-    and logger axis count generator updates. A family says what a player minimises; it never overrides the step.
+    One training step takes a batch, of ``plan(step).images`` real images unless a loader of your own gives others, lets
+    every player move on its share (``update_order``) and ends with one more generator update done. So
+    ``trainer.global_step``, ``max_steps``, every interval, schedule and logger axis count generator updates. A family
+    says what a player minimises; it never overrides the step.
 
     Args:
         generator: Makes images from its inputs; has ``latent_dim`` unless ``draw_inputs`` is overridden.
@@ -48,12 +50,14 @@ class GenerativeModule(Sampling):
         channels_last: Keep convolutions in channels-last memory format.
         compile: Compile all players' networks with ``torch.compile``; penalties stay eager.
         seed: Every random number of a step is a function of this seed, the step and the position in the batch.
+        freeze: Layers that stay as they are, e.g. ``discriminator.layers.0``; see ``FrozenLayers``.
 
     Raises:
         ValueError: A value out of range.
     """
 
     data_kinds: tuple[str, ...] = ("image", "labelled", "points")  # kinds of data
+    batch_entries: ClassVar[tuple[str, ...]] = ("image", "label")  # names of what a tuple of a loader holds
 
     @checked
     def __init__(
@@ -70,6 +74,7 @@ class GenerativeModule(Sampling):
         channels_last: bool = True,
         compile: bool = False,  # noqa: A002
         seed: int = 0,
+        freeze: Sequence[str] = (),
     ) -> None:
         super().__init__()
         if batch_size % accumulate:
@@ -87,16 +92,15 @@ class GenerativeModule(Sampling):
         self.iteration = 0  # generator updates done
         self.images_seen = 0  # real images shown, over all processes
         self.terms: Terms = {}  # of the last step, detached: means over its updates and micro-batches
+        self.reader = BatchReader()
         self._pieces: dict[str, list[Tensor]] = {}
         self.config: dict[str, Any] | None = None  # what checkpoints carry; set by whoever composed the run
         self._trainable: dict[str, list[nn.Parameter]] = {}
+        self.frozen = FrozenLayers(freeze, self._trainable)
         self._stats_step: int | None = None
         self._shared_rng, self._rng_device = torch.Generator(), torch.device("cpu")
         self.add_player("g", generator)
-        made_for: tuple[str, ...] = getattr(generator, "conditions", ())
-        if made_for and not self.conditions:
-            self.conditions, self.data_kinds = made_for, ("labelled",)
-        self.conditioning = Conditions(self.conditions, generator)
+        self.take_conditions(generator)
 
     def add_player(self, player: str, *networks: nn.Module) -> None:
         """Put ``networks`` under the optimiser of ``player``; the generator's is "g"."""
@@ -155,7 +159,7 @@ class GenerativeModule(Sampling):
         for name, network in self.image_networks.items():
             try:
                 with evaluating(network):
-                    network(torch.zeros(2, *shape), *conditions)
+                    network(torch.zeros(2, *shape), *self.conditioning.judged(conditions))
             except TypeError as error:
                 raise ValueError(f"model.{name}: {error}; {self._conditions_text()}") from error
             except RuntimeError as error:
@@ -184,30 +188,42 @@ class GenerativeModule(Sampling):
 
     # ------------------------------------------------------------------------------ the step
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
+    def training_step(self, batch: Any, batch_idx: int) -> None:
         """Update every player on its share of the batch, then the average, the logs and the learning rates."""
-        plan = self.plan(self.iteration)
+        plan, batch = self.reader(batch, self)
+        if not plan.players:
+            return
         self._pieces = {}
         for player, part in self.update_order(batch, plan):
             self.update(player, part)
         self.terms = {name: torch.stack(pieces).mean() for name, pieces in self._pieces.items()}
         self.iteration += 1
         self.images_seen += plan.images
-        if self.ema is not None:
-            self.ema.update(self.generator_ema, self.generator, plan.images, self.images_seen)  # type: ignore[arg-type]
+        self.update_average(plan)
         self.on_update_end(plan)
         self.log_terms()
         self.step_schedulers()
+
+    def on_first_batch(self, rows: batches.Rows) -> None:
+        """Learn from the first batch of a plain loader, whose rows of all processes are given."""
+
+    def update_average(self, plan: Plan) -> None:
+        """Move the averaged generator, if there is one, by the images that the step has shown."""
+        if self.ema is not None:
+            self.ema.update(self.generator_ema, self.generator, plan.images, self.images_seen)  # type: ignore[arg-type]
 
     def update(self, player: str, batch: Batch) -> None:
         """Update ``player`` once, on gradients accumulated over micro-batches; the other players stay fixed."""
         for name, parameters in self._trainable.items():
             for parameter in parameters:
                 parameter.requires_grad_(name in self.graph_of(player))
-        micro_batches = split(batch, self.accumulate)
+        rows = self.reader.rows_of(batch, self)
+        micro_batches = batches.split(batch, min(self.accumulate, *rows.counts), rows)
         for micro_batch in micro_batches:
+            self.reader.rows = part = micro_batch.rows
             terms = self.loss(player, micro_batch)
-            self.manual_backward(torch.stack(list(terms.values())).sum() / len(micro_batches))
+            parts = len(micro_batches) if self.reader.rows is None else rows.total / (part.own * part.world)
+            self.manual_backward(torch.stack(list(terms.values())).sum() / parts)
             for name, term in terms.items():
                 self._pieces.setdefault(f"{player}_{name}", []).append(term.detach())
         self.step_optimizer(player)
@@ -222,7 +238,7 @@ class GenerativeModule(Sampling):
         if player == "g":
             optimizer.step()
         else:
-            self.trainer.strategy.optimizer_step(optimizer.optimizer, _nothing)
+            self.trainer.strategy.optimizer_step(optimizer.optimizer, lambda: None)  # gradients are there
         torch.clear_autocast_cache()  # which holds casts of the weights as they were, wherever autocast caches them
         optimizer.zero_grad(set_to_none=True)
 
@@ -257,14 +273,13 @@ class GenerativeModule(Sampling):
 
     def normal(self, n: int, *shape: int) -> Tensor:
         """Draw standard normal numbers for the global batch; return this process's rows, (n, *shape)."""
-        drawn = torch.randn(n * self.world_size, *shape, generator=self._global_rng(), device=self.device)
-        return own_rows(drawn, self.global_rank, self.world_size)
+        rows = self.reader.rows_for(n, self)
+        return rows.take(torch.randn(rows.total, *shape, generator=self._global_rng(), device=self.device))
 
     def uniform(self, n: int, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         """Draw numbers in [0, 1) for the global batch; return this process's rows, (n, *shape)."""
-        rng = self._global_rng()
-        drawn = torch.rand(n * self.world_size, *shape, generator=rng, device=self.device, dtype=dtype)
-        return own_rows(drawn, self.global_rank, self.world_size)
+        rows, rng = self.reader.rows_for(n, self), self._global_rng()
+        return rows.take(torch.rand(rows.total, *shape, generator=rng, device=self.device, dtype=dtype))
 
     def _global_rng(self) -> torch.Generator:
         """Return the generator of what is drawn for the global batch, on the module's device."""
@@ -276,11 +291,11 @@ class GenerativeModule(Sampling):
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
         """Return every player's optimiser and learning-rate schedule, the generator's first."""
+        self.frozen.apply(self)
         optimizers = {player: self.optimizer_factories[player](weights) for player, weights in self._trainable.items()}
         schedules = [(self.scheduler_factories[player] or Constant)(o) for player, o in optimizers.items()]
         for player, schedule in zip(optimizers, schedules, strict=True):
-            if isinstance(schedule, EpochDecay) and schedule.images is None:
-                schedule.learn(data_of(self.trainer, f"model.{player}_scheduler.images=null").images_per_epoch)
+            batches.learn_passes(schedule, self.trainer, f"model.{player}_scheduler.images=null")
         return list(optimizers.values()), schedules
 
     def on_fit_start(self) -> None:
@@ -290,18 +305,18 @@ class GenerativeModule(Sampling):
             self.conditioning.fit(images)
         if self.compile_networks:
             for network in (self.generator, *self.image_networks.values()):
-                for layer in network.modules():
-                    if isinstance(layer, SPECTRAL_NORM):  # changes its vectors at every forward pass
-                        layer.forward = torch.compiler.disable(layer.forward)  # type: ignore
-                network.compile()
+                compile_network(network)
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Make every random number of the step a function of the seed, the step and the process.
+    def on_train_start(self) -> None:
+        """Learn the labels of a plain loader's set, where it lists them."""
+        self.reader.start(self)
 
-        Pixels become floats after Lightning has brought the batch to the trainer's precision; float64 is given here.
-        """
-        for name, value in batch.items():
-            batch[name] = value.to(self.dtype) if value.is_floating_point() else value
+    def on_train_epoch_end(self) -> None:
+        """Refuse a loader none of whose batches is enough for an update; raises ValueError."""
+        self.reader.refuse_idle(self)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Make every random number of the step a function of the seed, the step and the process."""
         seed_step(self.device, self.seed, self.iteration, self.global_rank)
         self._global_rng().manual_seed(derive_seed("global batch", self.seed, self.iteration))
 
@@ -312,8 +327,9 @@ class GenerativeModule(Sampling):
             nn.utils.clip_grad_norm_(parameters, self.clip_grad)
 
     def train(self, mode: bool = True) -> GenerativeModule:
-        """Set training mode as ``nn.Module.train`` does, but keep the averaged generator in evaluation mode."""
+        """Set training mode as ``nn.Module.train`` does, but not of the averaged generator and frozen statistics."""
         super().train(mode)
+        self.frozen.hold(self)
         if self.generator_ema is not None:
             self.generator_ema.eval()
         return self
@@ -330,16 +346,4 @@ class GenerativeModule(Sampling):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the resolved config, as plain containers, so that the checkpoint alone rebuilds the module."""
-        checkpoint["config"] = self.config
-
-
-def split(batch: Batch, parts: int) -> list[Batch]:
-    """Cut every tensor of the batch into ``parts`` equal pieces along its first axis."""
-    if parts == 1:
-        return [batch]
-    pieces = {key: value.chunk(parts) for key, value in batch.items()}
-    return [{key: piece[i] for key, piece in pieces.items()} for i in range(parts)]
-
-
-def _nothing() -> None:
-    """Return nothing: the closure of a step whose gradients are computed already."""
+        checkpoint["config"] = self.config or self.described

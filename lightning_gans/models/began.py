@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +14,9 @@ from lightning_gans.config.types import FractionAboveZero, Positive, checked
 from lightning_gans.losses.objectives import Objective
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.ema import evaluating
-from lightning_gans.models.options import OwnObjectiveOptions
+from lightning_gans.models.options import OwnObjectiveOptions, adam
 from lightning_gans.runtime.precision import full_precision
+from lightning_gans.schedules.learning_rate import ExponentialDecay
 from lightning_gans.schedules.training_schedule import Plan
 
 
@@ -82,7 +84,15 @@ class BEGAN(AdversarialModule):
         k_rate: Positive = 0.001,
         **options: Unpack[OwnObjectiveOptions],
     ) -> None:
-        super().__init__(generator, discriminator, objective=Equilibrium(gamma, k_rate), **options)
+        paper: OwnObjectiveOptions = {
+            "batch_size": 16,
+            "latent": "uniform",
+            "g_optimizer": adam(1e-4),
+            "d_optimizer": adam(1e-4),
+            "g_scheduler": partial(ExponentialDecay, gamma=0.5, every=100_000, floor=2e-5),
+            "d_scheduler": partial(ExponentialDecay, gamma=0.5, every=100_000, floor=2e-5),
+        }
+        super().__init__(generator, discriminator, objective=Equilibrium(gamma, k_rate), **(paper | options))
         if self.penalty is not None:
             raise ConfigError("penalty", type(self.penalty).__name__, "BEGAN has none; set it to null")
         self._convergence = torch.zeros(())
@@ -106,7 +116,7 @@ class BEGAN(AdversarialModule):
     def on_update_end(self, plan: Plan) -> None:
         """Update k by both losses, averaged over processes."""
         super().on_update_end(plan)
-        losses = torch.stack([self.terms["d_real"], self.terms["g_adversarial"]])
+        losses = torch.stack([self.terms["d_real"], self.terms["g_adversarial"]]) * self.reader.weight
         real, fake = self.trainer.strategy.reduce(losses, reduce_op="mean").unbind()
         self._convergence = self.objective.balance(real, fake)
 

@@ -25,13 +25,16 @@ class Condition(nn.Module, ABC):
 
     Attributes:
         argument: Name of the values in ``module.sample(n, argument=[...])`` and in the command ``sample``.
+        from_batch: Batches have the entry and discriminators are given it; ``False``: a code, which the family draws.
+        numbers: Uniform numbers that an entry is drawn from; ``None``: one, without an axis of its own.
     """
 
     argument: ClassVar[str]
+    from_batch: ClassVar[bool] = True
+    numbers: int | None = None
 
-    @abstractmethod
-    def fit(self, values: Tensor) -> None:
-        """Learn the distribution from the entries (N, ...) of all training examples.
+    def fit(self, values: Tensor) -> None:  # noqa: B027
+        """Learn the distribution from the entries (N, ...) of all training examples, if it is not a fixed one.
 
         Raises:
             ValueError: An entry that the networks do not take.
@@ -39,7 +42,7 @@ class Condition(nn.Module, ABC):
 
     @abstractmethod
     def draw(self, u: Tensor) -> Tensor:
-        """Map float32 numbers (N,) in [0, 1), uniform, to random entries (N, ...)."""
+        """Map float32 numbers (N,), or (N, ``numbers``), in [0, 1), uniform, to random entries (N, ...)."""
 
     @abstractmethod
     def parse(self, values: Sequence[Any]) -> Tensor:
@@ -104,19 +107,21 @@ def _class_label(generator: nn.Module) -> ClassLabel:
     return ClassLabel(num_classes)
 
 
-KINDS: dict[str, Callable[[nn.Module], Condition]] = {"label": _class_label}  # by batch entry
+Kinds = Mapping[str, Callable[[nn.Module], Condition]]  # by entry; made for a generator
+KINDS: Kinds = {"label": _class_label}
 
 
 class Conditions(nn.ModuleDict):
     """Hold all conditions of a family, by batch entry and in the order in which networks take them.
 
     Args:
-        entries: Batch entries, keys of ``KINDS``.
+        entries: Batch entries, keys of ``kinds``.
         generator: Made for them.
+        kinds: Makers of conditions.
     """
 
-    def __init__(self, entries: Sequence[str], generator: nn.Module) -> None:
-        super().__init__({entry: KINDS[entry](generator) for entry in entries})
+    def __init__(self, entries: Sequence[str], generator: nn.Module, kinds: Kinds = KINDS) -> None:
+        super().__init__({entry: kinds[entry](generator) for entry in entries})
 
     def fit(self, images: Any) -> None:
         """Learn the conditions of an image set.
@@ -127,11 +132,16 @@ class Conditions(nn.ModuleDict):
         Raises:
             ValueError: It lacks one.
         """
-        for entry, condition in self._each():
+        for entry, condition in self._from_batch():
             values = images.entries(entry)
             if values is None:
                 raise ValueError(f"data: has no {entry!r} to condition on")
             condition.fit(values)
+
+    @property
+    def entries(self) -> list[str]:
+        """Return the entries that are read from batches: all but codes."""
+        return [entry for entry, _ in self._from_batch()]
 
     def of(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """Return the conditions of a batch's real images.
@@ -139,14 +149,22 @@ class Conditions(nn.ModuleDict):
         Raises:
             ValueError: The batch lacks one.
         """
-        for entry in self:
+        for entry in self.entries:
             if entry not in batch:
                 raise ValueError(f"data: batches have {', '.join(batch)}, and no {entry!r} to condition on")
-        return tuple(batch[entry] for entry in self)
+        return tuple(batch[entry] for entry in self.entries)
+
+    def judged(self, values: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Return those of the generator's conditions that discriminators are given too: all but codes."""
+        pairs = zip(self._each(), values, strict=True)
+        return tuple(value for (_, condition), value in pairs if condition.from_batch)
 
     def draw(self, uniform: Callable[[], Tensor]) -> tuple[Tensor, ...]:
         """Draw random conditions (N, ...) from float32 numbers (N,) in [0, 1) that ``uniform()`` returns."""
-        return tuple(condition.draw(uniform()) for _, condition in self._each())
+        return tuple(
+            condition.draw(uniform() if condition.numbers is None else _columns(uniform, condition.numbers))
+            for _, condition in self._each()
+        )
 
     def sample(self, indices: Sequence[int], seed: int, given: Given) -> tuple[Tensor, ...]:
         """Return the conditions of samples number ``indices``, on the CPU.
@@ -164,7 +182,8 @@ class Conditions(nn.ModuleDict):
         for entry, condition in self._each():
             values = given.get(condition.argument)
             if values is None:
-                rng, u = torch.Generator(), torch.empty(len(indices), dtype=torch.float32)
+                shape = (len(indices),) if condition.numbers is None else (len(indices), condition.numbers)
+                rng, u = torch.Generator(), torch.empty(shape, dtype=torch.float32)
                 for row, number in zip(u, indices, strict=True):
                     row.uniform_(generator=rng.manual_seed(derive_seed("condition", entry, seed, number)))
                 made.append(condition.draw(u))
@@ -202,3 +221,11 @@ class Conditions(nn.ModuleDict):
         for entry, condition in self.items():
             assert isinstance(condition, Condition)
             yield entry, condition
+
+    def _from_batch(self) -> Iterator[tuple[str, Condition]]:
+        return ((entry, condition) for entry, condition in self._each() if condition.from_batch)
+
+
+def _columns(uniform: Callable[[], Tensor], n: int) -> Tensor:
+    """Draw n numbers for each example: (N, n)."""
+    return torch.stack([uniform() for _ in range(n)], 1) if n else uniform()[:, None][:, :0]

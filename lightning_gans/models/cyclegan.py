@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -12,15 +13,16 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from lightning_gans.config.types import NonNegative, checked
+from lightning_gans.losses.objectives import LeastSquares
 from lightning_gans.models.base import Batch, Terms
-from lightning_gans.models.options import TranslationOptions
+from lightning_gans.models.options import TranslationOptions, adam
 from lightning_gans.models.pool import ImagePool
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.networks.layers import has_batch_norm
 from lightning_gans.runtime.aliases import moved_from
-from lightning_gans.runtime.distributed import gather_interleaved, own_rows
 from lightning_gans.runtime.precision import full_precision
 from lightning_gans.runtime.seeding import derive_seed
+from lightning_gans.schedules.learning_rate import EpochDecay
 
 
 class GeneratorPair(nn.Module):
@@ -87,7 +89,15 @@ class CycleGAN(TranslationModule):
         identity_weight: NonNegative = 0.5,
         **options: Unpack[TranslationOptions],
     ) -> None:
-        super().__init__(GeneratorPair(generator, generator_back), discriminator, **options)
+        batch_size = options.get("batch_size", options.get("accumulate", 1))
+        paper: TranslationOptions = {
+            "objective": LeastSquares(scale=1.0),
+            "g_optimizer": adam(),
+            "d_optimizer": adam(),
+            "g_scheduler": partial(EpochDecay, batch_size=batch_size, constant=100, decay=100),
+            "d_scheduler": partial(EpochDecay, batch_size=batch_size, constant=100, decay=100),
+        }
+        super().__init__(GeneratorPair(generator, generator_back), discriminator, **(paper | options))
         self.discriminator_back, self.pool, self.pool_back = discriminator_back, pool, pool_back
         self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
         self.add_player("d", discriminator_back)
@@ -157,14 +167,13 @@ class CycleGAN(TranslationModule):
         if not pool.size:
             return fakes
         seed = derive_seed("pool", self.seed, self.iteration, part, domain)
+        rows = self.reader.rows_for(len(fakes), self)
         seen: Tensor = pool(self.gather_fakes(fakes), seed)
-        return own_rows(seen, self.global_rank, self.world_size)
+        return rows.take(seen)
 
     def gather_fakes(self, images: Tensor) -> Tensor:
         """Gather images of all processes in the order of the global batch."""
-        if self.world_size == 1:
-            return images
-        return gather_interleaved(images, self.world_size)
+        return self.reader.rows_for(len(images), self).gather(images)
 
     # ------------------------------------------------------------------------------ translation
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from torch import nn
+from typing_extensions import Unpack
+
+from lightning_gans.config.types import checked
+from lightning_gans.losses.objectives import NonSaturating
 from lightning_gans.models.adversarial import AdversarialModule
+from lightning_gans.models.options import AdversarialOptions, adam
 
 
 class DCGAN(AdversarialModule):
@@ -17,3 +23,13 @@ class DCGAN(AdversarialModule):
     generator learns from the samples that the discriminator has just seen. Samples come from an average of the
     generator, which the paper has not: ``model.ema=null``.
     """
+
+    @checked
+    def __init__(self, generator: nn.Module, discriminator: nn.Module, **options: Unpack[AdversarialOptions]) -> None:
+        paper: AdversarialOptions = {
+            "objective": NonSaturating(),
+            "reuse_fakes": True,
+            "g_optimizer": adam(),
+            "d_optimizer": adam(),
+        }
+        super().__init__(generator, discriminator, **(paper | options))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -80,13 +80,19 @@ def evaluating(network: nn.Module) -> Iterator[nn.Module]:
 
 
 @torch.no_grad()
-def measure_batch_norm(network: nn.Module, batches: Iterator[tuple[Tensor, ...]]) -> None:
+def measure_batch_norm(
+    network: nn.Module, batches: Iterator[tuple[Tensor, ...]], keeping: Iterable[nn.Module] = ()
+) -> None:
     """Replace batch norm's running statistics by their plain mean over ``batches`` of inputs.
 
     Averaged weights never saw the statistics that the live network collected; these are their own
-    (Brock et al. 2019, arXiv:1809.11096, "standing statistics"). Does nothing to a network without batch norm.
+    (Brock et al. 2019, arXiv:1809.11096, "standing statistics").
+
+    Does nothing to a network without batch norm, nor to layers in ``keeping``.
     """
+    kept = set(keeping)
     norms = [layer for layer in network.modules() if isinstance(layer, BATCH_NORMS) and layer.track_running_stats]
+    norms = [norm for norm in norms if norm not in kept]
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]

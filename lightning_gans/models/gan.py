@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
+from torch.optim import SGD
 from typing_extensions import Unpack
 
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import Positive, checked
 from lightning_gans.data.base import data_of
 from lightning_gans.data.datasets import ImageDataset
+from lightning_gans.losses.objectives import NonSaturating
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Batch
 from lightning_gans.models.options import AdversarialOptions
 from lightning_gans.networks import mlp
+from lightning_gans.schedules.learning_rate import ExponentialDecay
 
 
 class GAN(AdversarialModule):
@@ -45,11 +50,21 @@ class GAN(AdversarialModule):
         generator: nn.Module,
         discriminator: nn.Module,
         *,
-        max_norm: Positive | None = None,
+        max_norm: Positive | None = 1.9365,
         marginal_bias: bool = False,
         **options: Unpack[AdversarialOptions],
     ) -> None:
-        super().__init__(generator, discriminator, **options)
+        decay = partial(ExponentialDecay, gamma=0.999996, floor=1e-6, momentum=0.7, momentum_updates=150_000)
+        paper: AdversarialOptions = {
+            "objective": NonSaturating(),
+            "batch_size": 100,
+            "latent": "uniform",
+            "g_optimizer": partial(SGD, lr=0.1, momentum=0.5),
+            "d_optimizer": partial(SGD, lr=0.1, momentum=0.5),
+            "g_scheduler": decay,
+            "d_scheduler": decay,
+        }
+        super().__init__(generator, discriminator, **(paper | options))
         if marginal_bias and not (isinstance(generator, mlp.Generator) and len(generator.shape) == 3):
             rule = f"{type(generator).__module__.rpartition('.')[2]}.Generator has no bias per value of an image"
             raise ConfigError("marginal_bias", True, f"{rule}; use model/network=mlp on images, or set it to false")
@@ -71,7 +86,7 @@ class GAN(AdversarialModule):
         super().update(player, batch)
         if player == "d" and self.max_norm is not None:
             with torch.no_grad():
-                for weight in self._bounded:
+                for weight in filter(lambda weight: weight.requires_grad, self._bounded):  # not of frozen layers
                     weight.copy_(weight.renorm(2, 0, self.max_norm))
 
 

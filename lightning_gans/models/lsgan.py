@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from torch import nn
+from typing_extensions import Unpack
+
+from lightning_gans.config.types import checked
+from lightning_gans.losses.objectives import LeastSquares
 from lightning_gans.models.adversarial import AdversarialModule
+from lightning_gans.models.options import AdversarialOptions, adam
 
 
 class LSGAN(AdversarialModule):
@@ -13,3 +19,12 @@ class LSGAN(AdversarialModule):
     with a = 0 and b = c = 1 (its equation 9), on DCGAN's networks in place of the paper's 112x112 ones. Samples come
     from an average of the generator, which the paper has not: ``model.ema=null``.
     """
+
+    @checked
+    def __init__(self, generator: nn.Module, discriminator: nn.Module, **options: Unpack[AdversarialOptions]) -> None:
+        paper: AdversarialOptions = {
+            "objective": LeastSquares(),
+            "g_optimizer": adam(1e-3),
+            "d_optimizer": adam(1e-3),
+        }
+        super().__init__(generator, discriminator, **(paper | options))

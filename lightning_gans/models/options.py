@@ -1,16 +1,18 @@
 """Options that families pass on to their bases, for ``**options: Unpack[...]``.
 
-The bases document and check them. An unknown key is refused by every family, from Python and in a config.
+The bases document and check them. An unknown key is refused by every family, from Python and in a config. A family
+fills in what its paper fixes; the bases demand the objective and the optimisers where a family fixes none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Callable, Iterable, Sequence
 
 from torch import nn
-from torch.optim import Optimizer
+from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from typing_extensions import Required, TypedDict
+from typing_extensions import TypedDict
 
 from lightning_gans.augment.base import Augmentation
 from lightning_gans.config.types import Positive, PositiveInt
@@ -23,10 +25,15 @@ OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 SchedulerFactory = Callable[[Optimizer], LRScheduler]
 
 
+def adam(lr: float = 2e-4, beta1: float = 0.5, beta2: float = 0.999) -> OptimizerFactory:
+    """Return a factory of Adam; the defaults are DCGAN's, which later papers took over."""
+    return functools.partial(Adam, lr=lr, betas=(beta1, beta2))
+
+
 class ModuleOptions(TypedDict, total=False):
     """Declare the options of ``GenerativeModule`` but the distribution of its latents."""
 
-    g_optimizer: Required[OptimizerFactory]
+    g_optimizer: OptimizerFactory
     g_scheduler: SchedulerFactory | None
     batch_size: PositiveInt
     accumulate: PositiveInt
@@ -35,6 +42,7 @@ class ModuleOptions(TypedDict, total=False):
     channels_last: bool
     compile: bool
     seed: int
+    freeze: Sequence[str]
 
 
 class LatentOptions(ModuleOptions, total=False):
@@ -46,7 +54,7 @@ class LatentOptions(ModuleOptions, total=False):
 class OwnObjectiveOptions(LatentOptions, total=False):
     """Declare the options of ``AdversarialModule`` for a family that has an objective of its own."""
 
-    d_optimizer: Required[OptimizerFactory]
+    d_optimizer: OptimizerFactory
     d_scheduler: SchedulerFactory | None
     penalty: Penalty | None
     augment: Augmentation | None
@@ -60,12 +68,12 @@ class OwnObjectiveOptions(LatentOptions, total=False):
 class AdversarialOptions(OwnObjectiveOptions, total=False):
     """Declare the options of ``AdversarialModule``."""
 
-    objective: Required[Objective]
+    objective: Objective
 
 
 class TranslationOptions(ModuleOptions, total=False):
     """Declare the options of ``TranslationModule``."""
 
-    objective: Required[Objective]
-    d_optimizer: Required[OptimizerFactory]
+    objective: Objective
+    d_optimizer: OptimizerFactory
     d_scheduler: SchedulerFactory | None

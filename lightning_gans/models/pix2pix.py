@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch.nn.functional as F
 from torch import nn
 from typing_extensions import Unpack
 
 from lightning_gans.config.types import NonNegative, checked
+from lightning_gans.losses.objectives import NonSaturating
 from lightning_gans.models.base import Batch, Terms
-from lightning_gans.models.options import TranslationOptions
+from lightning_gans.models.options import TranslationOptions, adam
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.runtime.precision import full_precision
+from lightning_gans.schedules.learning_rate import EpochDecay
 
 
 class Pix2Pix(TranslationModule):
@@ -42,7 +45,15 @@ class Pix2Pix(TranslationModule):
         l1_weight: NonNegative = 100.0,
         **options: Unpack[TranslationOptions],
     ) -> None:
-        super().__init__(generator, discriminator, **options)
+        batch_size = options.get("batch_size", options.get("accumulate", 1))
+        paper: TranslationOptions = {
+            "objective": NonSaturating(),
+            "g_optimizer": adam(),
+            "d_optimizer": adam(),
+            "g_scheduler": partial(EpochDecay, batch_size=batch_size, constant=100, decay=100),
+            "d_scheduler": partial(EpochDecay, batch_size=batch_size, constant=100, decay=100),
+        }
+        super().__init__(generator, discriminator, **(paper | options))
         self.l1_weight = l1_weight
 
     def input_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from functools import partial
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -12,16 +13,19 @@ from typing_extensions import Unpack
 
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import NonNegative, NonNegativeInt, PositiveInt, checked
-from lightning_gans.data.base import ImageDataModule, data_of
+from lightning_gans.data.base import ImageDataModule
+from lightning_gans.losses.objectives import LeastSquares
 from lightning_gans.losses.perceptual import Perceptual
 from lightning_gans.models.base import Batch, Terms
+from lightning_gans.models.batches import LoaderExamples, is_planned
 from lightning_gans.models.ema import evaluating
-from lightning_gans.models.options import TranslationOptions
+from lightning_gans.models.options import TranslationOptions, adam
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.networks.pix2pix_hd import Stage, edges, halved, instance_means
 from lightning_gans.runtime.distributed import broadcast_tensors
 from lightning_gans.runtime.precision import full_precision
 from lightning_gans.runtime.seeding import derive_seed
+from lightning_gans.schedules.learning_rate import RepeatedLinearDecay
 from lightning_gans.schedules.training_schedule import Phase, TrainingSchedule
 
 LAYERS = {"relu1_1": 1 / 32, "relu2_1": 1 / 16, "relu3_1": 1 / 8, "relu4_1": 1 / 4, "relu5_1": 1.0}
@@ -88,7 +92,15 @@ class Pix2PixHD(TranslationModule):
         cluster_images: PositiveInt = 100,
         **options: Unpack[TranslationOptions],
     ) -> None:
-        super().__init__(generator, discriminator, **options)
+        trainings = [[coarse_updates], [enhancer_updates, 565_250]]
+        paper: TranslationOptions = {
+            "objective": LeastSquares(scale=1.0),
+            "g_optimizer": adam(),
+            "d_optimizer": adam(),
+            "g_scheduler": partial(RepeatedLinearDecay, trainings=trainings),
+            "d_scheduler": partial(RepeatedLinearDecay, trainings=trainings),
+        }
+        super().__init__(generator, discriminator, **(paper | options))
         if generator.instance_edges != discriminator.instance_edges:
             found = discriminator.instance_edges
             raise ConfigError("model.discriminator.instance_edges", found, "must be that of model.generator")
@@ -224,14 +236,23 @@ class Pix2PixHD(TranslationModule):
             (N, channels, H, W) in [-1, 1].
         """
         self.check_source(source, direction)
+        with evaluating(self.network_of(direction)) as network:
+            return self.run(network, source, self.noise(seed), instance)
+
+    def noise(self, seed: int) -> Tensor | None:
+        """Choose one cluster of features for every label, (labels, F), if there is an encoder."""
+        return None if self.encoder is None else self.chosen_clusters(seed)
+
+    def run(
+        self, network: nn.Module, source: Tensor, noise: Tensor | None = None, instance: Tensor | None = None
+    ) -> Tensor:
+        """Compute translations by the generator; see ``translate``."""
         batch = {"source": source} if instance is None else {"source": source, "instance": instance}
         inputs = self.condition(batch)
-        if self.encoder is not None:
-            table = self.chosen_clusters(seed).to(source.device)
-            inputs = torch.cat([inputs, table[self.labels(batch)[:, 0]].movedim(-1, 1)], 1)
+        if noise is not None:
+            inputs = torch.cat([inputs, noise.to(source.device)[self.labels(batch)[:, 0]].movedim(-1, 1)], 1)
         stage = self.stage_of(max(self.iteration - 1, 0))  # of the last update; an enhancer must have learnt something
-        with evaluating(self.network_of(direction)) as network:
-            images: Tensor = network(inputs.to(self.dtype), stage).float()
+        images: Tensor = network(inputs.to(self.dtype), stage).float()
         if images.shape[-2:] == source.shape[-2:]:
             return images
         return F.interpolate(images, source.shape[-2:], mode="bilinear")
@@ -252,10 +273,13 @@ class Pix2PixHD(TranslationModule):
         stale = self._stats_step != self.iteration
         super().prepare_sampling()
         if stale and self.encoder is not None and self._trainer is not None:
-            self.measure_clusters(data_of(self.trainer, "model.encoder"))
+            data = getattr(self.trainer, "datamodule", None)
+            if not isinstance(data, ImageDataModule):
+                data = LoaderExamples(self.trainer.train_dataloader, self.batch_entries)
+            self.measure_clusters(data)
 
     @torch.no_grad()
-    def measure_clusters(self, data: ImageDataModule) -> None:
+    def measure_clusters(self, data: ImageDataModule | LoaderExamples) -> None:
         """Cluster the encoder's features of ``cluster_images`` training images, evenly spread, into the buffers.
 
         Args:
@@ -264,7 +288,7 @@ class Pix2PixHD(TranslationModule):
         from sklearn.cluster import KMeans
 
         found: list[list[Tensor]] = [[] for _ in self.clusters]
-        n = len(data.train_images)
+        n = len(data.train_images)  # type: ignore[arg-type]
         for index in range(0, n, -(-n // self.cluster_images)):
             batch = {key: value.to(self.device) for key, value in data.training_examples([index]).items()}
             with evaluating(self.encoder) as encoder:  # type: ignore[arg-type]
@@ -303,6 +327,12 @@ class Pix2PixHD(TranslationModule):
         channels, *sides = shapes["target"]
         smallest = 2 if self.stage_of(0) == "coarse" else 1
         self.perceptual.check((channels, *(side // smallest for side in sides)))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save as the base does; under a plain Trainer's callbacks the features are clustered here, in place."""
+        super().on_save_checkpoint(checkpoint)
+        if not is_planned(self.trainer):
+            self.prepare_sampling()
 
     def on_fit_start(self) -> None:
         """Compile as the base does, and load VGG19's weights."""

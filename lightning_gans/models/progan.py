@@ -11,9 +11,13 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import checked
+from lightning_gans.losses.objectives import Wasserstein
+from lightning_gans.losses.penalties import GradientPenalty
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Batch
-from lightning_gans.models.options import AdversarialOptions
+from lightning_gans.models.ema import EMA
+from lightning_gans.models.options import AdversarialOptions, adam
 from lightning_gans.networks import progan
 from lightning_gans.schedules.growth import Growth, growing_schedule
 from lightning_gans.schedules.learning_rate import EpochDecay
@@ -46,15 +50,24 @@ class ProGAN(AdversarialModule):
     generator: progan.Generator
     discriminator: progan.Discriminator
 
+    @checked
     def __init__(
         self,
         generator: progan.Generator,
         discriminator: progan.Discriminator,
         *,
-        growth: Growth | None = None,
+        growth: Growth | None,
         **options: Unpack[AdversarialOptions],
     ) -> None:
-        super().__init__(generator, discriminator, **options)
+        paper: AdversarialOptions = {
+            "objective": Wasserstein(drift=0.001),
+            "penalty": GradientPenalty(),
+            "batch_size": 16,
+            "ema": EMA(half_life_kimg=None, ramp_up=None, decay=0.999),
+            "g_optimizer": adam(1e-3, 0.0, 0.99),
+            "d_optimizer": adam(1e-3, 0.0, 0.99),
+        }
+        super().__init__(generator, discriminator, **(paper | options))
         for name, network in {"generator": generator, "discriminator": discriminator}.items():
             if not isinstance(network, progan.Growing):
                 raise ConfigError(name, type(network).__name__, "must grow; use model/network=progan")
@@ -112,7 +125,7 @@ class ProGAN(AdversarialModule):
         """Update the average that the discriminator's noise follows, by all processes' logits."""
         super().on_update_end(plan)
         if self._logits:
-            mean = self.trainer.strategy.reduce(torch.stack(self._logits).mean(), reduce_op="mean")
+            mean = self.trainer.strategy.reduce(self.reader.weight * torch.stack(self._logits).mean(), reduce_op="mean")
             self.discriminator.follow(mean)
             self._logits = []
 

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from torch import nn
+from typing_extensions import Unpack
+
+from lightning_gans.config.types import checked
+from lightning_gans.losses.objectives import Relativistic
+from lightning_gans.losses.penalties import R1R2
 from lightning_gans.models.adversarial import AdversarialModule
+from lightning_gans.models.options import AdversarialOptions, adam
+from lightning_gans.schedules.learning_rate import CosineDecay
 
 
 class R3GAN(AdversarialModule):
@@ -22,3 +32,17 @@ class R3GAN(AdversarialModule):
     Two things differ from the authors' code: G is paired with the real images that D has just seen, there with a batch
     of its own, and the penalties differentiate at the augmented samples, there at the samples before augmentation.
     """
+
+    @checked
+    def __init__(self, generator: nn.Module, discriminator: nn.Module, **options: Unpack[AdversarialOptions]) -> None:
+        batch_size = options.get("batch_size", 512)
+        paper: AdversarialOptions = {
+            "objective": Relativistic(),
+            "penalty": R1R2(1.0),
+            "batch_size": batch_size,
+            "g_optimizer": adam(2e-4, 0.0, 0.9),
+            "d_optimizer": adam(2e-4, 0.0, 0.9),
+            "g_scheduler": partial(CosineDecay, kimg=20_000.0, batch_size=batch_size, final=0.25),
+            "d_scheduler": partial(CosineDecay, kimg=20_000.0, batch_size=batch_size, final=0.25),
+        }
+        super().__init__(generator, discriminator, **(paper | options))

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
+from typing_extensions import Self
 
+import lightning_gans
+from lightning_gans.config.nodes import node_of
 from lightning_gans.config.types import PositiveInt, checked
-from lightning_gans.models.conditions import Conditions
+from lightning_gans.models.conditions import KINDS, Conditions, Kinds
 from lightning_gans.models.ema import evaluating, measure_batch_norm
+from lightning_gans.models.freezing import FrozenLayers
 from lightning_gans.runtime.distributed import broadcast_tensors
 from lightning_gans.runtime.seeding import derive_seed
+from lightning_gans.schedules.training_schedule import TrainingSchedule
 
 Inputs = tuple[Tensor, ...]  # of the generator, N rows each
 Latent = Literal["normal", "uniform", "unit_uniform"]
@@ -29,21 +35,66 @@ class Sampling(LightningModule):
     Attributes:
         conditions: Batch entries that networks take beside latents and images, e.g. ``("label",)``: G(z, *conditions).
             A class declares those that its family always has; an instance takes over those of its generator.
+        condition_kinds: Makers of the conditions, by entry.
         standing_batches: Batches of ``batch_size`` samples that the average's batch norm statistics are measured on.
     """
 
     conditions: tuple[str, ...] = ()
+    condition_kinds: ClassVar[Kinds] = KINDS
     standing_batches: ClassVar[int] = 16
     conditioning: Conditions  # draws, parses and checks them
+    data_kinds: tuple[str, ...]
+    frozen: FrozenLayers
     generator: nn.Module
     generator_ema: nn.Module | None
     latent: Latent
     batch_size: int
     seed: int
+    schedule: TrainingSchedule  # of phases
     iteration: int
     _stats_step: int | None  # generator updates after which the statistics were last prepared
 
+    # ------------------------------------------------------------------------------ checkpoints
+
+    @property
+    def described(self) -> dict[str, Any] | None:
+        """Return the config of a module that was made as a class, of this package's parts; ``None`` with others."""
+        try:
+            return {"resolved": {"model": (node := node_of(self))}, "source": {"model": node}}
+        except TypeError:
+            return None
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]
+        cls, checkpoint_path: str | os.PathLike[str], map_location: str | torch.device = "cpu", **options: Any
+    ) -> Self:
+        """Rebuild a module from its checkpoint alone, as ``lightning_gans.load`` does, in training mode.
+
+        Args:
+            checkpoint_path: The file.
+            map_location: Device of the module.
+            **options: Arguments of the class, where its networks are of your own; the rest is Lightning's then.
+
+        Raises:
+            ValueError: The checkpoint cannot be read or describes no module, or one of another class.
+        """
+        if options:
+            made: Self = super().load_from_checkpoint(os.fspath(checkpoint_path), map_location=map_location, **options)
+            return made
+        module = lightning_gans.load(checkpoint_path, device=map_location)
+        if not isinstance(module, cls):
+            raise ValueError(f"{checkpoint_path}: holds a {type(module).__name__}, not a {cls.__name__}")
+        module.train()
+        return module
+
     # ------------------------------------------------------------------------------ inputs
+
+    def take_conditions(self, generator: nn.Module) -> None:
+        """Make the family's conditions, or those that the generator says in ``conditions`` that it takes."""
+        made_for: tuple[str, ...] = getattr(generator, "conditions", ())
+        if made_for and not self.conditions:
+            self.conditions, self.data_kinds = made_for, ("labelled",)
+        self.conditioning = Conditions(self.conditions, generator, self.condition_kinds)
 
     @property
     def latent_dim(self) -> int:
@@ -100,7 +151,8 @@ class Sampling(LightningModule):
         self._stats_step = self.iteration
         if self.generator_ema is not None:
             indices, seed = range(self.standing_batches * self.batch_size), derive_seed("batch norm", self.seed)
-            measure_batch_norm(self.generator_ema, self._input_batches(indices, seed, self.batch_size, {}))
+            batches = self._input_batches(indices, seed, self.batch_size, {})
+            measure_batch_norm(self.generator_ema, batches, self.frozen.averaged(self.generator_ema))
         elif self.world_size > 1:
             broadcast_tensors(self.generator.buffers())
 

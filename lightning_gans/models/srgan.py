@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from lightning_gans.config.types import NonNegative, NonNegativeInt, Positive, checked
+from lightning_gans.losses.objectives import NonSaturating
 from lightning_gans.losses.perceptual import Perceptual
 from lightning_gans.models.base import Batch, Terms
-from lightning_gans.models.options import TranslationOptions
+from lightning_gans.models.options import TranslationOptions, adam
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.runtime.precision import full_precision
+from lightning_gans.schedules.learning_rate import ExponentialDecay
 from lightning_gans.schedules.training_schedule import Phase, TrainingSchedule
 
 LAYER = "relu5_4"  # the paper's phi_5,4: the fourth convolution before the fifth pooling, after its activation
@@ -62,7 +65,16 @@ class SRGAN(TranslationModule):
         perceptual_weights: str | None = "auto",
         **options: Unpack[TranslationOptions],
     ) -> None:
-        super().__init__(generator, discriminator, **options)
+        decay = partial(ExponentialDecay, gamma=0.1, every=100_000, after=mse_updates, floor=1e-5)
+        paper: TranslationOptions = {
+            "objective": NonSaturating(),
+            "batch_size": 16,
+            "g_optimizer": adam(1e-4, 0.9),
+            "d_optimizer": adam(1e-4, 0.9),
+            "g_scheduler": decay,
+            "d_scheduler": decay,
+        }
+        super().__init__(generator, discriminator, **(paper | options))
         pretraining = Phase("mse", mse_updates, self.batch_size, players=("g",))
         game = Phase("adversarial", None, self.batch_size, players=("g", "d"))
         advice = "no GAN is trained before; say more, or a smaller model.mse_updates"

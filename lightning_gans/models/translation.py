@@ -12,15 +12,20 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import Unpack
 
+from lightning_gans.data.base import ImageDataModule
 from lightning_gans.images.size import shortest
 from lightning_gans.losses.objectives import Objective
 from lightning_gans.models.base import Batch, GenerativeModule, Terms
+from lightning_gans.models.batches import Rows
 from lightning_gans.models.ema import evaluating
 from lightning_gans.models.options import ModuleOptions
+from lightning_gans.models.previews import examples_sheet
 from lightning_gans.networks.layers import TestStatistics, seed_noise, set_test_statistics
 from lightning_gans.runtime.distributed import broadcast_tensors
 from lightning_gans.runtime.precision import full_precision
 from lightning_gans.schedules.training_schedule import Phase, TrainingSchedule
+
+AT_ONCE = 4  # examples of a sheet, whose images may be large
 
 
 class TranslationModule(GenerativeModule):
@@ -46,7 +51,9 @@ class TranslationModule(GenerativeModule):
     """
 
     data_kinds: tuple[str, ...] = ("paired",)
+    translates: ClassVar[bool] = True
     directions: ClassVar[tuple[str, ...]] = ("a2b",)
+    batch_entries: ClassVar[tuple[str, ...]] = ("source", "target", "instance")
     scale: int = 1
 
     def __init__(
@@ -59,7 +66,8 @@ class TranslationModule(GenerativeModule):
         d_scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         **options: Unpack[ModuleOptions],
     ) -> None:
-        super().__init__(generator, latent="normal", **options)
+        one_by_one: ModuleOptions = {"batch_size": options.get("accumulate", 1)}
+        super().__init__(generator, latent="normal", **(one_by_one | options))
         self.set_test_statistics(self.batch_size // self.accumulate)  # until the training starts
         self.discriminator, self.objective = discriminator, objective
         self.optimizer_factories["d"], self.scheduler_factories["d"] = d_optimizer, d_scheduler
@@ -137,7 +145,24 @@ class TranslationModule(GenerativeModule):
         self.check_source(source, direction)
         with evaluating(self.network_of(direction)) as network:
             seed_noise(network, seed)
-            images: Tensor = network(source.to(self.dtype))
+            return self.run(network, source, self.noise(seed))
+
+    def noise(self, seed: int) -> Tensor | None:
+        """Draw what ``translate`` needs by its seed beside the masks of dropout; ``None``: nothing."""
+        return None
+
+    def run(self, network: nn.Module, source: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Compute translations by a direction's network, as a pure function, which can be exported.
+
+        Args:
+            network: From ``network_of``, or a copy, in evaluation mode.
+            source: See ``translate``.
+            noise: From ``noise``.
+
+        Returns:
+            See ``translate``.
+        """
+        images: Tensor = network(source.to(self.dtype))
         return images.float()
 
     def check_source(self, source: Tensor, direction: str) -> None:
@@ -167,6 +192,15 @@ class TranslationModule(GenerativeModule):
     def visuals(self, batch: Batch) -> dict[str, Tensor]:
         """Return a sample grid's columns by name: (N, C, H, W) in [-1, 1] or one-hot labels."""
         return {"source": batch["source"], "translation": self.translate_batch(batch), "target": batch["target"]}
+
+    def preview(self, data: ImageDataModule | None, *, n: int | None = None, seed: int = 0) -> Tensor | None:
+        """Draw ``n`` examples of the data (``None``: 16) beside their translations; without data nothing."""
+        if data is None:
+            return None
+        shown = torch.linspace(0, data.n_examples - 1, min(n or 16, data.n_examples)).long().tolist()
+        batches = (data.examples(shown[start : start + AT_ONCE]) for start in range(0, len(shown), AT_ONCE))
+        on_device = ({key: value.to(self.device) for key, value in batch.items()} for batch in batches)
+        return examples_sheet(self.visuals, on_device)
 
     def prepare_sampling(self) -> None:
         """Make every process's network the same, once per update; an average takes the live network's statistics."""
@@ -240,6 +274,12 @@ class TranslationModule(GenerativeModule):
         together = self.batch_size // self.accumulate
         shared = getattr(self.trainer.strategy, "_layer_sync", None) is not None  # trainer.sync_batchnorm
         self.set_test_statistics(together if shared else together // self.trainer.world_size)
+
+    def on_first_batch(self, rows: Rows) -> None:
+        """Count the images that batch norm sees at once, which a plain loader decides."""
+        super().on_first_batch(rows)
+        shared = getattr(self.trainer.strategy, "_layer_sync", None) is not None
+        self.set_test_statistics((rows.total if shared else rows.own) // self.accumulate)
 
     def get_extra_state(self) -> dict[str, Any]:
         """Return the counters and what batch norm uses at test time, which the number of processes decides."""

@@ -13,8 +13,8 @@ from typing_extensions import Unpack
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import NonNegative, Positive, checked
 from lightning_gans.models.base import Batch, GenerativeModule, Terms
-from lightning_gans.models.ema import evaluating
-from lightning_gans.models.options import LatentOptions
+from lightning_gans.models.ema import EMA, evaluating
+from lightning_gans.models.options import LatentOptions, adam
 from lightning_gans.runtime.precision import full_precision
 
 
@@ -49,7 +49,8 @@ class VAE(GenerativeModule):
         beta: NonNegative = 1.0,
         **options: Unpack[LatentOptions],
     ) -> None:
-        super().__init__(generator, **options)
+        paper: LatentOptions = {"g_optimizer": adam(1e-3, 0.9), "ema": EMA()}
+        super().__init__(generator, **(paper | options))
         if self.latent != "normal":
             raise ConfigError("latent", self.latent, "must be normal, as the KL term has it")
         self.encoder, self.likelihood, self.scale, self.beta = encoder, likelihood, scale, beta

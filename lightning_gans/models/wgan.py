@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import nn
+from torch.optim import RMSprop
 from typing_extensions import Unpack
 
 from lightning_gans.config.types import PositiveInt, checked
+from lightning_gans.losses.objectives import Wasserstein
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.options import AdversarialOptions
 from lightning_gans.schedules.training_schedule import Phase, TrainingSchedule
@@ -37,7 +41,14 @@ class WGAN(AdversarialModule):
         warm_up_critic: PositiveInt | None = None,
         **options: Unpack[AdversarialOptions],
     ) -> None:
-        super().__init__(generator, discriminator, **options)
+        paper: AdversarialOptions = {
+            "objective": Wasserstein(),
+            "n_critic": 5,
+            "clip_weights": 0.01,
+            "g_optimizer": partial(RMSprop, lr=5e-5),
+            "d_optimizer": partial(RMSprop, lr=5e-5),
+        }
+        super().__init__(generator, discriminator, **(paper | options))
         if warm_up_critic is not None:
             ahead = Phase("critic ahead", 25, self.batch_size, warm_up_critic)
             game = Phase("training", 475, self.batch_size, self.n_critic)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from torch import nn
+from typing_extensions import Unpack
+
+from lightning_gans.config.types import checked
+from lightning_gans.losses.objectives import Wasserstein
+from lightning_gans.losses.penalties import GradientPenalty
 from lightning_gans.models.adversarial import AdversarialModule
+from lightning_gans.models.options import AdversarialOptions, adam
 
 
 class WGANGP(AdversarialModule):
@@ -15,3 +22,14 @@ class WGANGP(AdversarialModule):
     ``model/network=resnet_critic`` starts by Glorot's rule and ``mlp_critic`` by He's. Samples come from an average of
     the generator, which the paper has not: ``model.ema=null``.
     """
+
+    @checked
+    def __init__(self, generator: nn.Module, discriminator: nn.Module, **options: Unpack[AdversarialOptions]) -> None:
+        paper: AdversarialOptions = {
+            "objective": Wasserstein(),
+            "penalty": GradientPenalty(),
+            "n_critic": 5,
+            "g_optimizer": adam(1e-4, 0.0, 0.9),
+            "d_optimizer": adam(1e-4, 0.0, 0.9),
+        }
+        super().__init__(generator, discriminator, **(paper | options))

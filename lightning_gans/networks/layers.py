@@ -322,3 +322,11 @@ def seed_noise(network: nn.Module, seed: int) -> None:
     """Draw the masks of dropout at test time from ``seed``, another one for every layer."""
     for index, layer in enumerate(layer for layer in network.modules() if isinstance(layer, NoiseDropout)):
         layer.seed = derive_seed("dropout", seed, index)
+
+
+def compile_network(network: nn.Module) -> None:
+    """Compile a network in place, but for spectral norm, which changes its vectors at every forward pass."""
+    for layer in network.modules():
+        if isinstance(layer, SPECTRAL_NORM):
+            layer.forward = torch.compiler.disable(layer.forward)  # type: ignore
+    network.compile()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,6 +50,19 @@ def _disk_failure(error: BaseException | None) -> OSError | None:
     while error is not None and not (isinstance(error, OSError) and error.errno is not None):
         error = error.__cause__ or error.__context__
     return error
+
+
+def kept_id(path: Path, what: str) -> str | None:
+    """Return the id that an earlier session wrote; a file that holds none is renamed to ``NAME.broken``.
+
+    Args:
+        path: The file.
+        what: Whose id it is, for the message.
+    """
+    found = re.fullmatch(rb"[\w-]{1,128}", path.read_bytes().strip())
+    if found is None:
+        set_aside(path, f"not the id of {what}")
+    return found[0].decode() if found else None
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -32,6 +32,18 @@ def sum_over_processes(values: Tensor) -> Tensor:
     return values
 
 
+def mean_over_processes(values: Tensor) -> Tensor:
+    """Return the mean of ``values`` over all processes, with this process's gradient alone.
+
+    A loss of it then has gradients whose mean over the processes is that of the loss on all of them.
+    """
+    world_size = rank_and_world()[1]
+    if world_size == 1:
+        return values
+    own = values.detach()
+    return values + (sum_over_processes(own.clone()) / world_size - own)
+
+
 def average_gradients(parameters: list[nn.Parameter]) -> None:
     """Replace every gradient by its mean over the processes.
 

@@ -180,9 +180,14 @@ class CosineDecay(Schedule):
             raise ConfigError("kimg", kimg, "needs batch_size, which is null")
         if beta2 is not None and "betas" not in optimizer.defaults:
             raise ConfigError("beta2", beta2, f"{type(optimizer).__name__} has none; set it to null")
-        self.updates = updates if kimg is None else 1000 * kimg / (batch_size or 1)
+        self.updates, self.kimg = updates if kimg is None else 1000 * kimg / (batch_size or 1), kimg
         self.final, self.beta2 = final, beta2
         super().__init__(optimizer, floor=floor)
+
+    def count_images(self, batch_size: int) -> None:
+        """Let the descent in ``kimg`` take updates of so many real images, where a loader gives others."""
+        if self.kimg is not None:
+            self.updates = 1000 * self.kimg / batch_size
 
     def factor(self, updates: int) -> float:
         """Return final + (1 - final) (1 + cos(pi t / updates)) / 2."""

@@ -18,11 +18,12 @@ class Plan(NamedTuple):
     resolution: int | None = None  # side of the images; None: as the data has them
     steps: int | None = 1  # from this one on that are known to need the same; None: all that are left
     players: tuple[str, ...] = ("d", "g")  # who moves, in order
+    shown: int | None = None  # real images of the step's batch, over all processes, once it is known
 
     @property
     def images(self) -> int:
         """Return the real images that the step takes, over all processes."""
-        return self.n_critic * self.batch_size
+        return self.n_critic * self.batch_size if self.shown is None else self.shown
 
 
 class Phase(NamedTuple):

@@ -40,7 +40,14 @@ def check_memory(model: GenerativeModule, shapes: Mapping[str, tuple[int, ...]],
 
 
 def check_optimizers(model: GenerativeModule) -> None:
-    """Make both optimisers and schedules once on a dummy weight, so that a bad value is told before training."""
+    """Make both optimisers and schedules once on a dummy weight, so that a bad value is told before training.
+
+    Layers are frozen first, since names may be wrong and no weights left.
+    """
+    try:
+        model.frozen.apply(model)
+    except ConfigError as error:
+        raise error.at("model") from None
     for player in model.optimizer_factories:
         key = f"model.{player}_optimizer"
         try:
@@ -69,6 +76,9 @@ def refuse_other_networks(model: GenerativeModule, content: dict[str, Any], path
                 "keeps its networks: leave out what changes model or data"
             )
     before, now = content["config"]["resolved"]["model"], (model.config or {}).get("resolved", {}).get("model", {})
+    frozen = [list(config.get("freeze") or []) for config in (before, now)]
+    if frozen[0] != frozen[1]:
+        raise ConfigError("model.freeze", frozen[1], f"a resumed run keeps its frozen layers, {frozen[0]}")
     for key in (f"{player}_optimizer" for player in model.optimizer_factories):
         targets = [config[key]["_target_"] for config in (before, now)]
         if targets[0] != targets[1]:

@@ -36,6 +36,9 @@ class ClaimFolder(Callback):
     torchrun get the folder of the first.
     """
 
+    def __init__(self) -> None:
+        self.folder: Path | None = None  # at the end Hydra 1.4 no longer says what the config calls it
+
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Claim ``hydra.run.dir``; exit code 1 if it is taken."""
 
@@ -46,11 +49,12 @@ class ClaimFolder(Callback):
             hydras = [config.hydra.output_subdir] if config.hydra.output_subdir else []
             claim_for_new(folder, [*WRITTEN, *hydras])
 
-        handle_errors(_claim_node)(config, "run", claim_it)
+        self.folder = handle_errors(_claim_node)(config, "run", claim_it)
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Let others resume the run."""
-        release(Path(config.hydra.run.dir))
+        if self.folder is not None:
+            release(self.folder)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Claim ``hydra.sweep.dir``; exit code 1 if it is taken."""
@@ -62,11 +66,12 @@ class ClaimFolder(Callback):
                 refuse_taken(folder, key="hydra.sweep.dir")
                 claim(folder, key="hydra.sweep.dir")
 
-        handle_errors(_claim_node)(config, "sweep", claim_it)
+        self.folder = handle_errors(_claim_node)(config, "sweep", claim_it)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Let others write there."""
-        release(Path(config.hydra.sweep.dir))
+        if self.folder is not None:
+            release(self.folder)
 
 
 def _is_resumed_in(resume: str, folder: Path) -> bool:
@@ -76,8 +81,8 @@ def _is_resumed_in(resume: str, folder: Path) -> bool:
     return files.find(resume).resolve().parent == (folder / CHECKPOINTS).resolve()
 
 
-def _claim_node(config: DictConfig, node: str, claim_it: Callable[[Path], None]) -> None:
-    """Claim ``hydra.NODE.dir``, and write down its name where it became another."""
+def _claim_node(config: DictConfig, node: str, claim_it: Callable[[Path], None]) -> Path:
+    """Claim ``hydra.NODE.dir`` and return it; its name is written down where it became another."""
     raw = OmegaConf.to_container(config.hydra[node], resolve=False)["dir"]  # type: ignore[call-overload,index]
     before = HydraConfig.instance().cfg
     try:
@@ -97,6 +102,7 @@ def _claim_node(config: DictConfig, node: str, claim_it: Callable[[Path], None])
         with read_write(config.hydra), open_dict(config.hydra):
             config.hydra[node].dir = str(folder)
             config.hydra.overrides.hydra.append(f"hydra.{node}.dir={quote(str(folder))}")  # jobs compose anew
+    return folder
 
 
 def _has_agent() -> bool:

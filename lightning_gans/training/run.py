@@ -25,7 +25,7 @@ from lightning_gans.callbacks.evaluation import Evaluation
 from lightning_gans.callbacks.progress import Clock
 from lightning_gans.callbacks.resume import OptimizerOverrides
 from lightning_gans.callbacks.samples import SampleGrid
-from lightning_gans.checkpoints import files, integrity, load, roles
+from lightning_gans.checkpoints import files, fine_tuning, integrity, load, roles
 from lightning_gans.config import claims, explain, local, validation
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.data.base import ImageDataModule
@@ -158,8 +158,9 @@ class Run:
             if claimed:
                 claims.release(self.folder)
             self.seconds = time.perf_counter() - started
+            saved = [self.folder / files.FOLDER / name for name in (files.LAST, files.BEST)]
             for logger in self.trainer.loggers:
-                dashboard(logger).close(failed=failed)
+                dashboard(logger).close(failed=failed, checkpoints=[path for path in saved if path.is_file()])
 
     def _claim(self, resumed: Path | None) -> bool:
         """Claim the folder, in which nothing of another run is replaced or taken for this one's.
@@ -261,19 +262,31 @@ def assemble(cfg: DictConfig, folder: str | os.PathLike[str], *, trust: Sequence
         cfg, carried = _decided(given, trust, batch_size=world * cfg.model.get("accumulate", 1))
     if cfg.max_kimg is not None and cfg.max_epochs is not None:
         raise ValueError(f"max_kimg={cfg.max_kimg}, max_epochs={cfg.max_epochs}: one of the two must be null")
+    allowed = None if trust is None else roles.whitelist(trust)
     seed_everything(cfg.seed, workers=True, verbose=False)
-    data: ImageDataModule = instantiate(cfg.data, "data", ImageDataModule)
-    model: GenerativeModule = instantiate(cfg.model, "model", GenerativeModule)
+    data: ImageDataModule = instantiate(cfg.data, "data", ImageDataModule, allowed)
+    model: GenerativeModule = instantiate(cfg.model, "model", GenerativeModule, allowed)
     if data.kind not in model.data_kinds:
         raise validation.wrong_data(cfg, f"is of kind {data.kind}", type(model).__name__, model.data_kinds)
     model.check_data(data.shapes)
     check_memory(model, data.shapes, cfg.trainer.num_nodes)
+    if trust is None and cfg.get("init") is not None:  # of a resumed run it is history
+        _initialise(cfg, model)
     check_optimizers(model)
     model.config = carried
-    trainer = make_trainer(cfg, model, world, Path(folder))
+    trainer = make_trainer(cfg, model, world, Path(folder), allowed)
     if trainer.max_steps > 0 and not trainer.fast_dev_run:  # type: ignore[attr-defined]
         model.schedule.check_budget(trainer.max_steps)
     return Run(data, model, trainer, Path(folder), cfg)
+
+
+def _initialise(cfg: DictConfig, model: GenerativeModule) -> None:
+    """Load the networks that a training starts from, and print which layers were loaded."""
+    if cfg.resume is not None:
+        raise ConfigError("init", cfg.init, "not with resume, which loads its own networks")
+    told = fine_tuning.load_networks(model, files.read(cfg.init)["state_dict"], cfg.init)
+    if claims.is_first_process():
+        print(told, file=sys.stderr)
 
 
 def _decided(given: DictConfig, trust: Sequence[str] | None, batch_size: int = 1) -> tuple[DictConfig, dict[str, Any]]:
@@ -291,6 +304,7 @@ def _decided(given: DictConfig, trust: Sequence[str] | None, batch_size: int = 1
     cfg.trainer.precision = decide_precision(cfg.trainer)
     if OmegaConf.select(cfg, "model.batch_size", default=0) is None:
         cfg.model.batch_size = batch_size
+    validation.drop_absent_callbacks(cfg)
     for logger in filter(None, (cfg.logger or {}).values()):
         if "group" in logger and logger.group is None:
             logger.group = sweep.name()

@@ -7,6 +7,7 @@ import inspect
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hydra.types import RunMode
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint as LightningCheckpoint
 from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.utilities import rank_zero_warn
 from omegaconf import DictConfig, OmegaConf
 
 from lightning_gans.callbacks.checkpoint import Checkpoint
@@ -27,9 +29,12 @@ from lightning_gans.callbacks.resume import Rewind
 from lightning_gans.callbacks.stability import StabilityGuard
 from lightning_gans.checkpoints import files
 from lightning_gans.config.errors import MISSING, ConfigError, LaunchError
-from lightning_gans.evaluation.selection import may_be_score, metrics_for, score_forms
+from lightning_gans.evaluation.selection import may_be_score, metrics_for, score_forms, without_features
+from lightning_gans.extractors.none import is_none
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.translation import TranslationModule
+from lightning_gans.runtime import instantiation
+from lightning_gans.runtime.device import unusable_cuda
 from lightning_gans.runtime.precision import available_accelerators
 from lightning_gans.training.strategy import AlternatingDDP
 
@@ -37,43 +42,58 @@ MOST_DEVICES = 1024
 STRATEGIES = ("auto", "ddp_find_unused_parameters_true")
 
 
-def instantiate(node: Any, key: str, kind: type, **extra: Any) -> Any:
+def instantiate(node: Any, key: str, kind: type, allowed: Sequence[str] | None = None, **extra: Any) -> Any:
     """Instantiate a config node from plain containers.
 
     Args:
         node: The node.
         key: Its path, for messages.
         kind: Class that the object must be of.
+        allowed: Dotted paths that it may name, from ``roles.whitelist``; ``None``: anything.
         **extra: Arguments beside the node's.
 
     Raises:
         ConfigError: The object is of another class.
     """
     wrong = f"its _target_ must name a {kind.__module__}.{kind.__name__}"
+    if "_target_" not in node:
+        raise ConfigError(key, MISSING, f"names no class; {wrong}")
     target = hydra.utils.get_object(node["_target_"])
     if inspect.isclass(target) and not node.get("_partial_") and not issubclass(target, kind):
         raise ConfigError(key, MISSING, f"is a {target.__name__}; {wrong}")
-    made = hydra.utils.instantiate(node, _convert_="all", **extra)
+    made = instantiation.instantiate(node, allowed=allowed, _convert_="all", **extra)
     if not isinstance(made, kind):
         raise ConfigError(key, MISSING, f"is a {type(made).__name__}; {wrong}")
     return made
 
 
-def make_trainer(cfg: DictConfig, model: GenerativeModule, world: int, folder: Path) -> Trainer:
+def make_trainer(
+    cfg: DictConfig, model: GenerativeModule, world: int, folder: Path, allowed: Sequence[str] | None
+) -> Trainer:
     """Build the trainer with its callbacks in order: check losses, save, then draw and score.
+
+    Args:
+        cfg: The whole config.
+        model: What is trained.
+        world: Number of processes.
+        folder: Where everything is written.
+        allowed: Dotted paths that the config may name; ``None``: anything.
 
     Raises:
         ValueError: A value that cannot be, by key.
     """
     _check_options(cfg.trainer)
     nodes = {name: node for name, node in (cfg.callbacks or {}).items() if node is not None}
-    callbacks = [instantiate(node, f"callbacks.{name}", Callback) for name, node in nodes.items()]
+    callbacks = [instantiate(node, f"callbacks.{name}", Callback, allowed) for name, node in nodes.items()]
     first = (ProgressBar, StabilityGuard, Checkpoint, Rewind)  # nothing is cleared in a folder that is refused
     callbacks.append(Rewind())
     callbacks.sort(key=lambda callback: next((i for i, kind in enumerate(first) if isinstance(callback, kind)), 9))
     _check_scores(callbacks, model, cfg.data.get("extractor"))
+    idle = unusable_cuda() if cfg.trainer.accelerator == "auto" and available_accelerators() <= {"cpu"} else None
+    if idle:
+        rank_zero_warn(idle)
     nodes = {name: node for name, node in (cfg.logger or {}).items() if node is not None}
-    loggers = [instantiate(node, f"logger.{name}", functools.partial) for name, node in nodes.items()]
+    loggers = [instantiate(node, f"logger.{name}", functools.partial, allowed) for name, node in nodes.items()]
     options: dict[str, Any] = {}
     for key, size in model.batch_sizes.items():
         if size % (world * model.accumulate):
@@ -97,6 +117,7 @@ def make_trainer(cfg: DictConfig, model: GenerativeModule, world: int, folder: P
         cfg.trainer,
         "trainer",
         Trainer,
+        allowed,
         callbacks=[Clock(), *callbacks],
         logger=[logger(save_dir=str(folder)) for logger in loggers] or False,
         default_root_dir=str(folder),
@@ -134,6 +155,8 @@ def _check_scores(callbacks: list[Any], model: GenerativeModule, of_data: Any) -
     translates = isinstance(model, TranslationModule)
     how: dict[str, Any] = {"pairs": translates, "translates": translates, "where": "callbacks.evaluation"}
     metrics = metrics_for(model.data_kinds[0], evaluation.options["metrics"], **how)
+    if is_none(evaluation.extractor) and evaluation.options["metrics"] is not None:
+        without_features(metrics, was_asked=True, where="callbacks.evaluation")
     monitor = next((callback.monitor for callback in callbacks if isinstance(callback, Checkpoint)), None)
     if monitor is not None and not may_be_score(monitor, metrics):
         kind = getattr(evaluation.extractor, "func", None)

@@ -13,7 +13,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import hydra
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from lightning_gans.checkpoints.load import initial_checkpoint
 from lightning_gans.config.command import compose
 from lightning_gans.networks.patchgan import STRIDED
+from lightning_gans.runtime.instantiation import OURS, instantiate
 from lightning_gans.runtime.state_dicts import check_keys, check_shape, check_values, join_names, without_wrappers
 from lightning_gans.training import run as runs
 
@@ -153,7 +153,7 @@ def build(
     Raises:
         ValueError: A layer does not fit.
     """
-    network: nn.Module = hydra.utils.instantiate(node, _convert_="all")
+    network: nn.Module = instantiate(node, allowed=OURS, _convert_="all")
     theirs = [
         key for layer in published.layers for key in (layer.name, layer.norm if node["norm"] == "batch" else None)
     ]

@@ -36,6 +36,17 @@ class Random(Fixed):
         return torch.randn(n, *shape)
 
 
+def test_an_augmentation_alone_draws_from_torchs_generator():
+    images = torch.rand(4, 3, 16, 16) * 2 - 1
+    for augment in (DiffAugment(), InstanceNoise(), AdaptiveAugment(p=1.0)):
+        torch.manual_seed(1)
+        once = augment(images)
+        torch.manual_seed(1)
+        assert torch.equal(augment(images), once)
+        assert once.shape == images.shape
+        assert not torch.equal(augment(images), once)
+
+
 def test_instance_noise_decays_linearly_to_nothing():
     noise = InstanceNoise(sigma=0.2, decay_kimg=10)
     assert [noise.sigma_at(k * 1000) for k in (0, 5, 10, 20)] == pytest.approx([0.2, 0.1, 0, 0])

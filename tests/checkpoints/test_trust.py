@@ -384,7 +384,7 @@ def test_places_to_read_from_are_no_addresses(contents, root):
 # Strings of our classes that are words, file endings and names inside of a root, and no places of their own.
 WORDS = {"source", "target", "instance", "test_source", "test_target", "test_instance", "within", "test_within"}
 WORDS |= {"source_suffix", "target_suffix", "instance_suffix", "name", "project", "group", "category", "monitor"}
-WORDS |= {"part", "test_part", "distribution", "direction", "norm", "instead", "background"}
+WORDS |= {"part", "test_part", "distribution", "direction", "norm", "instead", "background", "experiment"}
 
 
 def test_every_string_that_our_classes_take_is_known_as_a_place_or_a_word():

@@ -23,6 +23,7 @@ from lightning_gans.config.types import describe
 from lightning_gans.config.validation import _targets, check_names, check_types
 from lightning_gans.evaluation.selection import DEFAULT, may_be_score
 from lightning_gans.metrics.library import as_metrics
+from lightning_gans.runtime.instantiation import VERSION, instantiate
 
 CHOICES = [
     f"{group.name}={path.stem}"
@@ -341,7 +342,7 @@ VARIED = {
 def test_every_sweep_varies_what_the_config_has(sweep):
     if sweep == "optuna":
         pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
-    with hydra.initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+    with hydra.initialize_config_dir(str(CONF_DIR), **VERSION):
         cfg = hydra.compose("train", overrides=[f"sweep={sweep}"], return_hydra_config=True)
     assert cfg.hydra.mode == RunMode.MULTIRUN
     assert cfg.hydra.sweeper.params == VARIED[sweep]
@@ -364,7 +365,7 @@ def test_families_declare_the_options_that_they_pass_on(model):
         with pytest.raises(ConfigError, match="^model.clip_grads: unknown. Did you mean 'clip_grad'"):
             check(cfg)
     with pytest.raises(InstantiationException, match="unexpected keyword argument 'clip_grads'"):
-        hydra.utils.instantiate(cfg.model, _convert_="all")
+        instantiate(cfg.model, _convert_="all")
 
 
 @pytest.mark.parametrize("choice", [*(f"model={model}" for model in MODELS), *DATA])

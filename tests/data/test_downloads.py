@@ -5,7 +5,6 @@ import pickle
 import socket
 import struct
 
-import hydra
 import lmdb
 import numpy as np
 import pytest
@@ -29,6 +28,7 @@ from lightning_gans.data.lsun import LSUN
 from lightning_gans.data.mnist import MNIST
 from lightning_gans.data.stl10 import STL10
 from lightning_gans.data.svhn import SVHN
+from lightning_gans.runtime.instantiation import instantiate
 
 RNG = np.random.default_rng(0)
 N = 6
@@ -294,7 +294,7 @@ ABSENT = {
 def made(choice, root, **options):
     """The data of a choice, as evaluate builds it."""
     cfg = compose(f"data={choice}", f"data.root={root}", *[f"data.{key}={value}" for key, value in options.items()])
-    return hydra.utils.instantiate(_resolved(cfg.data), _convert_="all")
+    return instantiate(_resolved(cfg.data), _convert_="all")
 
 
 def _resolved(node):

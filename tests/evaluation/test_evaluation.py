@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 import lightning_gans
-from conftest import LIMIT, command, evaluation, run
+from conftest import command, evaluation, run, two_scripts
 from lightning_gans.data.digits import Digits as DigitImages
 from lightning_gans.evaluation.cache import RealCache
 from lightning_gans.evaluation.evaluator import Evaluator
@@ -303,21 +303,9 @@ if rank == 1:
 
 def test_two_processes_give_the_scores_of_one(tmp_path, monkeypatch):
     """All metrics, with unequal numbers of batches and random subsets smaller than the sets; twice on one evaluator."""
-    import subprocess
-    import sys
-
     run(tmp_path, "data.image_size=32")
     (tmp_path / "script.py").write_text(TWO_PROCESSES)
-    arguments = [str(tmp_path), str(tmp_path / "cache")]
-    started = [
-        subprocess.Popen(
-            [sys.executable, str(tmp_path / "script.py"), rank, *arguments], stdout=-1, stderr=-1, text=True
-        )
-        for rank in "01"
-    ]
-    outputs = [process.communicate(timeout=LIMIT) for process in started]
-    assert [process.returncode for process in started] == [0, 0], outputs
-    two = json.loads(outputs[1][0])
+    two = json.loads(two_scripts(tmp_path / "script.py", tmp_path, tmp_path / "cache")[1])
     module, images = lightning_gans.load(tmp_path), DigitImages(image_size=32, channels=1, limit=200)
     options = {"n": 130, "n_real": 162, "batch_size": 16, "metrics": IN_SUBSETS}
     one = Evaluator(DigitsExtractor(), cache=None, **options)(module, images)

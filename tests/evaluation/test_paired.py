@@ -1,9 +1,6 @@
 """Scores of translations: pairs, the output domain, and what is refused."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +11,7 @@ import torchvision
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import nn
 
-from conftest import LIMIT, command_here, evaluation, run
+from conftest import command_here, evaluation, run, two_scripts
 from lightning_gans.callbacks.evaluation import Evaluation
 from lightning_gans.data.digits import Digits as DigitImages
 from lightning_gans.data.translation.digit_domains import DigitDomains
@@ -345,7 +342,6 @@ def test_small_images_are_refused_by_lpips():
 
 TWO_PROCESSES = """
 import json, sys
-sys.path[:0] = sys.argv[3:]
 import torch
 import torch.distributed as dist
 from test_paired import Fading, score
@@ -363,14 +359,7 @@ def score():
 
 def test_two_processes_give_the_scores_of_one(tmp_path):
     (tmp_path / "script.py").write_text(TWO_PROCESSES)
-    arguments = [str(tmp_path), *(str(folder) for folder in Path(__file__).parents[:2])]
-    started = [
-        subprocess.Popen([sys.executable, str(tmp_path / "script.py"), r, *arguments], stdout=-1, stderr=-1, text=True)
-        for r in "01"
-    ]
-    outputs = [process.communicate(timeout=LIMIT) for process in started]
-    assert [process.returncode for process in started] == [0, 0], outputs
-    cards = [json.loads(out) for out, _ in outputs]
+    cards = [json.loads(out) for out in two_scripts(tmp_path / "script.py", tmp_path)]
     one = score()
     assert cards[0]["scores"] == cards[1]["scores"]
     assert cards[0]["n"] == one["n"] == 83

@@ -1,14 +1,20 @@
 """The report: which runs it finds, what it compares, and what it refuses to compare."""
 
+import base64
 import csv
+import io
 import json
 import sys
+from html.parser import HTMLParser
 
 import pytest
+import torch
 from PIL import Image
 
 from conftest import command
+from lightning_gans.evaluation.report_page import write_page
 from lightning_gans.evaluation.score_history import compare, draw, find_runs
+from lightning_gans.images.files import save
 
 
 def write_run(folder, scores, *, key="fd_digits", **card):
@@ -64,7 +70,8 @@ def test_the_command_writes_table_and_picture(runs):
     made = command("lightning_gans.report", "run=runs/one", "runs/two", "out=report", "axis=kimg", cwd=runs)
     assert made.returncode == 0, made.stderr
     assert "| two | DCGAN |" in made.stdout
-    assert sorted(path.name for path in (runs / "report").iterdir()) == ["report.csv", "report.md", "report.png"]
+    files = ["index.html", "report.csv", "report.md", "report.png"]
+    assert sorted(path.name for path in (runs / "report").iterdir()) == files
     rows = list(csv.DictReader((runs / "report" / "report.csv").open()))
     assert [(row["run"], row["updates"], row["seconds"], row["fd_digits"]) for row in rows][1] == (
         *("one", "200", "7200.0", "3.0"),
@@ -73,6 +80,54 @@ def test_the_command_writes_table_and_picture(runs):
     made = command("lightning_gans.report", "run=runs/one", "axis=hours", cwd=runs)
     assert made.returncode == 1
     assert "axis=hours: must be updates, kimg or seconds" in made.stderr
+
+
+class Page(HTMLParser):
+    """What a page holds: its tags with their attributes, and its text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.text, self.open = [], "", []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.open += [] if tag in ("meta", "img") else [tag]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_the_page_stands_alone_and_escapes_what_runs_say(runs):
+    """Names and cards are text; pictures are in the page; nothing is loaded from elsewhere."""
+    write_run(runs / "<script>alert(1)</script>", {100: 1.0}, weights="</pre><script>x</script>")
+    (runs / "runs" / "one" / "samples").mkdir()
+    for step in (100, 200):
+        save(torch.full((1, 4, 4), step, dtype=torch.uint8), runs / "runs" / "one" / "samples" / f"step-{step:06d}.png")
+    found = find_runs([str(runs / "*")])
+    curves = draw(found, runs / "report.png")
+    page = Page(write_page(found, compare(found), runs / "index.html", curves).read_text())
+    assert page.open == []
+    assert {tag for tag, _ in page.tags} == {
+        *("html", "head", "meta", "title", "style", "body", "h1", "h2", "table", "tr", "th", "td", "p"),
+        *("figure", "img", "figcaption", "details", "summary", "pre"),
+    }
+    assert "<script>alert(1)</script>" in page.text
+    assert "</pre><script>x</script>" in page.text
+    assert "Not comparable as they stand: `weights` differs" in page.text
+    assert "one, step-000200" in page.text
+    assert "step-000100" not in page.text
+    pictures = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
+    assert all(source.startswith("data:image/png;base64,") for source in pictures)
+    sizes = [Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))).size for source in pictures]
+    assert sizes[1] == (4, 4)
+    assert sizes[0][0] > 300
+    assert not any({"href", "onload", "onerror"} & attributes.keys() for _, attributes in page.tags)
+    rows = [attributes for tag, attributes in page.tags if tag == "tr"]
+    assert len(rows) == 4
 
 
 def test_without_matplotlib_there_is_the_table(runs, monkeypatch, capsys):

@@ -1,5 +1,9 @@
 """Sheets of pictures: panels, colours of labels, grids of translations; folders of samples."""
 
+import io
+
+import av
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -7,7 +11,6 @@ from torch import nn
 
 from conftest import command_here, run, tiny
 from lightning_gans import build, compose
-from lightning_gans.callbacks.samples import SampleGrid
 from lightning_gans.data.translation.digit_edges import DigitEdges
 from lightning_gans.images import files, pixels, sheets
 from lightning_gans.inference import outputs, samples
@@ -51,6 +54,22 @@ def test_a_gif_of_rectangles_keeps_their_shape(tmp_path):
         assert picture.n_frames == 3
 
 
+def test_a_video_holds_the_frames_at_even_sides(tmp_path):
+    frames = torch.full((5, 1, 201, 203), 60, dtype=torch.uint8)
+    frames[2:] = 200
+    path = files.animate(list(frames), tmp_path / "moving.mp4", 40)
+    with av.open(str(path)) as file:
+        (stream,) = file.streams
+        assert (stream.codec_context.name, stream.pix_fmt, stream.average_rate) == ("h264", "yuv420p", 25)
+        shown = [frame.to_ndarray(format="rgb24") for frame in file.decode(stream)]
+    assert [one.shape for one in shown] == [(202, 204, 3)] * 5
+    assert [round(float(one[:200, :200].mean()), -1) for one in shown] == [60, 60, 200, 200, 200]
+    outputs.refuse_foreign(tmp_path, ["moving.mp4"])  # it knows its own
+    path.write_bytes(path.read_bytes().replace(b"lightning_gans", b"somebody else!"))
+    with pytest.raises(ValueError, match=r"has moving\.mp4, which is not of this command"):
+        outputs.refuse_foreign(tmp_path, ["moving.mp4"])
+
+
 def test_labels_have_colours_that_differ():
     colours = pixels.label_colours(torch.arange(35).view(5, 7), 35)
     assert colours.shape == (3, 5, 7)
@@ -79,7 +98,7 @@ class Inverter(TranslationModule):
 
 def test_a_grid_shows_examples_beside_their_translations_and_targets():
     data = DigitEdges(image_size=32, channels=3, source_channels=1)
-    sheet = SampleGrid(n=6)._translations(Inverter(), data)
+    sheet = Inverter().preview(data, n=6)
     examples = data.examples([0, 296])
     top, left = 2, 2
     for image in (examples["source"][:1], -examples["source"][:1], examples["target"][:1]):
@@ -88,7 +107,7 @@ def test_a_grid_shows_examples_beside_their_translations_and_targets():
         left += 34
     last = pixels.to_uint8(examples["target"][1])
     assert torch.equal(sheet[:, -34:-2, -36:-4], last)  # the examples are spread over all
-    assert SampleGrid()._translations(Inverter(), data).shape[0] == 3
+    assert Inverter().preview(data).shape[0] == 3
 
 
 def written(folder):
@@ -125,6 +144,25 @@ def test_the_command_heeds_overwrite(tmp_path, monkeypatch, capsys):
     assert "out=out: has 4 files of earlier samples, e.g. 000000.png" in capsys.readouterr().err
     assert sampled("n=2", "overwrite=true") == 0
     assert written(tmp_path / "out") == ["000000.png", "000001.png", "grid.png"]
+    assert sampled("n=8", "overwrite=true") == 0
+    all_of_them = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert sampled("indices=[7,3]", "overwrite=true") == 0
+    assert written(tmp_path / "out") == ["000003.png", "000007.png", "grid.png"]
+    for name in ("000003.png", "000007.png"):
+        assert near(tmp_path / "out" / name, all_of_them[name])
+    for options, told in (
+        (["indices=[3]", "n=8"], "n=8: not with indices=[3], which says how many; leave it out"),
+        (["indices=[3,3]"], "indices=[3, 3]: names a sample twice"),
+        (["indices=[]"], "indices=[]: must be a list of integers >= 0, not empty, or null"),
+    ):
+        assert sampled(*options) == 1
+        assert told in capsys.readouterr().err
+
+
+def near(path, content):
+    """Equal but for the rounding of another batch."""
+    one, two = (np.asarray(Image.open(picture)).astype(int) for picture in (path, io.BytesIO(content)))
+    return np.abs(one - two).max() <= 1
 
 
 def test_a_folder_is_not_called_as_a_picture_is(tmp_path):

@@ -1,5 +1,6 @@
 """Latent tools: what the pictures hold, and that the command tells mistakes."""
 
+import importlib.util
 import os
 
 import pytest
@@ -144,6 +145,18 @@ def test_the_command_writes_pictures(folder, tmp_path, mode, options, frames):
     assert Image.open(out / f"{mode}.png").size == (columns * 34 + 2, lines * 34 + 2)
     if frames:
         assert Image.open(out / f"{mode}.gif").n_frames == frames
+
+
+def test_the_command_writes_videos_where_they_can_be_made(folder, tmp_path, monkeypatch, capsys):
+    given = [f"checkpoint={folder}", "mode=loop", "rows=2", "steps=3", "format=mp4"]
+    assert command_here("lightning_gans.interpolate", *given, "out=a", cwd=tmp_path, monkeypatch=monkeypatch) == 0
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["loop.mp4", "loop.png"]
+    assert command_here("lightning_gans.interpolate", *given, "out=a", cwd=tmp_path, monkeypatch=monkeypatch) == 0
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "av" else find(name, *a))
+    assert command_here("lightning_gans.interpolate", *given, "out=b", cwd=tmp_path, monkeypatch=monkeypatch) == 1
+    assert 'format=mp4: needs the package av: pip install "lightning_gans[video]"' in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()
 
 
 @pytest.mark.parametrize(

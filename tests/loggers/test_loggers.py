@@ -2,6 +2,7 @@
 
 import json
 import struct
+import sys
 import time
 from pathlib import Path
 
@@ -180,8 +181,30 @@ def test_a_list_of_loggers_may_be_typed_on_resume(tmp_path):
 def test_a_wrong_logger_in_a_list_is_named():
     made = command("lightning_gans.train", "logger=[csv,wandbb]")
     assert made.returncode == 1
-    told = "error: logger=wandbb: unknown. Did you mean 'wandb'? Allowed: csv, none, tensorboard, wandb\n"
+    told = "error: logger=wandbb: unknown. Did you mean 'wandb'? Allowed: csv, mlflow, none, tensorboard, wandb\n"
     assert made.stderr == told
+
+
+def test_wandb_has_entity_tags_and_the_checkpoints_that_are_asked_for(tmp_path):
+    options = ["logger.wandb.entity=team", "logger.wandb.tags=[a,b]", "logger.wandb.log_model=true"]
+    run(tmp_path, *OFFLINE, *options, "trainer.max_steps=2")
+    (found,) = records(tmp_path)
+    assert opened(found).entity == "team"
+    assert sorted(opened(found).tags) == ["a", "b"]
+    requests = [record.request for record in found if record.HasField("request")]
+    (artifact,) = [one.log_artifact.artifact for one in requests if one.HasField("log_artifact")] or [None]
+    assert artifact.type == "model"
+    assert [entry.path for entry in artifact.manifest.contents] == ["last.ckpt"]
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "mlflow"])
+def test_a_logger_whose_library_is_not_there_says_how_to_install_it(tmp_path, name, monkeypatch):
+    """Before anything is written."""
+    for module in ("tensorboard", "torch.utils.tensorboard", "mlflow"):
+        monkeypatch.setitem(sys.modules, module, None)
+    said = refusal(tmp_path, *tiny(), f"logger={name}")
+    assert said == f"logger={name}: is not installed; pip install 'lightning_gans[{name}]'"
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_logger():

@@ -26,7 +26,7 @@ from conftest import (
     watched,
 )
 from lightning_gans import build, compose
-from lightning_gans.models.base import split
+from lightning_gans.models.batches import split
 from lightning_gans.schedules.training_schedule import Plan
 
 SOURCES = sorted(Path(lightning_gans.__file__).parent.rglob("*.py"))

@@ -2,7 +2,6 @@
 
 import warnings
 
-import hydra
 import numpy as np
 import pytest
 import torch
@@ -23,6 +22,7 @@ from lightning_gans.networks.pix2pix_hd import (
     halved,
     instance_means,
 )
+from lightning_gans.runtime.instantiation import instantiate
 
 MODEL = "pix2pix_hd"
 
@@ -284,9 +284,7 @@ def test_the_schedule_starts_anew_with_each_training(player):
 
     def rates(steps, *options):
         config = compose("model=pix2pix_hd", "data=digit_edges", "tuned=none", *options).model
-        schedule = hydra.utils.instantiate(config[f"{player}_scheduler"])(
-            torch.optim.SGD([nn.Parameter(torch.zeros(1))])
-        )
+        schedule = instantiate(config[f"{player}_scheduler"])(torch.optim.SGD([nn.Parameter(torch.zeros(1))]))
         return [round(schedule.factor(step), 4) for step in steps]
 
     papers = rates([0, 297_499, 446_250, 594_999, 595_000, 892_500, 1_041_250, 1_190_000])
@@ -299,7 +297,7 @@ def test_the_schedule_starts_anew_with_each_training(player):
 def test_the_papers_budget_is_that_of_its_schedule():
     config = compose("experiment=pix2pix_hd_cityscapes", "data.root=x")
     assert config.trainer.max_steps == sum(map(sum, config.model.g_scheduler.trainings)) == 300 * 2975
-    factory = hydra.utils.instantiate(config.model.d_scheduler)
+    factory = instantiate(config.model.d_scheduler)
     schedule = factory(torch.optim.SGD([nn.Parameter(torch.zeros(1))], 1.0))
     enhancer = [schedule.factor(passes * 2975) for passes in (200, 250, 275, 300)]
     assert enhancer == [1, 1, 0.5, 0]  # 50 + 50 passes, as released
@@ -316,9 +314,7 @@ def test_the_recipes_keep_the_shape_of_the_papers_pictures(experiment, size, enh
     assert config.data.resize != "stretch"
     assert config.trainer.max_steps == sum(map(sum, config.model.g_scheduler.trainings))
     with torch.device("meta"):
-        made, judge, encoder = (
-            hydra.utils.instantiate(config.model[n]) for n in ("generator", "discriminator", "encoder")
-        )
+        made, judge, encoder = (instantiate(config.model[n]) for n in ("generator", "discriminator", "encoder"))
     assert made.has_enhancer == enhancer
     assert made.size_divisor == (32 if enhancer else 16)
     assert not any(side % made.size_divisor for side in size)

@@ -2,7 +2,6 @@
 
 import math
 
-import hydra
 import pytest
 import torch
 import torch.nn.functional as F
@@ -16,6 +15,7 @@ from lightning_gans.losses.penalties import R1R2
 from lightning_gans.models.ema import EMA
 from lightning_gans.models.r3gan import R3GAN
 from lightning_gans.networks import r3gan
+from lightning_gans.runtime.instantiation import instantiate
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ from lightning_gans.networks import r3gan
 def test_experiments_have_the_published_networks(experiment, maps, counts):
     model = compose(f"experiment=r3gan_{experiment}", *(["data.root=x"] if "ffhq" in experiment else [])).model
     with torch.device("meta"):
-        pair = [hydra.utils.instantiate(model[name]) for name in ("generator", "discriminator")]
+        pair = [instantiate(model[name]) for name in ("generator", "discriminator")]
     assert tuple(sum(weight.numel() for weight in network.parameters()) for network in pair) == counts
     for network, expected in zip(pair, (maps[::-1], maps), strict=True):
         blocks = [layer for layer in network.layers if isinstance(layer, r3gan.GroupedResidualBlock)]

@@ -1,6 +1,5 @@
 """Every family trains on images of another height than width, or refuses them by name."""
 
-import hydra
 import pytest
 import torch
 from hydra.errors import InstantiationException
@@ -13,6 +12,7 @@ from lightning_gans import compose
 from lightning_gans.config.explain import format_error
 from lightning_gans.models.pool import ImagePool
 from lightning_gans.models.translation import TranslationModule
+from lightning_gans.runtime.instantiation import instantiate
 
 SQUARES = {"began": "BEGAN", "progan": "ProGAN"}  # families of squares only, and what their networks are called
 SIZES = {"srgan": (16, 32)}  # multiples of 16
@@ -43,7 +43,7 @@ def trained(size, *overrides):
     if "d_scheduler" in cfg.model:
         cfg.model.d_scheduler = None
     torch.manual_seed(0)
-    module = hydra.utils.instantiate(cfg.model)
+    module = instantiate(cfg.model)
     height, width = size
     n = module.plan(0).images
     if isinstance(module, TranslationModule):

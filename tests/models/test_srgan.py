@@ -12,6 +12,7 @@ from lightning_gans import build, compose, load
 from lightning_gans.losses.objectives import NonSaturating
 from lightning_gans.models.srgan import SCALE, SRGAN
 from lightning_gans.networks.srgan import Discriminator, SRResNet
+from lightning_gans.runtime.instantiation import instantiate
 
 MODEL = "srgan"
 
@@ -201,12 +202,11 @@ def test_a_checkpoint_enlarges(tmp_path):
 
 def test_the_schedule_of_the_paper():
     """1e-4 through the first phase, however long it is, and 100,000 updates of the second, then 1e-5."""
-    import hydra
 
     for player, first in (("g", 1_000_000), ("d", 1_000_000), ("g", 2_500), ("d", 0)):
         config = compose("model=srgan", "data=photo_patches", "tuned=none", f"model.mse_updates={first}").model
-        optimizer = hydra.utils.instantiate(config[f"{player}_optimizer"])([nn.Parameter(torch.zeros(1))])
-        schedule = hydra.utils.instantiate(config[f"{player}_scheduler"])(optimizer)
+        optimizer = instantiate(config[f"{player}_optimizer"])([nn.Parameter(torch.zeros(1))])
+        schedule = instantiate(config[f"{player}_scheduler"])(optimizer)
         rates = [schedule.factor(t) * 1e-4 for t in (0, first, first + 99_999, first + 100_000, first + 199_999)]
         assert rates == pytest.approx([1e-4] * 3 + [1e-5] * 2)
 

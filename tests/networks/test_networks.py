@@ -2,7 +2,6 @@
 
 import math
 
-import hydra
 import pytest
 import torch
 from torch import nn
@@ -11,6 +10,7 @@ from conftest import compose
 from lightning_gans.networks import began, mlp, progan, r3gan, resnet
 from lightning_gans.networks.dcgan import Discriminator, Encoder, Generator
 from lightning_gans.networks.layers import MinibatchDiscrimination, MinibatchStddev, has_batch_norm, normalised
+from lightning_gans.runtime.instantiation import instantiate
 
 
 @pytest.mark.parametrize("size", [8, 16, 32, 64, 128, 256])
@@ -185,7 +185,7 @@ def test_resnets_start_as_both_papers_code_does(experiment):
     torch.manual_seed(0)
     model = compose(f"experiment={experiment}", "data.root=x").model
     for name, layers in (("generator", 11), ("discriminator", 11)):
-        network = hydra.utils.instantiate(model[name])
+        network = instantiate(model[name])
         found = [(key, layer) for key, layer in network.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
         assert len(found) == layers
         for key, layer in found:

@@ -3,9 +3,7 @@
 import json
 import os
 import signal
-import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -124,7 +122,7 @@ class Compare(Callback):
         assert not torch.equal(*own)  # dropout and the like differ between processes
         print(f"rank {trainer.global_rank} step {trainer.global_step} agrees", flush=True)
 
-made = build(compose(*tiny(), "trainer.devices=2", *sys.argv[2:]), sys.argv[1])
+made = build(compose(*tiny(), *sys.argv[2:]), sys.argv[1])
 made.trainer.callbacks.append(Compare())
 made.fit()
 """
@@ -132,14 +130,8 @@ made.fit()
 
 def test_ranks_agree_bit_for_bit_and_share_the_global_noise(tmp_path):
     (tmp_path / "ranks.py").write_text(RANKS)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent.parent)}
-    made = subprocess.run(
-        [sys.executable, str(tmp_path / "ranks.py"), str(tmp_path / "run"), "trainer.max_steps=3"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-    )
+    options = [str(tmp_path / "run"), "trainer.max_steps=3", "trainer.devices=2"]
+    made = command(str(tmp_path / "ranks.py"), *options, env={"PYTHONPATH": os.pathsep.join(sys.path)})
     assert made.returncode == 0, made.stdout + made.stderr
     assert made.stdout.count("agrees") == 6
 

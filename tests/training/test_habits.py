@@ -20,6 +20,7 @@ from lightning_gans.checkpoints.integrity import describe_difference
 from lightning_gans.checkpoints.load import load
 from lightning_gans.config.overrides import write_integers
 from lightning_gans.evaluation.score_history import ScoredRun, caveat
+from lightning_gans.runtime.instantiation import VERSION
 
 UNTIL = [option for option in tiny() if "max_steps" not in option]
 
@@ -65,7 +66,7 @@ def test_compose_leaves_a_callers_hydra_as_it_was(tmp_path):
     GlobalHydra.instance().clear()
     compose("model=gan")
     assert not GlobalHydra.instance().is_initialized()
-    with initialize_config_dir(str(tmp_path), version_base=None):
+    with initialize_config_dir(str(tmp_path), **VERSION):
         own = GlobalHydra.instance().hydra
         compose("model=gan")
         assert GlobalHydra.instance().hydra is own
