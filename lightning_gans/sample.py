@@ -20,7 +20,6 @@ def main(cfg: DictConfig) -> None:
     indices = numbers(cfg)
 
     from lightning_gans.checkpoints.load import load, points_of
-    from lightning_gans.images.files import make_folder
     from lightning_gans.images.sheets import aligned_columns
     from lightning_gans.inference.outputs import older_samples
     from lightning_gans.inference.samples import class_sheet, sample_labels, sheet_columns, write_samples
@@ -29,17 +28,15 @@ def main(cfg: DictConfig) -> None:
     older = older_samples(cfg.out, overwrite=cfg.overwrite)
     module = load(cfg.checkpoint, trust=cfg.trust, device=pick_device(cfg.device))
     classes = None if cfg.classes is None else list(cfg.classes)
-    codes = {name: list(cfg[name]) for name in ("code", "continuous") if cfg[name] is not None}
+    codes: dict[str, Any] = {name: list(cfg[name]) for name in ("code", "continuous") if cfg[name] is not None}
     module.sampling_inputs([0], cfg.seed, classes=classes, **codes)  # refused before anything is written
     drawn: dict[str, Any] = {"seed": cfg.seed, "batch_size": cfg.batch_size}
     labels = cfg.labels and sample_labels(module, cfg.labels, cfg.n, seed=cfg.seed, classes=classes)
-    make_folder(cfg.out)
     batches = module.samples(indices, **drawn, classes=labels or classes, **codes)
     rows = [] if cfg.indices is not None else classes or sorted(set(labels or []))
     sheet = class_sheet(module, sheet_columns(cfg.n, rows), rows, **drawn) if rows else None
-    columns = (
-        None if cfg.indices is not None else aligned_columns(min(cfg.n, 64), max(map(len, codes.values()), default=0))
-    )
+    turns = max(map(len, codes.values()), default=0) if cfg.indices is None else 0
+    columns = aligned_columns(min(cfg.n, 64), turns)
     how = (cfg.format, points_of(module, trust=cfg.trust), older, columns, indices)
     grid = write_samples(batches, len(indices), cfg.out, *how, labels=labels, sheet=sheet)
     print(f"{len(indices)} samples of generator update {module.iteration:,} in {cfg.out}; grid: {grid}")
