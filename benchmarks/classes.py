@@ -12,19 +12,10 @@ from __future__ import annotations
 import argparse
 
 import torch
-from torch import Tensor
 
 from lightning_gans.checkpoints import files, load
 from lightning_gans.images.pixels import to_uint8
-from lightning_gans.metrics.ms_ssim import ms_ssim
-
-
-def within(images: Tensor, pairs: int) -> Tensor:
-    """MS-SSIM of random pairs of different images (N, C, H, W) uint8, in the same order whenever it is called."""
-    rng = torch.Generator().manual_seed(0)
-    first = torch.randint(len(images), (pairs,), generator=rng)
-    second = (first + torch.randint(1, len(images), (pairs,), generator=rng)) % len(images)
-    return ms_ssim(images[first], images[second])
+from lightning_gans.metrics.class_ms_ssim import pair_similarity
 
 
 def main() -> None:
@@ -42,7 +33,7 @@ def main() -> None:
         samples = to_uint8(module.sample(given.n, seed=c, classes=[c]))
         recognised = extractor(samples).logits.argmax(1).eq(c).double().mean()
         others = real.fetch((labels == c).nonzero()[:, 0])["image"]
-        rows.append(torch.stack([recognised, *(within(x, given.n).double().mean() for x in (samples, others))]))
+        rows.append(torch.stack([recognised, *(pair_similarity(x, given.n) for x in (samples, others))]))
         print(f"| {c} | " + " | ".join(f"{value:.3f}" for value in rows[-1]) + " |")
     mean = torch.stack(rows).mean(0)
     print("| mean | " + " | ".join(f"{value:.3f}" for value in mean) + f" |\n\nratio {mean[1] / mean[2]:.2f}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -19,37 +20,37 @@ def main(cfg: DictConfig) -> None:
     indices = numbers(cfg)
 
     from lightning_gans.checkpoints.load import load, points_of
-    from lightning_gans.images.files import make_folder
     from lightning_gans.images.sheets import aligned_columns
     from lightning_gans.inference.outputs import older_samples
-    from lightning_gans.inference.samples import write_samples
+    from lightning_gans.inference.samples import class_sheet, sample_labels, sheet_columns, write_samples
     from lightning_gans.runtime.device import pick_device
 
     older = older_samples(cfg.out, overwrite=cfg.overwrite)
     module = load(cfg.checkpoint, trust=cfg.trust, device=pick_device(cfg.device))
     classes = None if cfg.classes is None else list(cfg.classes)
-    codes = {name: None if cfg[name] is None else list(cfg[name]) for name in ("code", "continuous")}
+    codes: dict[str, Any] = {name: list(cfg[name]) for name in ("code", "continuous") if cfg[name] is not None}
     module.sampling_inputs([0], cfg.seed, classes=classes, **codes)  # refused before anything is written
-    make_folder(cfg.out)
-    batches = module.samples(indices, seed=cfg.seed, batch_size=cfg.batch_size, classes=classes, **codes)
-    turns = max(len(values or []) for values in (classes, *codes.values()))
-    columns = None if cfg.indices is not None else aligned_columns(min(cfg.n, 64), turns)
+    drawn: dict[str, Any] = {"seed": cfg.seed, "batch_size": cfg.batch_size}
+    labels = cfg.labels and sample_labels(module, cfg.labels, cfg.n, seed=cfg.seed, classes=classes)
+    batches = module.samples(indices, **drawn, classes=labels or classes, **codes)
+    rows = [] if cfg.indices is not None else classes or sorted(set(labels or []))
+    sheet = class_sheet(module, sheet_columns(cfg.n, rows), rows, **drawn) if rows else None
+    turns = max(map(len, codes.values()), default=0) if cfg.indices is None else 0
+    columns = aligned_columns(min(cfg.n, 64), turns)
     how = (cfg.format, points_of(module, trust=cfg.trust), older, columns, indices)
-    grid = write_samples(batches, len(indices), cfg.out, *how)
+    grid = write_samples(batches, len(indices), cfg.out, *how, labels=labels, sheet=sheet)
     print(f"{len(indices)} samples of generator update {module.iteration:,} in {cfg.out}; grid: {grid}")
 
 
 def numbers(cfg: DictConfig) -> Sequence[int]:
-    """Return the numbers of the samples: ``indices``, or the first ``n``.
-
-    Raises:
-        ConfigError: Both were typed, or a number twice.
-    """
+    """Return the numbers of the samples: ``indices``, or the first ``n``; refuse both, and a number twice."""
     if cfg.indices is None:
         return range(cfg.n)
     indices = list(cfg.indices)
-    if override_value(list(HydraConfig.get().overrides.task), "n") is not None:
-        raise ConfigError("n", cfg.n, f"not with indices={indices}, which says how many; leave it out")
+    typed = override_value(list(HydraConfig.get().overrides.task), "n") is not None
+    for key, given in (("n", typed), ("labels", cfg.labels is not None)):
+        if given:
+            raise ConfigError(key, cfg[key], f"not with indices={indices}, which says how many; leave it out")
     if len(set(indices)) < len(indices):
         raise ConfigError("indices", indices, "names a sample twice")
     return indices

@@ -44,7 +44,7 @@ TINY_FAMILY = {
         "model.growth.fade_kimg=0.008",
         "model.growth.stabilise_kimg={4: 0.008, 8: 0.0}",
     ],
-    **dict.fromkeys(["dcgan", "lsgan", "wgan", "wgan_gp", "dragan"], _SMALL),
+    **dict.fromkeys(["dcgan", "lsgan", "wgan", "wgan_gp", "dragan", "acgan"], _SMALL),
     "sngan": [*_SMALL, "model.g_batch_size=16"],
     "gan": ["model.generator.hidden=[16]", "model.discriminator.hidden=[16]", "model.generator.latent_dim=8"],
     "cgan": [

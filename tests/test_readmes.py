@@ -299,7 +299,7 @@ def test_resumed_trainings_run(line, world, tmp_path, monkeypatch, capsys):
 
 OTHERS = [line for line in FREE if words_of(line)[0] != "train" and is_run(line)]
 IN_SMALL = {
-    "sample": {"n": 4},
+    "sample": {"n": 10},
     "evaluate": {"n": 8, "channels": 1, "image_size": 32},
     "interpolate": {"rows": 2, "steps": 2, "classes": None},
     "translate": {"checkpoint": "cyclegan"},
@@ -308,7 +308,7 @@ IN_SMALL = {
     "data_check": {"data.num_workers": 0},
 }
 PRINTED = {
-    "sample": "4 samples",
+    "sample": "10 samples",
     "evaluate": "fd_",
     "report": "mine",
     "data_check": "16",

@@ -48,6 +48,7 @@ class SampleSchema(TypedDict):
     n: PositiveInt
     indices: Annotated[Sequence[NonNegativeInt], MinLen(1)] | None
     classes: Sequence[int] | None  # the checkpoint says which there are
+    labels: Literal["balanced", "data"] | None
     code: Sequence[int | Sequence[int]] | None
     continuous: Sequence[float | Sequence[float]] | None
     seed: Seed

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from lightning_gans.config.types import Positive, PositiveInt, checked
@@ -18,6 +18,7 @@ from lightning_gans.data.datasets import Batch
 from lightning_gans.evaluation.cache import RealCache
 from lightning_gans.evaluation.selection import (
     DEFAULT,
+    check_classifier,
     check_options,
     compares_with_reals,
     needs_extractor,
@@ -26,12 +27,14 @@ from lightning_gans.evaluation.selection import (
 )
 from lightning_gans.evaluation.sources import GeneratedImages, RealImages, ScoredImages, TranslatedImages
 from lightning_gans.extractors.base import Extractor, Features
-from lightning_gans.metrics.base import QUALIFIERS, GenerativeMetric
+from lightning_gans.metrics.base import LABELLED, QUALIFIERS, GenerativeMetric
 from lightning_gans.metrics.path_length import EPSILON, path_for
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.runtime.distributed import all_gather, broadcast_object, rank_and_world, rank_slice, sum_numbers
 from lightning_gans.runtime.seeding import derive_seed
+
+OF_FEATURES = ("features", "logits")
 
 
 class Evaluator:
@@ -151,6 +154,7 @@ class Evaluator:
     ) -> tuple[ScoredImages, torch.device]:
         """Return the images to score and their device, after a check that the metrics make sense of them."""
         select_metrics(self.metrics, candidate, data)
+        check_classifier(self.metrics, self.extractor, data)
         if isinstance(candidate, TranslationModule) and data.translates:
             candidate.prepare_sampling()
             return TranslatedImages(candidate, data, self.n, self.seed, self.direction), candidate.device
@@ -187,16 +191,31 @@ class Evaluator:
                 if time.monotonic() > self._deadline and position > positions.start + 1:
                     break
 
-    def _update(self, real: bool, position: int, *, batch: Batch | None = None, found: Features | None = None) -> None:
-        """Give every metric what it is fed of a batch that begins at ``position``."""
+    def _update(
+        self,
+        real: bool,
+        position: int,
+        *,
+        batch: Batch | None = None,
+        found: Features | None = None,
+        labels: Tensor | None = None,
+    ) -> None:
+        """Give every metric what it is fed of a batch that begins at ``position``; ``labels`` if there is no batch."""
+        values = {} if found is None else found._asdict()
+        if batch is not None:
+            values["images"], labels = batch["image"], batch.get("label")
         for metric in self._fed:
-            if metric.feed == "images" and batch is not None:
-                images = batch["image"]
-                metric.update(images if metric.limit is None else images[: max(0, metric.limit - position)], real)
-            elif metric.feed == "pairs" and batch is not None and not real:
+            kind = metric.feed.removeprefix(LABELLED)
+            if metric.feed == "pairs" and batch is not None and not real:
                 metric.update(batch)
-            elif metric.feed in ("features", "logits") and found is not None:
-                metric.update(found.features if metric.feed == "features" else found.logits, real)
+            elif kind in values:
+                given = values[kind]
+                if kind == "images" and metric.limit is not None:
+                    given = given[: max(0, metric.limit - position)]
+                if metric.feed == kind:
+                    metric.update(given, real)
+                elif labels is not None:
+                    metric.update(given, labels[: len(given)].to(given.device), real)
 
     # ------------------------------------------------------------------------------ the real side
 
@@ -212,7 +231,7 @@ class Evaluator:
         self._met = real.data
         rank, world = rank_and_world()
         mine = rank_slice(real.n, rank, world)
-        extractor = self.extractor if any(m.feed in ("features", "logits") for m in self.metrics) else None
+        extractor = self.extractor if any(m.feed.removeprefix(LABELLED) in OF_FEATURES for m in self.metrics) else None
         key = {**real.metadata(), "n_real": real.n, **({} if extractor is None else extractor.metadata())}
         kept = self.cache.load(key) if extractor else None
         if extractor and sum_numbers(int(kept is not None), device) < world:
@@ -221,8 +240,9 @@ class Evaluator:
             for start in range(mine.start, mine.stop, 1024):
                 end = min(start + 1024, mine.stop)
                 classes = nn.functional.one_hot(kept["classes"][start:end].long(), extractor.num_classes)
-                self._update(True, start, found=Features(kept["features"][start:end].to(device), classes.to(device)))
-        limits = [real.n if m.limit is None else m.limit for m in self.metrics if m.feed == "images"]
+                known = Features(kept["features"][start:end].to(device), classes.to(device))
+                self._update(True, start, found=known, labels=real.labels(range(start, end)))
+        limits = [real.n if m.limit is None else m.limit for m in self.metrics if m.feed.endswith("images")]
         looked_at = max(limits, default=0)
         pictures = range(mine.start, max(mine.start + 1, min(mine.stop, looked_at)))  # one at least: gathering needs it
         wanted = mine if extractor and kept is None else pictures if looked_at else range(0)

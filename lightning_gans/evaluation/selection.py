@@ -12,7 +12,7 @@ from lightning_gans.data.base import ImageDataModule
 from lightning_gans.extractors.base import Extractor
 from lightning_gans.extractors.inception import Inception
 from lightning_gans.images.size import height_width
-from lightning_gans.metrics.base import GenerativeMetric
+from lightning_gans.metrics.base import LABELLED, GenerativeMetric
 from lightning_gans.metrics.library import as_metrics
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.translation import TranslationModule
@@ -25,7 +25,7 @@ OF_TRANSLATIONS = {  # by kind of data; two domains may have test images that be
     "unpaired": ("frechet", "kernel"),
     "super_resolution": ("psnr_y", "ssim_y", "psnr", "frechet"),
 }
-PIXELS = ("images", "pairs")  # what metrics that need no extractor are fed
+PIXELS = ("images", "labelled_images", "pairs")  # what metrics that need no extractor are fed
 
 
 def needs_extractor(metrics: Iterable[GenerativeMetric]) -> bool:
@@ -93,10 +93,34 @@ def select_metrics(
     pairs = data.translates and data.examples_match
     chosen = metrics_for(data.kind, metrics, pairs=pairs, translates=translates, where=where)
     for metric in chosen:
+        if metric.feed.startswith(LABELLED) and not has_classes(candidate):
+            kind = type(candidate).__name__
+            rule = f"needs samples of known classes; {kind} has none: choose a conditional family"
+            raise ConfigError(f"{prefix(where)}metrics", metric.name, rule)
         if data.image_size is not None and min(height_width(data.image_size)) < metric.min_size:
             rule = f"data.image_size={data.image_size}; must be >= {metric.min_size}"
             raise ConfigError(f"{prefix(where)}metrics", metric.name, rule)
     return chosen
+
+
+def has_classes(candidate: GenerativeModule | ImageDataModule) -> bool:
+    """Return whether the classes of what is scored are known."""
+    if isinstance(candidate, ImageDataModule):
+        return candidate.kind == "labelled"
+    return "label" in candidate.conditioning
+
+
+def check_classifier(metrics: Iterable[GenerativeMetric], extractor: Extractor | None, data: ImageDataModule) -> None:
+    """Refuse metrics that need a classifier of the data's classes with an extractor that is none.
+
+    Raises:
+        ConfigError: With both numbers of classes.
+    """
+    for metric in metrics:
+        if metric.classifies and extractor is not None and extractor.num_classes != data.num_classes:
+            rule = f"needs a classifier of {data.num_classes} classes; extractor {extractor.name} has "
+            rule += f"{extractor.num_classes}: train one with python -m lightning_gans.train_extractor"
+            raise ConfigError("metrics", metric.name, rule)
 
 
 def metrics_for(

@@ -54,9 +54,13 @@ class GeneratedImages:
         self.module, self.n, self.seed = module, n, seed
 
     def batches(self, indices: range, batch_size: int) -> Iterator[Batch]:
-        """Yield ``image`` (N, C, H, W) uint8 on the module's device."""
+        """Yield ``image`` (N, C, H, W) uint8, and conditions such as ``label`` (N,), on the module's device."""
+        start = 0
         for images in self.module.samples(indices, seed=self.seed, batch_size=batch_size):
-            yield {"image": to_uint8(images)}
+            chosen = indices[start : start + len(images)]
+            given = self.module.conditioning.sample(chosen, self.seed, {})
+            yield {"image": to_uint8(images), **dict(zip(self.module.conditioning, given, strict=True))}
+            start += len(images)
 
     def metadata(self) -> dict[str, Any]:
         """Return step, images seen, averaged or not, and seed."""
@@ -165,7 +169,7 @@ class RealImages:
         self.order = shuffled(len(self.images))
 
     def batches(self, indices: range, batch_size: int) -> Iterator[Batch]:
-        """Yield ``image`` (N, C, H, W) uint8, read ahead by threads."""
+        """Yield ``image`` (N, C, H, W) uint8, and ``label`` (N,) of labelled sets, read ahead by threads."""
         batches = (self.order[indices[i : i + batch_size]] for i in range(0, len(indices), batch_size))
         threads = min(8, os.cpu_count() or 1)
         waiting: deque[Future[Batch]] = deque()
@@ -176,6 +180,11 @@ class RealImages:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
+
+    def labels(self, indices: range) -> Tensor | None:
+        """Return the classes (N,) int64 of images number ``indices``, if there are any, without reading images."""
+        labels = self.images.entries("label")
+        return None if labels is None else labels[self.order[indices.start : indices.stop]]
 
     def metadata(self) -> dict[str, Any]:
         """Return set, split, size, channels and a fingerprint of the content."""

@@ -24,6 +24,7 @@ class DigitsExtractor(Extractor):
     resize = "bilinear to 32x32 with antialiasing, mean of channels"
     num_features = 64
     num_classes = 10
+    accuracy = 0.9972  # on the fifth of scikit-learn's digits that it was not trained on
 
     def __init__(self) -> None:
         super().__init__()

@@ -54,12 +54,17 @@ def older_samples(out: str | os.PathLike[str], *, overwrite: bool) -> list[Path]
     if not folder.is_dir():
         return []
     source = OnDisk(folder)
-    found = sorted(path for path in folder.iterdir() if path.name.lower().endswith(EXTENSIONS))
-    ours = [path for path in found if any(has_mark(source, path.name, mark) for mark in ("sample", "overview"))]
+    inside = [path for path in folder.iterdir() if path.is_dir() and path.name.isdecimal()]  # of classes
+    places = [folder, *inside]
+    found = sorted(path for place in places for path in place.iterdir() if path.name.lower().endswith(EXTENSIONS))
+    names = {path: path.relative_to(folder).as_posix() for path in found}
+    ours = [
+        path for path, name in names.items() if any(has_mark(source, name, mark) for mark in ("sample", "overview"))
+    ]
     foreign = [path for path in found if path not in ours]
     arrays = [path for path in [folder / "samples.npz"] if path.exists()]
     if foreign:
-        count = f"{len(foreign)} pictures that are no samples of this command, e.g. {foreign[0].name}"
+        count = f"{len(foreign)} pictures that are no samples of this command, e.g. {names[foreign[0]]}"
         raise ConfigError("out", out, f"has {count}; choose another folder")
     if (ours or arrays) and not overwrite:
         count = f"{len(ours + arrays)} files of earlier samples, e.g. {(ours + arrays)[0].name}"

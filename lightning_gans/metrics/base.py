@@ -12,7 +12,10 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
-Feed = Literal["features", "logits", "images", "pairs", "paths"]
+Feed = Literal[
+    "features", "logits", "images", "pairs", "paths", "labelled_features", "labelled_logits", "labelled_images"
+]
+LABELLED = "labelled_"  # how feeds of values with their classes begin
 QUALIFIERS = ("_std", "_low", "_high", "_real", "_bicubic")  # endings of keys that qualify another score
 
 
@@ -30,6 +33,8 @@ class GenerativeMetric(Metric):
             classifier and whether they are real, of real images one-hot classes. ``images``: (N, C, H, W) uint8 and
             whether they are real. ``pairs``: a batch with ``image`` and ``target`` uint8 and ``source`` in [-1, 1].
             ``paths``: features (N, F) at the start and at the end of a small step between latents.
+            ``labelled_features``, ``labelled_logits``, ``labelled_images``: likewise (logits of real images one-hot),
+            their classes (N,) int64 and whether they are real.
         scores: Names of its scores; those of extracted features get the extractor's name appended, ``fd_digits``.
         higher_is_better: Of its scores, or by score name; ``None``: neither way.
         published: Name of its first score in published tables, for Inception's published weights.
@@ -38,6 +43,7 @@ class GenerativeMetric(Metric):
         min_size: Smallest height and width of images, in pixels.
         min_images: Smallest number of samples and of real images.
         refines: Names of metrics of which one must be chosen too, since its scores qualify theirs.
+        classifies: Whether the extractor must be a classifier of the data's own classes.
         best_rank: Of several metrics the highest picks the best checkpoint; among equals the first.
         seed: Seed of random choices, set by the evaluator.
         n: Number of generated images, set by the evaluator before ``compute``; of all processes.
@@ -56,6 +62,7 @@ class GenerativeMetric(Metric):
     min_size: ClassVar[int] = 1
     min_images: int = 2
     refines: ClassVar[tuple[str, ...]] = ()
+    classifies: ClassVar[bool] = False
     best_rank: ClassVar[int] = 0
     seed = 0
     n = 0

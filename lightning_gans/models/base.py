@@ -15,7 +15,6 @@ from torch.optim.lr_scheduler import LRScheduler
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import Positive, PositiveInt, checked
 from lightning_gans.models import batches
-from lightning_gans.models.conditions import Conditions
 from lightning_gans.models.ema import EMA, evaluating
 from lightning_gans.models.freezing import FrozenLayers
 from lightning_gans.models.reader import BatchReader
@@ -57,7 +56,7 @@ class GenerativeModule(Sharing):
         ValueError: A value out of range.
     """
 
-    data_kinds: ClassVar[tuple[str, ...]] = ("image", "labelled", "points")  # kinds of data
+    data_kinds: tuple[str, ...] = ("image", "labelled", "points")  # kinds of data
     batch_entries: ClassVar[tuple[str, ...]] = ("image", "label")  # names of what a tuple of a loader holds
 
     @checked
@@ -101,7 +100,7 @@ class GenerativeModule(Sharing):
         self._stats_step: int | None = None
         self._shared_rng, self._rng_device = torch.Generator(), torch.device("cpu")
         self.add_player("g", generator)
-        self.conditioning = Conditions(self.conditions, generator, self.condition_kinds)
+        self.take_conditions(generator)
 
     def add_player(self, player: str, *networks: nn.Module) -> None:
         """Put ``networks`` under the optimiser of ``player``; the generator's is "g"."""

@@ -101,7 +101,7 @@ class ClassLabel(Condition):
 
 def _class_label(generator: nn.Module) -> ClassLabel:
     num_classes = getattr(generator, "num_classes", None)
-    if not isinstance(num_classes, int):
+    if not isinstance(num_classes, int) or num_classes < 1:
         name = f"{type(generator).__module__.rpartition('.')[2]}.{type(generator).__name__}"
         raise ConfigError("model.generator", name, "takes no classes; choose a conditional model/network")
     return ClassLabel(num_classes)

@@ -72,7 +72,7 @@ class CycleGAN(TranslationModule):
         **options: See ``TranslationModule``.
     """
 
-    data_kinds: ClassVar[tuple[str, ...]] = ("unpaired",)
+    data_kinds: tuple[str, ...] = ("unpaired",)
     directions: ClassVar[tuple[str, ...]] = ("a2b", "b2a")
 
     @checked

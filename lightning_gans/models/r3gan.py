@@ -27,7 +27,8 @@ class R3GAN(AdversarialModule):
     (``schedules.CosineValue``, ``CosineDecay.beta2``, ``model/augment=scheduled``), and the family by itself keeps them
     constant and augments nothing.
 
-    The published FID of 1.96 on CIFAR-10 is class-conditional; this family is unconditional, as the paper's on FFHQ.
+    The published FID of 1.96 on CIFAR-10 is class-conditional: ``model.discriminator.classes=projection``, by an
+    embedding beside the latents and a projection on another one. Without it the family is unconditional, as on FFHQ.
     Two things differ from the authors' code: G is paired with the real images that D has just seen, there with a batch
     of its own, and the penalties differentiate at the augmented samples, there at the samples before augmentation.
     """

@@ -34,14 +34,16 @@ class Sampling(LightningModule):
 
     Attributes:
         conditions: Batch entries that networks take beside latents and images, e.g. ``("label",)``: G(z, *conditions).
+            A class declares those that its family always has; an instance takes over those of its generator.
         condition_kinds: Makers of the conditions, by entry.
         standing_batches: Batches of ``batch_size`` samples that the average's batch norm statistics are measured on.
     """
 
-    conditions: ClassVar[tuple[str, ...]] = ()
+    conditions: tuple[str, ...] = ()
     condition_kinds: ClassVar[Kinds] = KINDS
     standing_batches: ClassVar[int] = 16
     conditioning: Conditions  # draws, parses and checks them
+    data_kinds: tuple[str, ...]
     frozen: FrozenLayers
     generator: nn.Module
     generator_ema: nn.Module | None
@@ -93,6 +95,13 @@ class Sampling(LightningModule):
         return module
 
     # ------------------------------------------------------------------------------ inputs
+
+    def take_conditions(self, generator: nn.Module) -> None:
+        """Make the family's conditions, or those that the generator says in ``conditions`` that it takes."""
+        made_for: tuple[str, ...] = getattr(generator, "conditions", ())
+        if made_for and not self.conditions:
+            self.conditions, self.data_kinds = made_for, ("labelled",)
+        self.conditioning = Conditions(self.conditions, generator, self.condition_kinds)
 
     @property
     def latent_dim(self) -> int:

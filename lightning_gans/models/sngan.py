@@ -22,6 +22,9 @@ class SNGAN(AdversarialModule):
     on residual networks, every weight of D divided by its largest singular value (one power iteration per forward
     pass, by ``torch.nn.utils.parametrizations.spectral_norm``). Samples come from an average of the generator, which
     the paper has not: ``model.ema=null``.
+
+    With ``model.discriminator.classes=projection`` it is class-conditional as in Miyato and Koyama 2018,
+    arXiv:1802.05637: D(x, y) = w^T phi(x) + <embed(y), phi(x)>, and G's batch norm has a gain and a bias by class.
     """
 
     @checked

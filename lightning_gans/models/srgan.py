@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -52,7 +51,7 @@ class SRGAN(TranslationModule):
         ValueError: A value out of range.
     """
 
-    data_kinds: ClassVar[tuple[str, ...]] = ("super_resolution",)
+    data_kinds: tuple[str, ...] = ("super_resolution",)
 
     @checked
     def __init__(

@@ -50,7 +50,7 @@ class TranslationModule(GenerativeModule):
         ValueError: A value out of range.
     """
 
-    data_kinds: ClassVar[tuple[str, ...]] = ("paired",)
+    data_kinds: tuple[str, ...] = ("paired",)
     translates: ClassVar[bool] = True
     directions: ClassVar[tuple[str, ...]] = ("a2b",)
     batch_entries: ClassVar[tuple[str, ...]] = ("source", "target", "instance")

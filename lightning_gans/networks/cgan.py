@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import FractionBelowOne, PositiveInt, checked
 from lightning_gans.images.size import Size, height_width
+from lightning_gans.networks.classes import checked_classes, one_hot
 from lightning_gans.networks.mlp import Init, Logistic, Maxout, dense
 
 
@@ -108,22 +107,6 @@ class Discriminator(nn.Module):
         flat = (images.flatten(1) + 1) / 2
         seen = [self.of_image(flat), self.of_class(one_hot(classes, self.num_classes, flat))]
         return torch.flatten(self.last(self.joint(torch.cat(seen, 1))))
-
-
-def one_hot(classes: Tensor, num_classes: int, like: Tensor) -> Tensor:
-    """Encode classes (N,) int64 as vectors (N, num_classes) of the type of ``like``: 1 at the class, 0 elsewhere."""
-    return F.one_hot(classes, num_classes).to(like.dtype)
-
-
-def checked_classes(num_classes: int | None) -> int:
-    """Return the number of classes.
-
-    Raises:
-        ConfigError: The data has none.
-    """
-    if num_classes is None:
-        raise ConfigError("data.num_classes", None, "must be >= 1 for a conditional network; data=digits has labels")
-    return num_classes
 
 
 def _units(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.images.size import Size
 from lightning_gans.networks import dcgan
-from lightning_gans.networks.cgan import checked_classes, one_hot
+from lightning_gans.networks.classes import checked_classes, one_hot
 from lightning_gans.networks.layers import Minibatch
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.images.size import Size
+from lightning_gans.networks.classes import Classes, beside, classes_of, entries_of, projected, projection
 from lightning_gans.networks.layers import (
     BATCH_NORMS,
     Minibatch,
@@ -36,9 +37,11 @@ class Generator(nn.Module):
         base_channels: Feature maps before the last layer, >= 1; they double at every halving of the map.
         max_channels: Most feature maps of a layer, >= 1.
         norm: ``batch`` as in the paper, or ``None``.
+        classes: ``projection``: take the class too, one-hot behind the latents, as suits a projection discriminator.
+        num_classes: Number of classes; needed with ``classes``.
 
     Raises:
-        ConfigError: The size is not allowed.
+        ConfigError: The size is not allowed, or the data has no classes.
     """
 
     @checked
@@ -51,13 +54,16 @@ class Generator(nn.Module):
         base_channels: PositiveInt = 64,
         max_channels: PositiveInt = 1024,
         norm: Literal["batch"] | None = "batch",
+        classes: Classes | None = None,
+        num_classes: PositiveInt | None = None,
     ) -> None:
         super().__init__()
         levels, base = base_shape(image_size, *SIZES)
-        self.latent_dim = latent_dim
+        self.latent_dim, self.num_classes = latent_dim, classes_of(classes, num_classes)
+        self.conditions = entries_of(self.num_classes)
         maps = widths(levels, base_channels, max_channels)[::-1]
         layers: list[nn.Module] = []
-        for index, (inputs, outputs) in enumerate(zip([latent_dim, *maps], maps, strict=False)):
+        for index, (inputs, outputs) in enumerate(zip([latent_dim + self.num_classes, *maps], maps, strict=False)):
             kernel, stride, padding = (base, 1, 0) if index == 0 else ((4, 4), 2, 1)
             layers.append(nn.ConvTranspose2d(inputs, outputs, kernel, stride, padding, bias=norm is None))
             layers += [nn.BatchNorm2d(outputs)] if norm == "batch" else []
@@ -66,9 +72,9 @@ class Generator(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.apply(normal_init)
 
-    def forward(self, latents: Tensor) -> Tensor:
-        """Map latents (N, latent_dim) to images (N, channels, H, W)."""
-        images: Tensor = self.layers(latents[:, :, None, None])
+    def forward(self, latents: Tensor, *classes: Tensor) -> Tensor:
+        """Map latents (N, latent_dim), and classes (N,) if it takes them, to images (N, channels, H, W)."""
+        images: Tensor = self.layers(beside(latents, classes, self.num_classes)[:, :, None, None])
         return images
 
 
@@ -85,9 +91,12 @@ class Discriminator(nn.Module):
         norm: ``batch`` as in the paper; ``instance``, ``layer``, ``spectral`` (on every layer) or ``None``.
         minibatch: Layer that compares the samples of a batch before the last layer: ``stddev``, ``discrimination`` or
             ``None``.
+        classes: ``projection``: take the class too, and add the projection of the last features, summed over space, on
+            its embedding to the logit; see ``ClassProjection``.
+        num_classes: Number of classes; needed with ``classes``.
 
     Raises:
-        ConfigError: The size is not allowed.
+        ConfigError: The size is not allowed, or the data has no classes.
     """
 
     @checked
@@ -100,13 +109,20 @@ class Discriminator(nn.Module):
         max_channels: PositiveInt = 1024,
         norm: Norm | None = "batch",
         minibatch: Minibatch | None = None,
+        classes: Classes | None = None,
+        num_classes: PositiveInt | None = None,
     ) -> None:
         super().__init__()
         self.layers = _convolutions(image_size, channels, 1, base_channels, max_channels, norm, minibatch)
+        self.projection = projection(classes, num_classes, int(self.layers[-1].in_channels), norm)  # type: ignore
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images (N, channels, H, W) to logits (N,)."""
-        return torch.flatten(self.layers(images))
+    def forward(self, images: Tensor, *classes: Tensor) -> Tensor:
+        """Map images (N, channels, H, W), and classes (N,) if it takes them, to logits (N,)."""
+        *body, last = self.layers
+        features = images
+        for layer in body:
+            features = layer(features)  # (N, C, 4, 4) in the end
+        return projected(torch.flatten(last(features)), features, self.projection, classes)
 
 
 class Encoder(nn.Module):

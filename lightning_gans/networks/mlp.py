@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lightning_gans.config.types import FractionBelowOne, PositiveInt, checked
 from lightning_gans.images.size import Size, height_width
+from lightning_gans.networks.classes import Classes, beside, classes_of, entries_of, projected, projection
 from lightning_gans.networks.layers import Minibatch, minibatch_layer, normalisation, normalised
 
 Init = Literal["uniform", "he"]
@@ -29,9 +30,11 @@ class Generator(nn.Module):
         norm: ``batch``, ``layer`` or ``None`` as in the paper.
         init: ``uniform``: weights U(-0.05, 0.05) as in the authors' released code; ``he``: He-normal.
         output: Function that bounds images: ``tanh``, or ``sigmoid``, 2 s(x) - 1, as in the authors' released code.
+        classes: ``projection``: take the class too, one-hot behind the latents, as suits a projection discriminator.
+        num_classes: Number of classes; needed with ``classes``.
 
     Raises:
-        ConfigError: A size or width below 1.
+        ConfigError: A size or width below 1, or the data has no classes.
     """
 
     @checked
@@ -45,20 +48,24 @@ class Generator(nn.Module):
         norm: Literal["batch", "layer"] | None = None,
         init: Init = "uniform",
         output: Literal["tanh", "sigmoid"] = "tanh",
+        classes: Classes | None = None,
+        num_classes: PositiveInt | None = None,
     ) -> None:
         super().__init__()
         self.shape = _shape(image_size, channels)
-        self.latent_dim = latent_dim
+        self.latent_dim, self.num_classes = latent_dim, classes_of(classes, num_classes)
+        self.conditions = entries_of(self.num_classes)
+        first = latent_dim + self.num_classes
         layers: list[nn.Module] = []
-        for inputs, outputs in zip([latent_dim, *hidden], hidden, strict=False):
+        for inputs, outputs in zip([first, *hidden], hidden, strict=False):
             layers += [*normalised(dense(inputs, outputs, init, 0.05), norm), nn.ReLU(inplace=True)]
-        last = dense([latent_dim, *hidden][-1], math.prod(self.shape), init, 0.05)
+        last = dense([first, *hidden][-1], math.prod(self.shape), init, 0.05)
         bound = [nn.Tanh() if output == "tanh" else Logistic()] if image_size else []
         self.layers = nn.Sequential(*layers, last, *bound)
 
-    def forward(self, latents: Tensor) -> Tensor:
-        """Map latents (N, latent_dim) to images (N, channels, H, W), or to points (N, channels)."""
-        made: Tensor = self.layers(latents)
+    def forward(self, latents: Tensor, *classes: Tensor) -> Tensor:
+        """Map latents (N, latent_dim), and classes (N,) if it takes them, to images (N, channels, H, W) or points."""
+        made: Tensor = self.layers(beside(latents, classes, self.num_classes))
         return made.view(-1, *self.shape)
 
     @torch.no_grad()
@@ -91,9 +98,12 @@ class Discriminator(nn.Module):
         minibatch: Layer that compares the samples of a batch before the last layer: ``stddev``, ``discrimination`` or
             ``None``.
         init: ``uniform``: weights U(-0.005, 0.005) as in the authors' released code; ``he``: He-normal.
+        classes: ``projection``: take the class too, and add the projection of the last features on its embedding to the
+            logit; see ``ClassProjection``.
+        num_classes: Number of classes; needed with ``classes``.
 
     Raises:
-        ConfigError: A size or width below 1.
+        ConfigError: A size or width below 1, or the data has no classes.
     """
 
     @checked
@@ -109,6 +119,8 @@ class Discriminator(nn.Module):
         norm: Literal["batch", "layer", "spectral"] | None = None,
         minibatch: Minibatch | None = None,
         init: Init = "uniform",
+        classes: Classes | None = None,
+        num_classes: PositiveInt | None = None,
     ) -> None:
         super().__init__()
         inner = "spectral" if norm == "spectral" else None
@@ -124,11 +136,16 @@ class Discriminator(nn.Module):
         compare, extra = minibatch_layer(minibatch, (inputs,))
         last = normalised(dense(inputs + extra, 1, init, 0.005), inner)
         self.layers = nn.Sequential(*layers, *compare, *last)
+        self.projection = projection(classes, num_classes, inputs + extra, norm)
 
-    def forward(self, samples: Tensor) -> Tensor:
-        """Map samples (N, ...) to logits (N,)."""
+    def forward(self, samples: Tensor, *classes: Tensor) -> Tensor:
+        """Map samples (N, ...), and classes (N,) if it takes them, to logits (N,)."""
         flat = samples.flatten(1)
-        return torch.flatten(self.layers((flat + 1) / 2 if self.is_image else flat))
+        features = (flat + 1) / 2 if self.is_image else flat
+        *body, last = self.layers
+        for layer in body:
+            features = layer(features)
+        return projected(torch.flatten(last(features)), features, self.projection, classes)
 
 
 class Logistic(nn.Module):

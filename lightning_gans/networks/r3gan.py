@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.images.size import Size
+from lightning_gans.networks.classes import Classes, check_given, classes_of, entries_of, one_hot
 from lightning_gans.networks.layers import Minibatch, base_shape, minibatch_layer
 
 SIZES = (8, 256)
@@ -37,9 +38,13 @@ class Generator(nn.Module):
         expansion: Width inside a block, as a multiple, >= 1.
         base_levels: Resolutions, from the image size down, that have ``base_channels`` before the widths double; >= 1.
         padding: Padding of upsampling beyond the edge: ``zeros`` as in the released code, or the ``edge`` itself.
+        classes: ``projection``: take the class too, as the authors' class-conditional set-up: its embedding
+            stands behind the latents.
+        num_classes: Number of classes; needed with ``classes``.
+        class_dim: Length of the class's embedding; only with ``classes``.
 
     Raises:
-        ConfigError: The size is not allowed, or groups do not divide a width.
+        ConfigError: The size is not allowed, groups do not divide a width, or the data has no classes.
     """
 
     @checked
@@ -56,13 +61,19 @@ class Generator(nn.Module):
         expansion: PositiveInt = 2,
         base_levels: PositiveInt = 1,
         padding: Padding = "zeros",
+        classes: Classes | None = None,
+        num_classes: PositiveInt | None = None,
+        class_dim: PositiveInt = 64,
     ) -> None:
         super().__init__()
         levels, base = base_shape(image_size, *SIZES)
         maps = _maps(levels, base_channels, max_channels, group_size, expansion, base_levels)[::-1]
-        self.latent_dim = latent_dim
+        self.latent_dim, self.num_classes = latent_dim, classes_of(classes, num_classes)
+        self.conditions = entries_of(self.num_classes)
+        self.embedding = _layer(nn.Linear(self.num_classes, class_dim, bias=False)) if self.num_classes else None
         self.basis = nn.Parameter(torch.randn(maps[0], *base))
-        self.weights = _layer(nn.Linear(latent_dim, maps[0], bias=False))
+        wide = latent_dim + (class_dim if self.num_classes else 0)
+        self.weights = _layer(nn.Linear(wide, maps[0], bias=False))
         depth = len(maps) * blocks
         layers: list[nn.Module] = []
         for index, width in enumerate(maps):
@@ -71,8 +82,12 @@ class Generator(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.last = _layer(nn.Conv2d(maps[-1], channels, 1, bias=False))
 
-    def forward(self, latents: Tensor) -> Tensor:
-        """Map latents (N, latent_dim) to images (N, channels, H, W)."""
+    def forward(self, latents: Tensor, *classes: Tensor) -> Tensor:
+        """Map latents (N, latent_dim), and classes (N,) if it takes them, to images (N, channels, H, W)."""
+        check_given(classes, self.num_classes)
+        if self.embedding is not None:
+            (given,) = classes
+            latents = torch.cat([latents, self.embedding(one_hot(given, self.num_classes, latents))], 1)
         features = self.weights(latents)[:, :, None, None] * self.basis  # (N, C, 4, 4)
         images: Tensor = self.last(self.layers(features))
         return images if self.training else images.clamp(-1, 1)
@@ -94,9 +109,13 @@ class Discriminator(nn.Module):
         base_levels: Resolutions, from the image size down, that have ``base_channels`` before the widths double; >= 1.
         minibatch: Layer that compares the samples of a batch at 4x4: ``stddev``, ``discrimination`` or ``None`` as in
             the paper.
+        classes: ``projection``: take the class too, as the authors' class-conditional set-up: the logit
+            is the product of a dense layer's ``class_dim`` features and the class's embedding.
+        num_classes: Number of classes; needed with ``classes``.
+        class_dim: Length of the class's embedding; only with ``classes``.
 
     Raises:
-        ConfigError: The size is not allowed, or groups do not divide a width.
+        ConfigError: The size is not allowed, groups do not divide a width, or the data has no classes.
     """
 
     @checked
@@ -112,8 +131,12 @@ class Discriminator(nn.Module):
         expansion: PositiveInt = 2,
         base_levels: PositiveInt = 1,
         minibatch: Minibatch | None = None,
+        classes: Classes | None = None,
+        num_classes: PositiveInt | None = None,
+        class_dim: PositiveInt = 64,
     ) -> None:
         super().__init__()
+        self.num_classes = classes_of(classes, num_classes)
         levels, base = base_shape(image_size, *SIZES)
         maps = _maps(levels, base_channels, max_channels, group_size, expansion, base_levels)
         depth = len(maps) * blocks
@@ -124,11 +147,21 @@ class Discriminator(nn.Module):
         compare, extra = minibatch_layer(minibatch, (maps[-1], *base))
         wide = maps[-1] + extra
         basis = _layer(nn.Conv2d(wide, wide, base, groups=wide, bias=False))
-        self.layers = nn.Sequential(*layers, *compare, basis, nn.Flatten(), _layer(nn.Linear(wide, 1, bias=False)))
+        last = _layer(nn.Linear(wide, class_dim if self.num_classes else 1, bias=False))
+        self.layers = nn.Sequential(*layers, *compare, basis, nn.Flatten(), last)
+        self.embedding: nn.Module | None = None
+        if self.num_classes:
+            self.embedding = _layer(nn.Linear(self.num_classes, class_dim, bias=False), class_dim**-0.5)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images (N, channels, H, W) to logits (N,)."""
-        return torch.flatten(self.layers(images))
+    def forward(self, images: Tensor, *classes: Tensor) -> Tensor:
+        """Map images (N, channels, H, W), and classes (N,) if it takes them, to logits (N,)."""
+        check_given(classes, self.num_classes)
+        features = self.layers(images)  # (N, 1), or (N, class_dim)
+        if self.embedding is None:
+            return torch.flatten(features)
+        (given,) = classes
+        logits: Tensor = (features * self.embedding(one_hot(given, self.num_classes, features))).sum(1)
+        return logits
 
 
 class GroupedResidualBlock(nn.Module):

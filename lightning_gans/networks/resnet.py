@@ -12,6 +12,16 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.images.size import Size
+from lightning_gans.networks.classes import (
+    ClassBatchNorm,
+    Classes,
+    beside,
+    check_given,
+    classes_of,
+    entries_of,
+    projected,
+    projection,
+)
 from lightning_gans.networks.layers import Minibatch, base_shape, minibatch_layer, normalisation, widths
 
 SIZES = (8, 256)
@@ -33,9 +43,13 @@ class Generator(nn.Module):
         max_channels: Most feature maps of a block, >= 1.
         norm: ``batch`` as in the papers, or ``None``.
         init: ``glorot`` as in both papers' code, or ``he``; uniform.
+        classes: ``projection``: take the class too, as suits a projection discriminator (Miyato and Koyama 2018,
+            arXiv:1802.05637): batch norm in the blocks has a gain and a bias for every class. Without norm the one-hot
+            class stands behind the latents.
+        num_classes: Number of classes; needed with ``classes``.
 
     Raises:
-        ConfigError: The size is not allowed.
+        ConfigError: The size is not allowed, or the data has no classes.
     """
 
     @checked
@@ -49,24 +63,33 @@ class Generator(nn.Module):
         max_channels: PositiveInt = 256,
         norm: Literal["batch"] | None = "batch",
         init: Init = "glorot",
+        classes: Classes | None = None,
+        num_classes: PositiveInt | None = None,
     ) -> None:
         super().__init__()
         levels, self.base = base_shape(image_size, *SIZES)
-        self.latent_dim = latent_dim
+        self.latent_dim, self.num_classes = latent_dim, classes_of(classes, num_classes)
+        self.conditions = entries_of(self.num_classes)
+        by_class = self.num_classes if norm == "batch" else 0  # classes that the blocks take
+        self.classes_beside = self.num_classes - by_class  # that stand behind the latents
         maps = widths(levels, base_channels, max_channels)[::-1]
-        self.dense = nn.Linear(latent_dim, maps[0] * math.prod(self.base))
+        self.dense = nn.Linear(latent_dim + self.classes_beside, maps[0] * math.prod(self.base))
         pairs = zip([maps[0], *maps], maps, strict=False)
-        blocks = [ResBlock(inputs, outputs, norm=norm, resize="up") for inputs, outputs in pairs]
+        blocks = [ResBlock(inputs, outputs, norm=norm, resize="up", num_classes=by_class) for inputs, outputs in pairs]
         self.blocks = nn.Sequential(*blocks)
         normed = normalisation(norm, maps[-1])
         last = nn.Conv2d(maps[-1], channels, 3, padding=1)
         self.last = nn.Sequential(*([normed] if normed else []), nn.ReLU(), last, nn.Tanh())
         initialise(self, init)
 
-    def forward(self, latents: Tensor) -> Tensor:
-        """Map latents (N, latent_dim) to images (N, channels, H, W)."""
-        features = self.dense(latents).unflatten(1, (-1, *self.base))  # (N, C, 4, 4)
-        images: Tensor = self.last(self.blocks(features))
+    def forward(self, latents: Tensor, *classes: Tensor) -> Tensor:
+        """Map latents (N, latent_dim), and classes (N,) if it takes them, to images (N, channels, H, W)."""
+        check_given(classes, self.num_classes)
+        first, inside = (classes, ()) if self.classes_beside else ((), classes)
+        features = self.dense(beside(latents, first, self.classes_beside)).unflatten(1, (-1, *self.base))
+        for block in self.blocks:
+            features = block(features, *inside)  # (N, C, 8, 8), ...
+        images: Tensor = self.last(features)
         return images
 
 
@@ -87,9 +110,12 @@ class Discriminator(nn.Module):
         minibatch: Layer that compares the samples of a batch before pooling: ``stddev``, ``discrimination`` or
             ``None``.
         init: ``glorot`` as in both papers' code, or ``he``; uniform.
+        classes: ``projection``: take the class too, and add the projection of the pooled features on its embedding to
+            the logit; see ``ClassProjection``.
+        num_classes: Number of classes; needed with ``classes``.
 
     Raises:
-        ConfigError: The size is not allowed.
+        ConfigError: The size is not allowed, or the data has no classes.
     """
 
     @checked
@@ -104,6 +130,8 @@ class Discriminator(nn.Module):
         pooling: Literal["sum", "mean"] = "sum",
         minibatch: Minibatch | None = None,
         init: Init = "glorot",
+        classes: Classes | None = None,
+        num_classes: PositiveInt | None = None,
     ) -> None:
         super().__init__()
         levels, base = base_shape(image_size, *SIZES)
@@ -121,12 +149,13 @@ class Discriminator(nn.Module):
         if norm == "spectral":
             for layer in [layer for layer in self.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]:
                 spectral_norm(layer)
+        self.projection = projection(classes, num_classes, maps[-1] + extra, norm)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images (N, channels, H, W) to logits (N,)."""
+    def forward(self, images: Tensor, *classes: Tensor) -> Tensor:
+        """Map images (N, channels, H, W), and classes (N,) if it takes them, to logits (N,)."""
         features = self.blocks(images)  # (N, C, 8, 8)
         pooled = features.sum((2, 3)) if self.pooling == "sum" else features.mean((2, 3))
-        return torch.flatten(self.dense(pooled))
+        return projected(torch.flatten(self.dense(pooled)), pooled, self.projection, classes)
 
 
 class ResBlock(nn.Module):
@@ -138,6 +167,7 @@ class ResBlock(nn.Module):
         norm: See ``normalisation``; spectral norm is put on by the network.
         resize: ``up`` (nearest), ``down`` (average) or ``None``.
         first: Build a critic's first block: without norm and ReLU before the first convolution.
+        num_classes: Classes that batch norm has a gain and a bias for each of; 0: one for all.
     """
 
     def __init__(
@@ -148,21 +178,22 @@ class ResBlock(nn.Module):
         norm: str | None,
         resize: Literal["up", "down"] | None = None,
         first: bool = False,
+        num_classes: int = 0,
     ) -> None:
         super().__init__()
         self.resize, self.first = resize, first
-        self.norm_1 = None if first else normalisation(norm, inputs)
-        self.norm_2 = None if first else normalisation(norm, outputs)
+        self.norm_1 = None if first else _norm(norm, inputs, num_classes)
+        self.norm_2 = None if first else _norm(norm, outputs, num_classes)
         self.conv_1 = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.conv_2 = nn.Conv2d(outputs, outputs, 3, padding=1)
         learned = inputs != outputs or resize is not None
         self.shortcut = nn.Conv2d(inputs, outputs, 1) if learned else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map features (N, C, H, W) to (N, C', H', W')."""
-        h = x if self.first else F.relu(x if self.norm_1 is None else self.norm_1(x))
+    def forward(self, x: Tensor, *classes: Tensor) -> Tensor:
+        """Map features (N, C, H, W), and classes (N,) if norms depend on them, to (N, C', H', W')."""
+        h = x if self.first else F.relu(x if self.norm_1 is None else self.norm_1(x, *classes))
         h = self.conv_1(_up(h) if self.resize == "up" else h)
-        h = self.conv_2(F.relu(h if self.norm_2 is None else self.norm_2(h)))
+        h = self.conv_2(F.relu(h if self.norm_2 is None else self.norm_2(h, *classes)))
         if self.resize == "down":
             h = F.avg_pool2d(h, 2)
         # A 1x1 convolution commutes with both resizes: it is done at the smaller size.
@@ -171,6 +202,10 @@ class ResBlock(nn.Module):
         if self.shortcut is not None:
             x = self.shortcut(x)
         return h + (_up(x) if self.resize == "up" else x)
+
+
+def _norm(norm: str | None, width: int, num_classes: int) -> nn.Module | None:
+    return ClassBatchNorm(width, num_classes) if num_classes else normalisation(norm, width)
 
 
 def _up(x: Tensor) -> Tensor:

@@ -12,8 +12,9 @@ import torch
 
 from lightning_gans.data.digits import Digits
 from lightning_gans.extractors.digits import DIGITS_WEIGHTS
+from lightning_gans.extractors.fitting import train_classifier
 from lightning_gans.networks.classifier import Classifier
-from lightning_gans.training.classifier import in_memory, train_classifier
+from lightning_gans.training.classifier import in_memory
 
 EPOCHS, SIZE = 40, 32
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -28,6 +29,7 @@ from conftest import (
 )
 from lightning_gans import build, compose
 from lightning_gans.data.datasets import Downscaled, InMemoryImages, Subset
+from lightning_gans.data.folder import Folder
 from lightning_gans.images.pixels import to_uint8
 from lightning_gans.images.sheets import aligned_columns
 from lightning_gans.inference.latents import Walker
@@ -208,8 +210,6 @@ def test_unconditional_families_hold_nothing_new(tmp_path):
 
 def test_grids_have_a_column_for_every_class(folder, module):
     assert [aligned_columns(n, k) for n, k in ((64, 10), (64, 3), (8, 2), (64, 17), (64, 0))] == [10, 9, 2, None, None]
-    from PIL import Image
-
     grid = np.asarray(Image.open(folder / "samples" / "step-000004.png"))
     assert grid.shape == (2 + 6 * 18, 2 + 10 * 18)  # 60 images of 16 pixels
     expected = to_uint8(module.sample(60, classes=range(10)))
@@ -251,9 +251,70 @@ def test_the_command_samples_classes(folder, module, tmp_path, monkeypatch):
     found = np.load(out / "samples.npz")["images"][..., 0]
     expected = to_uint8(module.sample(8, classes=[3, 7]))[:, 0].numpy()
     assert abs(found.astype(int) - expected.astype(int)).max() <= 1
-    from PIL import Image
+    sheet = np.asarray(Image.open(out / "grid.png")).astype(int)
+    assert sheet.shape == (2 + 2 * 18, 2 + 8 * 18)  # a class a row, a latent a column
+    latents = module.sampling_inputs(range(8), 0)[0]
+    for row, c in enumerate([3, 7]):
+        (made,) = module.generate([(latents, torch.full((8,), c))])  # the same latents in both rows
+        for column, image in enumerate(to_uint8(made)[:, 0].numpy()):
+            top, left = 2 + 18 * row, 2 + 18 * column
+            assert abs(sheet[top : top + 16, left : left + 16] - image).max() <= 1
 
-    assert Image.open(out / "grid.png").size == (2 + 2 * 18, 2 + 4 * 18)  # a column a class
+
+def sample(folder, out, tmp_path, monkeypatch, *options):
+    arguments = ["lightning_gans.sample", f"checkpoint={folder}", f"out={out}", *options]
+    assert command_here(*arguments, cwd=tmp_path, monkeypatch=monkeypatch) == 0
+
+
+def test_class_folders_are_read_by_torchvision_and_by_us(folder, module, tmp_path, monkeypatch):
+    from torchvision.datasets import ImageFolder
+
+    out = tmp_path / "out"
+    sample(folder, out, tmp_path, monkeypatch, "labels=balanced", "n=23")
+    files = ImageFolder(out)
+    assert [len(list((out / c).iterdir())) for c in files.classes] == [3, 3, 3, 2, 2, 2, 2, 2, 2, 2]
+    made = to_uint8(module.sample(23, classes=range(10)))[:, 0].int()
+    for path, label in files.samples:
+        number = int(Path(path).stem)
+        assert number % 10 == label
+        pixels = torch.from_numpy(np.asarray(Image.open(path)).astype(np.int32))
+        assert (pixels - made[number]).abs().max() <= 1
+    ours = Folder(root=str(out), image_size=16, channels=1, num_classes=10).train_images
+    assert ours.entries("label").tolist() == [label for _, label in files.samples]
+    sample(folder, out, tmp_path, monkeypatch, "labels=balanced", "classes=[1,4]", "n=4", "overwrite=true")
+    written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*"))
+    expected = ["1", "1/000000.png", "1/000002.png", "4", "4/000001.png", "4/000003.png", "grid.png"]
+    assert written == expected  # and no folder of another class
+
+
+def test_class_folders_follow_an_unbalanced_sets_frequencies(folder, tmp_path, monkeypatch):
+    """17 of 20 in one class, 3 in another and none in the others; draws of training and of samples have as many."""
+    written = newest(folder)
+    content = {key: written[key] for key in written if not key.startswith("lightning_gans_")}  # changed on purpose
+    content["state_dict"]["conditioning.label.counts"] = torch.tensor([0, 17, 0, 0, 0, 0, 0, 3, 0, 0])
+    skewed, out = tmp_path / "unbalanced.ckpt", tmp_path / "out"
+    torch.save(content, skewed)
+    sample(skewed, out, tmp_path, monkeypatch, "labels=data", "n=200", "format=npz")
+    written = np.load(out / "samples.npz")
+    drawn = lightning_gans.load(skewed).conditioning.sample(range(200), 0, {})[0]
+    assert written["labels"].tolist() == drawn.tolist()
+    assert written["images"].shape == (200, 16, 16, 1)
+    share = torch.bincount(drawn, minlength=10) / 200
+    assert share[[1, 7]].sum() == 1
+    assert abs(share[7] - 0.15) < 0.1  # four standard deviations
+
+
+def test_class_folders_that_would_lack_a_class_are_refused(folder, tmp_path, monkeypatch, capsys):
+    given = ["sample", monkeypatch, capsys, f"checkpoint={folder}", f"out={tmp_path / 'out'}"]
+    assert "n=9: must be >= 10" in told(*given, "labels=balanced", "n=9")
+    assert "without a sample" in told(*given, "labels=data", "n=2")
+    assert "labels=data: draws classes by their frequencies" in told(*given, "labels=data", "classes=[1]")
+    assert "labels=even" in told(*given, "labels=even")
+    plain = tmp_path / "dcgan"
+    run(plain, "trainer.max_steps=1")
+    given[3] = f"checkpoint={plain}"
+    assert "labels=balanced: DCGAN is not conditioned on classes" in told(*given, "labels=balanced")
+    assert not (tmp_path / "out").exists()
 
 
 def test_classes_that_there_are_not_are_refused_before_anything_is_written(folder, tmp_path, monkeypatch, capsys):

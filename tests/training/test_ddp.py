@@ -69,7 +69,10 @@ from conftest import MODELS, exact, run
 for model in MODELS:
     run(f"{sys.argv[1]}/{model}", *exact(model), "trainer.devices=2", model=model)
 run(f"{sys.argv[1]}/adaptive", *exact("dcgan"), *sys.argv[2:], "trainer.devices=2")
+run(f"{sys.argv[1]}/projection", *exact("sngan"), "model.discriminator.classes=projection", "trainer.devices=2",
+    model="sngan")
 """
+PROJECTION = ["model.discriminator.classes=projection"]
 ADAPTIVE = ["model/augment=adaptive", "model.augment.p=0.3", "model.augment.interval=3", "model.augment.kimg=0.1"]
 
 
@@ -84,8 +87,10 @@ def test_two_processes_equal_one_for_every_family(tmp_path):
     paths = {"PYTHONPATH": os.pathsep.join(sys.path)}
     made = command(*launcher, str(tmp_path / "two"), *ADAPTIVE, env=paths, timeout=FOR_ALL)
     assert made.returncode == 0, made.stdout + made.stderr
-    for model in [*MODELS, "adaptive"]:
-        family, options = (model, exact(model)) if model in MODELS else ("dcgan", [*exact("dcgan"), *ADAPTIVE])
+    runs = {model: (model, exact(model)) for model in MODELS}
+    runs["adaptive"] = ("dcgan", [*exact("dcgan"), *ADAPTIVE])
+    runs["projection"] = ("sngan", [*exact("sngan"), *PROJECTION])
+    for model, (family, options) in runs.items():
         run(tmp_path / "one" / model, *options, model=family)
         one, two = newest(tmp_path / "one" / model), newest(tmp_path / "two" / model)
         assert one["global_step"] == two["global_step"] == 4
