@@ -87,7 +87,7 @@ class WandbDashboard(Dashboard):
         """Finish the W&B run, or the next training of this process would go on with it."""
         import wandb
 
-        if getattr(self.logger, "uploads", False) and not failed and rank_zero_only.rank == 0:
+        if getattr(self.logger, "uploads", False) and not failed and _is_first_process():
             artifact = wandb.Artifact(f"model-{self.logger.experiment.id}", type="model")
             for path in checkpoints:
                 artifact.add_file(str(path), policy="immutable", skip_cache=True)
@@ -116,12 +116,17 @@ class MLflowDashboard(Dashboard):
 
     def close(self, *, failed: bool, checkpoints: Sequence[Path] = ()) -> None:
         """Upload the checkpoints if asked to, and end the run."""
-        if rank_zero_only.rank:
+        if not _is_first_process():
             return
         if getattr(self.logger, "uploads", False) and not failed:
             for path in checkpoints:
                 self.logger.experiment.log_artifact(self.logger.run_id, str(path), "checkpoints")
         self.logger.finalize("failed" if failed else "success")
+
+
+def _is_first_process() -> bool:
+    """Return whether this is rank 0, also when the process group is gone already."""
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def _as_utf8(node: Any) -> Any:

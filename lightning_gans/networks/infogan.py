@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import NonNegativeInt, PositiveInt, checked
 from lightning_gans.images.size import Size
-from lightning_gans.networks.cgan import one_hot
+from lightning_gans.networks.classes import one_hot
 from lightning_gans.networks.layers import check_divisible, normal_init, normalisation
 
 Norm = Literal["batch", "layer"]

@@ -11,7 +11,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from lightning_gans.config.types import NonNegative, PositiveInt, checked
 from lightning_gans.images.size import Size, height_width
-from lightning_gans.networks.cgan import checked_classes
+from lightning_gans.networks.classes import checked_classes
 
 
 class GaussianNoise(nn.Module):
