@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from PIL import Image
 
 from lightning_gans import compose, load
 from lightning_gans.checkpoints import files
@@ -85,6 +86,11 @@ def score(place: str, metric: str) -> dict[str, Any]:
     return Evaluator(extractor, n=n, metrics=[metric])(sides.candidate, sides.reference, examples=sides.examples)
 
 
+def shrink(picture: Path) -> None:
+    """Write a coloured picture in 64 colours, a grey one in 64 levels."""
+    Image.open(picture).convert("RGB").quantize(64).save(picture, optimize=True)
+
+
 def pack(name: str, run: Path, out: Path) -> list[str]:
     """Write one generator's folder; return its row of the table."""
     recipe, folder = SET[name], out / name
@@ -93,6 +99,7 @@ def pack(name: str, run: Path, out: Path) -> list[str]:
     load(run).save_pretrained(folder, **notes)
     card = score(str(folder), recipe.metric)
     load(folder).save_pretrained(folder, card=card, **notes)
+    shrink(folder / "samples.png")
     size = sum(path.stat().st_size for path in folder.iterdir())
     weights = (folder / "model.safetensors").stat().st_size
     key = next(iter(trained))

@@ -142,7 +142,7 @@ def keys_of(node, prefix=""):
 
 HAVE_MORE = [  # options that READMEs name, beside those of the commands as they are
     ("model=lsgan", "model/augment=instance_noise", "logger=wandb", "extractor=classifier"),
-    *((f"model={name}",) for name in ("pix2pix", "cyclegan", "srgan")),
+    *((f"model={name}",) for name in ("acgan", "cyclegan", "infogan", "pix2pix", "semi_supervised", "srgan")),
     *(
         (f"data={name}",)
         for name in ("dataset", "digit_domains", "horse2zebra", "lsun", "next_frame", "paired", "super_resolution")

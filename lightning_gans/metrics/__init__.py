@@ -6,7 +6,11 @@ from lightning_gans.runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
     from lightning_gans.metrics.base import GenerativeMetric
+    from lightning_gans.metrics.class_accuracy import ClassAccuracy
+    from lightning_gans.metrics.class_frechet import ClassFrechet
+    from lightning_gans.metrics.class_ms_ssim import ClassSimilarity
     from lightning_gans.metrics.frechet import FrechetDistance
+    from lightning_gans.metrics.gan_train_test import GANTrainTest
     from lightning_gans.metrics.inception_score import InceptionScore
     from lightning_gans.metrics.interval import DistanceSpread
     from lightning_gans.metrics.kernel import KernelDistance
@@ -22,6 +26,10 @@ else:
     __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
+    "ClassAccuracy",
+    "ClassFrechet",
+    "ClassSimilarity",
+    "GANTrainTest",
     "DistanceSpread",
     "FrechetDistance",
     "GenerativeMetric",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from lightning_gans.runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from lightning_gans.models.acgan import ACGAN
     from lightning_gans.models.adversarial import AdversarialModule
     from lightning_gans.models.base import GenerativeModule
     from lightning_gans.models.began import BEGAN
@@ -32,6 +33,7 @@ else:
     __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
+    "ACGAN",
     "AdversarialModule",
     "BEGAN",
     "CGAN",

@@ -10,9 +10,10 @@ from typing_extensions import Unpack
 
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import NonNegative, checked
+from lightning_gans.losses.objectives import NonSaturating
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Batch, Terms
-from lightning_gans.models.options import AdversarialOptions
+from lightning_gans.models.options import AdversarialOptions, adam
 from lightning_gans.runtime.precision import full_precision
 
 
@@ -61,7 +62,13 @@ class ACGAN(AdversarialModule):
         classify_fakes: bool = True,
         **options: Unpack[AdversarialOptions],
     ) -> None:
-        super().__init__(generator, discriminator, **options)
+        paper: AdversarialOptions = {
+            "objective": NonSaturating(),
+            "batch_size": 100,
+            "g_optimizer": adam(),
+            "d_optimizer": adam(),
+        }
+        super().__init__(generator, discriminator, **(paper | options))
         if not hasattr(discriminator, "heads"):
             name = f"{type(discriminator).__module__.rpartition('.')[2]}.{type(discriminator).__name__}"
             raise ConfigError("model.discriminator", name, "does not classify; use model/network=acgan")

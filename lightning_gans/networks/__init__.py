@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from lightning_gans.runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from lightning_gans.networks.acgan import Discriminator as ACGANDiscriminator
+    from lightning_gans.networks.acgan import Generator as ACGANGenerator
     from lightning_gans.networks.began import Autoencoder as BEGANAutoencoder
     from lightning_gans.networks.began import Generator as BEGANGenerator
     from lightning_gans.networks.cgan import Discriminator as CGANDiscriminator
@@ -37,6 +39,8 @@ else:
     __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
+    "ACGANDiscriminator",
+    "ACGANGenerator",
     "BEGANAutoencoder",
     "BEGANGenerator",
     "CGANDiscriminator",

@@ -117,7 +117,7 @@ def test_overrides_are_choices_values_mappings_and_dotted_names():
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [
-        ("wgangp", {}, "model=wgangp: unknown. Did you mean 'wgan_gp'? Allowed: began, "),
+        ("wgangp", {}, "model=wgangp: unknown. Did you mean 'wgan_gp'? Allowed: acgan, began, "),
         ("wgan_gp", {"penalty": "r3"}, "penalty=r3: unknown. Allowed: dragan, gradient_penalty, none, r1, "),
         ("wgan_gp", {"n_critc": 3}, "n_critc: unknown. Did you mean 'n_critic'? Allowed: "),
         ("wgan_gp", {"n_critic": 0}, "n_critic=0: must be >= 1"),
