@@ -141,7 +141,8 @@ def keys_of(node, prefix=""):
 
 
 HAVE_MORE = [  # options that READMEs name, beside those of the commands as they are
-    ("model=lsgan", "model/augment=instance_noise", "logger=wandb", "extractor=classifier"),
+    ("model=lsgan", "model/augment=instance_noise", "extractor=classifier"),
+    *((f"logger={name}",) for name in ("mlflow", "wandb")),
     *((f"model={name}",) for name in ("acgan", "cyclegan", "infogan", "pix2pix", "semi_supervised", "srgan")),
     *(
         (f"data={name}",)
@@ -217,7 +218,14 @@ PICTURES = {  # what is in a folder or zip; a picture of halves is twice as wide
     "celeba_hq": ("",),
     "ffhq": ("images1024x1024/00000",),
 }
-MEANT = {"DIR": "photos", "DIR_OR_ZIP": "photos", "PATH": "outputs/mine", "FOLDER": "outputs", "FILE.ckpt": "a.ckpt"}
+MEANT = {
+    "RUN_FOLDER": "outputs/mine",
+    "DIR": "photos",
+    "DIR_OR_ZIP": "photos",
+    "PATH": "outputs/mine",
+    "FOLDER": "outputs",
+    "FILE.ckpt": "a.ckpt",
+}
 
 
 @pytest.fixture(scope="module")
