@@ -149,7 +149,7 @@ HAVE_MORE = [  # options that READMEs name, beside those of the commands as they
         for name in ("dataset", "digit_domains", "horse2zebra", "lsun", "next_frame", "paired", "super_resolution")
     ),
 ]
-PLACEHOLDERS = ("key", "group", "weights_only", "callbacks.NAME")  # what stands for an option, or is none
+PLACEHOLDERS = ("key", "group", "install", "weights_only", "callbacks.NAME")  # what stands for an option, or is none
 
 
 def test_every_option_that_is_named_exists():
