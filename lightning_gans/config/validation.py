@@ -123,10 +123,13 @@ def check_budget() -> None:
 
 
 def drop_absent_callbacks(cfg: DictConfig) -> None:
-    """Drop what an experiment or a tuned file says of callbacks that ``callbacks=none`` has left out; in place."""
+    """Drop what an experiment or a tuned file says of callbacks that ``callbacks=none`` has left out; in place.
+
+    A node that names a class at any depth stays, so that it is refused where it is none of ours.
+    """
     known = OmegaConf.load(CONF_DIR / "callbacks" / "default.yaml")
     for name, node in list((cfg.callbacks or {}).items()):
-        if OmegaConf.is_dict(node) and "_target_" not in node and name in known:
+        if OmegaConf.is_dict(node) and "_target_" not in OmegaConf.to_yaml(node) and name in known:
             with open_dict(cfg):
                 del cfg.callbacks[name]
 

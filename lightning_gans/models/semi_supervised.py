@@ -46,7 +46,8 @@ class SemiSupervisedGAN(AdversarialModule):
     ``labelled_batch_size`` of the ``labels`` labelled training images beside its batch, whose own labels it does not
     read. With loaders in the place of an image set of this package, the labels from 0 of a batch are used instead, and
     -1 is an image without one. ``accuracy`` in the logs is that of the argmax on the test images, or on the held-out
-    ones (``data.val_fraction``).
+    ones (``data.val_fraction``). Samples come from an average of the generator, which the paper has not:
+    ``model.ema=null``.
 
     Args:
         generator: Player.

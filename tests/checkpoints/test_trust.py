@@ -43,6 +43,7 @@ COMMANDS = {
     "interpolate": ["mode=nearest", "rows=2", "steps=3", "n_real=4"],
     "evaluate": ["n=4", "n_real=4", "metrics=[frechet]", "cache=null"],
     "translate": ["input=pictures", "sheet=0"],
+    "export": ["out=g.safetensors"],
     "train": ["trainer.max_steps=1"],
 }
 EVIL = "import pathlib\npathlib.Path({marker!r}).touch()\nclass Evil:\n    pass\n"

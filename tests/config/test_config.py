@@ -404,7 +404,7 @@ def test_cfg_job_shows_the_whole_run():
         (["-c", "hydra"], "outputs/${hydra:runtime.choices.model}"),
         (["--hydra-help"], "Hydra (1."),
         (["-cn", "sample", "checkpoint=x", "out=y", "-c", "job"], "checkpoint: x"),
-        (["--version"], "Hydra 1."),
+        (["--version"], "hydra-core 1."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

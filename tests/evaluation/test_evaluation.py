@@ -27,12 +27,13 @@ from lightning_gans.extractors.inception import Inception
 from lightning_gans.extractors.stacked import Stacked
 from lightning_gans.images.files import save
 from lightning_gans.images.pixels import to_uint8
-from lightning_gans.metrics.base import is_higher_better, is_qualifier
+from lightning_gans.metrics.base import LABELLED, is_higher_better, is_qualifier
 from lightning_gans.metrics.kernel import KernelDistance
 from lightning_gans.metrics.library import make_metric, package_metrics
+from lightning_gans.models.conditions import Conditions
 from lightning_gans.runtime.distributed import rank_slice
 
-OF_SAMPLES = [metric.name for metric in package_metrics() if metric.feed != "pairs"]
+OF_SAMPLES = [m.name for m in package_metrics() if m.feed != "pairs" and not m.feed.startswith(LABELLED)]
 IN_SUBSETS = [KernelDistance(subset_size=50) if name == "kernel" else name for name in OF_SAMPLES]
 
 
@@ -103,6 +104,7 @@ def test_the_same_images_score_nothing(digits):
         """Returns the real images as its samples."""
 
         device, iteration, images_seen, generator_ema = torch.device("cpu"), 0, 0, None
+        conditioning = Conditions((), torch.nn.Identity())
 
         def prepare_sampling(self):
             pass
@@ -287,7 +289,8 @@ from lightning_gans.extractors.digits import DigitsExtractor
 from lightning_gans.metrics.kernel import KernelDistance
 from lightning_gans.metrics.library import package_metrics
 
-metrics = [metric for metric in package_metrics() if metric.feed != "pairs" and metric.name != "kernel"]
+unlabelled = [metric for metric in package_metrics() if not metric.feed.startswith("labelled_")]
+metrics = [metric for metric in unlabelled if metric.feed != "pairs" and metric.name != "kernel"]
 metrics.append(KernelDistance(subset_size=50))
 torch.set_num_threads(1)
 rank, folder = int(sys.argv[1]), sys.argv[2]

@@ -191,8 +191,7 @@ def test_wandb_has_entity_tags_and_the_checkpoints_that_are_asked_for(tmp_path):
     (found,) = records(tmp_path)
     assert opened(found).entity == "team"
     assert sorted(opened(found).tags) == ["a", "b"]
-    requests = [record.request for record in found if record.HasField("request")]
-    (artifact,) = [one.log_artifact.artifact for one in requests if one.HasField("log_artifact")] or [None]
+    (artifact,) = [record.artifact for record in found if record.HasField("artifact")]
     assert artifact.type == "model"
     assert [entry.path for entry in artifact.manifest.contents] == ["last.ckpt"]
 

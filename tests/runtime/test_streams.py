@@ -30,7 +30,9 @@ def without_encoding(tree):
         texts = [argument.value for argument in [*node.args, mode] if isinstance(argument, ast.Constant)]
         is_path = name == "open" and (not owner or "encoding" in said or not node.args or "w" in texts or "a" in texts)
         is_binary = any(isinstance(text, str) and "b" in text and len(text) <= 3 for text in texts)
-        foreign = owner in ("Image", "gzip", "tarfile", "zipfile", "lmdb", "os", "self", "source") or "_zip" in owner
+        foreign = (
+            owner in ("Image", "av", "gzip", "tarfile", "zipfile", "lmdb", "os", "self", "source") or "_zip" in owner
+        )
         is_text = (name in ("read_text", "write_text") and bool(owner)) or (is_path and not is_binary and not foreign)
         if is_text and "encoding" not in said:
             yield node.lineno
