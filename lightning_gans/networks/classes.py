@@ -28,7 +28,8 @@ def checked_classes(num_classes: int | None) -> int:
     """
     if num_classes is None:
         rule = f"must be >= 1 for a conditional network; data={', '.join(SETS['labelled'])} have labels, data=folder "
-        raise ConfigError("data.num_classes", None, rule + "with the number of its class folders")
+        rule += "with the number of its class folders, data=stl10, celeba, lsun as the data's README says"
+        raise ConfigError("data.num_classes", None, rule)
     return num_classes
 
 
