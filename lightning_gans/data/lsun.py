@@ -111,7 +111,7 @@ class LSUNSource(ImageSource):
 
     def files(self, spec: ImageSpec) -> dict[str, ImageFiles]:
         """Return the images; ``limit`` takes the first ones of each category, whose keys are hashes in no order."""
-        sources = {category: InLMDB(self._folder(category)) for category in self.categories}
+        sources: dict[str, InLMDB] = {category: InLMDB(self._folder(category)) for category in self.categories}
         numbers = torch.arange(len(sources))
         labels = numbers.repeat_interleave(torch.tensor([len(source) for source in sources.values()]))
         labels = labels[spread(len(labels), spec.max_images, labels)]  # how many of each

@@ -27,8 +27,8 @@ def checked_classes(num_classes: int | None) -> int:
         ConfigError: The data has none.
     """
     if num_classes is None:
-        rule = f"must be >= 1 for a conditional network; data={', '.join(SETS['labelled'])} have labels, data=folder "
-        rule += "with the number of its class folders, data=stl10, celeba, lsun as the data's README says"
+        rule = f"must be >= 1 for a conditional network; data={', '.join(SETS['labelled'])} have labels, data=stl10, "
+        rule += "celeba, lsun by options of theirs, data=folder with the number of its class folders"
         raise ConfigError("data.num_classes", None, rule)
     return num_classes
 
