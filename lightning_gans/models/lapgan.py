@@ -142,7 +142,7 @@ class LAPGAN(AdversarialModule):
             batches: Images (N, C, H, W) in [-1, 1].
             shared: Those of all processes count, which hold different ones.
         """
-        if any(bool(scale.mean.any()) for scale in self.generator.standards):  # type: ignore[operator, union-attr]
+        if any(bool(scale.mean.any()) for scale in self.generator.standards):  # type: ignore[operator]
             return
         count = torch.zeros((), dtype=torch.float64, device=self.device)
         sums = [torch.zeros(2, *shape, dtype=torch.float64, device=self.device) for shape in self.generator.shapes]
