@@ -44,7 +44,7 @@ GAN = [
 class GivenImages(ImageSource):
     """Give images that are in memory already."""
 
-    def __init__(self, images: Tensor, labels: Tensor) -> None:
+    def __init__(self, images: Tensor, labels: Tensor | None) -> None:
         self.images, self.labels = images, labels
 
     def load(self, spec: ImageSpec) -> InMemoryImages:

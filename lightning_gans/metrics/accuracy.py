@@ -10,7 +10,7 @@ from torch import Tensor
 from lightning_gans.metrics.base import GenerativeMetric
 
 
-class Accuracy(GenerativeMetric):
+class ClassifierAccuracy(GenerativeMetric):
     """Compute the share of test images, or else of held-out ones, whose class the model's own classifier finds.
 
     Its labels, of the few images that it learnt from, are no part of it.

@@ -14,7 +14,7 @@ from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.data.base import ImageDataModule
 
 
-class Classifier(Protocol):
+class ClassifyingModule(Protocol):
     """Describe a module that classifies images."""
 
     @property
@@ -30,7 +30,7 @@ class Classifier(Protocol):
 
 
 def classified(
-    module: Classifier, data: ImageDataModule, indices: range, batch_size: int
+    module: ClassifyingModule, data: ImageDataModule, indices: range, batch_size: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the logits (N, K) that a module gives examples number ``indices`` of a set, and their classes (N,)."""
     for start in range(indices.start, indices.stop, batch_size):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import partial
 
 import torch
 from torch import Tensor
-from torch.optim import SGD
 from typing_extensions import Unpack
 
 from lightning_gans.config.errors import ConfigError
@@ -21,11 +19,10 @@ from lightning_gans.losses.penalties import RealFakeConditions
 from lightning_gans.models.adversarial import AdversarialModule
 from lightning_gans.models.base import Batch, Terms
 from lightning_gans.models.ema import evaluating
-from lightning_gans.models.options import AdversarialOptions
+from lightning_gans.models.options import AdversarialOptions, adam
 from lightning_gans.networks import lapgan
 from lightning_gans.runtime.distributed import sum_over_processes
 from lightning_gans.runtime.precision import full_precision
-from lightning_gans.schedules.learning_rate import ExponentialDecay
 from lightning_gans.schedules.training_schedule import Phase, Plan, TrainingSchedule
 
 MEASURED = 10_000  # training images that means and standard deviations are measured on
@@ -51,8 +48,9 @@ class LAPGAN(AdversarialModule):
     and are part of the checkpoint. Samples are clamped to [-1, 1], since the sums are not bounded.
 
     Differs from the paper: blurring is by [1, 4, 6, 4, 1] / 16; images are not standardised, residuals alone are; of
-    several trained models none is selected by its samples. Samples come from an average of the generator, which the
-    paper has not: ``model.ema=null``.
+    several trained models none is selected by its samples. Adam, where the paper has SGD, which
+    ``experiment=lapgan_cifar10`` has too. Samples come from an average of the generator, which the paper has not:
+    ``model.ema=null``.
 
     Args:
         generator: Player, of ``lightning_gans.networks.lapgan``.
@@ -78,15 +76,12 @@ class LAPGAN(AdversarialModule):
         level_updates: PositiveInt | None = None,
         **options: Unpack[AdversarialOptions],
     ) -> None:
-        decay = partial(ExponentialDecay, gamma=0.999996, every=391, floor=1e-6, momentum=0.7, momentum_updates=97_750)
         paper: AdversarialOptions = {
             "objective": NonSaturating(),
             "batch_size": 128,
             "latent": "uniform",
-            "g_optimizer": partial(SGD, lr=0.02, momentum=0.5),
-            "d_optimizer": partial(SGD, lr=0.02, momentum=0.5),
-            "g_scheduler": decay,
-            "d_scheduler": decay,
+            "g_optimizer": adam(),
+            "d_optimizer": adam(),
         }
         super().__init__(generator, discriminator, **(paper | options))
         for name, network in {"generator": generator, "discriminator": discriminator}.items():
