@@ -63,6 +63,10 @@ TINY_FAMILY = {
         *("model.labels=20", "model.labelled_batch_size=8", "data.val_fraction=0.2"),
     ],
     "began": _SMALL,
+    "lapgan": [
+        *("model.generator.coarse_latent_dim=8", "model.generator.hidden=16", "model.generator.planes=4"),
+        *("model.discriminator.hidden=16", "model.discriminator.planes=4"),
+    ],
     "r3gan": [*_SMALL, "model.generator.group_size=4", "model.discriminator.group_size=4"],
     "pix2pix": [
         *("data=digit_edges", "model.generator.base_channels=4", "model.generator.max_channels=8"),

@@ -143,10 +143,19 @@ def keys_of(node, prefix=""):
 HAVE_MORE = [  # options that READMEs name, beside those of the commands as they are
     ("model=lsgan", "model/augment=instance_noise", "extractor=classifier"),
     *((f"logger={name}",) for name in ("mlflow", "wandb")),
-    *((f"model={name}",) for name in ("acgan", "cyclegan", "infogan", "pix2pix", "semi_supervised", "srgan")),
+    *((f"model={name}",) for name in ("acgan", "cyclegan", "infogan", "lapgan", "pix2pix", "semi_supervised", "srgan")),
     *(
         (f"data={name}",)
-        for name in ("dataset", "digit_domains", "horse2zebra", "lsun", "next_frame", "paired", "super_resolution")
+        for name in (
+            "celeba",
+            "dataset",
+            "digit_domains",
+            "horse2zebra",
+            "lsun",
+            "next_frame",
+            "paired",
+            "super_resolution",
+        )
     ),
 ]
 PLACEHOLDERS = ("key", "group", "install", "weights_only", "callbacks.NAME")  # what stands for an option, or is none

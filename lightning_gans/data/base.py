@@ -167,8 +167,7 @@ class ImageDataModule(LightningDataModule):
 
         Examples stay as they are.
         """
-        if self.translates:
-            self._chosen_examples()
+        self._chosen_examples()
         other = copy.copy(self)
         other._splits, other.split = (self.val_images, None), f"held-out part of {self.split}"
         return other

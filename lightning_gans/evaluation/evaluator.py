@@ -29,6 +29,7 @@ from lightning_gans.evaluation.sources import GeneratedImages, RealImages, Score
 from lightning_gans.extractors.base import Extractor, Features
 from lightning_gans.metrics.base import LABELLED, QUALIFIERS, GenerativeMetric
 from lightning_gans.metrics.path_length import EPSILON, path_for
+from lightning_gans.models.accuracy import classified
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.runtime.distributed import all_gather, broadcast_object, rank_and_world, rank_slice, sum_numbers
@@ -121,7 +122,7 @@ class Evaluator:
         if self.extractor is not None:
             self.extractor.to(place)
         self._update_real(real, place, progress)
-        n = 0
+        n, split = 0, {}
         self._start_clock()
         for position, batch, found in self._extract(
             source, rank_slice(source.n, rank, world), place, "scoring", progress
@@ -132,6 +133,11 @@ class Evaluator:
             if isinstance(source, GeneratedImages) and metric.feed == "paths":
                 n_paths = source.n if metric.limit is None else min(source.n, metric.limit)
                 self._update_paths(metric, source.module, rank_slice(n_paths, rank, world))
+            if metric.feed == "classified":
+                some = rank_slice(data.n_examples, rank, world)
+                for logits, labels in classified(candidate, data, some, self.batch_size):  # type: ignore[arg-type]
+                    metric.update(logits, labels)
+                split = {"classified": data.examples_of}
         n = sum_numbers(n, place)
         for metric in self._fed:
             metric.n, metric.n_real = n, self._n_real
@@ -145,6 +151,7 @@ class Evaluator:
             **({} if self.extractor is None else self.extractor.metadata()),
             **({"data": type(data).__name__, "image_size": data.image_size} if real is None else real.metadata()),
             **({"candidate": source.metadata()} if isinstance(source, RealImages) else source.metadata()),
+            **split,
             **self._settings(),
             "seconds": round(time.monotonic() - started, 2),
         }

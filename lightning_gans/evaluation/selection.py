@@ -25,7 +25,7 @@ OF_TRANSLATIONS = {  # by kind of data; two domains may have test images that be
     "unpaired": ("frechet", "kernel"),
     "super_resolution": ("psnr_y", "ssim_y", "psnr", "frechet"),
 }
-PIXELS = ("images", "labelled_images", "pairs")  # what metrics that need no extractor are fed
+PIXELS = ("images", "labelled_images", "pairs", "classified")  # what metrics that need no extractor are fed
 
 
 def needs_extractor(metrics: Iterable[GenerativeMetric]) -> bool:
@@ -92,15 +92,30 @@ def select_metrics(
     translates = isinstance(candidate, TranslationModule) and data.translates
     pairs = data.translates and data.examples_match
     chosen = metrics_for(data.kind, metrics, pairs=pairs, translates=translates, where=where)
+    if metrics is None and not _unclassified(candidate, data):
+        chosen += as_metrics(["accuracy"], where)
     for metric in chosen:
         if metric.feed.startswith(LABELLED) and not has_classes(candidate):
             kind = type(candidate).__name__
             rule = f"needs samples of known classes; {kind} has none: choose a conditional family"
             raise ConfigError(f"{prefix(where)}metrics", metric.name, rule)
+        if metric.feed == "classified" and (reason := _unclassified(candidate, data)):
+            raise ConfigError(f"{prefix(where)}metrics", metric.name, reason)
         if data.image_size is not None and min(height_width(data.image_size)) < metric.min_size:
             rule = f"data.image_size={data.image_size}; must be >= {metric.min_size}"
             raise ConfigError(f"{prefix(where)}metrics", metric.name, rule)
     return chosen
+
+
+def _unclassified(candidate: GenerativeModule | ImageDataModule, data: ImageDataModule) -> str | None:
+    """Return why there is no accuracy of a model's own classifier; ``None`` if there is one."""
+    if not hasattr(candidate, "classify"):
+        return f"needs a family that classifies, such as semi_supervised; {type(candidate).__name__} does not"
+    if data.kind != "labelled":
+        return f"needs labelled images; these are of kind {data.kind}"
+    if data.examples_of == "train":
+        return "needs images that training has not seen; hold some out by data.val_fraction"
+    return None
 
 
 def has_classes(candidate: GenerativeModule | ImageDataModule) -> bool:

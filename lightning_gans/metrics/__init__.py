@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from lightning_gans.runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from lightning_gans.metrics.accuracy import ClassifierAccuracy
     from lightning_gans.metrics.base import GenerativeMetric
     from lightning_gans.metrics.class_accuracy import ClassAccuracy
     from lightning_gans.metrics.class_frechet import ClassFrechet
@@ -26,6 +27,7 @@ else:
     __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
+    "ClassifierAccuracy",
     "ClassAccuracy",
     "ClassFrechet",
     "ClassSimilarity",

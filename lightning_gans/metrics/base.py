@@ -13,7 +13,15 @@ from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
 Feed = Literal[
-    "features", "logits", "images", "pairs", "paths", "labelled_features", "labelled_logits", "labelled_images"
+    "features",
+    "logits",
+    "images",
+    "pairs",
+    "paths",
+    "classified",
+    "labelled_features",
+    "labelled_logits",
+    "labelled_images",
 ]
 LABELLED = "labelled_"  # how feeds of values with their classes begin
 QUALIFIERS = ("_std", "_low", "_high", "_real", "_bicubic")  # endings of keys that qualify another score
@@ -32,7 +40,8 @@ class GenerativeMetric(Metric):
         feed: What ``update`` is given. ``features``: (N, F) and whether they are real. ``logits``: (N, K) of a
             classifier and whether they are real, of real images one-hot classes. ``images``: (N, C, H, W) uint8 and
             whether they are real. ``pairs``: a batch with ``image`` and ``target`` uint8 and ``source`` in [-1, 1].
-            ``paths``: features (N, F) at the start and at the end of a small step between latents.
+            ``paths``: features (N, F) at the start and at the end of a small step between latents. ``classified``: the
+            model's own logits (N, K) of test images and their classes (N,) int64.
             ``labelled_features``, ``labelled_logits``, ``labelled_images``: likewise (logits of real images one-hot),
             their classes (N,) int64 and whether they are real.
         scores: Names of its scores; those of extracted features get the extractor's name appended, ``fd_digits``.

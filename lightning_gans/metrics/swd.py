@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_gans.config.types import PositiveInt, checked
+from lightning_gans.images.pyramid import enlarge, shrink
 from lightning_gans.metrics.base import Buffered
 from lightning_gans.runtime.seeding import derive_seed
 
@@ -107,19 +107,8 @@ def _level(images: Tensor, level: int) -> Tensor:
     """Compute one level of the Laplacian pyramid of images (N, C, H, W); the coarsest is the blurred image itself."""
     coarsest = len(level_heights(*images.shape[-2:])) - 1
     for _ in range(level):
-        images = _blur(images)[..., ::2, ::2]
-    if level == coarsest:
-        return images
-    spread = torch.zeros_like(images)
-    spread[..., ::2, ::2] = _blur(images)[..., ::2, ::2]
-    return images - _blur(spread) * 4
-
-
-def _blur(images: Tensor) -> Tensor:
-    """Convolve with [1, 4, 6, 4, 1] / 16 in both directions, mirrored at the edge."""
-    kernel = images.new_tensor([1, 4, 6, 4, 1]) / 16
-    flat = F.pad(images.flatten(0, 1)[:, None], (2, 2, 2, 2), mode="reflect")
-    return F.conv2d(F.conv2d(flat, kernel[None, None, :, None]), kernel[None, None, None]).view_as(images)
+        images = shrink(images)
+    return images if level == coarsest else images - enlarge(shrink(images))
 
 
 def _normalised(patches: Tensor) -> Tensor:

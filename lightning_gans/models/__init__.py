@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lightning_gans.models.ema import EMA
     from lightning_gans.models.gan import GAN
     from lightning_gans.models.infogan import InfoGAN
+    from lightning_gans.models.lapgan import LAPGAN
     from lightning_gans.models.lsgan import LSGAN
     from lightning_gans.models.pix2pix import Pix2Pix
     from lightning_gans.models.pix2pix_hd import Pix2PixHD
@@ -45,6 +46,7 @@ __all__ = [
     "GenerativeModule",
     "ImagePool",
     "InfoGAN",
+    "LAPGAN",
     "LSGAN",
     "Pix2Pix",
     "Pix2PixHD",

@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
 
 from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.data.base import ImageDataModule
+
+
+class ClassifyingModule(Protocol):
+    """Describe a module that classifies images."""
+
+    @property
+    def device(self) -> torch.device:
+        """Return its device."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the type of its weights."""
+
+    def classify(self, images: Tensor) -> Tensor:
+        """Return raw logits of the classes (N, K) of images (N, C, H, W) in [-1, 1], on the module's device."""
+
+
+def classified(
+    module: ClassifyingModule, data: ImageDataModule, indices: range, batch_size: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the logits (N, K) that a module gives examples number ``indices`` of a set, and their classes (N,)."""
+    for start in range(indices.start, indices.stop, batch_size):
+        batch = data.examples(range(start, min(start + batch_size, indices.stop)))
+        images = batch["image"].to(module.device, module.dtype)
+        yield module.classify(images), batch["label"].to(module.device)
 
 
 class Accuracy(Callback):
@@ -51,10 +78,8 @@ class Accuracy(Callback):
         if self._data is None or step in self.history:
             return
         right = torch.zeros((), dtype=torch.int64, device=pl_module.device)
-        for start in range(0, self._data.n_examples, self.batch_size):
-            batch = self._data.examples(range(start, min(start + self.batch_size, self._data.n_examples)))
-            images = batch["image"].to(pl_module.device, pl_module.dtype)
-            right += (pl_module.classify(images).argmax(1) == batch["label"].to(pl_module.device)).sum()
+        for logits, labels in classified(pl_module, self._data, range(self._data.n_examples), self.batch_size):
+            right += (logits.argmax(1) == labels).sum()
         self.history[step] = accuracy = int(right) / self._data.n_examples
         trainer.callback_metrics["accuracy"] = torch.tensor(accuracy)
         for logger in trainer.loggers:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from lightning_gans.networks.dcgan import Generator as DCGANGenerator
     from lightning_gans.networks.infogan import Discriminator as InfoGANDiscriminator
     from lightning_gans.networks.infogan import Generator as InfoGANGenerator
+    from lightning_gans.networks.lapgan import Discriminator as LAPGANDiscriminator
+    from lightning_gans.networks.lapgan import Generator as LAPGANGenerator
     from lightning_gans.networks.mlp import Discriminator as MLPDiscriminator
     from lightning_gans.networks.mlp import Generator as MLPGenerator
     from lightning_gans.networks.patchgan import Discriminator as PatchGANDiscriminator
@@ -52,6 +54,8 @@ __all__ = [
     "DCGANGenerator",
     "InfoGANDiscriminator",
     "InfoGANGenerator",
+    "LAPGANDiscriminator",
+    "LAPGANGenerator",
     "MLPDiscriminator",
     "MLPGenerator",
     "PatchGANDiscriminator",

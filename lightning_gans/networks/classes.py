@@ -27,8 +27,9 @@ def checked_classes(num_classes: int | None) -> int:
         ConfigError: The data has none.
     """
     if num_classes is None:
-        rule = f"must be >= 1 for a conditional network; data={', '.join(SETS['labelled'])} have labels, data=folder "
-        raise ConfigError("data.num_classes", None, rule + "with the number of its class folders")
+        rule = f"must be >= 1 for a conditional network; data={', '.join(SETS['labelled'])} have labels, data=stl10, "
+        rule += "celeba, lsun by options of theirs, data=folder with the number of its class folders"
+        raise ConfigError("data.num_classes", None, rule)
     return num_classes
 
 

@@ -4,6 +4,8 @@ import importlib.util
 import pickle
 import socket
 import struct
+import typing
+from pathlib import Path
 
 import lmdb
 import numpy as np
@@ -19,7 +21,7 @@ from torchvision.datasets.utils import calculate_md5
 from conftest import command, refusal, run, tiny
 from lightning_gans import build, compose
 from lightning_gans.data import cifar10
-from lightning_gans.data.celeba import CelebA
+from lightning_gans.data.celeba import Attribute, CelebA
 from lightning_gans.data.cifar10 import CIFAR10
 from lightning_gans.data.downloads import luminance
 from lightning_gans.data.fashion_mnist import FashionMNIST
@@ -31,6 +33,7 @@ from lightning_gans.data.svhn import SVHN
 from lightning_gans.runtime.instantiation import instantiate
 
 RNG = np.random.default_rng(0)
+ATTRIBUTES = typing.get_args(Attribute)
 N = 6
 
 
@@ -101,13 +104,15 @@ def write_celeba(root, monkeypatch):
     names = [f"{i:06d}.jpg" for i in range(1, N + 1)]
     for i, name in enumerate(names):
         Image.new("RGB", (178, 218), (40 * i, 10, 200)).save(folder / "img_align_celeba" / name, quality=95)
+    pairs = list(enumerate(names))
     rows = lambda k: "".join(f"{name} {' '.join(['1'] * k)}\n" for name in names)  # noqa: E731
     texts = {
         "list_eval_partition.txt": "".join(f"{name} {i // 2}\n" for i, name in enumerate(names)),
         "identity_CelebA.txt": rows(1),
         "list_bbox_celeba.txt": f"{N}\nimage_id x_1 y_1 width height\n" + rows(4),
         "list_landmarks_align_celeba.txt": f"{N}\n{' '.join('abcdefghij')}\n" + rows(10),
-        "list_attr_celeba.txt": f"{N}\n{' '.join(f'a{i}' for i in range(40))}\n" + rows(40),
+        "list_attr_celeba.txt": f"{N}\n{' '.join(ATTRIBUTES)}\n"
+        + "".join(f"{name} {' '.join('1' if i % (j + 2) == 0 else '-1' for j in range(40))}\n" for i, name in pairs),
     }
     sums = {name: write(folder / name, text.encode()) for name, text in texts.items()}
     known = torchvision.datasets.CelebA
@@ -242,6 +247,37 @@ def test_celeba(tmp_path, monkeypatch):
     assert CelebA(**options, part="valid").load().names == ["000003.jpg", "000004.jpg"]
 
 
+def test_an_attribute_of_celeba_is_two_classes(tmp_path, monkeypatch):
+    write_celeba(tmp_path, monkeypatch)
+    options = {"root": str(tmp_path), "image_size": 32, "channels": 3, "num_classes": 2}
+    assert len(ATTRIBUTES) == 40
+    for name in ("Smiling", "5_o_Clock_Shadow"):
+        period = ATTRIBUTES.index(name) + 2
+        images = CelebA(**options, labels=name, memory_gb=0.0).train_images
+        assert images.entries("label").tolist() == [int(i % period == 0) for i in range(N)]
+        assert images.fetch(torch.tensor([0, 1]))["label"].tolist() == [1, 0]
+        assert images.classes == [f"not {name}", name]
+    few = CelebA(**options, labels="5_o_Clock_Shadow", limit=4).train_images  # of each class its share
+    assert few.entries("label").bincount().tolist() == [2, 2]
+    assert CelebA(**options | {"num_classes": None}).train_images.entries("label") is None
+
+
+def test_categories_of_lsun_are_classes(tmp_path):
+    for name in ("kitchen_train_lmdb", "bedroom_train_lmdb"):
+        write_lsun(tmp_path, name)
+    options = {"root": str(tmp_path), "image_size": 16, "channels": 3, "category": ["kitchen", "bedroom"]}
+    images = LSUN(**options, num_classes=2, memory_gb=0.0).train_images
+    assert images.classes == ["kitchen", "bedroom"]
+    assert images.entries("label").tolist() == [0] * N + [1] * N
+    assert [images.names[0], images.names[N]] == [f"kitchen/{0:040x}", f"bedroom/{0:040x}"]
+    batch = images.fetch(torch.tensor([2, N + 2]))
+    assert batch["image"][:, 0].float().mean((1, 2)).tolist() == [80, 80]
+    assert batch["label"].tolist() == [0, 1]
+    few = LSUN(**options, num_classes=2, limit=4).train_images
+    assert few.entries("label").tolist() == [0, 0, 1, 1]
+    assert LSUN(**options).train_images.entries("label") is None
+
+
 def test_lsun_by_workers(tmp_path):
     write_lsun(tmp_path)
     data = LSUN(root=str(tmp_path), image_size=16, channels=3, memory_gb=0.0)
@@ -355,15 +391,47 @@ def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch, choice
         ("stl10", "data.part=test", "data.part=test: must be unlabeled"),
         ("stl10", "data.num_classes=10", "only data.part=train has labels"),
         ("celeba", "data.part=some", "data.part=some: must be all"),
-        ("celeba", "data.num_classes=2", "data.num_classes=2"),
+        ("celeba", "data.num_classes=2", "data.num_classes=2: needs data.labels, an attribute such as Smiling"),
+        ("celeba", "data.labels=Smiling", "data.num_classes=null: must be 2 with data.labels=Smiling"),
+        ("celeba", "data.labels=Laughing", f"data.labels=Laughing: must be {', '.join(ATTRIBUTES[:-1])} or Young"),
         ("lsun", "data.category=cat", "data.category=cat: must be bedroom, bridge"),
         ("lsun", "data.part=test", "data.part=test: must be train or val"),
-        ("lsun", "data.num_classes=2", "data.num_classes=2"),
+        ("lsun", "data.num_classes=2", "data.num_classes=2: one category has no classes"),
+        ("lsun", "data.category=[]", "data.category=[]: must be a category"),
+        ("lsun", "data.category=[tower,tower]", "must be a category, or a list of different ones"),
     ],
 )
 def test_options_out_of_range_are_refused(tmp_path, choice, override, named):
     (tmp_path / "celeba" / "img_align_celeba").mkdir(parents=True)
     assert named in refusal(tmp_path / "run", f"data={choice}", f"data.root={tmp_path}", override)
+
+
+# What makes a set that torchvision knows a labelled one.
+LABELS = {
+    **dict.fromkeys(("mnist", "fashion_mnist", "cifar10", "svhn"), []),
+    "stl10": ["data.part=train", "data.num_classes=10"],
+    "celeba": ["data.labels=Smiling", "data.num_classes=2", "data.download=false"],
+    "lsun": ["data.category=[bedroom,kitchen,tower]", "data.num_classes=3"],
+}
+
+
+def test_conditional_families_take_every_set_that_torchvision_knows(tmp_path):
+    """By the configs alone: nothing is read. Without labels the sets that have some are named."""
+    folder = Path(cifar10.__file__).parent
+    ours = {path.stem for path in folder.glob("*.py") if "torchvision" in path.read_text().lower()}
+    assert ours - {"downloads"} == set(LABELS)
+    for name, options in LABELS.items():
+        place = [f"data={name}", f"data.root={tmp_path}", "data.image_size=16"]
+        small = {
+            model: [one for one in tiny(model) if not one.startswith("data")] + place for model in ("acgan", "dcgan")
+        }
+        made = build(compose(*small["acgan"], *options), tmp_path / name)
+        assert made.data.kind == "labelled"
+        assert made.model.conditioning["label"].num_classes == made.data.num_classes
+        without = ["data.num_classes=null", *(["data.download=false"] if name == "celeba" else [])]
+        assert build(compose(*small["dcgan"], *without), tmp_path / f"{name}_dcgan").data.kind == "image"
+        error = refusal(tmp_path / "no", *small["acgan"], *without)
+        assert "data.num_classes=null: must be >= 1 for a conditional network; data=digits, mnist, cifar10" in error
 
 
 def test_a_set_that_is_not_there_is_one_line_of_the_command(tmp_path):

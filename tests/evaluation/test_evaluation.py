@@ -204,7 +204,10 @@ def test_inception_by_path(tmp_path, monkeypatch):
     [
         ({"n": 1}, "n=1"),
         ({"n_real": 1}, "n_real=1"),
-        ({"metrics": ["fid"]}, "metrics=fid: must be among class_accuracy, class_frechet, class_ms_ssim, frechet"),
+        (
+            {"metrics": ["fid"]},
+            "metrics=fid: must be among accuracy, class_accuracy, class_frechet, class_ms_ssim, frechet",
+        ),
         ({"metrics": ["prdc"], "n": 5}, "n=5: must be >= 6"),
         ({"metrics": ["interval", "modes"]}, "metrics=interval: is one of frechet or kernel"),
     ],

@@ -2,15 +2,17 @@
 
 import pytest
 import torch
+import yaml
 from lightning.pytorch import Trainer
 from PIL import Image
 from torch.utils.data import DataLoader
 
 import lightning_gans
-from conftest import assert_same_training, command_here, newest, refusal, run, tiny
+from conftest import assert_same_training, command_here, newest, refusal, run, tiny, tiny_model
 from lightning_gans import build, compose
 from lightning_gans.losses.penalties import R1, RealFakeConditions
 from lightning_gans.networks import mlp
+from lightning_gans.weights import export
 
 PROJECTION = "model.discriminator.classes=projection"
 OPTIONS = {  # networks of each kind
@@ -53,12 +55,21 @@ def test_every_parameter_of_the_class_moves(family, folder, tmp_path):
     assert not [name for name in of_class if torch.equal(before[name], after[name])]
 
 
-def test_a_plain_trainer_and_loader_train_it(tmp_path):
-    made = build(compose(*tiny("sngan"), *OPTIONS["sngan"]), tmp_path).model
+def test_create_model_makes_it_for_a_plain_trainer_and_loader(family, tmp_path):
+    """The checkpoint knows its classes, and the exported generator takes them."""
+    options = {key[6:]: yaml.safe_load(value) for key, _, value in (one.partition("=") for one in OPTIONS[family])}
+    made = tiny_model(family, **options)
     data = [{"image": torch.rand(1, 16, 16) * 2 - 1, "label": torch.tensor(i % 10)} for i in range(80)]
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    Trainer(max_steps=2, accelerator="cpu", **quiet).fit(made, DataLoader(data, batch_size=40))
+    quiet = {"logger": False, "enable_progress_bar": False, "default_root_dir": tmp_path}
+    trainer = Trainer(max_steps=2, accelerator="cpu", **quiet)
+    trainer.fit(made, DataLoader(data, batch_size=40))
     assert made.iteration == 2
+    loaded = lightning_gans.load(trainer.checkpoint_callback.best_model_path)
+    assert torch.equal(loaded.sample(3, classes=[5]), made.eval().sample(3, classes=[5]))
+    if export.is_able():
+        told = export.export_file(loaded, tmp_path / "g.onnx")
+        assert list(told.inputs) == ["latents", "label"]
+        assert told.error <= 1e-4
 
 
 @pytest.mark.parametrize(
@@ -85,9 +96,8 @@ def test_unlabelled_data_is_refused_with_the_sets_that_fit(tmp_path):
     for options in (["model=sngan", PROJECTION], ["model=cgan"], ["model=acgan"]):
         said = refusal(tmp_path, *options, "data=folder", f"data.root={tmp_path}")
         assert "data.num_classes" in said
-        assert said.endswith(
-            "data=digits, mnist, cifar10 have labels, data=folder with the number of its class folders"
-        )
+        assert "data=digits, mnist, cifar10 have labels, data=stl10, celeba, lsun by options of theirs" in said
+        assert said.endswith("data=folder with the number of its class folders")
     assert "model.discriminator.classes" in refusal(tmp_path, "model=began", "data=digits", PROJECTION)
 
 

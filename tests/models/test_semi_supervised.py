@@ -1,14 +1,18 @@
 """The semi-supervised GAN: its losses in closed form, whose labels it reads, the accuracy."""
 
+import json
+
 import pytest
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader
 
-from conftest import refusal, run, tiny
+import lightning_gans
+from conftest import command_here, refusal, run, tiny
 from lightning_gans import build, compose
 from lightning_gans.data.labelled import balanced_indices
+from lightning_gans.evaluation.selection import select_metrics
 from lightning_gans.networks.semi_supervised import Discriminator
 
 QUIET = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
@@ -107,6 +111,32 @@ def test_accuracy_is_that_on_the_held_out_images(trained):
     expected = (model.classify(batch["image"]).argmax(1) == batch["label"]).double().mean().item()
     assert model.test.history[4] == expected
     assert trained.trainer.callback_metrics["accuracy"].item() == pytest.approx(expected)
+
+
+def test_accuracy_comes_from_the_checkpoint_alone(trained, tmp_path, monkeypatch, capsys):
+    given = [f"checkpoint={trained.folder}", "n=20", f"out={tmp_path}"]
+    scores = {}
+    for name, options in (("default", []), ("alone", ["metrics=[accuracy]"]), ("held_out", ["data.held_out=true"])):
+        assert command_here("lightning_gans.evaluate", *given, *options, cwd=tmp_path, monkeypatch=monkeypatch) == 0
+        assert "accuracy " in capsys.readouterr().out
+        card = json.loads((tmp_path / "last.scores.json").read_text())
+        assert (card["classified"], card["accuracy_n"]) == ("held-out", 10)
+        scores[name] = card["scores"]
+    assert {one["accuracy"] for one in scores.values()} == {trained.model.test.history[4]}
+    assert set(scores["default"]) >= {"accuracy", "fd_digits"}
+    assert set(scores["alone"]) == {"accuracy"}
+
+
+def test_accuracy_is_refused_where_there_is_none(trained, tmp_path):
+    run(tmp_path / "dcgan", "trainer.max_steps=1")
+    plain, whole = lightning_gans.load(tmp_path / "dcgan"), made(tmp_path, "data.val_fraction=0").data
+    for module, data, said in (
+        (plain, trained.data, "needs a family that classifies"),
+        (trained.model, whole, "hold some out"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            select_metrics(["accuracy"], module, data)
+        assert "accuracy" not in [metric.name for metric in select_metrics(None, module, data)]
 
 
 def test_a_plain_trainer_uses_the_labels_of_its_batches(tmp_path):

@@ -69,8 +69,9 @@ from conftest import MODELS, exact, run
 for model in MODELS:
     run(f"{sys.argv[1]}/{model}", *exact(model), "trainer.devices=2", model=model)
 run(f"{sys.argv[1]}/adaptive", *exact("dcgan"), *sys.argv[2:], "trainer.devices=2")
-run(f"{sys.argv[1]}/projection", *exact("sngan"), "model.discriminator.classes=projection", "trainer.devices=2",
-    model="sngan")
+for model in ("sngan", "r3gan"):
+    run(f"{sys.argv[1]}/{model}_projection", *exact(model), "model.discriminator.classes=projection",
+        "trainer.devices=2", model=model)
 """
 PROJECTION = ["model.discriminator.classes=projection"]
 ADAPTIVE = ["model/augment=adaptive", "model.augment.p=0.3", "model.augment.interval=3", "model.augment.kimg=0.1"]
@@ -89,7 +90,7 @@ def test_two_processes_equal_one_for_every_family(tmp_path):
     assert made.returncode == 0, made.stdout + made.stderr
     runs = {model: (model, exact(model)) for model in MODELS}
     runs["adaptive"] = ("dcgan", [*exact("dcgan"), *ADAPTIVE])
-    runs["projection"] = ("sngan", [*exact("sngan"), *PROJECTION])
+    runs |= {f"{model}_projection": (model, [*exact(model), *PROJECTION]) for model in ("sngan", "r3gan")}
     for model, (family, options) in runs.items():
         run(tmp_path / "one" / model, *options, model=family)
         one, two = newest(tmp_path / "one" / model), newest(tmp_path / "two" / model)
