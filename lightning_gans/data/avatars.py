@@ -1,0 +1,208 @@
+"""Provide cartoon faces whose attributes are known, drawn on this machine."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from typing_extensions import Unpack
+
+from lightning_gans.avatars.cache import Face, render
+from lightning_gans.avatars.identities import Part, Population
+from lightning_gans.avatars.parts import Avatar, Expressions, Label, Parts, class_count, class_names, class_number
+from lightning_gans.avatars.render import Kind, is_installed
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import Fraction, PositiveInt, checked
+from lightning_gans.data.base import ImageDataModule
+from lightning_gans.data.datasets import ImageDataset, InMemoryImages, Subset
+from lightning_gans.data.downloads import luminance
+from lightning_gans.data.image_source import ImageSource, val_count
+from lightning_gans.data.options import DataOptions
+from lightning_gans.data.spec import ImageSpec
+from lightning_gans.data.subset import spread
+from lightning_gans.runtime.seeding import derive_seed
+
+SIZES = (32, 256)  # smallest and largest side
+TEST_SHARE = 5  # identities of training for one of the test part
+
+
+class Avatars(ImageDataModule):
+    """Provide faces of identities, each with several expressions; drawn once and kept in the user's cache folder.
+
+    An identity has skin, hair or a hat, perhaps glasses and a beard, a nose and clothes; an expression is brows, eyes
+    and a mouth. Face i is a function of ``seed`` and i. The artwork is Avataaars by Pablo Stanley.
+
+    A test part of a fifth as many identities, none of which is in training, stands in where nothing is held out by
+    ``val_fraction``, which takes whole identities too.
+
+    Args:
+        identities: Number of identities to train on.
+        expressions_per_identity: Faces of each.
+        labels: What ``label`` is: ``expression``, ``glasses``, ``hair``, ...; ``None``: there is none.
+        parts: ``avataaars``, the original artwork, with 1,872 expressions, or ``all``, with those that came later and
+            2,028 expressions.
+        expressions: ``all`` of them, or the eight ``named`` ones: neutral, happy, sad, ...
+        pose: Turn, shift and scale faces at random, with a strength from 0 to 1.
+        **options: See ``ImageDataModule``; ``seed`` also draws the faces.
+
+    Raises:
+        ValueError: A value out of range, or the extra ``avatars`` is not installed.
+    """
+
+    @checked
+    def __init__(
+        self,
+        *,
+        identities: PositiveInt = 500,
+        expressions_per_identity: PositiveInt = 16,
+        labels: Label | None = None,
+        parts: Parts = "avataaars",
+        expressions: Expressions = "all",
+        pose: Fraction = 0.0,
+        **options: Unpack[DataOptions],
+    ) -> None:
+        drawn = Population(options.get("seed", 0), expressions_per_identity, parts, expressions, pose)
+        super().__init__(source=AvatarsSource(Faces(drawn, identities), labels), **options)
+
+    def val(self) -> ImageDataModule:
+        """Return this set with what was held out, or else the test part, in the place of the training images."""
+        if self.val_fraction:
+            return super().val()
+        other = copy.copy(self)
+        other._splits, other.split = (self.source.load_test(self.spec), None), f"test part of {self.split}"
+        return other
+
+
+class Faces:
+    """Number the faces of a set and draw those that are asked for.
+
+    Args:
+        population: Draws them.
+        identities: Number of identities to train on.
+
+    Raises:
+        ConfigError: The packages that draw are not installed.
+    """
+
+    def __init__(self, population: Population, identities: int) -> None:
+        if not is_installed():
+            rule = 'needs python-avatars and resvg-py: pip install "lightning_gans[avatars]"'
+            raise ConfigError("data", "avatars", rule)
+        self.population, self.identities = population, identities
+
+    @property
+    def description(self) -> str:
+        """Describe the faces of training for score cards."""
+        return f"{self.identities:,} identities x {self.population.per_identity} faces by seed {self.population.seed}"
+
+    def avatars(self, part: Part) -> list[Avatar]:
+        """Return the attributes of all faces of a part."""
+        identities = self.identities if part == "train" else -(-self.identities // TEST_SHARE)
+        return [self.population.avatar(i, part) for i in range(identities * self.population.per_identity)]
+
+    def draw(
+        self, kind: Kind, avatars: Sequence[Avatar], numbers: Sequence[int], part: Part, size: int, channels: int
+    ) -> Tensor:
+        """Draw faces, or read them from the cache: (N, channels, size, size) uint8.
+
+        Args:
+            kind: ``picture`` or ``drawing``.
+            avatars: What is drawn.
+            numbers: (N,), of the faces, which their poses follow.
+            part: Of the faces.
+            size: Side in pixels.
+            channels: 3, or 1 for grey.
+        """
+        poses = [self.population.place(number, part) for number in numbers]
+        made = torch.from_numpy(render([Face(*both) for both in zip(avatars, poses, strict=True)], kind, size))
+        if made.shape[1] > channels:
+            return luminance(made)
+        return made.expand(-1, channels, -1, -1).contiguous()
+
+
+class FaceImages(InMemoryImages):
+    """Hold faces with their attributes.
+
+    Args:
+        images: (N, C, H, W) uint8.
+        labels: (N,) int64, or ``None``.
+        avatars: Of the N faces, for captions.
+        identities: (N,) int64, number of each one's identity; ``entries("identity")`` has them too.
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor | None, avatars: Sequence[Avatar], identities: Tensor) -> None:
+        super().__init__(images, labels)
+        self.avatars, self.identities = avatars, identities
+
+    def entries(self, key: str) -> Tensor | None:
+        """Return the labels (N,) as ``label`` and the identities as ``identity``."""
+        return self.identities if key == "identity" else super().entries(key)
+
+
+class AvatarsSource(ImageSource):
+    """Give faces and their labels.
+
+    Args:
+        faces: All of them.
+        label: What they are labelled by.
+    """
+
+    def __init__(self, faces: Faces, label: Label | None) -> None:
+        self.faces, self.label, self.split = faces, label, faces.description
+
+    def check(self, spec: ImageSpec) -> None:
+        """Refuse sizes that are not drawn, and another number of classes than the label has."""
+        check_size(spec)
+        drawn = self.faces.population
+        allowed = class_count(self.label, drawn.parts, drawn.expressions)
+        if spec.num_classes not in (None, allowed):
+            rule = (
+                "needs data.labels" if allowed is None else f"data.labels={self.label} has {allowed}, or null for none"
+            )
+            raise ConfigError("data.num_classes", spec.num_classes, rule)
+
+    def load(self, spec: ImageSpec) -> FaceImages:
+        """Draw the faces of training."""
+        return self._images("train", spec)
+
+    def load_test(self, spec: ImageSpec) -> FaceImages:
+        """Draw the faces of the test part."""
+        return self._images("test", spec)
+
+    def hold_out(self, whole: ImageDataset, fraction: float, seed: int) -> tuple[ImageDataset, ImageDataset]:
+        """Split by identity, so that none that is held out has a face in training."""
+        identities = whole.entries("identity")
+        assert identities is not None
+        found = identities.unique()
+        count = val_count(len(found), fraction)
+        order = torch.randperm(len(found), generator=torch.Generator().manual_seed(derive_seed("held out", seed)))
+        is_held = torch.isin(identities, found[order[:count]])
+        return Subset(whole, (~is_held).nonzero()[:, 0]), Subset(whole, is_held.nonzero()[:, 0])
+
+    def _images(self, part: Part, spec: ImageSpec) -> FaceImages:
+        drawn = self.faces.population
+        avatars = self.faces.avatars(part)
+        label = self.label if spec.num_classes else None
+        how = drawn.parts, drawn.expressions
+        labels = None if label is None else torch.tensor([class_number(one, label, *how) for one in avatars])
+        taken = spread(len(avatars), spec.max_images, labels)
+        chosen = [avatars[i] for i in taken.tolist()]
+        pixels = self.faces.draw("picture", chosen, taken.tolist(), part, spec.size[0], spec.channels)
+        images = FaceImages(pixels, None if labels is None else labels[taken], chosen, taken // drawn.per_identity)
+        images.classes = None if label is None else class_names(label, *how)
+        return images
+
+
+def check_size(spec: ImageSpec) -> None:
+    """Refuse rectangles, and other sizes and channels than faces are drawn with.
+
+    Raises:
+        ConfigError: By the option.
+    """
+    smallest, largest = SIZES
+    if spec.size[0] != spec.size[1] or not smallest <= spec.size[0] <= largest:
+        raise ConfigError("data.image_size", list(spec.size), f"faces are squares of {smallest} to {largest} pixels")
+    if spec.channels not in (1, 3):
+        raise ConfigError("data.channels", spec.channels, "must be 1 or 3")
