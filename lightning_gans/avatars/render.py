@@ -50,14 +50,15 @@ def drawing(avatar: Avatar, size: int, pose: Pose = UPRIGHT) -> np.ndarray:
         parts = np.moveaxis(fills, axis, 0)
         edge = np.abs(parts[2:] - parts[:-2]).max(-1) > _STEP  # of pixels two apart: smoothing blurs a step over one
         np.moveaxis(steps, axis, 0)[1:-1] |= edge
-    return (steps.reshape(size, 2, size, 2).mean((1, 3)) * 255).round().astype(np.uint8)
+    lines: np.ndarray = (steps.reshape(size, 2, size, 2).mean((1, 3)) * 255).round().astype(np.uint8)
+    return lines
 
 
 def draw(kind: Kind, avatar: Avatar, size: int, pose: Pose = UPRIGHT) -> np.ndarray:
     """Draw a picture (3, size, size) or a drawing (1, size, size), uint8."""
-    if kind == "picture":
-        return picture(avatar, size, pose).transpose(2, 0, 1)
-    return drawing(avatar, size, pose)[None]
+    made = picture(avatar, size, pose) if kind == "picture" else drawing(avatar, size, pose)[..., None]
+    pixels: np.ndarray = np.moveaxis(made, -1, 0)
+    return pixels
 
 
 def _svg(avatar: Avatar, pose: Pose) -> str:

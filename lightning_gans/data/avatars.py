@@ -24,7 +24,7 @@ from lightning_gans.data.spec import ImageSpec
 from lightning_gans.data.subset import spread
 from lightning_gans.runtime.seeding import derive_seed
 
-SIZES = (32, 256)  # smallest and largest side
+SIZES = (8, 512)  # smallest and largest side
 TEST_SHARE = 5  # identities of training for one of the test part
 
 
@@ -70,8 +70,9 @@ class Avatars(ImageDataModule):
         """Return this set with what was held out, or else the test part, in the place of the training images."""
         if self.val_fraction:
             return super().val()
-        other = copy.copy(self)
-        other._splits, other.split = (self.source.load_test(self.spec), None), f"test part of {self.split}"
+        other, test = copy.copy(self), self.source.load_test(self.spec)
+        assert test is not None
+        other._splits, other.split = (test, None), f"test part of {self.split}"
         return other
 
 
@@ -102,24 +103,23 @@ class Faces:
         identities = self.identities if part == "train" else -(-self.identities // TEST_SHARE)
         return [self.population.avatar(i, part) for i in range(identities * self.population.per_identity)]
 
-    def draw(
-        self, kind: Kind, avatars: Sequence[Avatar], numbers: Sequence[int], part: Part, size: int, channels: int
-    ) -> Tensor:
-        """Draw faces, or read them from the cache: (N, channels, size, size) uint8.
+    def images(
+        self, kind: Kind, avatars: Sequence[Avatar], numbers: Tensor, part: Part, size: int, channels: int
+    ) -> FaceImages:
+        """Draw faces, or read them from the cache.
 
         Args:
             kind: ``picture`` or ``drawing``.
             avatars: What is drawn.
-            numbers: (N,), of the faces, which their poses follow.
+            numbers: (N,) int64, of the faces, which their poses follow.
             part: Of the faces.
             size: Side in pixels.
             channels: 3, or 1 for grey.
         """
-        poses = [self.population.place(number, part) for number in numbers]
+        poses = [self.population.place(number, part) for number in numbers.tolist()]
         made = torch.from_numpy(render([Face(*both) for both in zip(avatars, poses, strict=True)], kind, size))
-        if made.shape[1] > channels:
-            return luminance(made)
-        return made.expand(-1, channels, -1, -1).contiguous()
+        pixels = luminance(made) if made.shape[1] > channels else made.expand(-1, channels, -1, -1).contiguous()
+        return FaceImages(pixels, None, avatars, numbers // self.population.per_identity)
 
 
 class FaceImages(InMemoryImages):
@@ -172,14 +172,8 @@ class AvatarsSource(ImageSource):
         return self._images("test", spec)
 
     def hold_out(self, whole: ImageDataset, fraction: float, seed: int) -> tuple[ImageDataset, ImageDataset]:
-        """Split by identity, so that none that is held out has a face in training."""
-        identities = whole.entries("identity")
-        assert identities is not None
-        found = identities.unique()
-        count = val_count(len(found), fraction)
-        order = torch.randperm(len(found), generator=torch.Generator().manual_seed(derive_seed("held out", seed)))
-        is_held = torch.isin(identities, found[order[:count]])
-        return Subset(whole, (~is_held).nonzero()[:, 0]), Subset(whole, is_held.nonzero()[:, 0])
+        """Split by identity."""
+        return hold_out_identities(whole, whole, fraction, seed)
 
     def _images(self, part: Part, spec: ImageSpec) -> FaceImages:
         drawn = self.faces.population
@@ -189,10 +183,28 @@ class AvatarsSource(ImageSource):
         labels = None if label is None else torch.tensor([class_number(one, label, *how) for one in avatars])
         taken = spread(len(avatars), spec.max_images, labels)
         chosen = [avatars[i] for i in taken.tolist()]
-        pixels = self.faces.draw("picture", chosen, taken.tolist(), part, spec.size[0], spec.channels)
-        images = FaceImages(pixels, None if labels is None else labels[taken], chosen, taken // drawn.per_identity)
+        images = self.faces.images("picture", chosen, taken, part, spec.size[0], spec.channels)
+        images.labels = None if labels is None else labels[taken]
         images.classes = None if label is None else class_names(label, *how)
         return images
+
+
+def hold_out_identities(whole: ImageDataset, faces: ImageDataset, fraction: float, seed: int) -> tuple[Subset, Subset]:
+    """Split a set so that no identity that is held out has a face in training.
+
+    Args:
+        whole: The set.
+        faces: The same faces with their identities.
+        fraction: Share of the second part, of the identities, in (0, 1).
+        seed: Seed of the choice.
+    """
+    identities = faces.entries("identity")
+    assert identities is not None
+    found = torch.unique(identities)
+    count = val_count(len(found), fraction)
+    order = torch.randperm(len(found), generator=torch.Generator().manual_seed(derive_seed("held out", seed)))
+    is_held = torch.isin(identities, found[order[:count]])
+    return Subset(whole, (~is_held).nonzero()[:, 0]), Subset(whole, is_held.nonzero()[:, 0])
 
 
 def check_size(spec: ImageSpec) -> None:
