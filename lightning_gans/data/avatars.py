@@ -11,7 +11,17 @@ from typing_extensions import Unpack
 
 from lightning_gans.avatars.cache import Face, render
 from lightning_gans.avatars.identities import Part, Population
-from lightning_gans.avatars.parts import Avatar, Expressions, Label, Parts, class_count, class_names, class_number
+from lightning_gans.avatars.parts import (
+    ATTRIBUTES,
+    Avatar,
+    Expressions,
+    Label,
+    Parts,
+    class_count,
+    class_names,
+    class_number,
+    kinds,
+)
 from lightning_gans.avatars.render import Kind, is_installed
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import Fraction, PositiveInt, checked
@@ -65,6 +75,12 @@ class Avatars(ImageDataModule):
     ) -> None:
         drawn = Population(options.get("seed", 0), expressions_per_identity, parts, expressions, pose)
         super().__init__(source=AvatarsSource(Faces(drawn, identities), labels), **options)
+        self.parts: Parts = parts
+
+    @property
+    def attributes(self) -> dict[str, int]:
+        """Return the number of classes of each of an avatar's attributes."""
+        return {name: len(kinds(name, self.parts)) for name in ATTRIBUTES}
 
     def val(self) -> ImageDataModule:
         """Return this set with what was held out, or else the test part, in the place of the training images."""
@@ -137,7 +153,10 @@ class FaceImages(InMemoryImages):
         self.avatars, self.identities = avatars, identities
 
     def entries(self, key: str) -> Tensor | None:
-        """Return the labels (N,) as ``label`` and the identities as ``identity``."""
+        """Return labels (N,) as ``label``, identities as ``identity`` and all attributes (N, 13) as ``attributes``."""
+        if key == "attributes":
+            numbers = [[kinds(name, "all").index(getattr(one, name)) for name in ATTRIBUTES] for one in self.avatars]
+            return torch.tensor(numbers, dtype=torch.int64)
         return self.identities if key == "identity" else super().entries(key)
 
 
