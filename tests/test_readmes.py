@@ -146,7 +146,17 @@ HAVE_MORE = [  # options that READMEs name, beside those of the commands as they
     *((f"model={name}",) for name in ("acgan", "cyclegan", "infogan", "pix2pix", "semi_supervised", "srgan")),
     *(
         (f"data={name}",)
-        for name in ("avatars", "avatar_domains", "dataset", "digit_domains", "horse2zebra", "lsun", "next_frame", "paired", "super_resolution")
+        for name in (
+            "avatars",
+            "avatar_domains",
+            "dataset",
+            "digit_domains",
+            "horse2zebra",
+            "lsun",
+            "next_frame",
+            "paired",
+            "super_resolution",
+        )
     ),
 ]
 PLACEHOLDERS = ("key", "group", "install", "weights_only", "callbacks.NAME")  # what stands for an option, or is none

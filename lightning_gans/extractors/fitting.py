@@ -64,7 +64,8 @@ def train_classifier(
         seed: Seed of everything random.
         device: Where to train.
         progress: Show a bar.
-        heads: Number of classes of each attribute; their logits follow each other.
+        heads: Number of classes of each attribute; their logits follow each other. Images of such sets are not moved,
+            since they were drawn in their places.
         cut: Train on the first so many images, and measure on the others; ``None``: on four fifths drawn at random.
 
     Returns:
@@ -164,7 +165,7 @@ def _fit(
             if flip:
                 batch = torch.where(torch.rand(len(batch), 1, 1, 1, device=device) < 0.5, batch.flip(-1), batch)
             classes = labels[index].to(device).view(batch_size, -1).unbind(1)
-            parts = zip(_split(network(jitter(batch))[1], heads), classes, strict=True)
+            parts = zip(_split(network(batch if heads else jitter(batch))[1], heads), classes, strict=True)
             loss = torch.stack([F.cross_entropy(part, label) for part, label in parts]).sum()
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
