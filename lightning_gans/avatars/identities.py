@@ -38,21 +38,21 @@ class Population(NamedTuple):
 
     Attributes:
         seed: Of everything drawn.
-        per_identity: Faces of each identity; face i is of identity ``i // per_identity``.
+        expressions_per_identity: Faces of each identity; face i is of identity ``i // expressions_per_identity``.
         parts: ``avataaars``: the original parts; ``all``: those that came later too.
         expressions: ``all`` combinations of brows, eyes and mouth, or the eight ``named``.
         pose: Strength of the poses, from 0 (all alike) to 1.
     """
 
     seed: int = 0
-    per_identity: int = 16
+    expressions_per_identity: int = 16
     parts: Parts = "avataaars"
     expressions: Expressions = "all"
     pose: float = 0.0
 
     def avatar(self, index: int, part: Part = "train") -> Avatar:
         """Draw face ``index`` >= 0 of a part; the parts have no identity in common, whatever the seed."""
-        return Avatar(*self._expression(index, part), *self.identity(index // self.per_identity, part))
+        return Avatar(*self._expression(index, part), *self.identity(index // self.expressions_per_identity, part))
 
     def identity(self, number: int, part: Part = "train") -> tuple[str, ...]:
         """Draw what an identity keeps from face to face: the attributes of an ``Avatar`` after its expression.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from typing_extensions import Unpack
+from typing_extensions import TypedDict, Unpack
 
 from lightning_gans.avatars.cache import Face, render
 from lightning_gans.avatars.identities import Part, Population
@@ -29,13 +29,32 @@ from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.datasets import ImageDataset, InMemoryImages, Subset
 from lightning_gans.data.downloads import luminance
 from lightning_gans.data.image_source import ImageSource, val_count
-from lightning_gans.data.options import DataOptions
+from lightning_gans.data.options import DataOptions, select, shared_options
 from lightning_gans.data.spec import ImageSpec
 from lightning_gans.data.subset import spread
 from lightning_gans.runtime.seeding import derive_seed
 
 SIZES = (8, 512)  # smallest and largest side
 TEST_SHARE = 5  # identities of training for one of the test part
+
+
+class FaceOptions(TypedDict, total=False):
+    """Declare the options of every set of faces, beside ``identities``.
+
+    ``expressions_per_identity`` (16) faces of each identity; ``parts``: ``avataaars``, the original artwork, with 1,872
+    expressions, or ``all``, with those that came later and 2,028; ``expressions``: ``all`` of them, or the eight
+    ``named`` ones: neutral, happy, sad, ...; ``pose`` (0): turn, shift and scale faces at random, with a strength up
+    to 1.
+    """
+
+    expressions_per_identity: PositiveInt
+    parts: Parts
+    expressions: Expressions
+    pose: Fraction
+
+
+class AvatarOptions(DataOptions, FaceOptions, total=False):
+    """Declare the options of avatars; see ``FaceOptions`` and ``ImageDataModule``."""
 
 
 class Avatars(ImageDataModule):
@@ -49,13 +68,8 @@ class Avatars(ImageDataModule):
 
     Args:
         identities: Number of identities to train on.
-        expressions_per_identity: Faces of each.
         labels: What ``label`` is: ``expression``, ``glasses``, ``hair``, ...; ``None``: there is none.
-        parts: ``avataaars``, the original artwork, with 1,872 expressions, or ``all``, with those that came later and
-            2,028 expressions.
-        expressions: ``all`` of them, or the eight ``named`` ones: neutral, happy, sad, ...
-        pose: Turn, shift and scale faces at random, with a strength from 0 to 1.
-        **options: See ``ImageDataModule``; ``seed`` also draws the faces.
+        **options: See ``FaceOptions`` and ``ImageDataModule``; ``seed`` also draws the faces.
 
     Raises:
         ValueError: A value out of range, or the extra ``avatars`` is not installed.
@@ -66,16 +80,12 @@ class Avatars(ImageDataModule):
         self,
         *,
         identities: PositiveInt = 500,
-        expressions_per_identity: PositiveInt = 16,
         labels: Label | None = None,
-        parts: Parts = "avataaars",
-        expressions: Expressions = "all",
-        pose: Fraction = 0.0,
-        **options: Unpack[DataOptions],
+        **options: Unpack[AvatarOptions],
     ) -> None:
-        drawn = Population(options.get("seed", 0), expressions_per_identity, parts, expressions, pose)
-        super().__init__(source=AvatarsSource(Faces(drawn, identities), labels), **options)
-        self.parts: Parts = parts
+        faces = faces_of(select(options, FaceOptions), identities, options.get("seed", 0))
+        super().__init__(source=AvatarsSource(faces, labels), **shared_options(options))
+        self.parts: Parts = faces.population.parts
 
     @property
     def attributes(self) -> dict[str, int]:
@@ -112,12 +122,13 @@ class Faces:
     @property
     def description(self) -> str:
         """Describe the faces of training for score cards."""
-        return f"{self.identities:,} identities x {self.population.per_identity} faces by seed {self.population.seed}"
+        drawn = self.population
+        return f"{self.identities:,} identities x {drawn.expressions_per_identity} faces by seed {drawn.seed}"
 
     def avatars(self, part: Part) -> list[Avatar]:
         """Return the attributes of all faces of a part."""
         identities = self.identities if part == "train" else -(-self.identities // TEST_SHARE)
-        return [self.population.avatar(i, part) for i in range(identities * self.population.per_identity)]
+        return [self.population.avatar(i, part) for i in range(identities * self.population.expressions_per_identity)]
 
     def images(
         self, kind: Kind, avatars: Sequence[Avatar], numbers: Tensor, part: Part, size: int, channels: int
@@ -135,7 +146,18 @@ class Faces:
         poses = [self.population.place(number, part) for number in numbers.tolist()]
         made = torch.from_numpy(render([Face(*both) for both in zip(avatars, poses, strict=True)], kind, size))
         pixels = luminance(made) if made.shape[1] > channels else made.expand(-1, channels, -1, -1).contiguous()
-        return FaceImages(pixels, None, avatars, numbers // self.population.per_identity)
+        return FaceImages(pixels, None, avatars, numbers // self.population.expressions_per_identity)
+
+
+def faces_of(options: FaceOptions, identities: int, seed: int) -> Faces:
+    """Return the faces that the options of a set ask for.
+
+    Args:
+        options: Of the set.
+        identities: Number of identities to train on.
+        seed: Of everything drawn.
+    """
+    return Faces(Population(seed=seed, **options), identities)
 
 
 class FaceImages(InMemoryImages):

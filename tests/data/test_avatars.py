@@ -85,18 +85,18 @@ def test_a_label_is_the_attribute():
 
 
 def test_a_face_is_a_function_of_seed_and_number():
-    few, many = Population(per_identity=3), Population(per_identity=3)
+    few, many = Population(expressions_per_identity=3), Population(expressions_per_identity=3)
     assert [many.avatar(i) for i in range(30)][:7] == [few.avatar(i) for i in range(7)]
     faces = [few.avatar(i) for i in range(30)]
     assert all(faces[i][3:] == faces[i - i % 3][3:] for i in range(30))  # three of each identity
     assert len({one[:3] for one in faces}) > 20
-    assert [Population(seed=1, per_identity=3).avatar(i) for i in range(30)] != faces
+    assert [Population(seed=1, expressions_per_identity=3).avatar(i) for i in range(30)] != faces
     assert faces[0] == PINNED  # on every machine
 
 
 def test_identities_of_the_test_part_are_never_in_training():
     for seed in (0, 1):
-        people = Population(seed=seed, per_identity=1)
+        people = Population(seed=seed, expressions_per_identity=1)
         train = lasting(people.avatar(i) for i in range(1500))
         assert not train & lasting(people.avatar(i, "test") for i in range(300))
     domains = AvatarDomains(**{**PAIRS, "source_channels": 3})
@@ -106,7 +106,7 @@ def test_identities_of_the_test_part_are_never_in_training():
 
 
 def test_attributes_have_the_shares_that_they_should():
-    faces = [Population(per_identity=1).avatar(i) for i in range(2000)]
+    faces = [Population(expressions_per_identity=1).avatar(i) for i in range(2000)]
     for name, share in {"hat": 0.25, "glasses": 0.5, "beard": 0.3}.items():
         found = np.mean([getattr(one, name) != "none" for one in faces])
         assert abs(found - share) < 0.04  # three and a half standard deviations
@@ -146,7 +146,7 @@ def test_captions_tell_faces_apart():
     """Two faces that say the same look the same: hair beneath a hat is not seen, nor said."""
     by_text = {}
     for i in range(600):
-        face = Population(per_identity=1, parts="all").avatar(i)
+        face = Population(expressions_per_identity=1, parts="all").avatar(i)
         hidden = {"hair", "hair_color"} if face.hat != "none" else {"hair_color"} if face.hair == "no_hair" else set()
         shown = tuple(part for name, part in face._asdict().items() if name not in hidden)
         words = frozenset(re.split(", | and | with |\\.", caption(face, i))[1:])

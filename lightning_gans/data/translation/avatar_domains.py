@@ -6,16 +6,17 @@ from typing import Literal
 
 from typing_extensions import Unpack
 
-from lightning_gans.avatars.identities import Part, Population
-from lightning_gans.avatars.parts import Avatar, Expressions, Parts
-from lightning_gans.config.types import Fraction, PositiveInt, checked
-from lightning_gans.data.avatars import FaceImages, Faces, check_size, hold_out_identities
+from lightning_gans.avatars.identities import Part
+from lightning_gans.avatars.parts import Avatar
+from lightning_gans.config.types import PositiveInt, checked
+from lightning_gans.data.avatars import FaceImages, FaceOptions, Faces, check_size, faces_of, hold_out_identities
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.datasets import ImageDataset
 from lightning_gans.data.image_source import ImageSource
-from lightning_gans.data.options import PairOptions, shared_options
+from lightning_gans.data.options import select, shared_options
 from lightning_gans.data.spec import ImageSpec
 from lightning_gans.data.subset import spread
+from lightning_gans.data.translation.avatar_pairs import AvatarPairOptions
 from lightning_gans.data.translation.pair_transform import pair_transform
 from lightning_gans.data.translation.pairs import Pairs
 
@@ -43,11 +44,7 @@ class AvatarDomains(ImageDataModule):
     Args:
         domain: What faces of the second domain wear: ``glasses``, ``sunglasses``, ``beard`` or ``hat``.
         identities: Number of identities to train on, of both domains.
-        expressions_per_identity: Faces of each.
-        parts: ``avataaars``, the original artwork, or ``all``.
-        expressions: ``all``, or the eight ``named`` ones.
-        pose: Turn, shift and scale faces at random, with a strength from 0 to 1; both looks of a test face alike.
-        **options: See ``ImageDataModule`` and ``PairTransform``.
+        **options: See ``FaceOptions``, ``ImageDataModule`` and ``PairTransform``; a pair has one pose.
 
     Raises:
         ValueError: A value out of range, or the extra ``avatars`` is not installed.
@@ -59,14 +56,10 @@ class AvatarDomains(ImageDataModule):
         *,
         domain: Domain = "glasses",
         identities: PositiveInt = 200,
-        expressions_per_identity: PositiveInt = 16,
-        parts: Parts = "avataaars",
-        expressions: Expressions = "all",
-        pose: Fraction = 0.0,
-        **options: Unpack[PairOptions],
+        **options: Unpack[AvatarPairOptions],
     ) -> None:
-        drawn = Population(options.get("seed", 0), expressions_per_identity, parts, expressions, pose)
-        source = AvatarDomainsSource(Faces(drawn, identities), domain)
+        faces = faces_of(select(options, FaceOptions), identities, options.get("seed", 0))
+        source = AvatarDomainsSource(faces, domain)
         super().__init__(source=source, transform=pair_transform(options), **shared_options(options))
 
 
@@ -104,9 +97,9 @@ class AvatarDomainsSource(ImageSource):
 
     def _side(self, part: Part, spec: ImageSpec, side: int, step: int) -> FaceImages:
         """Draw the faces of a domain, 0 without or 1 with it, from every ``step``-th identity."""
-        per_identity = self.faces.population.per_identity
+        each = self.faces.population.expressions_per_identity
         avatars = [dress(one, (WITHOUT, WITH)[side][self.domain]) for one in self.faces.avatars(part)]
-        numbers = [i for i in range(len(avatars)) if i // per_identity % step == side % step]
+        numbers = [i for i in range(len(avatars)) if i // each % step == side % step]
         taken = spread(len(numbers), spec.max_images)
         taken = taken.new_tensor(numbers)[taken]
         channels = (spec.source_channels, spec.channels)[side]

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing_extensions import Unpack
 
-from lightning_gans.avatars.identities import Part, Population
-from lightning_gans.avatars.parts import Expressions, Parts
-from lightning_gans.config.types import Fraction, PositiveInt, checked
-from lightning_gans.data.avatars import Faces, check_size, hold_out_identities
+from lightning_gans.avatars.identities import Part
+from lightning_gans.config.types import PositiveInt, checked
+from lightning_gans.data.avatars import FaceOptions, Faces, check_size, faces_of, hold_out_identities
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.datasets import ImageDataset
 from lightning_gans.data.image_source import ImageSource
-from lightning_gans.data.options import PairOptions, shared_options
+from lightning_gans.data.options import PairOptions, select, shared_options
 from lightning_gans.data.spec import ImageSpec
 from lightning_gans.data.subset import spread
 from lightning_gans.data.translation.pair_transform import pair_transform
 from lightning_gans.data.translation.pairs import Pairs
+
+
+class AvatarPairOptions(PairOptions, FaceOptions, total=False):
+    """Declare the options of pairs of avatars; see ``FaceOptions`` and ``PairOptions``."""
 
 
 class AvatarPairs(ImageDataModule):
@@ -25,11 +28,7 @@ class AvatarPairs(ImageDataModule):
 
     Args:
         identities: Number of identities to train on.
-        expressions_per_identity: Faces of each.
-        parts: ``avataaars``, the original artwork, or ``all``.
-        expressions: ``all``, or the eight ``named`` ones.
-        pose: Turn, shift and scale both sides of a pair alike, with a strength from 0 to 1.
-        **options: See ``ImageDataModule`` and ``PairTransform``.
+        **options: See ``FaceOptions``, ``ImageDataModule`` and ``PairTransform``; a pair has one pose.
 
     Raises:
         ValueError: A value out of range, or the extra ``avatars`` is not installed.
@@ -40,14 +39,10 @@ class AvatarPairs(ImageDataModule):
         self,
         *,
         identities: PositiveInt = 100,
-        expressions_per_identity: PositiveInt = 16,
-        parts: Parts = "avataaars",
-        expressions: Expressions = "all",
-        pose: Fraction = 0.0,
-        **options: Unpack[PairOptions],
+        **options: Unpack[AvatarPairOptions],
     ) -> None:
-        drawn = Population(options.get("seed", 0), expressions_per_identity, parts, expressions, pose)
-        source = AvatarPairsSource(Faces(drawn, identities))
+        faces = faces_of(select(options, FaceOptions), identities, options.get("seed", 0))
+        source = AvatarPairsSource(faces)
         super().__init__(source=source, transform=pair_transform(options), **shared_options(options))
 
 
