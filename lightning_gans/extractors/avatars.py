@@ -18,9 +18,9 @@ AVATARS_WEIGHTS = Path(__file__).with_name("avatars.pt")
 class AvatarsExtractor(Extractor):
     """Extract features by a small network that tells all attributes of avatars at once.
 
-    Its weights ship with the package, from ``python -m lightning_gans.train_extractor data=avatars width=14``; scores
-    are named ``fd_avatars``, ``is_avatars``, ``kd_avatars``. The logits are those of one attribute; those of an
-    expression are the sums of the log-probabilities of its brows, eyes and mouth.
+    Its weights ship with the package (CONTRIBUTING.md has the command); scores are named ``fd_avatars``,
+    ``is_avatars``, ``kd_avatars``. The artwork that it was trained on is Avataaars by Pablo Stanley. The logits are
+    those of one attribute; those of an expression are the sums of the log-probabilities of brows, eyes and mouth.
 
     Args:
         label: Attribute, or ``expression``, whose classes the logits are; ``None``: ``mouth``.
