@@ -148,6 +148,8 @@ HAVE_MORE = [  # options that READMEs name, beside those of the commands as they
         (f"data={name}",)
         for name in (
             "celeba",
+            "avatars",
+            "avatar_domains",
             "dataset",
             "digit_domains",
             "horse2zebra",

@@ -14,7 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
-from lightning_gans.config import validation
+from lightning_gans.config import resolvers, validation
 from lightning_gans.config.errors import LaunchError
 from lightning_gans.config.explain import as_value_error, format_error
 from lightning_gans.config.help import help_of, version_of
@@ -23,6 +23,8 @@ from lightning_gans.config.overrides import normalized, option_names, options_fi
 from lightning_gans.config.schemas import CONF_DIR, SCHEMAS
 from lightning_gans.runtime.instantiation import MAIN, VERSION
 from lightning_gans.runtime.streams import forgiving_streams
+
+resolvers.register()
 
 
 def command(

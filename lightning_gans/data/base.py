@@ -104,6 +104,11 @@ class ImageDataModule(LightningDataModule):
         return "points" if self.points else "labelled" if self.num_classes else "image"
 
     @property
+    def attributes(self) -> dict[str, int]:
+        """Return the number of classes of each attribute, of which images have ``entries("attributes")``; if any."""
+        return {}
+
+    @property
     def points(self) -> bool:
         """Return whether the set has points in place of images."""
         return self.source.points

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from lightning_gans.runtime.atomic import atomic_write
+from lightning_gans.runtime.cache import cache_folder
 
 VERSION = 1  # of what a file holds and of how images are ordered and read
 
@@ -30,9 +30,7 @@ class RealCache:
     """
 
     def __init__(self, folder: str | None = "auto") -> None:
-        if folder == "auto":
-            folder = os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "lightning_gans")
-        self.folder = None if folder is None else Path(folder).expanduser()
+        self.folder = None if folder is None else cache_folder() if folder == "auto" else Path(folder).expanduser()
 
     def path(self, key: dict[str, Any]) -> Path | None:
         """Return the file of a key; ``None`` without a folder."""

@@ -48,12 +48,14 @@ def train_classifier(
     seed: int = 0,
     device: torch.device | str = "cpu",
     progress: bool = False,
+    heads: Sequence[int] = (),
+    cut: int | None = None,
 ) -> tuple[Classifier, float]:
     """Train on four fifths of the images with small shifts, rotations and changes of size.
 
     Args:
         images: (N, C, H, W) uint8.
-        labels: (N,) int64.
+        labels: (N,) int64, or of several attributes (N, A).
         make: Makes the network; called once the seed is set.
         size: Height and width that the network takes.
         epochs: Passes over the images.
@@ -62,14 +64,18 @@ def train_classifier(
         seed: Seed of everything random.
         device: Where to train.
         progress: Show a bar.
+        heads: Number of classes of each attribute; their logits follow each other. Images of such sets are not moved,
+            since they were drawn in their places.
+        cut: Train on the first so many images, and measure on the others; ``None``: on four fifths drawn at random.
 
     Returns:
-        The network on the CPU in evaluation mode, and its accuracy on the last fifth.
+        The network on the CPU in evaluation mode, and its accuracy on the images that it was not trained on, the mean
+        over attributes.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        order = torch.randperm(len(images))
-        cut = cut_at(len(order))
+        order = torch.randperm(len(images)) if cut is None else torch.arange(len(images))
+        cut = cut_at(len(order)) if cut is None else cut
         network = _fit(
             images,
             labels,
@@ -80,9 +86,11 @@ def train_classifier(
             batch_size=batch_size,
             flip=flip,
             progress=progress,
+            heads=heads,
         )
     held_out = order[cut:]
-    return network.cpu(), accuracy_on(network.to(device), images[held_out], labels[held_out], size=size)
+    found = accuracies_on(network.to(device), images[held_out], labels[held_out], size=size, heads=heads)
+    return network.cpu(), sum(found) / len(found)
 
 
 def fit_classifier(
@@ -109,13 +117,26 @@ def fit_classifier(
 
 def accuracy_on(network: Classifier, images: Tensor, labels: Tensor, *, size: int) -> float:
     """Return the share of images (N, C, H, W) uint8 whose class (N,) a network of side ``size`` finds."""
+    return accuracies_on(network, images, labels, size=size)[0]
+
+
+def accuracies_on(
+    network: Classifier, images: Tensor, labels: Tensor, *, size: int, heads: Sequence[int] = ()
+) -> list[float]:
+    """Return the same for each attribute of labels (N, A), whose numbers of classes are ``heads``."""
     device = next(network.parameters()).device
-    right = 0
+    right: list[Tensor] = []
     with torch.no_grad():
         for some, classes in zip(torch.split(images, 512), torch.split(labels, 512), strict=True):
             logits = network(prepared(some.to(device), images.shape[1], size))[1]
-            right += int((logits.argmax(1).cpu() == classes.cpu()).sum())
-    return right / len(images)
+            found = torch.stack([part.argmax(1) for part in _split(logits, heads)], 1)  # (n, A)
+            right.append(found.cpu() == classes.cpu().view(len(classes), -1))
+    return torch.cat(right).double().mean(0).tolist()
+
+
+def _split(logits: Tensor, heads: Sequence[int]) -> Sequence[Tensor]:
+    """Return the logits of each attribute."""
+    return torch.split(logits, list(heads), 1) if heads else (logits,)
 
 
 def _fit(
@@ -129,6 +150,7 @@ def _fit(
     batch_size: int,
     flip: bool = False,
     progress: bool = False,
+    heads: Sequence[int] = (),
 ) -> Classifier:
     """Train a network on the images number ``fit``, by the default generator, and leave it in evaluation mode."""
     batch_size = min(batch_size, len(fit))
@@ -142,7 +164,9 @@ def _fit(
             batch = prepared(images[index].to(device), channels, size)
             if flip:
                 batch = torch.where(torch.rand(len(batch), 1, 1, 1, device=device) < 0.5, batch.flip(-1), batch)
-            loss = F.cross_entropy(network(jitter(batch))[1], labels[index].to(device))
+            classes = labels[index].to(device).view(batch_size, -1).unbind(1)
+            parts = zip(_split(network(batch if heads else jitter(batch))[1], heads), classes, strict=True)
+            loss = torch.stack([F.cross_entropy(part, label) for part, label in parts]).sum()
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
