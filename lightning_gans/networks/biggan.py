@@ -1,4 +1,4 @@
-"""Define the residual networks of SAGAN (arXiv:1805.08318) and BigGAN (arXiv:1809.11096): class-conditional, attending."""
+"""Define the class-conditional residual networks of SAGAN (arXiv:1805.08318) and BigGAN (arXiv:1809.11096)."""
 
 from __future__ import annotations
 
