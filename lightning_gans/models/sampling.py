@@ -27,6 +27,7 @@ from lightning_gans.schedules.training_schedule import TrainingSchedule
 
 Inputs = tuple[Tensor, ...]  # of the generator, N rows each
 Latent = Literal["normal", "uniform", "unit_uniform"]
+AT_ONCE = 256  # samples at most of a batch that statistics are measured on
 REACH = {"uniform": 1.0, "unit_uniform": math.sqrt(3)}  # of latents that are uniform within +- so much
 
 
@@ -40,7 +41,8 @@ class Sampling(LightningModule):
             A class declares those that its family always has; an instance takes over those of its generator.
         condition_kinds: Makers of the conditions, by entry.
         sampling_options: Options of sampling that the family has, e.g. ``{"truncation": TRUNCATION}``.
-        standing_batches: Batches of ``batch_size`` samples that the average's batch norm statistics are measured on.
+        standing_batches: Batches of ``batch_size`` samples, 256 at most, that the average's batch norm statistics are
+            measured on.
     """
 
     conditions: tuple[str, ...] = ()
@@ -183,8 +185,8 @@ class Sampling(LightningModule):
 
     def _measure(self, network: nn.Module, options: Options) -> None:
         """Measure the standing statistics of a sampling network."""
-        indices, seed = range(self.standing_batches * self.batch_size), derive_seed("batch norm", self.seed)
-        batches = self._input_batches(indices, seed, self.batch_size, {}, options)
+        size, seed = min(self.batch_size, AT_ONCE), derive_seed("batch norm", self.seed)
+        batches = self._input_batches(range(self.standing_batches * size), seed, size, {}, options)
         measure_batch_norm(network, batches, self.frozen.averaged(network))
 
     def postprocess(self, images: Tensor) -> Tensor:

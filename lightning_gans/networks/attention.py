@@ -15,8 +15,8 @@ class SelfAttention(nn.Module):
     0, so that the layer starts as the identity; weight decay, which would close it, passes it over. Products are not
     scaled.
 
-    Queries and keys are filled up with zeros to the values' width: only heads of one width take the kernels that never
-    hold the matrix of H W x H W / 4 products.
+    Queries and keys are filled up with zeros to the values' width, and laid out row by row: only so do the kernels take
+    them that never hold the matrix of H W x H W / 4 products.
 
     Args:
         width: Feature maps C, at least 8.
@@ -32,7 +32,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map features (N, C, H, W) to the same shape."""
         keys, values = F.max_pool2d(self.phi(x), 2), F.max_pool2d(self.g(x), 2)  # (N, C', H/2, W/2)
-        rows = [maps.flatten(2).transpose(1, 2)[:, None] for maps in (self.theta(x), keys, values)]
+        rows = [maps.flatten(2).transpose(1, 2)[:, None].contiguous() for maps in (self.theta(x), keys, values)]
         width = rows[2].shape[3]
         query, key = (F.pad(row, (0, width - row.shape[3])) for row in rows[:2])  # (N, 1, H W, C/2), (N, 1, H W/4, C/2)
         gathered = F.scaled_dot_product_attention(query, key, rows[2], scale=1.0)
