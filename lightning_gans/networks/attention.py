@@ -36,6 +36,6 @@ class SelfAttention(nn.Module):
         width = rows[2].shape[3]
         query, key = (F.pad(row, (0, width - row.shape[3])) for row in rows[:2])  # (N, 1, H W, C/2), (N, 1, H W/4, C/2)
         gathered = F.scaled_dot_product_attention(query, key, rows[2], scale=1.0)
-        maps = gathered[:, 0].transpose(1, 2).unflatten(2, x.shape[2:])  # (N, C/2, H, W)
+        maps = gathered[:, 0].transpose(1, 2).reshape(*gathered.shape[:1], width, *x.shape[2:])  # (N, C/2, H, W)
         attended: Tensor = x + self.gate * self.o(maps)
         return attended

@@ -90,7 +90,7 @@ class Generator(nn.Module):
         self.norm = nn.BatchNorm2d(maps[-1])
         self.last = nn.Conv2d(maps[-1], channels, 3, padding=1)
         initialise(self, init)
-        normalise(self, keep=self.shared if class_dim is not None else None)
+        normalise(self)
 
     def forward(self, latents: Tensor, *classes: Tensor) -> Tensor:
         """Map latents (N, latent_dim) and classes (N,) to images (N, channels, H, W)."""
@@ -232,10 +232,9 @@ def initialise(network: nn.Module, init: Init) -> None:
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
 
-def normalise(network: nn.Module, keep: nn.Module | None = None) -> None:
-    """Put spectral norm on convolutions and dense layers, and on the embedding of a projection, but not on ``keep``."""
-    kinds = (nn.Conv2d, nn.Linear)
-    for layer in [layer for layer in network.modules() if isinstance(layer, kinds) and layer is not keep]:
+def normalise(network: nn.Module) -> None:
+    """Put spectral norm on convolutions, dense layers and the embedding of a projection, not on other embeddings."""
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    parts = [layer.embedding for layer in network.modules() if isinstance(layer, ClassProjection)]
+    for layer in (*layers, *parts):
         spectral_norm(layer)
-    for layer in [layer for layer in network.modules() if isinstance(layer, ClassProjection)]:
-        spectral_norm(layer.embedding)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -58,7 +59,7 @@ class SyncBatchNorm(_BatchNorm):
 
 
 @functools.cache
-def _synchronised(kind: type[_BatchNorm]) -> type[_BatchNorm]:
+def _synchronised(kind: Any) -> Any:
     return type(f"Sync{kind.__name__}", (SyncBatchNorm, kind), {"plain": kind})
 
 
@@ -66,14 +67,15 @@ def synchronise(networks: Iterable[nn.Module]) -> None:
     """Let every batch norm of networks have its statistics from all processes, in place."""
     for layer in _norms(networks):
         if not isinstance(layer, SyncBatchNorm | nn.SyncBatchNorm):
-            layer.__class__ = _synchronised(type(layer))
+            kind: Any = type(layer)
+            layer.__class__ = _synchronised(kind)
 
 
 def desynchronise(networks: Iterable[nn.Module]) -> None:
     """Give every batch norm that ``synchronise`` has changed its own class back."""
     for layer in _norms(networks):
         if isinstance(layer, SyncBatchNorm):
-            layer.__class__ = layer.plain
+            layer.__class__ = layer.plain  # type: ignore[assignment]
 
 
 def _norms(networks: Iterable[nn.Module]) -> list[_BatchNorm]:

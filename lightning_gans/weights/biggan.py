@@ -230,4 +230,5 @@ def _fill(network: Generator | Discriminator, state: State, names: Mapping[str, 
             norm._v.copy_(F.normalize(u @ matrix, dim=0))
             norm._u.copy_(F.normalize(matrix @ norm._v, dim=0))
     for index in network.attention:
-        network.get_submodule(f"attention.{index}").gate.copy_(state[f"blocks.{index}.1.gamma"].reshape(()))
+        attention: Any = network.get_submodule(f"attention.{index}")
+        attention.gate.copy_(state[f"blocks.{index}.1.gamma"].reshape(()))

@@ -8,6 +8,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 import lightning_gans
 from conftest import compose, newest, run, tiny_model, watched
+from lightning_gans.losses.penalties import input_gradients
 from lightning_gans.models.biggan import overlap
 from lightning_gans.models.updates import decay_groups, once_an_update
 from lightning_gans.networks.attention import SelfAttention
@@ -124,3 +125,13 @@ def test_truncation_is_an_option_of_both(family, tmp_path):
     with pytest.raises(ValueError, match=r"truncation=0.5: DCGAN .*model=biggan, sagan has it"):
         tiny_model("dcgan").sample(1, truncation=0.5)
     assert any(isinstance(layer, SelfAttention) for layer in module.generator.modules())
+
+
+def test_penalties_differentiate_attention_twice(float64):
+    module = tiny_model("sagan", penalty="r1")
+    critic, images = module.discriminator, torch.randn(2, 1, 16, 16)
+    with torch.no_grad():
+        critic.attention["0"].gate.fill_(0.5)
+    gradients = input_gradients(critic, images, torch.tensor([1, 2]))
+    (second,) = torch.autograd.grad(gradients.square().sum(), critic.attention["0"].g.parametrizations.weight.original)
+    assert second.abs().max() > 0
