@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from lightning_gans.config.command import command
 from lightning_gans.config.errors import MISSING, ConfigError
-from lightning_gans.config.schemas import DemoSchema
+from lightning_gans.config.schemas import DemoSchema, sampling_options
 
 
 @command(DemoSchema)
@@ -22,7 +22,8 @@ def main(cfg: DictConfig) -> None:
     from lightning_gans.runtime.device import pick_device
 
     module = load(cfg.checkpoint, trust=cfg.trust, device=pick_device(cfg.device))
-    page = make_page(Demo(module), f"{type(module).__name__} at generator update {module.iteration:,}")
+    demo = Demo(module, **sampling_options(cfg))
+    page = make_page(demo, f"{type(module).__name__} at generator update {module.iteration:,}")
     where = {"server_name": cfg.host, "server_port": cfg.port, "share": cfg.share}
     page.launch(**where, max_file_size=MAX_UPLOAD, ssr_mode=False, footer_links=[])
 

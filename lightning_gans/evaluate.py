@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from lightning_gans.config import validation
 from lightning_gans.config.command import command
 from lightning_gans.config.errors import MISSING, ConfigError
-from lightning_gans.config.schemas import EvaluateSchema
+from lightning_gans.config.schemas import EvaluateSchema, sampling_options
 from lightning_gans.images.size import height_width, shortest
 
 
@@ -61,6 +61,7 @@ def main(cfg: DictConfig) -> None:
     for names, problem in lacking.items():
         print(f"without {names}: {problem}", file=sys.stderr)
     given |= {"metrics": chosen, "seed": cfg.seed, "cache": cfg.cache, "direction": cfg.direction}
+    given["sampling"] = sampling_options(cfg)
     score = Evaluator(extractor, **given)
     card = score(sides.candidate, sides.reference, examples=sides.examples, progress=True, device=device)
     card |= {"checkpoint": sides.place or str(sides.path)} if sides.path else {"candidate_root": cfg.candidate}
@@ -82,6 +83,8 @@ def check_sides(cfg: DictConfig) -> None:
         raise ConfigError("candidate", cfg.candidate, f"not with checkpoint={cfg.checkpoint}; say one of the two")
     if cfg.candidate and not cfg.reference:
         raise ConfigError("candidate", cfg.candidate, "needs reference=DIR to be compared with")
+    for name, value in sampling_options(cfg).items() if cfg.candidate else ():
+        raise ConfigError(name, value, "not with candidate, whose images are there; leave it out")
     if cfg.checkpoint and cfg.image_size is not None:
         raise ConfigError("image_size", cfg.image_size, "not with a checkpoint, whose images have a size")
     if cfg.image_size is not None:

@@ -16,7 +16,7 @@ NETWORKS = ("generator", "generator_back", "discriminator", "discriminator_back"
 
 @command(ImportWeightsSchema)
 def main(cfg: DictConfig) -> None:
-    """Make a checkpoint of published weights of pix2pix, CycleGAN or ProGAN."""
+    """Make a checkpoint of published weights of pix2pix, CycleGAN, ProGAN or BigGAN."""
     out = Path(cfg.out).expanduser()
     if out.is_dir():
         raise ConfigError("out", cfg.out, f"is a folder; give the file to write, e.g. {out / 'imported.ckpt'}")
@@ -24,8 +24,8 @@ def main(cfg: DictConfig) -> None:
     atomic.refuse_existing(out, overwrite=cfg.overwrite)
 
     from lightning_gans.checkpoints.files import AtomicCheckpointIO
-    from lightning_gans.weights import gan_zoo
-    from lightning_gans.weights.published import assemble
+    from lightning_gans.weights import biggan, gan_zoo
+    from lightning_gans.weights.published import assemble, read
 
     files = {name: cfg[name] for name in NETWORKS if cfg[name] is not None}
     options = {"test_statistics": cfg.test_statistics, "dropout_at_test": cfg.dropout_at_test}
@@ -33,7 +33,9 @@ def main(cfg: DictConfig) -> None:
     if whole is not None and len(files) > 1:
         rule = f"not with generator={cfg.generator}, a ProGAN's, which holds its networks already"
         raise ConfigError(list(files)[1], MISSING, rule)
-    if whole is None:
+    if whole is None and biggan.recognises(read(files["generator"])):
+        content = biggan.from_biggan(files, tell=print)
+    elif whole is None:
         content = assemble(files, image_size=cfg.image_size, **options, tell=print)
     else:
         try:

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from lightning_gans.config import validation
 from lightning_gans.config.command import command
 from lightning_gans.config.errors import ConfigError
-from lightning_gans.config.schemas import InterpolateSchema
+from lightning_gans.config.schemas import InterpolateSchema, sampling_options
 
 PATHS = ("lerp", "slerp")  # modes that go from a sample to another
 
@@ -33,10 +33,12 @@ def main(cfg: DictConfig) -> None:
     validation.check_types(cfg)
     content = files.read(cfg.checkpoint)
     module = load.rebuild(content, trust=cfg.trust).to(pick_device(cfg.device))
-    module.sampling_inputs([0], cfg.seed)  # refused by what has no latents, before anything is written
+    options = sampling_options(cfg)
+    module.sampling_inputs([0], cfg.seed, **options)  # refused by what has no latents, before anything is written
     classes = None if cfg.classes is None else list(cfg.classes)
     searched = cfg.mode == "arithmetic" and classes is not None and not module.conditioning.takes("classes")
-    walker = Walker(module, seed=cfg.seed, batch_size=cfg.batch_size, classes=None if searched else classes)
+    given = {"classes": None if searched else classes, **options}
+    walker = Walker(module, seed=cfg.seed, batch_size=cfg.batch_size, **given)
     folder = make_folder(cfg.out)
     refuse_foreign(folder, (f"{cfg.mode}.png", f"{cfg.mode}.{cfg.format}"))
     if cfg.mode in PATHS:

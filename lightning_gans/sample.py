@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from lightning_gans.config.command import command
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.overrides import override_value
-from lightning_gans.config.schemas import SampleSchema
+from lightning_gans.config.schemas import SampleSchema, sampling_options
 
 
 @command(SampleSchema)
@@ -29,8 +29,9 @@ def main(cfg: DictConfig) -> None:
     module = load(cfg.checkpoint, trust=cfg.trust, device=pick_device(cfg.device))
     classes = None if cfg.classes is None else list(cfg.classes)
     codes: dict[str, Any] = {name: list(cfg[name]) for name in ("code", "continuous") if cfg[name] is not None}
-    module.sampling_inputs([0], cfg.seed, classes=classes, **codes)  # refused before anything is written
-    drawn: dict[str, Any] = {"seed": cfg.seed, "batch_size": cfg.batch_size}
+    drawn: dict[str, Any] = {"seed": cfg.seed, **sampling_options(cfg)}
+    module.sampling_inputs([0], classes=classes, **codes, **drawn)  # refused before anything is written
+    drawn["batch_size"] = cfg.batch_size
     labels = cfg.labels and sample_labels(module, cfg.labels, cfg.n, seed=cfg.seed, classes=classes)
     batches = module.samples(indices, **drawn, classes=labels or classes, **codes)
     rows = [] if cfg.indices is not None else classes or sorted(set(labels or []))

@@ -35,6 +35,9 @@ MODELS = sorted(path.stem for path in (CONF_DIR / "model").glob("*.yaml"))
 
 # Options that make a family tiny, beside the common ones; a family may do without.
 _SMALL = ["model.generator.base_channels=4", "model.discriminator.base_channels=4", "model.generator.latent_dim=8"]
+_ATTENDING = [
+    *("model.generator.latent_dim=9", "model.generator.attention=[8]", "model.discriminator.attention=[8]"),
+]
 TINY_FAMILY = {
     "progan": [  # 4x4, then 8x8 and 16x16 fade in for a step each
         *[f"model.{network}.fmap_base=64" for network in ("generator", "discriminator")],
@@ -67,6 +70,8 @@ TINY_FAMILY = {
         *("model.generator.coarse_latent_dim=8", "model.generator.hidden=16", "model.generator.planes=4"),
         *("model.discriminator.hidden=16", "model.discriminator.planes=4"),
     ],
+    "sagan": [*_ATTENDING, "model.generator.base_channels=4", "model.discriminator.base_channels=4"],
+    "biggan": [*_ATTENDING, "model.generator.base_channels=2", "model.discriminator.base_channels=2"],
     "r3gan": [*_SMALL, "model.generator.group_size=4", "model.discriminator.group_size=4"],
     "pix2pix": [
         *("data=digit_edges", "model.generator.base_channels=4", "model.generator.max_channels=8"),
@@ -149,6 +154,8 @@ def exact(model):
         "hidden_noise": None,
     }
     overrides = [DOUBLE, *sgd(0.05, model)]
+    if model in ("sagan", "biggan"):  # whose batch norm is where the class enters: it is shared by all processes
+        overrides.append("trainer.sync_batchnorm=true")
     for name, network in compose(f"model={model}", "tuned=none", *needs(f"model={model}")).model.items():
         for key, value in off.items():
             is_network = name in ("generator", "discriminator", "encoder") and network is not None

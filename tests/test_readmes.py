@@ -191,7 +191,7 @@ def single(words):
     return [re.sub(r"=([^=,\[{]+),.*$", r"=\1", word) for word in words if not word.startswith(("sweep=", "hydra"))]
 
 
-DOWNLOADED = {"mnist", "cifar10", "horse2zebra", "dcgan_celeba64", "pix2pix_facades"}
+DOWNLOADED = {"mnist", "cifar10", "horse2zebra", "dcgan_celeba64", "pix2pix_facades", "biggan_imagenet128"}
 DOWNLOADED |= {"torchvision.datasets.CIFAR10", "datasets.load_dataset"}
 
 
@@ -260,6 +260,7 @@ def world(tmp_path_factory):
         published.save(published.residual(blocks=6), folder / f"{name}.pth")
     run(folder / "outputs" / "mine", evaluation(), "data.image_size=32", model="wgan_gp")
     run(folder / "outputs" / "cgan", model="cgan")
+    run(folder / "outputs" / "biggan", model="biggan")
     run(folder / "outputs" / "infogan", model="infogan")
     run(folder / "cyclegan", model="cyclegan")
     with pytest.MonkeyPatch.context() as patch:

@@ -46,6 +46,8 @@ class OptimizerOverrides(Callback):
             for key in new.keys() & optimizer.param_groups[0].keys():
                 if new[key] != old.get(key):
                     for group in optimizer.param_groups:
+                        if key == "weight_decay" and group.get("never_decays"):
+                            continue
                         _change(group, key, old.get(key), new[key])
                     for scheduler in trainer.strategy.lr_scheduler_configs:
                         if key == "lr" and scheduler.scheduler.optimizer is optimizer.optimizer:

@@ -40,7 +40,19 @@ class TrainSchema(TypedDict):
     trust: Sequence[str]
 
 
-class SampleSchema(TypedDict):
+class SamplingSchema(TypedDict):
+    """Declare the options of sampling, which some families have; the families know their ranges."""
+
+    truncation: float | None
+
+
+def sampling_options(cfg: Mapping[Any, Any]) -> dict[str, float]:
+    """Return the options of sampling that a command was given."""
+    given = {name: cfg.get(name) for name in SamplingSchema.__annotations__}
+    return {name: value for name, value in given.items() if isinstance(value, int | float)}
+
+
+class SampleSchema(SamplingSchema):
     """Declare the root of ``conf/sample.yaml``."""
 
     checkpoint: str
@@ -66,7 +78,7 @@ class RealSet(TypedDict):
     held_out: bool
 
 
-class EvaluateSchema(TypedDict):
+class EvaluateSchema(SamplingSchema):
     """Declare the root of ``conf/evaluate.yaml``."""
 
     checkpoint: str | None
@@ -105,7 +117,7 @@ class TrainExtractorSchema(TypedDict):
     device: str
 
 
-class InterpolateSchema(TypedDict):
+class InterpolateSchema(SamplingSchema):
     """Declare the root of ``conf/interpolate.yaml``."""
 
     checkpoint: str
@@ -191,7 +203,7 @@ class DataCheckSchema(TypedDict):
     seed: Seed
 
 
-class DemoSchema(TypedDict):
+class DemoSchema(SamplingSchema):
     """Declare the root of ``conf/demo.yaml``."""
 
     checkpoint: str

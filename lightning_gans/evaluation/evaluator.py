@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -31,6 +31,7 @@ from lightning_gans.metrics.base import LABELLED, QUALIFIERS, GenerativeMetric
 from lightning_gans.metrics.path_length import EPSILON, path_for
 from lightning_gans.models.accuracy import classified
 from lightning_gans.models.base import GenerativeModule
+from lightning_gans.models.sampling_options import split_given
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.runtime.distributed import all_gather, broadcast_object, rank_and_world, rank_slice, sum_numbers
 from lightning_gans.runtime.seeding import derive_seed
@@ -56,6 +57,7 @@ class Evaluator:
             reading real images after so many; the card has the counts.
         cache: Folder of cached real features: ``auto``, a path, or ``None``.
         direction: Which translations of a translation module are scored.
+        sampling: Options of sampling by name, e.g. ``{"truncation": 0.5}``.
 
     Raises:
         ValueError: An unknown metric or a number out of range.
@@ -74,6 +76,7 @@ class Evaluator:
         time_budget_s: Positive | None = None,
         cache: str | None = "auto",
         direction: str = "a2b",
+        sampling: Mapping[str, float | None] | None = None,
     ) -> None:
         self.metrics = check_options(n=n, n_real=n_real, metrics=metrics)
         if extractor is None and needs_extractor(self.metrics):
@@ -81,6 +84,7 @@ class Evaluator:
         self.extractor, self.n, self.n_real = extractor, n, n_real
         self.seed, self.batch_size, self.time_budget_s = seed, batch_size, time_budget_s
         self.cache, self.direction = RealCache(cache), direction
+        self.sampling = {name: value for name, value in (sampling or {}).items() if value is not None}
         self._fed: list[GenerativeMetric] = []  # copies of the metrics, with states
         self._met: ImageDataModule | None = None  # the set whose images they have seen
         self._n_real, self._deadline = 0, torch.inf
@@ -132,7 +136,7 @@ class Evaluator:
         for metric in self._fed:
             if isinstance(source, GeneratedImages) and metric.feed == "paths":
                 n_paths = source.n if metric.limit is None else min(source.n, metric.limit)
-                self._update_paths(metric, source.module, rank_slice(n_paths, rank, world))
+                self._update_paths(metric, source, rank_slice(n_paths, rank, world))
             if metric.feed == "classified":
                 some = rank_slice(data.n_examples, rank, world)
                 for logits, labels in classified(candidate, data, some, self.batch_size):  # type: ignore[arg-type]
@@ -163,11 +167,12 @@ class Evaluator:
         select_metrics(self.metrics, candidate, data)
         check_classifier(self.metrics, self.extractor, data)
         if isinstance(candidate, TranslationModule) and data.translates:
+            split_given(candidate, self.sampling)
             candidate.prepare_sampling()
             return TranslatedImages(candidate, data, self.n, self.seed, self.direction), candidate.device
         if not isinstance(candidate, ImageDataModule):
-            candidate.prepare_sampling()
-            return GeneratedImages(candidate, 10000 if self.n is None else self.n, self.seed), candidate.device
+            n = 10000 if self.n is None else self.n
+            return GeneratedImages(candidate, n, self.seed, **self.sampling), candidate.device
         for metric in self.metrics:
             if metric.feed == "paths":
                 raise ValueError(f"metrics={metric.name}: needs a checkpoint, since images alone have no latents")
@@ -270,16 +275,15 @@ class Evaluator:
 
     # ------------------------------------------------------------------------------ the metrics
 
-    def _update_paths(self, metric: GenerativeMetric, module: GenerativeModule, positions: range) -> None:
+    def _update_paths(self, metric: GenerativeMetric, source: GeneratedImages, positions: range) -> None:
         """Feed features of small steps between pairs of latents, each pair a function of seed and position."""
         assert self.extractor is not None
+        module = source.module
         path = path_for(module.latent)
         with torch.no_grad():
             for first in range(positions.start, positions.stop, self.batch_size):
                 chosen = range(first, min(first + self.batch_size, positions.stop))
-                start, end = (
-                    module.sampling_inputs(chosen, derive_seed("path", name, self.seed)) for name in ("start", "end")
-                )
+                start, end = (source.inputs(chosen, derive_seed("path", name, self.seed)) for name in ("start", "end"))
                 rng = torch.Generator()
                 where = torch.stack(
                     [torch.rand(1, generator=rng.manual_seed(derive_seed("at", self.seed, i))) for i in chosen]
@@ -288,7 +292,7 @@ class Evaluator:
                 batches = [(path(start[0], end[0], at), *start[1:]) for at in (where, where + EPSILON)]
                 features = [
                     self.extractor.unrounded(images.add(1).mul(127.5).clamp(0, 255)).features
-                    for images in module.generate(batches)
+                    for images in source.generate(batches)
                 ]
                 metric.update(*features)
                 if time.monotonic() > self._deadline:

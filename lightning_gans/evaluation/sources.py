@@ -6,7 +6,7 @@ import hashlib
 import math
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -23,6 +23,7 @@ from lightning_gans.data.source import Bits
 from lightning_gans.images.pixels import to_uint8
 from lightning_gans.images.size import Size, shortest
 from lightning_gans.models.base import GenerativeModule
+from lightning_gans.models.sampling_options import split_given
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.runtime.seeding import derive_seed
 
@@ -48,23 +49,36 @@ class GeneratedImages:
         module: The module.
         n: Number of images.
         seed: Seed of the samples.
+        **options: Options of sampling, e.g. ``truncation=0.5``.
+
+    Raises:
+        ValueError: An option that the family does not have.
     """
 
-    def __init__(self, module: GenerativeModule, n: int, seed: int) -> None:
+    def __init__(self, module: GenerativeModule, n: int, seed: int, **options: float | None) -> None:
         self.module, self.n, self.seed = module, n, seed
+        _, self.options = split_given(module, options)
+        module.prepare_sampling()
+        self.network = module.sampling_network(self.options)
+
+    def inputs(self, indices: range, seed: int) -> tuple[Tensor, ...]:
+        """Draw the generator's inputs for samples number ``indices`` of a seed."""
+        return self.module.sampling_inputs(indices, seed, **self.options)
+
+    def generate(self, batches: Iterable[tuple[Tensor, ...]]) -> Iterator[Tensor]:
+        """Run the network on batches of inputs; yields images (N, C, H, W) in [-1, 1]."""
+        return self.module.generate(batches, self.network)
 
     def batches(self, indices: range, batch_size: int) -> Iterator[Batch]:
         """Yield ``image`` (N, C, H, W) uint8, and conditions such as ``label`` (N,), on the module's device."""
-        start = 0
-        for images in self.module.samples(indices, seed=self.seed, batch_size=batch_size):
-            chosen = indices[start : start + len(images)]
-            given = self.module.conditioning.sample(chosen, self.seed, {})
-            yield {"image": to_uint8(images), **dict(zip(self.module.conditioning, given, strict=True))}
-            start += len(images)
+        for start in range(0, len(indices), batch_size):
+            inputs = self.inputs(indices[start : start + batch_size], self.seed)
+            (images,) = self.generate([inputs])
+            yield {"image": to_uint8(images), **dict(zip(self.module.conditioning, inputs[1:], strict=True))}
 
     def metadata(self) -> dict[str, Any]:
-        """Return step, images seen, averaged or not, and seed."""
-        return module_metadata(self.module) | {"seed": self.seed}
+        """Return step, images seen, averaged or not, seed, and options of sampling."""
+        return module_metadata(self.module) | {"seed": self.seed, **self.options}
 
 
 class TranslatedImages:

@@ -22,6 +22,7 @@ from lightning_gans.inference.latents import Walker
 from lightning_gans.inference.translator import Translator
 from lightning_gans.metrics.path_length import path_for
 from lightning_gans.models.base import GenerativeModule
+from lightning_gans.models.sampling_options import split_given
 from lightning_gans.models.translation import TranslationModule
 
 MOST = 64  # samples, or steps of an interpolation, of one request
@@ -37,15 +38,20 @@ class Demo:
 
     Args:
         module: A trained family.
+        **options: Options of sampling of all pictures, e.g. ``truncation=0.5``.
+
+    Raises:
+        ValueError: An option that the family does not have.
     """
 
-    def __init__(self, module: GenerativeModule) -> None:
+    def __init__(self, module: GenerativeModule, **options: float | None) -> None:
         self.module, self._lock = module, threading.Lock()
         self.directions = module.directions if isinstance(module, TranslationModule) else ()
         label = module.conditioning["label"] if module.conditioning.takes("classes") else None
         self.num_classes: int | None = None if label is None else int(getattr(label, "num_classes"))  # noqa: B009
         self.truncates = not self.directions and not module.normalizes_latents
-        self.walker = None if self.directions else Walker(module)
+        _, given = split_given(module, options)  # of a family that translates: refused
+        self.walker = None if self.directions else Walker(module, seed=0, batch_size=64, **given)
 
     def sample(self, seed: float, n: float, psi: float = 1.0, classes: Sequence[Any] = ()) -> Image.Image:
         """Return the first ``n`` samples of a seed as a grid.

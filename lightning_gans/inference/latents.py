@@ -20,6 +20,7 @@ from lightning_gans.images.sheets import grid
 from lightning_gans.metrics.path_length import path_for
 from lightning_gans.metrics.prdc import NearestNeighbours
 from lightning_gans.models.base import GenerativeModule
+from lightning_gans.models.sampling_options import Given, split_given
 from lightning_gans.runtime.seeding import derive_seed
 
 MOVING = ("lerp", "slerp", "loop")  # modes that are animated too
@@ -36,29 +37,29 @@ class Walker:
         module: Module whose sampling network makes the images.
         seed: Seed of the samples.
         batch_size: Images at once, >= 1.
-        **conditions: Values that rows of pictures have in turn, e.g. ``classes=[3, 7]``; left out or ``None``: drawn
-            from the training set's.
+        **given: Values of conditions that rows of pictures have in turn, e.g. ``classes=[3, 7]``; left out or
+            ``None``: drawn from the training set's. Options of sampling, e.g. ``truncation=0.5``.
 
     Raises:
-        ValueError: A condition that the module does not take, or a value that is not allowed.
+        ValueError: A condition or option that the module does not take, or a value that is not allowed.
     """
 
-    def __init__(
-        self, module: GenerativeModule, *, seed: int = 0, batch_size: int = 64, **conditions: Sequence[Any] | None
-    ) -> None:
-        module.conditioning.check(conditions)
+    def __init__(self, module: GenerativeModule, *, seed: int = 0, batch_size: int = 64, **given: Given) -> None:
         self.module, self.seed, self.batch_size = module, seed, batch_size
-        self.conditions = {name: values for name, values in conditions.items() if values is not None}
+        self.conditions, self.options = split_given(module, given)
+        module.conditioning.check(self.conditions)
         module.prepare_sampling()
+        self.network = module.sampling_network(self.options)
 
     def inputs(self, indices: Sequence[int], **conditions: Sequence[Any]) -> tuple[Tensor, ...]:
         """Draw the generator's inputs for samples number ``indices``; ``conditions`` in the place of the walker's."""
-        return self.module.sampling_inputs(indices, self.seed, **{**self.conditions, **conditions})
+        given: dict[str, Given] = {**self.conditions, **self.options, **conditions}
+        return self.module.sampling_inputs(indices, self.seed, **given)
 
     def images(self, latents: Tensor, others: Sequence[Tensor] = ()) -> Tensor:
         """Generate images (N, C, H, W) uint8 of latents (N, Z) and the other inputs."""
         batches = zip(*(torch.split(rows, self.batch_size) for rows in (latents, *others)), strict=True)
-        return torch.cat([to_uint8(images) for images in self.module.generate(batches)])
+        return torch.cat([to_uint8(images) for images in self.module.generate(batches, self.network)])
 
     def paths(self, indices: Sequence[int], steps: int, path: Between) -> Tensor:
         """Walk from every even one of the samples to the odd one after it: (N / 2, steps, C, H, W) uint8."""

@@ -18,6 +18,7 @@ from lightning_gans.config.errors import ConfigError
 from lightning_gans.images.files import make_folder, save
 from lightning_gans.images.pixels import to_uint8
 from lightning_gans.images.sheets import grid, scatter
+from lightning_gans.inference.latents import Walker
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.conditions import ClassLabel
 from lightning_gans.runtime.atomic import atomic_write
@@ -103,7 +104,13 @@ def write_samples(
 
 
 def class_sheet(
-    module: GenerativeModule, n: int, classes: Sequence[int], *, seed: int = 0, batch_size: int = 64
+    module: GenerativeModule,
+    n: int,
+    classes: Sequence[int],
+    *,
+    seed: int = 0,
+    batch_size: int = 64,
+    **options: float | None,
 ) -> Tensor:
     """Lay out samples of a conditional module: a class a row, a latent a column.
 
@@ -113,16 +120,17 @@ def class_sheet(
         classes: Classes.
         seed: Seed of the samples.
         batch_size: Images at once.
+        **options: Options of sampling, e.g. ``truncation=0.5``.
 
     Returns:
         One picture (C, H, W) uint8.
     """
-    rows = [to_uint8(images) for c in classes for images in _samples(module, n, c, seed, batch_size)]
+    walker = Walker(module, seed=seed, batch_size=batch_size, **options)
+    rows = []
+    for c in classes:
+        latents, *others = walker.inputs(range(n), classes=[c])
+        rows.append(walker.images(latents, others))
     return grid(torch.cat(rows), columns=n)
-
-
-def _samples(module: GenerativeModule, n: int, c: int, seed: int, batch_size: int) -> Iterable[Tensor]:
-    return module.samples(range(n), seed=seed, batch_size=batch_size, classes=[c])
 
 
 def sheet_columns(n: int, classes: Sequence[int]) -> int:

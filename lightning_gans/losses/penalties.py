@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import NonNegative, Positive, checked
@@ -45,7 +46,8 @@ def input_gradients(critic: Critic, samples: Tensor, *conditions: Tensor) -> Ten
         Gradients, (N, D) with D the number of values in a sample.
     """
     samples = full_precision(samples.detach()).requires_grad_(True)
-    with torch.autocast(samples.device.type, enabled=False), torch.compiler.set_stance("force_eager"):
+    plain = sdpa_kernel(SDPBackend.MATH)  # attention whose gradient can be differentiated
+    with torch.autocast(samples.device.type, enabled=False), torch.compiler.set_stance("force_eager"), plain:
         logits = critic(samples, *conditions)
         (gradients,) = torch.autograd.grad(logits.sum(), samples, create_graph=True)
     return gradients.flatten(1)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from lightning_gans.models.adversarial import AdversarialModule
     from lightning_gans.models.base import GenerativeModule
     from lightning_gans.models.began import BEGAN
+    from lightning_gans.models.biggan import BigGAN
     from lightning_gans.models.cgan import CGAN
     from lightning_gans.models.cyclegan import CycleGAN
     from lightning_gans.models.dcgan import DCGAN
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from lightning_gans.models.pool import ImagePool
     from lightning_gans.models.progan import ProGAN
     from lightning_gans.models.r3gan import R3GAN
+    from lightning_gans.models.sagan import SAGAN
     from lightning_gans.models.semi_supervised import SemiSupervisedGAN
     from lightning_gans.models.sngan import SNGAN
     from lightning_gans.models.srgan import SRGAN
@@ -37,6 +39,7 @@ __all__ = [
     "ACGAN",
     "AdversarialModule",
     "BEGAN",
+    "BigGAN",
     "CGAN",
     "CycleGAN",
     "DCGAN",
@@ -52,6 +55,7 @@ __all__ = [
     "Pix2PixHD",
     "ProGAN",
     "R3GAN",
+    "SAGAN",
     "SNGAN",
     "SRGAN",
     "SemiSupervisedGAN",

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import Positive, PositiveInt, checked
-from lightning_gans.models import batches
+from lightning_gans.models import batches, updates
 from lightning_gans.models.ema import EMA, evaluating
 from lightning_gans.models.freezing import FrozenLayers
 from lightning_gans.models.reader import BatchReader
@@ -44,7 +44,7 @@ class GenerativeModule(Sharing):
         latent: Distribution of the latents: ``normal`` N(0, I), ``uniform`` in [-1, 1), or ``unit_uniform`` in
             [-sqrt(3), sqrt(3)), whose variance is 1.
         batch_size: Real images per update of the player that sees them, over all processes and micro-batches.
-        accumulate: Micro-batches whose gradients make one update.
+        accumulate: Micro-batches whose gradients make one update; see ``models/updates.py`` for what moves once.
         clip_grad: Largest norm of a player's gradient; ``None``: no clipping.
         ema: Averages the generator; the average is what samples and scores use. ``None``: no average.
         channels_last: Keep convolutions in channels-last memory format.
@@ -210,7 +210,8 @@ class GenerativeModule(Sharing):
     def update_average(self, plan: Plan) -> None:
         """Move the averaged generator, if there is one, by the images that the step has shown."""
         if self.ema is not None:
-            self.ema.update(self.generator_ema, self.generator, plan.images, self.images_seen)  # type: ignore[arg-type]
+            shown = (plan.images, self.images_seen, self.iteration)
+            self.ema.update(self.generator_ema, self.generator, *shown)  # type: ignore[arg-type]
 
     def update(self, player: str, batch: Batch) -> None:
         """Update ``player`` once, on gradients accumulated over micro-batches; the other players stay fixed."""
@@ -219,7 +220,7 @@ class GenerativeModule(Sharing):
                 parameter.requires_grad_(name in self.graph_of(player))
         rows = self.reader.rows_of(batch, self)
         micro_batches = batches.split(batch, min(self.accumulate, *rows.counts), rows)
-        for micro_batch in micro_batches:
+        for micro_batch in updates.once_an_update((self.generator, *self.image_networks.values()), micro_batches):
             self.reader.rows = part = micro_batch.rows
             terms = self.loss(player, micro_batch)
             parts = len(micro_batches) if self.reader.rows is None else rows.total / (part.own * part.world)
@@ -292,7 +293,7 @@ class GenerativeModule(Sharing):
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
         """Return every player's optimiser and learning-rate schedule, the generator's first."""
         self.frozen.apply(self)
-        optimizers = {player: self.optimizer_factories[player](weights) for player, weights in self._trainable.items()}
+        optimizers = {k: self.optimizer_factories[k](updates.decay_groups(self, w)) for k, w in self._trainable.items()}
         schedules = [(self.scheduler_factories[player] or Constant)(o) for player, o in optimizers.items()]
         for player, schedule in zip(optimizers, schedules, strict=True):
             batches.learn_passes(schedule, self._trainer, f"model.{player}_scheduler.images=null")

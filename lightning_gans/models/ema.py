@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_gans.config.errors import ConfigError, as_typed
-from lightning_gans.config.types import FractionBelowOne, Positive, checked
+from lightning_gans.config.types import FractionBelowOne, NonNegativeInt, Positive, checked
 from lightning_gans.networks.layers import BATCH_NORMS
 from lightning_gans.schedules.values import Scheduled, ends_of, value_at
 
@@ -28,6 +28,7 @@ class EMA:
             the update, which may start at 0 (no average yet).
         ramp_up: Largest h as a fraction of the images seen; ``None``: no ramp.
         decay: beta of every update, from 0 to below 1.
+        start: Generator updates until which the average is the newest generator itself (Brock et al. 2019).
 
     Raises:
         ValueError: A value out of range, or not exactly one of ``half_life_kimg`` and ``decay``.
@@ -39,6 +40,7 @@ class EMA:
         half_life_kimg: Scheduled | None = 10.0,
         ramp_up: Positive | None = 0.05,
         decay: FractionBelowOne | None = None,
+        start: NonNegativeInt = 0,
     ) -> None:
         ends = (1.0, 1.0) if half_life_kimg is None else ends_of(half_life_kimg)
         if min(ends) < 0 or max(ends) <= 0:
@@ -47,7 +49,7 @@ class EMA:
             others = f"with decay={as_typed(decay)}, ramp_up={as_typed(ramp_up)}"
             rule = f"{others}, one of the first two must be null, and ramp_up with half_life_kimg"
             raise ConfigError("half_life_kimg", half_life_kimg, rule)
-        self.half_life_kimg, self.ramp_up, self.decay = half_life_kimg, ramp_up, decay
+        self.half_life_kimg, self.ramp_up, self.decay, self.start = half_life_kimg, ramp_up, decay, start
 
     def beta(self, images: int, images_seen: int) -> float:
         """Return the weight of the old average after an update of ``images``, the run having shown ``images_seen``."""
@@ -59,9 +61,9 @@ class EMA:
         return float(0.5 ** (images / max(half_life, 1e-8)))
 
     @torch.no_grad()
-    def update(self, average: nn.Module, live: nn.Module, images: int, images_seen: int) -> None:
-        """Move ``average`` towards ``live``; buffers are copied."""
-        beta = self.beta(images, images_seen)
+    def update(self, average: nn.Module, live: nn.Module, images: int, images_seen: int, updates: int) -> None:
+        """Move ``average`` towards ``live`` after so many updates of it; buffers are copied."""
+        beta = self.beta(images, images_seen) if updates > self.start else 0.0
         torch._foreach_lerp_(list(average.parameters()), list(live.parameters()), 1 - beta)
         for mine, theirs in zip(average.buffers(), live.buffers(), strict=True):
             mine.copy_(theirs)

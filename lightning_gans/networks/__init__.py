@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from lightning_gans.networks.acgan import Generator as ACGANGenerator
     from lightning_gans.networks.began import Autoencoder as BEGANAutoencoder
     from lightning_gans.networks.began import Generator as BEGANGenerator
+    from lightning_gans.networks.biggan import Discriminator as BigGANDiscriminator
+    from lightning_gans.networks.biggan import Generator as BigGANGenerator
     from lightning_gans.networks.cgan import Discriminator as CGANDiscriminator
     from lightning_gans.networks.cgan import Generator as CGANGenerator
     from lightning_gans.networks.cgan_dcgan import Discriminator as ConditionalDCGANDiscriminator
@@ -45,6 +47,8 @@ __all__ = [
     "ACGANGenerator",
     "BEGANAutoencoder",
     "BEGANGenerator",
+    "BigGANDiscriminator",
+    "BigGANGenerator",
     "CGANDiscriminator",
     "CGANGenerator",
     "ConditionalDCGANDiscriminator",

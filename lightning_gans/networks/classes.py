@@ -146,3 +146,29 @@ class ClassBatchNorm(nn.Module):
         gain, bias = (table(classes)[:, :, None, None] for table in (self.gain, self.bias))  # (N, C, 1, 1)
         normed: Tensor = self.norm(x) * gain + bias
         return normed
+
+
+class ConditionalBatchNorm(nn.Module):
+    """Apply batch norm whose gain is 1 + W(c) and whose bias is V(c), linear in a condition (Brock et al. 2019).
+
+    Statistics are those of all samples together.
+
+    Args:
+        width: Feature maps C.
+        num_classes: Number of classes.
+        condition: Length of the condition's vectors; ``None``: it is the class, and W and V are tables.
+    """
+
+    def __init__(self, width: int, num_classes: int, condition: int | None = None) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(width, affine=False)
+        self.gain, self.bias = (
+            nn.Embedding(num_classes, width) if condition is None else nn.Linear(condition, width, bias=False)
+            for _ in range(2)
+        )
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """Map features (N, C, H, W) and conditions (N, condition), or classes (N,) int64, to (N, C, H, W)."""
+        gain, bias = (part(condition)[:, :, None, None] for part in (self.gain, self.bias))  # (N, C, 1, 1)
+        normed: Tensor = self.norm(x) * (1 + gain) + bias
+        return normed

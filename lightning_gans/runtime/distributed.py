@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -46,6 +46,25 @@ def mean_over_processes(values: Tensor, weight: float = 1.0) -> Tensor:
         return values
     own = values.detach()
     return values + (sum_over_processes(own * weight) / world_size - own)
+
+
+class _DifferentiableSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        return sum_over_processes(values.clone())
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return differentiable_sum(gradient)
+
+
+def differentiable_sum(values: Tensor) -> Tensor:
+    """Return the sum of ``values`` over all processes, whose gradient is the sum of their gradients over them.
+
+    All processes call it as often, and differentiate it as often.
+    """
+    summed: Tensor = _DifferentiableSum.apply(values)
+    return summed
 
 
 def average_gradients(parameters: list[nn.Parameter]) -> None:

@@ -20,8 +20,18 @@ def test_half_life_is_in_images_whatever_the_batch():
             average.weight.fill_(1.0)
             live.weight.fill_(0.0)
         for _ in range(1000 // images):
-            EMA(half_life_kimg=1.0, ramp_up=None).update(average, live, images, 10**9)
+            EMA(half_life_kimg=1.0, ramp_up=None).update(average, live, images, 10**9, 10**6)
         assert average.weight.item() == pytest.approx(0.5, rel=1e-4)
+
+
+def test_until_its_start_the_average_is_the_newest_generator():
+    average, live, ema = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False), EMA(None, None, decay=0.9, start=3)
+    with torch.no_grad():
+        for updates in range(1, 6):
+            live.weight.fill_(float(updates))
+            ema.update(average, live, 10, 10 * updates, updates)
+            expected = {4: 0.9 * 3 + 0.1 * 4, 5: 0.9 * 3.1 + 0.1 * 5}.get(updates, updates)
+            assert average.weight.item() == pytest.approx(expected)
 
 
 def test_ramp_up_bounds_the_half_life_by_the_images_seen():
@@ -39,7 +49,7 @@ def test_the_half_life_may_follow_the_images_seen_before_the_update():
 
 
 AVERAGING = [model for model in MODELS if compose(*needs(f"model={model}"), f"model={model}").model.ema]
-PUBLISHED = {"r3gan", "progan"}  # their papers average
+PUBLISHED = {"r3gan", "progan", "biggan"}  # their papers average
 
 
 @pytest.mark.parametrize("model", AVERAGING)

@@ -747,9 +747,9 @@ def test_the_average_is_the_published_one(tmp_path):
     update = model.ema.update
     assert model.ema.ramp_up is None
 
-    def watched(average, live, images, seen):
+    def watched(average, live, images, seen, updates):
         before = average.blocks[0][0].weight.clone()
-        update(average, live, images, seen)
+        update(average, live, images, seen, updates)
         moved, way = average.blocks[0][0].weight - before, live.blocks[0][0].weight - before
         betas.append(1 - ((moved * way).sum() / way.square().sum()).item())
 
