@@ -47,6 +47,16 @@ TINY_FAMILY = {
         "model.growth.fade_kimg=0.008",
         "model.growth.stabilise_kimg={4: 0.008, 8: 0.0}",
     ],
+    "stylegan": [  # as progan; the first steps are 4x4, whose colours have to learn too
+        *[f"model.{network}.fmap_base=64" for network in ("generator", "discriminator")],
+        *[f"model.{network}.fmap_max=8" for network in ("generator", "discriminator")],
+        *("model.generator.latent_dim=8", "model.generator.style_dim=8", "model.generator.mapping_layers=2"),
+        *("model.growth.start=4", "model.growth.fade_kimg=0.008", "model.growth.stabilise_kimg={4: 0.008, 8: 0.0}"),
+    ],
+    "stylegan2": [  # the second lazy penalties are due within a tiny run
+        *("model.generator.latent_dim=8", "model.generator.style_dim=8", "model.generator.channel_base=64"),
+        *("model.generator.channel_max=8", "model.penalty.interval=3", "model.path_length.interval=2"),
+    ],
     **dict.fromkeys(["dcgan", "lsgan", "wgan", "wgan_gp", "dragan", "acgan"], _SMALL),
     "sngan": [*_SMALL, "model.g_batch_size=16"],
     "gan": ["model.generator.hidden=[16]", "model.discriminator.hidden=[16]", "model.generator.latent_dim=8"],

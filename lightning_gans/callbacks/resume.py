@@ -8,6 +8,7 @@ from typing import Any
 from lightning.pytorch import Callback, Trainer
 
 from lightning_gans.loggers.csv import CSV
+from lightning_gans.losses.lazy import corrected
 from lightning_gans.runtime.tolerance import warn_on_os_error
 
 
@@ -43,6 +44,8 @@ class OptimizerOverrides(Callback):
         now = pl_module.config["resolved"]["model"]
         for player, optimizer in pl_module.player_optimizers().items():
             old, new = self._before[f"{player}_optimizer"], now[f"{player}_optimizer"]
+            if player in (lazy := getattr(pl_module, "lazy", {})):
+                old, new = (corrected(options, lazy[player].interval) for options in (old, new))
             for key in new.keys() & optimizer.param_groups[0].keys():
                 if new[key] != old.get(key):
                     for group in optimizer.param_groups:

@@ -71,10 +71,12 @@ class StabilityGuard(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Find the players' weights and listen to their optimisers."""
         self._let_go()
-        self._first_bad, self._strain = None, 0.0
+        self._first_bad, self._names, self._strain = None, [], 0.0
         names = {id(weight): name for name, weight in pl_module.named_parameters()}
+        layers = [(layer, getattr(layer, "lr_multiplier", 1.0)) for layer in pl_module.modules()]
+        scales = {id(weight): scale for layer, scale in layers for weight in layer.parameters(recurse=False)}
         for name, optimizer in pl_module.player_optimizers().items():
-            self._players.append(_Player(name, optimizer.optimizer, names, self._updates))
+            self._players.append(_Player(name, optimizer.optimizer, names, scales, self._updates))
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Measure the coming updates if they are the fit's first, or if a look follows."""
@@ -85,11 +87,14 @@ class StabilityGuard(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Note the first step at which a term is not finite; look every so often."""
-        step = trainer.global_step
-        bad = ~torch.isfinite(torch.stack(list(pl_module.terms.values())))
-        if self._first_bad is None or self._names != list(pl_module.terms):
-            self._names = list(pl_module.terms)
-            self._first_bad = torch.zeros(len(bad), dtype=torch.long, device=bad.device)
+        step, terms = trainer.global_step, pl_module.terms
+        self._names += (new := [name for name in terms if name not in self._names])
+        finite = torch.ones((), device=next(iter(terms.values())).device)  # of terms that this step has not
+        bad = ~torch.isfinite(torch.stack([terms.get(name, finite) for name in self._names]))
+        if self._first_bad is None or new:
+            before, self._first_bad = self._first_bad, torch.zeros(len(bad), dtype=torch.long, device=bad.device)
+            if before is not None:
+                self._first_bad[: len(before)] = before
         self._first_bad = torch.where(bad & (self._first_bad == 0), step, self._first_bad)
         if self._due:
             self.look(trainer)
@@ -184,16 +189,27 @@ class _Size(NamedTuple):
 class _Player:
     """Hold the weights of one optimiser, which appends the size of its update to ``updates`` in every step to measure.
 
+    Sizes are those at run time: ``scales`` holds by weight what a layer with a rate of its own multiplies it by.
+
     Attributes:
         step: Generator update whose steps of this optimiser are measured; ``None``: they are not.
     """
 
-    def __init__(self, name: str, optimizer: Optimizer, names: dict[int, str], updates: list[_Size]) -> None:
+    def __init__(
+        self,
+        name: str,
+        optimizer: Optimizer,
+        names: dict[int, str],
+        scales: dict[int, float],
+        updates: list[_Size],
+    ) -> None:
         self.name, self.optimizer = name, optimizer
         self.step: int | None = None
         self.weights: list[Tensor] = [weight for group in optimizer.param_groups for weight in group["params"]]
         self.names = [names[id(weight)] for weight in self.weights]
         self._counts = torch.tensor([float(max(w.numel(), 1)) for w in self.weights], device=self.weights[0].device)
+        device = self.weights[0].device
+        self._scales = torch.tensor([scales[id(weight)] for weight in self.weights], device=device)
         self._count = sum(weight.numel() for weight in self.weights)
         self._updates = updates
         self._before: list[Tensor] = []
@@ -209,7 +225,7 @@ class _Player:
 
     def largest_weights(self, step: int) -> _Size:
         """Return the largest root mean square of a layer's weights."""
-        return _Size("weight", self, step, *(_norms(self.weights) / self._counts.sqrt()).max(0))
+        return _Size("weight", self, step, *(self._norms(self.weights) / self._counts.sqrt()).max(0))
 
     def _copy_weights(self, *_: Any) -> None:
         if self.step is not None:
@@ -218,15 +234,15 @@ class _Player:
     def _measure_update(self, *_: Any) -> None:
         if self.step is None or not self._before:
             return
-        size = _norms(self._before).norm().clamp(min=_SMALL * self._count**0.5)
-        moved = _norms(list(torch._foreach_sub([w.detach() for w in self.weights], self._before)))
+        size = self._norms(self._before).norm().clamp(min=_SMALL * self._count**0.5)
+        moved = self._norms(list(torch._foreach_sub([w.detach() for w in self.weights], self._before)))
         self._before = []
         self._updates.append(_Size("update", self, self.step, moved.norm() / size, moved.argmax()))
 
-
-def _norms(tensors: list[Tensor]) -> Tensor:
-    """Return the norm of each tensor (N,), in float32."""
-    return torch.stack([norm.float() for norm in torch._foreach_norm([tensor.detach() for tensor in tensors])])
+    def _norms(self, tensors: list[Tensor]) -> Tensor:
+        """Return the norm of each weight, or of as many tensors, at run time, (N,) in float32."""
+        norms = torch._foreach_norm([tensor.detach() for tensor in tensors])
+        return torch.stack([norm.float() for norm in norms]) * self._scales
 
 
 def _maximum(values: Tensor, trainer: Trainer) -> Tensor:

@@ -6,6 +6,7 @@ from lightning_gans.runtime.aliases import moved_from
 from lightning_gans.runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from lightning_gans.losses.lazy import Lazy
     from lightning_gans.losses.objectives import (
         Hinge,
         LeastSquares,
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
         Saturating,
         Wasserstein,
     )
+    from lightning_gans.losses.path_length import PathLength
     from lightning_gans.losses.penalties import R1, R1R2, R2, Dragan, GradientPenalty, Penalty
     from lightning_gans.losses.perceptual import Perceptual
 else:
@@ -24,9 +26,11 @@ __all__ = [
     "Dragan",
     "GradientPenalty",
     "Hinge",
+    "Lazy",
     "LeastSquares",
     "NonSaturating",
     "Objective",
+    "PathLength",
     "Penalty",
     "Perceptual",
     "R1",

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lightning_gans.config.errors import ConfigError
-from lightning_gans.config.types import NonNegative, Positive, checked
+from lightning_gans.config.types import NonNegative, Positive, PositiveInt, checked
 from lightning_gans.runtime.distributed import sum_over_processes
 from lightning_gans.runtime.precision import full_precision
 from lightning_gans.schedules.values import Scheduled, ends_of, value_at
@@ -58,7 +58,12 @@ class Penalty(ABC):
 
     Args:
         weight: Factor of the term, >= 0; a number, or a ``CosineValue`` over the real images seen.
+
+    Attributes:
+        needs_fakes: Whether it looks at generated samples.
     """
+
+    needs_fakes: ClassVar[bool] = True
 
     @checked
     def __init__(self, weight: Scheduled = 10.0) -> None:
@@ -138,7 +143,19 @@ class R1(Penalty):
     """Compute the R1 penalty.
 
     |grad D(x)|^2 / 2 on real samples. Mescheder et al. 2018, arXiv:1801.04406, equation 9.
+
+    Args:
+        weight: Factor of the term, gamma in papers.
+        pixels_over: Batch size B, for a factor that suits the size of the images: weight x H W / B, as the released
+            code of StyleGAN2-ADA (arXiv:2006.06676) chooses gamma with a weight of 0.0002. ``None``: the weight alone.
     """
+
+    needs_fakes = False
+
+    @checked
+    def __init__(self, weight: Scheduled = 10.0, pixels_over: PositiveInt | None = None) -> None:
+        super().__init__(weight)
+        self.pixels_over = pixels_over
 
     def per_sample(
         self,
@@ -148,8 +165,9 @@ class R1(Penalty):
         uniform: Uniform,
         conditions: RealFakeConditions = UNCONDITIONAL,
     ) -> Tensor:
-        """Return half the squared norm of the gradient at the reals, (N,)."""
-        return input_gradients(critic, real, *conditions.real).square().sum(1) / 2
+        """Return half the squared norm of the gradient at the reals, (N,), times H W / B if that is asked for."""
+        factor = 1.0 if self.pixels_over is None else real.shape[-2] * real.shape[-1] / self.pixels_over
+        return factor * input_gradients(critic, real, *conditions.real).square().sum(1) / 2
 
 
 class R2(Penalty):

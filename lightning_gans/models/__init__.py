@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from lightning_gans.models.semi_supervised import SemiSupervisedGAN
     from lightning_gans.models.sngan import SNGAN
     from lightning_gans.models.srgan import SRGAN
+    from lightning_gans.models.stylegan import StyleGAN
+    from lightning_gans.models.stylegan2 import StyleGAN2
     from lightning_gans.models.translation import TranslationModule
     from lightning_gans.models.vae import VAE
     from lightning_gans.models.wgan import WGAN
@@ -59,6 +61,8 @@ __all__ = [
     "SNGAN",
     "SRGAN",
     "SemiSupervisedGAN",
+    "StyleGAN",
+    "StyleGAN2",
     "TranslationModule",
     "VAE",
     "WGAN",

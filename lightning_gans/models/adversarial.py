@@ -15,6 +15,7 @@ from lightning_gans.augment.adaptive import AdaptiveAugment
 from lightning_gans.augment.base import Augmentation
 from lightning_gans.config.errors import MISSING, ConfigError
 from lightning_gans.config.types import Positive, PositiveInt, checked
+from lightning_gans.losses.lazy import Lazy, corrected_factory
 from lightning_gans.losses.objectives import Objective
 from lightning_gans.losses.penalties import Penalty, RealFakeConditions
 from lightning_gans.models.base import Batch, GenerativeModule, Terms
@@ -39,7 +40,7 @@ class AdversarialModule(GenerativeModule):
         objective: What both minimise.
         d_optimizer: Makes the discriminator's optimiser from its parameters.
         d_scheduler: Makes its learning-rate schedule; counts generator updates as well.
-        penalty: Gradient penalty on the discriminator, at the augmented samples.
+        penalty: Gradient penalty on the discriminator, at the augmented samples; a ``Lazy`` one at some updates only.
         augment: Differentiable augmentation of all that the discriminator sees, in both players' updates.
         n_critic: Discriminator updates per generator update.
         g_batch_size: Samples per generator update, over all processes and micro-batches; ``None``: ``batch_size``.
@@ -65,7 +66,7 @@ class AdversarialModule(GenerativeModule):
         objective: Objective,
         d_optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         d_scheduler: Callable[[Optimizer], LRScheduler] | None = None,
-        penalty: Penalty | None = None,
+        penalty: Penalty | Lazy | None = None,
         augment: Augmentation | None = None,
         n_critic: PositiveInt = 1,
         g_batch_size: PositiveInt | None = None,
@@ -100,7 +101,16 @@ class AdversarialModule(GenerativeModule):
         self.schedule = TrainingSchedule([Phase("training", None, self.batch_size, n_critic)])
         self._fake = torch.empty(0)  # the newest generated samples
         self._fake_conditions: tuple[Tensor, ...] = ()
+        self.lazy: dict[str, Lazy] = {}  # penalties with updates of their own, by player
+        self._lazy_terms: Terms = {}  # the newest of each
         self.add_player("d", discriminator)
+        if isinstance(penalty, Lazy):
+            self.add_lazy("d", penalty)
+
+    def add_lazy(self, player: str, penalty: Lazy) -> None:
+        """Give a player a penalty with updates of its own, and correct its optimiser for them."""
+        self.lazy[player] = penalty
+        self.optimizer_factories[player] = corrected_factory(self.optimizer_factories[player], penalty.interval)
 
     # ------------------------------------------------------------------------------ what a family may change
 
@@ -113,11 +123,25 @@ class AdversarialModule(GenerativeModule):
         real_logits = self.logits(real, *given.real)
         self.update_statistics(real_logits.detach())
         terms = self.objective.discriminator(real_logits, self.logits(fake, *given.fake))
-        if self.penalty is not None:
-            seen = self.images_seen
-            given = given._replace(fake=self.conditioning.judged(given.fake))
-            terms["penalty"] = self.penalty(self.discriminator, real, fake, self.uniform, given, images_seen=seen)
+        if self.penalty is not None and not isinstance(self.penalty, Lazy):
+            terms["penalty"] = self.penalise(real, fake, given)
         return terms
+
+    def penalise(self, real: Tensor, fake: Tensor, given: RealFakeConditions) -> Tensor:
+        """Compute the discriminator's penalty at augmented samples (N, C, H, W) with their conditions, a scalar."""
+        assert self.penalty is not None
+        given = given._replace(fake=self.conditioning.judged(given.fake) if given.fake else ())
+        return self.penalty(self.discriminator, real, fake, self.uniform, given, images_seen=self.images_seen)
+
+    def lazy_loss(self, player: str, batch: Batch) -> Terms:
+        """Compute the lazy penalty of a player on its chunk of the batch."""
+        given = RealFakeConditions(self.conditioning.of(batch))
+        real = fake = self.augmented(batch["image"])
+        if self.lazy[player].needs_fakes:
+            with torch.no_grad():
+                self.make_fakes(len(real))
+            fake, given = self.augmented(self._fake), given._replace(fake=self._fake_conditions)
+        return {"penalty": self.penalise(real, fake, given)}
 
     def generator_loss(self, batch: Batch) -> Terms:
         """Compute the weighted terms of the generator's loss on one chunk of the batch."""
@@ -163,16 +187,27 @@ class AdversarialModule(GenerativeModule):
         return [(player, chunk) for player in plan.players for chunk in (chunks if player == "d" else chunks[-1:])]
 
     def loss(self, player: str, batch: Batch) -> Terms:
-        """Compute the weighted terms of a player's loss on its chunk."""
+        """Compute the weighted terms of a player's loss on its chunk, or of its lazy penalty."""
+        if self.is_lazy:
+            return self.lazy_loss(player, batch)
         return self.discriminator_loss(batch) if player == "d" else self.generator_loss(batch)
 
     def update(self, player: str, batch: Batch) -> None:
-        """Update ``player`` once; the discriminator's weights are clipped before its own update."""
+        """Update ``player`` once, and once more by its lazy penalty where that is due.
+
+        The discriminator's weights are clipped before its own update.
+        """
         if player == "d" and self.clip_weights is not None:
             with torch.no_grad():
                 for weights in self._trainable["d"]:
                     weights.clamp_(-self.clip_weights, self.clip_weights)
         super().update(player, batch)
+        if player in self.lazy and self.lazy[player].is_due(self.iteration):
+            self.is_lazy = True
+            try:
+                super().update(player, batch)
+            finally:
+                self.is_lazy = False
 
     @property
     def batch_sizes(self) -> dict[str, int]:
@@ -187,12 +222,14 @@ class AdversarialModule(GenerativeModule):
     def on_update_end(self, plan: Plan) -> None:
         """Update the probability of an adaptive augmentation, and free the graph of the samples."""
         self._fake = torch.empty(0)  # free the graph
+        names = [f"{player}_penalty" for player in self.lazy]
+        self._lazy_terms |= {name: self.terms[name] for name in names if name in self.terms}
         if self.augment is not None:
             self.augment.on_update_end(self.iteration, plan.images)
 
     def extra_logs(self) -> dict[str, Tensor]:
-        """Return the augmentation's logs."""
-        return {} if self.augment is None else self.augment.extra_logs()
+        """Return the augmentation's logs, and lazy penalties as they were when they were last due."""
+        return {**self._lazy_terms, **({} if self.augment is None else self.augment.extra_logs())}
 
     def check_data(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """Check shapes as the base does, that images can be augmented, and that the discriminator returns logits."""

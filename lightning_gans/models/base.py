@@ -58,6 +58,7 @@ class GenerativeModule(Sharing):
 
     data_kinds: tuple[str, ...] = ("image", "labelled", "points")  # kinds of data
     batch_entries: ClassVar[tuple[str, ...]] = ("image", "label")  # names of what a tuple of a loader holds
+    is_lazy = False  # whether the update at work is one more, of a lazy penalty
 
     @checked
     def __init__(
@@ -234,9 +235,9 @@ class GenerativeModule(Sharing):
         return (player,)
 
     def step_optimizer(self, player: str) -> None:
-        """Step the player's optimiser. Only the generator's step counts in ``trainer.global_step``."""
+        """Step the player's optimiser. Only the generator's own step counts in ``trainer.global_step``."""
         optimizer = self.player_optimizers()[player]
-        if player == "g":
+        if player == "g" and not self.is_lazy:
             optimizer.step()
         else:
             self.trainer.strategy.optimizer_step(optimizer.optimizer, lambda: None)  # gradients are there

@@ -16,6 +16,7 @@ from typing_extensions import TypedDict
 
 from lightning_gans.augment.base import Augmentation
 from lightning_gans.config.types import Positive, PositiveInt
+from lightning_gans.losses.lazy import Lazy
 from lightning_gans.losses.objectives import Objective
 from lightning_gans.losses.penalties import Penalty
 from lightning_gans.models.ema import EMA
@@ -56,7 +57,7 @@ class OwnObjectiveOptions(LatentOptions, total=False):
 
     d_optimizer: OptimizerFactory
     d_scheduler: SchedulerFactory | None
-    penalty: Penalty | None
+    penalty: Penalty | Lazy | None
     augment: Augmentation | None
     n_critic: PositiveInt
     g_batch_size: PositiveInt | None

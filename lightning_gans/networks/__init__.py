@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from lightning_gans.networks.semi_supervised import Discriminator as SemiSupervisedDiscriminator
     from lightning_gans.networks.srgan import Discriminator as SRGANDiscriminator
     from lightning_gans.networks.srgan import SRResNet
+    from lightning_gans.networks.stylegan import Generator as StyleGANGenerator
+    from lightning_gans.networks.stylegan2 import Discriminator as StyleGAN2Discriminator
+    from lightning_gans.networks.stylegan2 import Generator as StyleGAN2Generator
     from lightning_gans.networks.translation_resnet import Generator as TranslationResNetGenerator
     from lightning_gans.networks.unet import Generator as UNetGenerator
 else:
@@ -75,6 +78,9 @@ __all__ = [
     "SRGANDiscriminator",
     "SRResNet",
     "SemiSupervisedDiscriminator",
+    "StyleGAN2Discriminator",
+    "StyleGAN2Generator",
+    "StyleGANGenerator",
     "TranslationResNetGenerator",
     "UNetGenerator",
 ]

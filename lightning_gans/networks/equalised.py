@@ -20,16 +20,26 @@ class EqualisedConv2d(nn.Conv2d):
     Args:
         inputs: Input channels.
         outputs: Output channels.
-        kernel: Side of the kernel; odd ones are padded to keep the size.
+        kernel: Side of the kernel; odd ones are padded to keep the size, unless there is a stride.
         gain: He's sqrt(2), or 1 for a layer without activation.
         equalised: ``False``: the factor enters the initial weights instead.
         bias: Add a bias.
+        stride: Step of the kernel; above 1 nothing is padded.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int, *, gain: float = HE, equalised: bool = True, bias: bool = True
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        gain: float = HE,
+        equalised: bool = True,
+        bias: bool = True,
+        stride: int = 1,
     ) -> None:
-        super().__init__(inputs, outputs, kernel, padding=kernel // 2 if kernel % 2 else 0, bias=bias)
+        padding = kernel // 2 if kernel % 2 and stride == 1 else 0
+        super().__init__(inputs, outputs, kernel, padding=padding, bias=bias, stride=stride)
         self.scale = _start(self, gain, equalised)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
@@ -46,15 +56,32 @@ class EqualisedLinear(nn.Linear):
         outputs: Output features.
         gain: He's sqrt(2), or 1 for a layer without activation.
         equalised: ``False``: the factor enters the initial weights instead.
+        lr_multiplier: Speed m of the layer: weights start from N(0, 1 / m^2), and weights and biases are multiplied by
+            m at run time, so that Adam moves the layer m times as fast.
+        first_bias: What biases start from, at run time.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, gain: float = HE, equalised: bool = True) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        gain: float = HE,
+        equalised: bool = True,
+        lr_multiplier: float = 1.0,
+        first_bias: float = 0.0,
+    ) -> None:
         super().__init__(inputs, outputs)
-        self.scale = _start(self, gain, equalised)
+        self.lr_multiplier = lr_multiplier
+        self.scale = _start(self, gain, equalised) * lr_multiplier
+        with torch.no_grad():
+            self.weight.div_(lr_multiplier)
+            self.bias.fill_(first_bias / lr_multiplier)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         """Map features (N, inputs) to (N, outputs)."""
-        return F.linear(input, self.weight * self.scale, self.bias)
+        bias = self.bias if self.lr_multiplier == 1 else self.bias * self.lr_multiplier
+        return F.linear(input, self.weight * self.scale, bias)
 
 
 class FirstLayer(nn.Module):

@@ -15,6 +15,7 @@ from lightning_gans.config.types import FractionBelowOne, PositiveInt, checked
 from lightning_gans.images.size import Size
 from lightning_gans.networks.equalised import EqualisedConv2d, EqualisedLinear, FirstLayer
 from lightning_gans.networks.layers import Minibatch, check_image_size, minibatch_layer, normalisation, square_side
+from lightning_gans.networks.resampling import Blur
 from lightning_gans.runtime.precision import full_precision
 
 SIZES = (8, 1024)
@@ -197,6 +198,7 @@ class Discriminator(Growing):
         noise: Multiply the inputs of convolutions by noise where the logits of reals are high.
         fused_scale: Average before the rectifier (and norm) of a block's second convolution, as the authors' second
             release does in its fused layers and so do its weights; ``False``: after it, as in the paper's table.
+        blur: Smooth by [1, 2, 1] before a block's second convolution, as StyleGAN does (arXiv:1812.04948).
 
     Raises:
         ConfigError: The size is a rectangle, or a value out of range.
@@ -219,6 +221,7 @@ class Discriminator(Growing):
         group_size: PositiveInt = 16,
         noise: bool = False,
         fused_scale: bool = False,
+        blur: bool = False,
     ) -> None:
         super().__init__(image_size)
         maps = feature_maps(self.image_size, fmap_base, fmap_decay, fmap_max)
@@ -245,7 +248,7 @@ class Discriminator(Growing):
         for outputs, inputs in zip(maps, maps[1:], strict=False):
             down = [nn.AvgPool2d(2)]
             fused, after = (down, []) if fused_scale else ([], down)  # a mean leaves the bias as it is
-            second = convolution(inputs, outputs, 3, fused)
+            second = [*([Blur()] if blur else []), *convolution(inputs, outputs, 3, fused)]
             blocks.append(nn.Sequential(*convolution(inputs, inputs, 3), *second, *after))
         self.blocks = nn.ModuleList(blocks)
 
