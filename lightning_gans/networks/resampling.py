@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ class Blur(nn.Module):
     """Smooth features by a separable filter whose taps are divided by their sum.
 
     Args:
-        taps: Of the filter along either side.
+        taps: Of the filter along either side, symmetric.
         padding: Zeros around the features.
         gain: Factor of the filter.
         stride: 2: keep every second pixel only.
@@ -32,8 +33,7 @@ class Blur(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map features (N, C, H, W) to (N, C, H', W')."""
-        kernel = self.filter.expand(x.shape[1], -1, -1, -1)
-        return F.conv2d(x, kernel, stride=self.stride, padding=self.padding, groups=x.shape[1])
+        return filtered(x, self.filter, self.stride, self.padding)
 
 
 class UpsampleSmoothly(nn.Module):
@@ -47,11 +47,43 @@ class UpsampleSmoothly(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (N, C, H, W) to (N, C, 2H, 2W)."""
-        kernel = self.filter.expand(x.shape[1], -1, -1, -1)
-        return F.conv_transpose2d(x, kernel, stride=2, padding=1, groups=x.shape[1])
+        return filtered(x, self.filter, 2, 1, up=True)
 
 
 def separable(taps: Sequence[float]) -> Tensor:
     """Return the filter (1, 1, K, K) of sum 1 that has these taps along either side."""
     line = torch.tensor(taps) / sum(taps)
     return torch.outer(line, line)[None, None]
+
+
+def filtered(x: Tensor, kernel: Tensor, stride: int, padding: int, *, up: bool = False) -> Tensor:
+    """Filter every channel of features (N, C, H, W) by a symmetric kernel (1, 1, K, K).
+
+    ``up``: the transposed operation, which enlarges by the stride. Derivatives of any order are filters again, which
+    PyTorch's own second derivative of a convolution does not know: it took ten times as long.
+    """
+    if torch.is_grad_enabled() and x.requires_grad:
+        made: Tensor = _Filter.apply(x, kernel, stride, padding, up)  # type: ignore[no-untyped-call]
+        return made
+    return _filter(x, kernel, stride, padding, up)
+
+
+def _filter(x: Tensor, kernel: Tensor, stride: int, padding: int, up: bool) -> Tensor:
+    kernel = kernel.to(x.dtype).expand(x.shape[1], -1, -1, -1)
+    convolve = F.conv_transpose2d if up else F.conv2d
+    return convolve(x, kernel, stride=stride, padding=padding, groups=x.shape[1])
+
+
+class _Filter(torch.autograd.Function):
+    """Filter features; the gradient is the transposed filter of the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, stride: int, padding: int, up: bool) -> Tensor:
+        ctx.save_for_backward(kernel)
+        ctx.how = stride, padding, not up
+        return _filter(x, kernel, stride, padding, up)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:  # type: ignore[override]
+        (kernel,) = ctx.saved_tensors
+        return filtered(gradients[0], kernel, *ctx.how[:2], up=ctx.how[2]), None, None, None, None
