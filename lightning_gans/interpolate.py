@@ -16,7 +16,7 @@ PATHS = ("lerp", "slerp")  # modes that go from a sample to another
 
 @command(InterpolateSchema)
 def main(cfg: DictConfig) -> None:
-    """Draw paths, grids, loops, arithmetic, truncations, nearest images or codes in a checkpoint's latent space."""
+    """Draw paths, grids, loops, arithmetic, truncations, nearest images, codes or styles of a checkpoint's latents."""
     indices = starts(cfg)
     if cfg.format == "mp4" and importlib.util.find_spec("av") is None:
         raise ConfigError("format", "mp4", 'needs the package av: pip install "lightning_gans[video]"')
@@ -26,6 +26,7 @@ def main(cfg: DictConfig) -> None:
     from lightning_gans.inference.codes import traverse_codes
     from lightning_gans.inference.latents import Walker, write
     from lightning_gans.inference.outputs import refuse_foreign
+    from lightning_gans.inference.style_sheets import SHEETS, StyleWalker
     from lightning_gans.metrics.path_length import lerp, slerp
     from lightning_gans.runtime.device import pick_device
     from lightning_gans.runtime.instantiation import instantiate
@@ -33,12 +34,15 @@ def main(cfg: DictConfig) -> None:
     validation.check_types(cfg)
     content = files.read(cfg.checkpoint)
     module = load.rebuild(content, trust=cfg.trust).to(pick_device(cfg.device))
-    options = sampling_options(cfg)
+    options = {name: value for name, value in sampling_options(cfg).items() if name != "cutoff"}
     module.sampling_inputs([0], cfg.seed, **options)  # refused by what has no latents, before anything is written
     classes = None if cfg.classes is None else list(cfg.classes)
     searched = cfg.mode == "arithmetic" and classes is not None and not module.conditioning.takes("classes")
     given = {"classes": None if searched else classes, **options}
-    walker = Walker(module, seed=cfg.seed, batch_size=cfg.batch_size, **given)
+    how = {"seed": cfg.seed, "batch_size": cfg.batch_size, **given}
+    walker = StyleWalker(module, cfg.mode, **how) if cfg.mode in SHEETS else Walker(module, **how)
+    if cfg.space == "w":
+        walker.use_styles()
     folder = make_folder(cfg.out)
     refuse_foreign(folder, (f"{cfg.mode}.png", f"{cfg.mode}.{cfg.format}"))
     if cfg.mode in PATHS:
@@ -49,8 +53,10 @@ def main(cfg: DictConfig) -> None:
         rows = walker.grid(indices, cfg.steps)
     elif cfg.mode == "codes":
         rows = traverse_codes(module, rows=cfg.rows, steps=cfg.steps, seed=cfg.seed, batch_size=cfg.batch_size)
+    elif isinstance(walker, StyleWalker):
+        rows = walker.sheet(cfg.mode, indices, rows=cfg.rows, steps=cfg.steps, sigma=cfg.sigma)
     elif cfg.mode == "truncation":
-        rows = walker.truncation(indices, list(cfg.psi))
+        rows = walker.truncation(indices, list(cfg.psi), cfg.cutoff)
     elif cfg.mode == "arithmetic" and not searched:
         rows = walker.arithmetic([list(cfg[name]) for name in "abc"])
     else:  # the modes that look at images through an extractor
@@ -76,9 +82,12 @@ def starts(cfg: DictConfig) -> list[int]:
     if cfg.classes is not None and cfg.mode == "arithmetic" and len(cfg.classes) != 3:
         raise ConfigError("classes", list(cfg.classes), "must be three, for a, b and c")
     if cfg.indices is None:
-        return list(range(4 if cfg.mode == "grid" else cfg.rows * (2 if cfg.mode in PATHS else 1)))
+        more = {"grid": 4 - cfg.rows, "mixing": 6, **dict.fromkeys(PATHS, cfg.rows)}
+        return list(range(cfg.rows + more.get(cfg.mode, 0)))
     if cfg.mode in PATHS and len(cfg.indices) % 2:
         raise ConfigError("indices", list(cfg.indices), "must be pairs, where each path starts and where it ends")
+    if cfg.mode == "mixing" and len(cfg.indices) <= cfg.rows:
+        raise ConfigError("indices", list(cfg.indices), f"must be rows={cfg.rows} columns, then the sources of styles")
     if cfg.mode == "grid" and len(cfg.indices) != 4:
         raise ConfigError("indices", list(cfg.indices), "must be four, for the corners")
     return list(cfg.indices)

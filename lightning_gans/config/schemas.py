@@ -12,14 +12,16 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Le, MinLen
 from typing_extensions import TypedDict
 
-from lightning_gans.config.types import MaxPixels, NonNegativeInt, Positive, PositiveInt, Seed
+from lightning_gans.config.types import MaxPixels, NonNegative, NonNegativeInt, Positive, PositiveInt, Seed
 from lightning_gans.images.size import Size
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 CONF_DIR = next(path for path in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if (path / "train.yaml").is_file())
 
 Direction = Literal["a2b", "b2a"]
-Mode = Literal["lerp", "slerp", "grid", "loop", "arithmetic", "truncation", "nearest", "codes"]
+Mode = Literal[
+    "lerp", "slerp", "grid", "loop", "arithmetic", "truncation", "nearest", "codes", "mixing", "noise", "components"
+]
 Node = Mapping[str, Any]
 
 
@@ -46,13 +48,21 @@ class SamplingSchema(TypedDict):
     truncation: float | None
 
 
+class StyleSchema(SamplingSchema):
+    """Declare the options of sampling by styles."""
+
+    psi: float | None
+    cutoff: NonNegativeInt | None
+    noise: NonNegative | None
+
+
 def sampling_options(cfg: Mapping[Any, Any]) -> dict[str, float]:
     """Return the options of sampling that a command was given."""
-    given = {name: cfg.get(name) for name in SamplingSchema.__annotations__}
+    given = {name: cfg.get(name) for name in StyleSchema.__annotations__}
     return {name: value for name, value in given.items() if isinstance(value, int | float)}
 
 
-class SampleSchema(SamplingSchema):
+class SampleSchema(StyleSchema):
     """Declare the root of ``conf/sample.yaml``."""
 
     checkpoint: str
@@ -78,7 +88,7 @@ class RealSet(TypedDict):
     held_out: bool
 
 
-class EvaluateSchema(SamplingSchema):
+class EvaluateSchema(StyleSchema):
     """Declare the root of ``conf/evaluate.yaml``."""
 
     checkpoint: str | None
@@ -131,6 +141,10 @@ class InterpolateSchema(SamplingSchema):
     c: Annotated[Sequence[NonNegativeInt], MinLen(1)]
     classes: Sequence[int] | None  # the checkpoint says which there are
     psi: Annotated[Sequence[float], MinLen(1)]
+    cutoff: NonNegativeInt | None
+    noise: NonNegative | None
+    space: Literal["z", "w"]
+    sigma: Positive
     format: Literal["gif", "mp4"]
     milliseconds: Annotated[int, Ge(20)]
     seed: Seed
@@ -203,7 +217,7 @@ class DataCheckSchema(TypedDict):
     seed: Seed
 
 
-class DemoSchema(SamplingSchema):
+class DemoSchema(StyleSchema):
     """Declare the root of ``conf/demo.yaml``."""
 
     checkpoint: str

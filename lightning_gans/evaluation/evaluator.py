@@ -28,10 +28,11 @@ from lightning_gans.evaluation.selection import (
 from lightning_gans.evaluation.sources import GeneratedImages, RealImages, ScoredImages, TranslatedImages
 from lightning_gans.extractors.base import Extractor, Features
 from lightning_gans.metrics.base import LABELLED, QUALIFIERS, GenerativeMetric
-from lightning_gans.metrics.path_length import EPSILON, path_for
+from lightning_gans.metrics.path_length import EPSILON, lerp, path_for
 from lightning_gans.models.accuracy import classified
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.sampling_options import split_given
+from lightning_gans.models.styled import of_styles
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.runtime.distributed import all_gather, broadcast_object, rank_and_world, rank_slice, sum_numbers
 from lightning_gans.runtime.seeding import derive_seed
@@ -172,6 +173,9 @@ class Evaluator:
             return TranslatedImages(candidate, data, self.n, self.seed, self.direction), candidate.device
         if not isinstance(candidate, ImageDataModule):
             n = 10000 if self.n is None else self.n
+            for metric in self.metrics:
+                if getattr(metric, "space", "z") == "w":
+                    of_styles(candidate, "metrics", metric.name)
             return GeneratedImages(candidate, n, self.seed, **self.sampling), candidate.device
         for metric in self.metrics:
             if metric.feed == "paths":
@@ -278,12 +282,18 @@ class Evaluator:
     def _update_paths(self, metric: GenerativeMetric, source: GeneratedImages, positions: range) -> None:
         """Feed features of small steps between pairs of latents, each pair a function of seed and position."""
         assert self.extractor is not None
-        module = source.module
-        path = path_for(module.latent)
+        module, network = source.module, source.network
+        is_of_styles = getattr(metric, "space", "z") == "w"
+        path = lerp if is_of_styles else path_for(module.latent)
+        if is_of_styles:
+            styled = of_styles(module, "metrics", metric.name)
+            network = styled.sampling_network(source.options, from_styles=True)
         with torch.no_grad():
             for first in range(positions.start, positions.stop, self.batch_size):
                 chosen = range(first, min(first + self.batch_size, positions.stop))
                 start, end = (source.inputs(chosen, derive_seed("path", name, self.seed)) for name in ("start", "end"))
+                if is_of_styles:
+                    start, end = ((styled.to_styles(*inputs),) for inputs in (start, end))
                 rng = torch.Generator()
                 where = torch.stack(
                     [torch.rand(1, generator=rng.manual_seed(derive_seed("at", self.seed, i))) for i in chosen]
@@ -292,7 +302,7 @@ class Evaluator:
                 batches = [(path(start[0], end[0], at), *start[1:]) for at in (where, where + EPSILON)]
                 features = [
                     self.extractor.unrounded(images.add(1).mul(127.5).clamp(0, 255)).features
-                    for images in source.generate(batches)
+                    for images in module.generate(batches, network)
                 ]
                 metric.update(*features)
                 if time.monotonic() > self._deadline:

@@ -17,10 +17,11 @@ from lightning_gans.extractors.base import Extractor
 from lightning_gans.images.files import animate, save
 from lightning_gans.images.pixels import to_uint8
 from lightning_gans.images.sheets import grid
-from lightning_gans.metrics.path_length import path_for
+from lightning_gans.metrics.path_length import lerp, path_for
 from lightning_gans.metrics.prdc import NearestNeighbours
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.sampling_options import Given, split_given
+from lightning_gans.models.styled import StyleModule, of_styles
 from lightning_gans.runtime.seeding import derive_seed
 
 MOVING = ("lerp", "slerp", "loop")  # modes that are animated too
@@ -49,12 +50,27 @@ class Walker:
         self.conditions, self.options = split_given(module, given)
         module.conditioning.check(self.conditions)
         module.prepare_sampling()
-        self.network = module.sampling_network(self.options)
+        self.network, self.styled = module.sampling_network(self.options), False
+        self.between = path_for(module.latent)
+
+    def use_styles(self, key: str = "space", value: str = "w") -> None:
+        """Walk through styles from now on, on straight lines; ``key`` and ``value`` are for the message.
+
+        Raises:
+            ConfigError: The module has no styles.
+        """
+        styled = of_styles(self.module, key, value)
+        self.network, self.styled = styled.sampling_network(self.options, from_styles=True), True
+        self.between = lerp
 
     def inputs(self, indices: Sequence[int], **conditions: Sequence[Any]) -> tuple[Tensor, ...]:
-        """Draw the generator's inputs for samples number ``indices``; ``conditions`` in the place of the walker's."""
+        """Draw the network's inputs for samples number ``indices``; ``conditions`` in the place of the walker's.
+
+        Latents and conditions, or styles alone.
+        """
         given: dict[str, Given] = {**self.conditions, **self.options, **conditions}
-        return self.module.sampling_inputs(indices, self.seed, **given)
+        drawn = self.module.sampling_inputs(indices, self.seed, **given)
+        return (of_styles(self.module, "space", "w").to_styles(*drawn),) if self.styled else drawn
 
     def images(self, latents: Tensor, others: Sequence[Tensor] = ()) -> Tensor:
         """Generate images (N, C, H, W) uint8 of latents (N, Z) and the other inputs."""
@@ -70,26 +86,38 @@ class Walker:
     def loop(self, indices: Sequence[int], steps: int) -> Tensor:
         """Walk from each sample to the next, and from the last to the first: (N, steps, C, H, W) uint8."""
         latents, *others = self.inputs(indices)
-        between = path_for(self.module.latent)
         after = latents.roll(-1, 0)
-        return self._rows(torch.stack([between(latents, after, i / steps) for i in range(steps)], 1), others)
+        return self._rows(torch.stack([self.between(latents, after, i / steps) for i in range(steps)], 1), others)
 
     def grid(self, indices: Sequence[int], steps: int) -> Tensor:
         """Interpolate between four samples at the corners: (steps, steps, C, H, W) uint8."""
         latents, *others = self.inputs(indices)
-        at, between = torch.linspace(0, 1, steps).tolist(), path_for(self.module.latent)
+        at, between = torch.linspace(0, 1, steps).tolist(), self.between
         left, right = (torch.cat([between(latents[i, None], latents[i + 2, None], a) for a in at]) for i in (0, 1))
         rows = torch.stack([between(left, right, a) for a in at], 1)
         return self._rows(rows, [other[:1].expand(steps, *other.shape[1:]) for other in others])
 
-    def truncation(self, indices: Sequence[int], factors: Sequence[float]) -> Tensor:
+    def truncation(self, indices: Sequence[int], factors: Sequence[float], cutoff: int | None = None) -> Tensor:
         """Multiply the latents of samples by each factor: (N, factors, C, H, W) uint8.
 
-        For Gaussian latents: less variety, and often better images (Brock et al. 2019, arXiv:1809.11096).
+        For Gaussian latents: less variety, and often better images (Brock et al. 2019, arXiv:1809.11096). Where there
+        are styles, they are drawn towards their average, psi being the factor (Karras et al. 2019, arXiv:1812.04948);
+        with ``cutoff`` those of the first so many layers only.
 
         Raises:
-            ValueError: The generator divides latents by their length, which undoes it.
+            ValueError: The generator divides latents by their length, which undoes it, or has no styles to cut off.
         """
+        limits = {} if cutoff is None else {"cutoff": cutoff}
+        if limits:
+            of_styles(self.module, "cutoff", cutoff)
+        if isinstance(self.module, StyleModule):
+            own, columns = self.network, []
+            for psi in factors:
+                options = {**self.options, **limits, "psi": psi}
+                self.network = self.module.sampling_network(options, from_styles=self.styled)
+                columns.append(self.images(*_first_and_others(self.inputs(indices))))
+            self.network = own
+            return torch.stack(columns, 1)
         if self.module.normalizes_latents:
             name = type(self.module).__name__
             raise ConfigError("mode", "truncation", f"{name} divides latents by their length; choose another mode")

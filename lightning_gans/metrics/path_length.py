@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torchmetrics.utilities.data import dim_zero_cat
 
+from lightning_gans.config.types import checked
 from lightning_gans.metrics.base import GenerativeMetric
 
 EPSILON = 1e-4  # step along the path between two latents, of which the whole is 1
@@ -20,6 +21,10 @@ class PathLength(GenerativeMetric):
 
     Low where the images change evenly. The paper's distance is LPIPS by VGG-16; with another extractor the value
     compares only with values of that extractor, which the score's name says.
+
+    Args:
+        space: ``z``: paths between latents; ``w``: between the styles of StyleGANs, on straight lines; the score is
+            ``ppl_w`` then.
     """
 
     name = "path_length"
@@ -29,8 +34,12 @@ class PathLength(GenerativeMetric):
     limit = 10000
     steps: list[Tensor]
 
-    def __init__(self) -> None:
+    @checked
+    def __init__(self, space: Literal["z", "w"] = "z") -> None:
         super().__init__()
+        self.space = space
+        if space == "w":
+            self.name, self.scores = "path_length_w", ("ppl_w",)  # type: ignore[misc]
         self.add_state("steps", default=[], dist_reduce_fx="cat")
 
     def update(self, before: Tensor, after: Tensor) -> None:
@@ -51,7 +60,7 @@ class PathLength(GenerativeMetric):
 
 def lerp(start: Tensor, end: Tensor, at: Tensor | float) -> Tensor:
     """Interpolate on the straight line from ``start`` (N, Z) at 0 to ``end`` at 1; ``at`` is a number or (N, 1)."""
-    return start + (end - start) * at
+    return (start + (end - start) * at).to(start.dtype)
 
 
 def slerp(start: Tensor, end: Tensor, at: Tensor | float) -> Tensor:

@@ -68,7 +68,7 @@ def split_given(module: Sampled, given: Mapping[str, Given]) -> tuple[dict[str, 
             continue
         if name in module.sampling_options:
             check_value(name, value, module.sampling_options[name].type)
-            options[name] = float(value)  # type: ignore[arg-type]
+            options[name] = value  # type: ignore[assignment]
         elif isinstance(value, int | float) and not module.conditioning.takes(name):
             raise refused(module, name, value)
         else:

@@ -63,7 +63,7 @@ def filtered(x: Tensor, kernel: Tensor, stride: int, padding: int, *, up: bool =
     PyTorch's own second derivative of a convolution does not know: it took ten times as long.
     """
     if torch.is_grad_enabled() and x.requires_grad:
-        made: Tensor = _Filter.apply(x, kernel, stride, padding, up)  # type: ignore[no-untyped-call]
+        made: Tensor = _Filter.apply(x, kernel, stride, padding, up)
         return made
     return _filter(x, kernel, stride, padding, up)
 
@@ -84,6 +84,6 @@ class _Filter(torch.autograd.Function):
         return _filter(x, kernel, stride, padding, up)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
         (kernel,) = ctx.saved_tensors
         return filtered(gradients[0], kernel, *ctx.how[:2], up=ctx.how[2]), None, None, None, None

@@ -172,6 +172,44 @@ class StyleGenerator(nn.Module):
         return [noise.constant.shape[1:] for noise in self.noises]
 
 
+class StyleSampler(nn.Module):
+    """Run a generator with truncated styles and noise of another strength.
+
+    Args:
+        generator: A ``StyleGenerator``.
+        psi: See ``StyleGenerator.truncated``.
+        cutoff: Likewise.
+        noise: Factor of the noise; 0: none.
+        from_styles: Take styles (N, style_dim) in place of latents and classes.
+    """
+
+    def __init__(
+        self,
+        generator: StyleGenerator,
+        *,
+        psi: float = 1.0,
+        cutoff: int | None = None,
+        noise: float = 1.0,
+        from_styles: bool = False,
+    ) -> None:
+        super().__init__()
+        self.generator, self.psi, self.cutoff, self.noise = generator, psi, cutoff, noise
+        self.from_styles = from_styles
+
+    def forward(self, inputs: Tensor, *classes: Tensor) -> Tensor:
+        """Map latents (N, latent_dim) and classes, styles (N, style_dim), or (N, L, style_dim), to images."""
+        if not self.from_styles:
+            styles = self.generator.styles(inputs, *classes)
+        elif inputs.dim() == 2:
+            styles = inputs[:, None].expand(-1, self.generator.style_layers, -1)
+        else:
+            styles = inputs
+        if self.psi != 1:
+            styles = self.generator.truncated(styles, self.psi, self.cutoff)
+        scaled = None if self.noise == 1 else [self.noise * own.constant for own in self.generator.noises]
+        return self.generator.synthesis(styles, scaled)
+
+
 def picked(noise: Sequence[Tensor] | None, layers: int) -> Sequence[Any]:
     """Return the noise of every layer: what was given, or ``None`` for each."""
     return [None] * layers if noise is None else noise
