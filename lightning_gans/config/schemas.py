@@ -200,6 +200,22 @@ class ExportSchema(TypedDict):
     trust: Sequence[str]
 
 
+class ProjectSchema(TypedDict):
+    """Declare the root of ``conf/project.yaml``."""
+
+    checkpoint: str
+    input: str
+    out: str
+    plus: bool
+    steps: PositiveInt
+    lr: Positive
+    noise_weight: NonNegative
+    perceptual_weights: str | None
+    seed: Seed
+    device: str
+    trust: Sequence[str]
+
+
 class ReportSchema(TypedDict):
     """Declare the root of ``conf/report.yaml``."""
 
@@ -237,6 +253,7 @@ SCHEMAS: dict[str, type] = {
     "translate": TranslateSchema,
     "import_weights": ImportWeightsSchema,
     "export": ExportSchema,
+    "project": ProjectSchema,
     "report": ReportSchema,
     "data_check": DataCheckSchema,
     "demo": DemoSchema,
