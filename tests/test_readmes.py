@@ -143,7 +143,13 @@ def keys_of(node, prefix=""):
 HAVE_MORE = [  # options that READMEs name, beside those of the commands as they are
     ("model=lsgan", "model/augment=instance_noise", "extractor=classifier"),
     *((f"logger={name}",) for name in ("mlflow", "wandb")),
-    *((f"model={name}",) for name in ("acgan", "cyclegan", "infogan", "lapgan", "pix2pix", "semi_supervised", "srgan")),
+    *(
+        (f"model={name}",)
+        for name in (
+            *("acgan", "cyclegan", "infogan", "lapgan", "pix2pix", "semi_supervised", "srgan"),
+            *("stylegan", "stylegan2"),
+        )
+    ),
     *(
         (f"data={name}",)
         for name in (
@@ -236,6 +242,7 @@ MEANT = {
     "PATH": "outputs/mine",
     "FOLDER": "outputs",
     "FILE.ckpt": "a.ckpt",
+    "PICTURE": "photos/train/0.png",
 }
 
 
@@ -262,6 +269,7 @@ def world(tmp_path_factory):
     run(folder / "outputs" / "cgan", model="cgan")
     run(folder / "outputs" / "biggan", model="biggan")
     run(folder / "outputs" / "infogan", model="infogan")
+    run(folder / "outputs" / "stylegan", model="stylegan2")
     run(folder / "cyclegan", model="cyclegan")
     with pytest.MonkeyPatch.context() as patch:
         options = ["data=digits", "data.limit=50", "out=mnist.pt", "epochs=1"]
@@ -280,6 +288,8 @@ SMALL = {  # taken where the config has the key, in place of what is typed
     **{"model.generator.enhancer_blocks": 1, "model.discriminator.layers": 2, "model.mse_updates": 1},
     **{"model.discriminator.receptive_field": 16, "model.perceptual_weights": "null", "model.clusters": 2},
     **{"model.labels": 4, "model.coarse_updates": 1, "model.enhancer_updates": 1, "model.cluster_images": 4},
+    **{"model.generator.style_dim": 8, "model.generator.mapping_layers": 2},
+    **{"model.generator.channel_base": 64, "model.generator.channel_max": 8},
     **{"model.discriminator.group_size": 4, "model.growth.batch_sizes": "null", "model.growth.lr_factors": "null"},
     **{"model.growth.fade_kimg": 0.004, "model.growth.stabilise_kimg": 0.004},
     **{"trainer.max_steps": 2, "max_kimg": "null", "max_epochs": "null", "trainer.devices": 1},
@@ -322,6 +332,7 @@ IN_SMALL = {
     "sample": {"n": 10},
     "evaluate": {"n": 8, "channels": 1, "image_size": 32},
     "interpolate": {"rows": 2, "steps": 2, "classes": None},
+    "project": {"checkpoint": "outputs/stylegan", "steps": 2},
     "translate": {"checkpoint": "cyclegan"},
     "train_extractor": {"data": "digits", "epochs": 1, "data.root": None, "data.limit": 50},
     "import_weights": {"image_size": 32},

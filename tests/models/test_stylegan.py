@@ -299,7 +299,9 @@ def test_refusals(tmp_path):
     penalty = "model.path_length.penalty={_target_: lightning_gans.losses.penalties.R1}"
     assert "model.path_length.penalty" in refusal(tmp_path, *base, penalty)
     assert "makes squares only" in refusal(tmp_path, *base, "data.image_size=[16,32]")
-    assert "model/network=stylegan" in refusal(tmp_path, "model=stylegan", *TINY, "model/network=dcgan")
+    assert "model/network=stylegan" in refusal(
+        tmp_path, "model=stylegan", *TINY, "model/network=dcgan_critic", "model.discriminator.norm=null"
+    )
 
 
 # ---------------------------------------------------------------------------------- contracts
