@@ -94,7 +94,7 @@ class Generator(StyleGenerator, Growing):
     def synthesis(self, styles: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
         """Map styles (N, style_layers or more, style_dim) to images (N, channels, resolution, resolution)."""
         layers = self.style_layers
-        before = x = self.constant.expand(len(styles), -1, -1, -1)
+        before = x = self.constant.expand(styles.shape[0], -1, -1, -1)
         given = zip(self.layers[:layers], styles.unbind(1), picked(noise, layers), strict=False)
         for number, (layer, style, own) in enumerate(given):
             if number == layers - 2:

@@ -98,7 +98,7 @@ class Generator(StyleGenerator):
         Colours of a resolution take the style of the layer after them.
         """
         images: Tensor | None = None
-        x = self.constant.expand(len(styles), -1, -1, -1)
+        x = self.constant.expand(styles.shape[0], -1, -1, -1)
         for number, (layer, own) in enumerate(zip(self.layers, picked(noise, len(self.layers)), strict=True)):
             x = layer(x, styles[:, number], own)
             if number % 2 == 0:  # the last layer of its resolution
