@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from lightning_gans.models.base import GenerativeModule
     from lightning_gans.models.began import BEGAN
     from lightning_gans.models.cgan import CGAN
+    from lightning_gans.models.ctgan import CTGAN
     from lightning_gans.models.cyclegan import CycleGAN
     from lightning_gans.models.dcgan import DCGAN
     from lightning_gans.models.dragan import DRAGAN
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from lightning_gans.models.sngan import SNGAN
     from lightning_gans.models.srgan import SRGAN
     from lightning_gans.models.translation import TranslationModule
+    from lightning_gans.models.tvae import TVAE
     from lightning_gans.models.vae import VAE
     from lightning_gans.models.wgan import WGAN
     from lightning_gans.models.wgan_gp import WGANGP
@@ -37,6 +39,7 @@ __all__ = [
     "AdversarialModule",
     "BEGAN",
     "CGAN",
+    "CTGAN",
     "CycleGAN",
     "DCGAN",
     "DRAGAN",
@@ -53,6 +56,7 @@ __all__ = [
     "SNGAN",
     "SRGAN",
     "SemiSupervisedGAN",
+    "TVAE",
     "TranslationModule",
     "VAE",
     "WGAN",

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from lightning_gans.networks.semi_supervised import Discriminator as SemiSupervisedDiscriminator
     from lightning_gans.networks.srgan import Discriminator as SRGANDiscriminator
     from lightning_gans.networks.srgan import SRResNet
+    from lightning_gans.networks.table import Decoder as TableDecoder
+    from lightning_gans.networks.table import Discriminator as TableDiscriminator
+    from lightning_gans.networks.table import Encoder as TableEncoder
+    from lightning_gans.networks.table import Generator as TableGenerator
     from lightning_gans.networks.translation_resnet import Generator as TranslationResNetGenerator
     from lightning_gans.networks.unet import Generator as UNetGenerator
 else:
@@ -67,6 +71,10 @@ __all__ = [
     "SRGANDiscriminator",
     "SRResNet",
     "SemiSupervisedDiscriminator",
+    "TableDecoder",
+    "TableDiscriminator",
+    "TableEncoder",
+    "TableGenerator",
     "TranslationResNetGenerator",
     "UNetGenerator",
 ]

@@ -1,0 +1,83 @@
+"""Draw and parse levels of a table's discrete columns: what rows are asked to have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import index
+from typing import Any, SupportsIndex
+
+import torch
+from torch import Tensor, nn
+
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.models.conditions import Condition, Kinds
+from lightning_gans.networks.table import RowNetwork
+
+
+class ColumnLevels(Condition):
+    """Draw levels, numbered over all discrete columns, (N,) int64: a column, all alike, and one of its levels.
+
+    In sampling levels are as frequent as in the table, in training as the logarithms of their rows (Xu et al. 2019,
+    arXiv:1907.00503, section 4.3). Of a table without discrete columns all are 0.
+
+    Args:
+        counts: Rows of every level, by column.
+    """
+
+    argument = "category"
+    from_batch = False
+    numbers = 2
+
+    def __init__(self, counts: Sequence[Sequence[int]]) -> None:
+        super().__init__()
+        self.counts = [torch.tensor(column) for column in counts]
+        self.n = sum(map(len, counts))
+        self.starts = [sum(map(len, counts[:i])) for i in range(len(counts))]
+
+    def draw(self, u: Tensor) -> Tensor:
+        """Map numbers (N, 2) in [0, 1) to levels (N,) int64, as frequent as in the table."""
+        return self._drawn(u, [column.double() for column in self.counts])
+
+    def draw_evenly(self, u: Tensor) -> Tensor:
+        """Map numbers (N, 2) in [0, 1) to levels (N,) int64, as frequent as log(1 + rows)."""
+        return self._drawn(u, [column.double().log1p() for column in self.counts])
+
+    def _drawn(self, u: Tensor, weights: list[Tensor]) -> Tensor:
+        level = torch.zeros(len(u), dtype=torch.int64, device=u.device)
+        column = (u[:, 0] * len(weights)).long().clamp(max=max(0, len(weights) - 1))  # rounded up at most
+        for number, weight in enumerate(weights):
+            ends = weight.to(u.device).cumsum(0)
+            found = torch.searchsorted(ends, u[:, 1].double() * ends[-1], right=True).clamp(max=len(ends) - 1)
+            level = torch.where(column == number, found + self.starts[number], level)
+        return level
+
+    def of_rows(self, rows: Tensor, positions: Tensor, u: Tensor) -> Tensor:
+        """Return a level (N,) that each encoded row (N, D) has, of a column drawn by u (N,) in [0, 1)."""
+        level = torch.zeros(len(u), dtype=torch.int64, device=u.device)
+        column = (u * len(self.counts)).long().clamp(max=max(0, len(self.counts) - 1))
+        for number, (start, counts) in enumerate(zip(self.starts, self.counts, strict=True)):
+            found = rows[:, positions[start : start + len(counts)]].argmax(1)
+            level = torch.where(column == number, found + start, level)
+        return level
+
+    def parse(self, values: Sequence[Any]) -> Tensor:
+        """Turn numbers of levels into (N,) int64."""
+        for value in values:
+            if not isinstance(value, SupportsIndex) or not 0 <= index(value) < max(1, self.n):
+                raise ConfigError(
+                    self.argument, value, f"must be from 0 to {max(0, self.n - 1)}; rows are asked by where="
+                )
+        return torch.tensor([index(value) for value in values])
+
+    def overview(self) -> None:
+        """Return nothing: drawn ones are shown."""
+
+
+def _levels_of(generator: nn.Module) -> ColumnLevels:
+    if not isinstance(generator, RowNetwork):
+        name = f"{type(generator).__module__.rpartition('.')[2]}.{type(generator).__name__}"
+        raise ConfigError("model.generator", name, "makes no rows of a table; use networks.table.Generator")
+    return ColumnLevels(generator.table.condition_counts)
+
+
+LEVELS: Kinds = {"category": _levels_of}
