@@ -20,7 +20,8 @@ from lightning_gans.data.options import DataOptions
 from lightning_gans.data.spec import ImageSpec
 from lightning_gans.data.subset import spread
 from lightning_gans.runtime.seeding import derive_seed
-from lightning_gans.tables.codec import Codes, Table
+from lightning_gans.tables.codec import Codes, Table, sizes_of
+from lightning_gans.tables.drawing import cumulative, draw_levels
 from lightning_gans.tables.embedded import Embedded, embedded_table
 from lightning_gans.tables.fitting import Fit
 from lightning_gans.tables.reading import MISSING, RawTable, from_frame, read_table
@@ -89,8 +90,8 @@ class TableDataModule(ImageDataModule):
         """Read and fit the table, if the config does not have its columns yet; return what follows from them."""
         if node.get("columns") is not None:
             return {}
-        table = cls(**{key: value for key, value in node.items() if key[0] != "_"}).table
-        return {"columns": table.text, "channels": table.width, "conditions": table.num_conditions}
+        text = cls(**{key: value for key, value in node.items() if key[0] != "_"}).table.text
+        return {"columns": text, **sizes_of(text)}
 
     def rows_for(self, module: StepPlan) -> ImageDataset:
         """Return the training rows, by sampling where the module is conditioned on a level."""
@@ -131,13 +132,13 @@ class EmbeddedTable(TableDataModule):
 
     Args:
         name: ``census``, a made one of every type of column, or one of scikit-learn's.
-        n: Rows of ``census``, which ``seed`` draws.
+        n: Rows of ``census``, the same ones whatever the seed.
         **options: See ``TableDataModule``.
     """
 
     @checked
     def __init__(self, *, name: Embedded = "census", n: PositiveInt = 5000, **options: Unpack[TableOptions]) -> None:
-        super().__init__(GivenTable(lambda: embedded_table(name, n=n, seed=options.get("seed", 0))), **options)
+        super().__init__(GivenTable(lambda: embedded_table(name, n=n)), **options)
 
 
 class FrameTable(TableDataModule):
@@ -253,13 +254,15 @@ class ByLevel(ImageDataset):
 
     def __init__(self, rows: EncodedRows) -> None:
         self.rows, table = rows, rows.table
-        self.orders, counts = [], []  # of each discrete column: rows sorted by their level
+        orders, counts = [], []  # of each discrete column: rows sorted by their level
         for place in table.discrete:
-            levels = rows.codes.chosen[:, place].long()
-            self.orders.append(levels.argsort(stable=True).int())
+            levels = rows.codes.chosen[:, place]
+            orders.append(levels.argsort(stable=True).int())
             counts.append(levels.bincount(minlength=table.encoded[place].width))
-        self.counts = counts
-        self.offsets = [table.condition(place, 0) for place in table.discrete]
+        self.columns, self.ends = len(counts), cumulative(counts, logarithmic=True)
+        self.orders = torch.cat(orders) if orders else torch.zeros(0, dtype=torch.int32)
+        self.counts = torch.cat(counts) if counts else torch.zeros(0, dtype=torch.int64)
+        self.starts = self.counts.cumsum(0) - self.counts  # of each level's rows in the orders
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -271,16 +274,10 @@ class ByLevel(ImageDataset):
 
     def get_batch(self, request: BatchIndices) -> Batch:
         """Return ``image``, rows (N, D), and ``category`` (N,) int64, the condition that each was drawn by."""
-        if not self.orders or request.random_params is None:
+        if not self.columns or request.random_params is None:
             return {**self.fetch(request.indices), "category": torch.zeros(len(request.indices), dtype=torch.int64)}
-        u = request.random_params.double()
-        chosen = (u[:, 0] * len(self.orders)).long().clamp(max=len(self.orders) - 1)
-        category, index = torch.zeros(len(u), dtype=torch.int64), torch.zeros(len(u), dtype=torch.int64)
-        for number, (order, counts) in enumerate(zip(self.orders, self.counts, strict=True)):
-            own = chosen == number
-            ends = counts.double().log1p().cumsum(0)
-            level = torch.searchsorted(ends, u[own, 1] * ends[-1], right=True).clamp(max=len(counts) - 1)
-            nth = torch.minimum((u[own, 2] * counts[level]).long(), counts[level] - 1)
-            index[own] = order[(counts.cumsum(0) - counts)[level] + nth].long()
-            category[own] = self.offsets[number] + level
+        u = request.random_params
+        category = draw_levels(self.ends, self.columns, u[:, :2])
+        nth = torch.minimum((u[:, 2].double() * self.counts[category]).long(), self.counts[category] - 1)
+        index = self.orders[self.starts[category] + nth].long()
         return {**self.fetch(index), "category": category}

@@ -13,7 +13,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
 Feed = Literal[
-    "features", "logits", "images", "pairs", "paths", "labelled_features", "labelled_logits", "labelled_images"
+    "features", "logits", "images", "pairs", "paths", "rows", "labelled_features", "labelled_logits", "labelled_images"
 ]
 LABELLED = "labelled_"  # how feeds of values with their classes begin
 QUALIFIERS = ("_std", "_low", "_high", "_real", "_bicubic")  # endings of keys that qualify another score
@@ -32,6 +32,7 @@ class GenerativeMetric(Metric):
         feed: What ``update`` is given. ``features``: (N, F) and whether they are real. ``logits``: (N, K) of a
             classifier and whether they are real, of real images one-hot classes. ``images``: (N, C, H, W) uint8 and
             whether they are real. ``pairs``: a batch with ``image`` and ``target`` uint8 and ``source`` in [-1, 1].
+            ``rows``: encoded rows (N, D) of a table, and that they are generated; see ``metrics/table.py``.
             ``paths``: features (N, F) at the start and at the end of a small step between latents.
             ``labelled_features``, ``labelled_logits``, ``labelled_images``: likewise (logits of real images one-hot),
             their classes (N,) int64 and whether they are real.
@@ -81,6 +82,13 @@ class GenerativeMetric(Metric):
         Args:
             num_features: F; 0 without an extractor.
             num_classes: K; 0 without an extractor.
+        """
+
+    def begin(self, data: Any) -> None:
+        """Learn from the real data what the metric needs beside its images; called once, before the first update.
+
+        Args:
+            data: The image set that samples are compared with.
         """
 
     def report(self, scores: Mapping[str, float]) -> dict[str, float]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.models.conditions import Condition, Kinds
 from lightning_gans.networks.table import RowNetwork
+from lightning_gans.tables.drawing import cumulative, draw_levels
 
 
 class ColumnLevels(Condition):
@@ -30,34 +31,27 @@ class ColumnLevels(Condition):
 
     def __init__(self, counts: Sequence[Sequence[int]]) -> None:
         super().__init__()
-        self.counts = [torch.tensor(column) for column in counts]
-        self.n = sum(map(len, counts))
-        self.starts = [sum(map(len, counts[:i])) for i in range(len(counts))]
+        self.sizes = [len(column) for column in counts]
+        self.n = sum(self.sizes)
+        tensors = [torch.tensor(column) for column in counts]
+        self.ends = {how: cumulative(tensors, logarithmic=how) for how in (False, True)}
 
     def draw(self, u: Tensor) -> Tensor:
         """Map numbers (N, 2) in [0, 1) to levels (N,) int64, as frequent as in the table."""
-        return self._drawn(u, [column.double() for column in self.counts])
+        return draw_levels(self.ends[False], len(self.sizes), u)
 
     def draw_evenly(self, u: Tensor) -> Tensor:
         """Map numbers (N, 2) in [0, 1) to levels (N,) int64, as frequent as log(1 + rows)."""
-        return self._drawn(u, [column.double().log1p() for column in self.counts])
-
-    def _drawn(self, u: Tensor, weights: list[Tensor]) -> Tensor:
-        level = torch.zeros(len(u), dtype=torch.int64, device=u.device)
-        column = (u[:, 0] * len(weights)).long().clamp(max=max(0, len(weights) - 1))  # rounded up at most
-        for number, weight in enumerate(weights):
-            ends = weight.to(u.device).cumsum(0)
-            found = torch.searchsorted(ends, u[:, 1].double() * ends[-1], right=True).clamp(max=len(ends) - 1)
-            level = torch.where(column == number, found + self.starts[number], level)
-        return level
+        return draw_levels(self.ends[True], len(self.sizes), u)
 
     def of_rows(self, rows: Tensor, positions: Tensor, u: Tensor) -> Tensor:
         """Return a level (N,) that each encoded row (N, D) has, of a column drawn by u (N,) in [0, 1)."""
         level = torch.zeros(len(u), dtype=torch.int64, device=u.device)
-        column = (u * len(self.counts)).long().clamp(max=max(0, len(self.counts) - 1))
-        for number, (start, counts) in enumerate(zip(self.starts, self.counts, strict=True)):
-            found = rows[:, positions[start : start + len(counts)]].argmax(1)
+        column, start = (u * len(self.sizes)).long().clamp(max=max(0, len(self.sizes) - 1)), 0
+        for number, size in enumerate(self.sizes):
+            found = rows[:, positions[start : start + size]].argmax(1)
             level = torch.where(column == number, found + start, level)
+            start += size
         return level
 
     def parse(self, values: Sequence[Any]) -> Tensor:

@@ -183,6 +183,12 @@ class Table:
         return to_frame(self.decode(rows, first=first), [column.kind for column in self.columns])
 
 
+def sizes_of(columns: str) -> dict[str, int]:
+    """Return what follows from fitted columns for the networks: ``channels``, D, and ``conditions``, C."""
+    table = Table.from_text(columns)
+    return {"channels": table.width, "conditions": table.num_conditions}
+
+
 def _level_numbers(column: Column, cells: list[Cell]) -> NDArray[np.int64]:
     known: dict[Cell, int] = {level: i for i, level in enumerate(column.levels)}
     rare = known.get(OTHER) if column.pooled else None

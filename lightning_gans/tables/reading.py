@@ -5,10 +5,12 @@ from __future__ import annotations
 import codecs
 import csv
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from lightning_gans.config.errors import ConfigError
 
@@ -16,10 +18,12 @@ Cell = str | None  # text as the file has it; None: missing
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "<NA>", "?")
 SEPARATORS = (",", ";", "\t", "|")
 MOST_COLUMNS = 10_000
+_SIGNED = re.compile(r"[+-][0-9.]")  # how numbers begin
 _SHOWN = 40  # characters of a cell in messages
 
 
-class RawTable(NamedTuple):
+@dataclass(frozen=True)
+class RawTable:
     """Hold a table as text.
 
     Attributes:
@@ -38,7 +42,7 @@ class RawTable(NamedTuple):
 
     def take(self, rows: Sequence[int]) -> RawTable:
         """Return some of the rows."""
-        return self._replace(columns=tuple([column[i] for i in rows] for column in self.columns))
+        return replace(self, columns=tuple([column[i] for i in rows] for column in self.columns))
 
     def column(self, name: str) -> list[Cell]:
         """Return the cells of a column by its name."""
@@ -215,21 +219,20 @@ def to_frame(table: RawTable, kinds: Sequence[str]) -> Any:
     return pandas.DataFrame(made, columns=list(table.names))
 
 
-def write_table(table: RawTable, path: str | os.PathLike[str]) -> None:
-    """Write a table as CSV, or as TSV or Parquet by the ending; a missing value is an empty cell.
+def write_table(table: RawTable, path: str | os.PathLike[str], ending: str) -> None:
+    """Write a table as CSV, TSV or Parquet by the ending that is given; a missing value is an empty cell.
 
     Raises:
         ConfigError: Another ending.
         OSError: The file cannot be written.
     """
-    ending = Path(path).suffix.lower()
-    if ending in (".parquet", ".pq"):
+    if ending == ".parquet":
         columns = dict(zip(table.names, table.columns, strict=True))
         _pandas("out", path).DataFrame(columns, dtype=object).to_parquet(path, index=False)
         return
     if ending not in (".csv", ".tsv"):
         raise ConfigError("out", path, "must end in .csv, .tsv or .parquet")
-    with open(path, "w", encoding="utf-8", newline="") as file:
+    with Path(path).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t" if ending == ".tsv" else ",", lineterminator="\n")
         writer.writerow(table.names)
         if len(table.names) == 1:  # an empty line would be none
@@ -241,7 +244,7 @@ def formulas(table: RawTable) -> list[str]:
     """Name the columns with texts that spreadsheets take for formulas; numbers are none."""
 
     def is_formula(cell: Cell) -> bool:
-        return cell is not None and cell[:1] in ("=", "+", "-", "@", "\t", "\r") and not cell[1:2].isdigit()
+        return cell is not None and cell[:1] in ("=", "+", "-", "@", "\t", "\r") and not _SIGNED.match(cell)
 
     return [name for name, column in zip(table.names, table.columns, strict=True) if any(map(is_formula, set(column)))]
 
