@@ -93,6 +93,8 @@ class TableDataModule(ImageDataModule):
         text = cls(**{key: value for key, value in node.items() if key[0] != "_"}).table.text
         return {"columns": text, **sizes_of(text)}
 
+    source: TableSource
+
     def rows_for(self, module: StepPlan) -> ImageDataset:
         """Return the training rows, by sampling where the module is conditioned on a level."""
         rows = self.train_images

@@ -12,16 +12,15 @@ from torch import Tensor
 
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.models.base import GenerativeModule
-from lightning_gans.models.levels import ColumnLevels
+from lightning_gans.models.levels import ColumnLevels, table_of
 from lightning_gans.runtime.atomic import atomic_write
 from lightning_gans.runtime.seeding import derive_seed
-from lightning_gans.tables.codec import Table
 from lightning_gans.tables.reading import RawTable, formulas, write_table
 from lightning_gans.tables.where import Where
 
 ENDINGS = (".csv", ".tsv", ".parquet")
 _MOST_DRAWS = 1000  # for each row that is wanted
-_FEWEST_DRAWS, _AT_ONCE = 100_000, 4096
+FEWEST_DRAWS, _AT_ONCE = 100_000, 4096
 
 
 class Rows(NamedTuple):
@@ -34,16 +33,6 @@ class Rows(NamedTuple):
 
     table: RawTable
     drawn: int
-
-
-def table_of(module: GenerativeModule) -> Table | None:
-    """Return the table whose rows a module makes; ``None`` if it makes something else."""
-    found = getattr(module.generator, "table", None)
-    if isinstance(found, Table):
-        return found
-    node = (module.config or {}).get("resolved", {}).get("data")
-    columns = node.get("columns") if isinstance(node, dict) else None
-    return None if columns is None else Table.from_text(columns)
 
 
 def is_table(module: GenerativeModule, given: Mapping[str, Any]) -> bool:
@@ -94,7 +83,7 @@ def sample_rows(
     asked = Where(table, where)
     kept: list[Tensor] = []
     found = drawn = 0
-    most = max(_FEWEST_DRAWS, _MOST_DRAWS * n)
+    most = max(FEWEST_DRAWS, _MOST_DRAWS * n)
     while found < n:
         if drawn >= most:
             rule = f"only {found:,} of {drawn:,} rows drawn have it, and {n:,} are wanted; ask for less"

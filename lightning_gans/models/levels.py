@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.models.conditions import Condition, Kinds
 from lightning_gans.networks.table import RowNetwork
+from lightning_gans.tables.codec import Table
 from lightning_gans.tables.drawing import cumulative, draw_levels
 
 
@@ -72,6 +73,20 @@ def _levels_of(generator: nn.Module) -> ColumnLevels:
         name = f"{type(generator).__module__.rpartition('.')[2]}.{type(generator).__name__}"
         raise ConfigError("model.generator", name, "makes no rows of a table; use networks.table.Generator")
     return ColumnLevels(generator.table.condition_counts)
+
+
+def table_of(module: Any) -> Table | None:
+    """Return the table whose rows a module makes; ``None`` if it makes something else.
+
+    Args:
+        module: A family.
+    """
+    found = getattr(module.generator, "table", None)
+    if isinstance(found, Table):
+        return found
+    node = (module.config or {}).get("resolved", {}).get("data")
+    columns = node.get("columns") if isinstance(node, dict) else None
+    return None if columns is None else Table.from_text(columns)
 
 
 LEVELS: Kinds = {"category": _levels_of}

@@ -44,7 +44,7 @@ def correlation_similarity(real: Floats, fake: Floats, *, threshold: float = 0.0
     Returns:
         1 is best; NaN where a column is constant, or the pair is left out.
     """
-    found = [_correlation(side) for side in (real, fake)]
+    found = [correlation_of(side) for side in (real, fake)]
     if threshold and not abs(found[0]) > threshold:
         return float("nan")
     return float(1 - abs(found[0] - found[1]) / 2)
@@ -109,7 +109,8 @@ def _shares(real: Values, fake: Values) -> tuple[Floats, Floats]:
     return counts[0] / len(real), counts[1] / len(fake)
 
 
-def _correlation(pair: Floats) -> float:
+def correlation_of(pair: Floats) -> float:
+    """Return the Pearson correlation of two columns (N, 2), where both have a number; NaN where one is constant."""
     known = pair[~np.isnan(pair).any(1)]
     if len(known) < 2 or (np.ptp(known, axis=0) == 0).any():
         return float("nan")
