@@ -2,8 +2,8 @@
 
 python benchmarks/tables.py OUT churn.csv:churn diamonds.csv:cut iris:target [--seeds 0 1 2] [key=value ...]
 
-A table is a file, or the name of an embedded one, and the column that boosted trees predict. A fifth of the rows is held
-out. Lines of OUT/results.jsonl are kept, and runs that stand there are not repeated.
+A table is a file, or the name of an embedded one, and the column that boosted trees predict. A fifth of the rows is
+held out. Lines of OUT/results.jsonl are kept, and runs that stand there are not repeated.
 """
 
 import argparse

@@ -33,7 +33,8 @@ class CTGAN(AdversarialModule):
 
     Real rows have levels drawn alike (``data=table`` sees to that; of a plain loader's rows a level that each has), and
     fakes in D's update the same levels in another order. x' lies between whole packs, levels included, with one number
-    u for each. Samples are made in evaluation mode, of levels as frequent as in the table.
+    u for each. Samples are made in evaluation mode, of levels as frequent as in the table. The tuned values average the
+    generator, which the paper has not: ``model.ema=null``.
 
     Args:
         generator: Player, see ``networks/table.py``.
