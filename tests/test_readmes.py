@@ -22,6 +22,8 @@ from lightning_gans.config import schemas
 from lightning_gans.config.schemas import CONF_DIR
 from lightning_gans.config.validation import check_names
 from lightning_gans.images.files import save
+from lightning_gans.tables.embedded import census
+from lightning_gans.tables.reading import write_table
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = [ROOT, ROOT / "conf", ROOT / "benchmarks", *sorted((ROOT / "lightning_gans").iterdir())]
@@ -141,6 +143,8 @@ def keys_of(node, prefix=""):
 
 
 HAVE_MORE = [  # options that READMEs name, beside those of the commands as they are
+    ("model=ctgan", "data=embedded_table"),
+    ("data=table",),
     ("model=lsgan", "model/augment=instance_noise", "extractor=classifier"),
     *((f"logger={name}",) for name in ("mlflow", "wandb")),
     *((f"model={name}",) for name in ("acgan", "cyclegan", "infogan", "pix2pix", "semi_supervised", "srgan")),
@@ -225,6 +229,7 @@ MEANT = {
     "PATH": "outputs/mine",
     "FOLDER": "outputs",
     "FILE.ckpt": "a.ckpt",
+    "FILE.csv": "people.csv",
 }
 
 
@@ -250,6 +255,8 @@ def world(tmp_path_factory):
     run(folder / "outputs" / "mine", evaluation(), "data.image_size=32", model="wgan_gp")
     run(folder / "outputs" / "cgan", model="cgan")
     run(folder / "outputs" / "infogan", model="infogan")
+    write_table(census(160), folder / "people.csv", ".csv")
+    run(folder / "outputs" / "ctgan_table", "data.val_fraction=0.2", model="ctgan")
     run(folder / "cyclegan", model="cyclegan")
     with pytest.MonkeyPatch.context() as patch:
         options = ["data=digits", "data.limit=50", "out=mnist.pt", "epochs=1"]
@@ -268,7 +275,12 @@ SMALL = {  # taken where the config has the key, in place of what is typed
     **{"model.generator.enhancer_blocks": 1, "model.discriminator.layers": 2, "model.mse_updates": 1},
     **{"model.discriminator.receptive_field": 16, "model.perceptual_weights": "null", "model.clusters": 2},
     **{"model.labels": 4, "model.coarse_updates": 1, "model.enhancer_updates": 1, "model.cluster_images": 4},
-    **{"model.discriminator.group_size": 4, "model.growth.batch_sizes": "null", "model.growth.lr_factors": "null"},
+    **{
+        "model.discriminator.pac": 2,
+        "model.discriminator.group_size": 4,
+        "model.growth.batch_sizes": "null",
+        "model.growth.lr_factors": "null",
+    },
     **{"model.growth.fade_kimg": 0.004, "model.growth.stabilise_kimg": 0.004},
     **{"trainer.max_steps": 2, "max_kimg": "null", "max_epochs": "null", "trainer.devices": 1},
     **{"trainer.accelerator": "cpu", "trainer.precision": "32-true", "trainer.enable_progress_bar": "false"},
@@ -340,7 +352,8 @@ def test_other_commands_run(line, world, tmp_path, monkeypatch, capsys):
     code = command_here(f"lightning_gans.{name}", *words, cwd=world, monkeypatch=monkeypatch)
     said = capsys.readouterr()
     assert code == 0, said.err
-    assert PRINTED.get(name, "") in said.out
+    of_rows = name == "evaluate" and typed.get("checkpoint") == "outputs/ctgan_table"
+    assert ("column_tv" if of_rows else PRINTED.get(name, "")) in said.out
 
 
 # ------------------------------------------------------------------------------------- Python, and a user's own files
@@ -359,6 +372,9 @@ def test_python_runs(tmp_path, monkeypatch):
         small = ", ".join(f'{network}={{"base_channels": 4}}' for network in ("generator", "discriminator"))
         block = block.replace("image_size=8, ", f"image_size=8, {small}, ")
         exec(block.replace("max_steps=100", "max_steps=2").replace("max_steps=200", "max_steps=4"), scope)
+        if "made" in scope:  # rows of a table
+            assert scope["made"].shape == (10, 2)
+            continue
         assert scope["images"].shape[:2] == (16, 1)
     assert newest("outputs/mine")["global_step"] == 4
 

@@ -138,7 +138,7 @@ def write_rows(rows: Rows, path: Path) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as temporary:
         write_table(rows.table, temporary, path.suffix.lower())
-    told = f"{len(rows.table):,} rows, of {rows.drawn:,} drawn, in {path}"
+    told = f"{len(rows.table):,} samples, of {rows.drawn:,} drawn, in {path}"
     if names := formulas(rows.table):
         told += f"; texts of {', '.join(names)} are formulas to a spreadsheet, as in the table"
     return told

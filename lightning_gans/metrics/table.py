@@ -139,7 +139,6 @@ class Detection(TableMetric):
     name = "detection"
     scores = ("detection_linear", "detection")
     higher_is_better = False
-    min_images = 20
     limit: int
 
     @checked
@@ -172,7 +171,6 @@ class TrainTest(TableMetric):
     name = "tstr"
     scores = ("tstr", "tstr_share", "trtr", "tstr_floor")
     higher_is_better = True
-    min_images = 20
     needs_held_out = True
 
     @checked

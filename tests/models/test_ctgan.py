@@ -280,7 +280,7 @@ def test_where_is_kept_by_every_row(trained, tmp_path):
     missing = sample_rows(module, 5, where={"age": None}).table.column("age")
     assert set(missing) == {None}
     told = write_rows(found, check_out(tmp_path / "rows.csv", overwrite=False))
-    assert told == f"40 rows, of {found.drawn:,} drawn, in {tmp_path / 'rows.csv'}"
+    assert told == f"40 samples, of {found.drawn:,} drawn, in {tmp_path / 'rows.csv'}"
     known = {name: set(census(50).column(name)) for name in ("sex", "region", "schooling", "job", "married")}
     everything = sample_rows(module, 300).table
     assert all(set(everything.column(name)) <= levels for name, levels in known.items())
