@@ -41,7 +41,7 @@ def picture(table: Table, fake: Floats, real: Floats | None = None) -> Tensor:
     shown = min(MOST_COLUMNS, len(table.encoded))
     rows, n = -(-shown // 4) + 1, 4
     figure = Figure((n * _INCH, rows * _INCH), dpi=_DPI, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     for place in range(shown):
         _marginal(figure.add_subplot(rows, n, place + 1), table, place, sides)
     matrices = [_dependence(table, side[:2000]) for side, _ in sides]
@@ -77,6 +77,7 @@ def _marginal(axes: Any, table: Table, place: int, sides: list[tuple[Floats, str
             weights = np.full(len(known), 1 / max(1, len(side)))
             axes.hist(known, edges, weights=weights, color=colour, histtype="step" if colour == _FAKE else "stepfilled")
         axes.tick_params(axis="x", labelsize=5)
+        axes.locator_params(axis="x", nbins=4)
     axes.tick_params(axis="y", labelsize=5)
     axes.set_title(_plain(column.name, 24), fontsize=7)
 
