@@ -16,17 +16,23 @@ from lightning_gans.config.schemas import SampleSchema, sampling_options
 
 @command(SampleSchema)
 def main(cfg: DictConfig) -> None:
-    """Write samples of a checkpoint's generator as images, and their grid."""
+    """Write samples of a checkpoint's generator as images, and their grid; rows of a table as a file."""
     indices = numbers(cfg)
 
     from lightning_gans.checkpoints.load import load, points_of
     from lightning_gans.images.sheets import aligned_columns
     from lightning_gans.inference.outputs import older_samples
+    from lightning_gans.inference.rows import check_out, is_table, sample_rows, write_rows
     from lightning_gans.inference.samples import class_sheet, sample_labels, sheet_columns, write_samples
     from lightning_gans.runtime.device import pick_device
 
     older = older_samples(cfg.out, overwrite=cfg.overwrite)
     module = load(cfg.checkpoint, trust=cfg.trust, device=pick_device(cfg.device))
+    if is_table(module, cfg):
+        path = check_out(cfg.out, overwrite=cfg.overwrite)
+        chosen = cfg.n if cfg.indices is None else indices
+        print(write_rows(sample_rows(module, chosen, seed=cfg.seed, where=cfg.where), path))
+        return
     classes = None if cfg.classes is None else list(cfg.classes)
     codes: dict[str, Any] = {name: list(cfg[name]) for name in ("code", "continuous") if cfg[name] is not None}
     drawn: dict[str, Any] = {"seed": cfg.seed, **sampling_options(cfg)}

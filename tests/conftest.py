@@ -22,6 +22,7 @@ from omegaconf import OmegaConf
 from lightning_gans import build, compose, create_model
 from lightning_gans.config.explain import format_error
 from lightning_gans.config.schemas import CONF_DIR
+from lightning_gans.tables.codec import sizes_of
 
 # Features of real images are kept here, and not among the user's.
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="lightning_gans_tests_")
@@ -38,6 +39,9 @@ _SMALL = ["model.generator.base_channels=4", "model.discriminator.base_channels=
 _ATTENDING = [
     *("model.generator.latent_dim=9", "model.generator.attention=[8]", "model.discriminator.attention=[8]"),
 ]
+COLUMNS = (Path(__file__).parent / "tables" / "columns.json").read_text().strip()  # of the first 50 rows of census
+TABLE = ["data=embedded_table", "data.image_size=null", "data.n=50", f"data.columns='{COLUMNS}'"]
+TABLE += [f"data.{key}={value}" for key, value in sizes_of(COLUMNS).items()]
 TINY_FAMILY = {
     "progan": [  # 4x4, then 8x8 and 16x16 fade in for a step each
         *[f"model.{network}.fmap_base=64" for network in ("generator", "discriminator")],
@@ -103,8 +107,14 @@ TINY_FAMILY = {
         *("model.generator.base_channels=4", "model.generator.blocks=1"),
         *("model.discriminator.base_channels=4", "model.discriminator.hidden=8"),
     ],
+    "ctgan": [
+        *(*TABLE, "model.generator.latent_dim=8", "model.generator.hidden=[16]", "model.discriminator.hidden=[8]"),
+        "model.discriminator.pac=2",
+    ],
+    "tvae": [*TABLE, "model.generator.latent_dim=8", "model.generator.hidden=[16]", "model.encoder.hidden=[16]"],
     "vae": ["model.generator.base_channels=4", "model.encoder.base_channels=4", "model.generator.latent_dim=8"],
 }
+TABLES = [name for name, options in TINY_FAMILY.items() if options[: len(TABLE)] == TABLE]  # whose samples are rows
 TINY = [
     "data=digits",
     "tuned=none",
@@ -187,6 +197,7 @@ def tiny_options(name):
 def tiny_model(name, **options):
     """A family with tiny networks for grey 16x16 images of ten classes, without a config."""
     how = {"image_size": 16, "channels": 1, "num_classes": 10}
+    how = {"columns": COLUMNS} if name in TABLES else how
     return create_model(name, **how, **{"batch_size": 8, **tiny_options(name), **options})
 
 

@@ -22,6 +22,8 @@ from lightning_gans.config import schemas
 from lightning_gans.config.schemas import CONF_DIR
 from lightning_gans.config.validation import check_names
 from lightning_gans.images.files import save
+from lightning_gans.tables.embedded import census
+from lightning_gans.tables.reading import write_table
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = [ROOT, ROOT / "conf", ROOT / "benchmarks", *sorted((ROOT / "lightning_gans").iterdir())]
@@ -141,6 +143,8 @@ def keys_of(node, prefix=""):
 
 
 HAVE_MORE = [  # options that READMEs name, beside those of the commands as they are
+    ("model=ctgan", "data=embedded_table"),
+    ("data=table",),
     ("model=lsgan", "model/augment=instance_noise", "extractor=classifier"),
     *((f"logger={name}",) for name in ("mlflow", "wandb")),
     *(
@@ -243,6 +247,7 @@ MEANT = {
     "FOLDER": "outputs",
     "FILE.ckpt": "a.ckpt",
     "PICTURE": "photos/train/0.png",
+    "FILE.csv": "people.csv",
 }
 
 
@@ -270,6 +275,8 @@ def world(tmp_path_factory):
     run(folder / "outputs" / "biggan", model="biggan")
     run(folder / "outputs" / "infogan", model="infogan")
     run(folder / "outputs" / "stylegan", model="stylegan2")
+    write_table(census(160), folder / "people.csv", ".csv")
+    run(folder / "outputs" / "ctgan_table", "data.val_fraction=0.2", model="ctgan")
     run(folder / "cyclegan", model="cyclegan")
     with pytest.MonkeyPatch.context() as patch:
         options = ["data=digits", "data.limit=50", "out=mnist.pt", "epochs=1"]
@@ -291,6 +298,12 @@ SMALL = {  # taken where the config has the key, in place of what is typed
     **{"model.generator.style_dim": 8, "model.generator.mapping_layers": 2},
     **{"model.generator.channel_base": 64, "model.generator.channel_max": 8},
     **{"model.discriminator.group_size": 4, "model.growth.batch_sizes": "null", "model.growth.lr_factors": "null"},
+    **{
+        "model.discriminator.pac": 2,
+        "model.discriminator.group_size": 4,
+        "model.growth.batch_sizes": "null",
+        "model.growth.lr_factors": "null",
+    },
     **{"model.growth.fade_kimg": 0.004, "model.growth.stabilise_kimg": 0.004},
     **{"trainer.max_steps": 2, "max_kimg": "null", "max_epochs": "null", "trainer.devices": 1},
     **{"trainer.accelerator": "cpu", "trainer.precision": "32-true", "trainer.enable_progress_bar": "false"},
@@ -363,7 +376,8 @@ def test_other_commands_run(line, world, tmp_path, monkeypatch, capsys):
     code = command_here(f"lightning_gans.{name}", *words, cwd=world, monkeypatch=monkeypatch)
     said = capsys.readouterr()
     assert code == 0, said.err
-    assert PRINTED.get(name, "") in said.out
+    of_rows = name == "evaluate" and typed.get("checkpoint") == "outputs/ctgan_table"
+    assert ("column_tv" if of_rows else PRINTED.get(name, "")) in said.out
 
 
 # ------------------------------------------------------------------------------------- Python, and a user's own files
@@ -382,6 +396,9 @@ def test_python_runs(tmp_path, monkeypatch):
         small = ", ".join(f'{network}={{"base_channels": 4}}' for network in ("generator", "discriminator"))
         block = block.replace("image_size=8, ", f"image_size=8, {small}, ")
         exec(block.replace("max_steps=100", "max_steps=2").replace("max_steps=200", "max_steps=4"), scope)
+        if "made" in scope:  # rows of a table
+            assert scope["made"].shape == (10, 2)
+            continue
         assert scope["images"].shape[:2] == (16, 1)
     assert newest("outputs/mine")["global_step"] == 4
 

@@ -73,6 +73,7 @@ class SampleSchema(StyleSchema):
     labels: Literal["balanced", "data"] | None
     code: Sequence[int | Sequence[int]] | None
     continuous: Sequence[float | Sequence[float]] | None
+    where: Mapping[str, Any] | None  # the checkpoint says which columns there are
     seed: Seed
     format: Literal["png", "npz"]
     overwrite: bool

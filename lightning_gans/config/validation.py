@@ -34,6 +34,7 @@ SETS = {
     "image": ("folder", "celeba", "lsun"),
     "labelled": ("digits", "mnist", "cifar10"),
     "points": ("toy2d",),
+    "table": ("table", "embedded_table"),
     "paired": ("digit_edges", "facades", "paired", "colorization"),
     "unpaired": ("digit_domains", "horse2zebra", "unpaired"),
     "super_resolution": ("photo_patches", "super_resolution"),

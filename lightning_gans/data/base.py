@@ -10,8 +10,8 @@ workers.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from lightning.pytorch import LightningDataModule, Trainer
@@ -94,6 +94,15 @@ class ImageDataModule(LightningDataModule):
         source.check(self.spec)
         self._splits: tuple[ImageDataset, ImageDataset | None] | None = None  # train and val
         self._examples: _Examples | None = None
+
+    @classmethod
+    def learn(cls, node: Mapping[str, Any]) -> dict[str, Any]:
+        """Return options that follow from the data, which other parts of a config refer to; most sets have none.
+
+        Args:
+            node: The config of the set, its other options checked.
+        """
+        return {}
 
     @property
     def kind(self) -> str:
@@ -227,7 +236,12 @@ class ImageDataModule(LightningDataModule):
         if self.trainer is None or not isinstance(self.trainer.lightning_module, StepPlan):
             raise TypeError(f"{type(self).__name__}: trains a GenerativeModule in a Trainer only")
         ranks = {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
-        return self.loader(self.train_images, self.trainer.lightning_module, n_partners=self.n_partners, **ranks)
+        module = self.trainer.lightning_module
+        return self.loader(self.rows_for(module), module, n_partners=self.n_partners, **ranks)
+
+    def rows_for(self, module: StepPlan) -> ImageDataset:
+        """Return what the batches of a module's training are drawn from."""
+        return self.train_images
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Transform a batch on the device."""

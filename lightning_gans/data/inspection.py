@@ -23,10 +23,13 @@ from lightning_gans.data.image_files import ImageFiles, ImageInfo
 from lightning_gans.data.resize import middle
 from lightning_gans.data.source import FileError
 from lightning_gans.data.subset import class_folders
+from lightning_gans.data.table import TableDataModule
 from lightning_gans.data.translation.files import HalfFiles, JoinedFiles, NumberFiles
 from lightning_gans.data.translation.paired import PairedSource
 from lightning_gans.images.pixels import visible
 from lightning_gans.images.sheets import grid, overview, panels
+from lightning_gans.tables import report
+from lightning_gans.tables.picture import picture
 
 SHOWN = 64  # pictures in the grid
 NAMED = 20  # unreadable files in the report
@@ -62,6 +65,8 @@ def look(data: ImageDataModule, *, examples: int = 3) -> Report:
         ValueError: There are no images, or not the classes that were asked for.
         FileNotFoundError: The set is not there.
     """
+    if isinstance(data, TableDataModule):
+        return _look_at_table(data)
     if data.translates:
         return _look_at_pairs(data, examples)
     return _look_at_tensors(data) if data.source.reader is None else _look_at_files(data, examples)
@@ -111,6 +116,19 @@ def _misfits(files: ImageFiles, known: dict[str, dict[str, ImageInfo]]) -> list[
         problem = files.misfit(i, sizes) if len(sizes) == len(facts) else None
         found += [] if problem is None else [problem]
     return found
+
+
+def _look_at_table(data: TableDataModule) -> Report:
+    """Report every column, and draw the marginals of rows as training gets them."""
+    raw = data.source.read()
+    codes = data.table.encode(raw, seed=data.seed)
+    size = f"{len(raw):,}" + (f"; {raw.skipped:,} lines left out" if raw.skipped else "")
+    learnt = f"{len(data.table.encoded)} of {len(raw.names)} columns; handed out as vectors of {data.table.width}"
+    rows = [("data", f"{type(data).__name__}: {data.description}"), ("rows", size), ("learnt", learnt), ("", "")]
+    unreadable = raw.skipped
+    return Report(
+        _table([*rows, *report.lines(data.table, raw)]), unreadable, picture(data.table, data.table.values(codes))
+    )
 
 
 def _look_at_tensors(data: ImageDataModule) -> Report:

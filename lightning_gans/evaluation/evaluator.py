@@ -219,7 +219,8 @@ class Evaluator:
         """Give every metric what it is fed of a batch that begins at ``position``; ``labels`` if there is no batch."""
         values = {} if found is None else found._asdict()
         if batch is not None:
-            values["images"], labels = batch["image"], batch.get("label")
+            values["images"] = values["rows"] = batch["image"]
+            labels = batch.get("label")
         for metric in self._fed:
             kind = metric.feed.removeprefix(LABELLED)
             if metric.feed == "pairs" and batch is not None and not real:
@@ -245,6 +246,8 @@ class Evaluator:
         if real is None:
             return
         self._met = real.data
+        for metric in self._fed:
+            metric.begin(real.data)
         rank, world = rank_and_world()
         mine = rank_slice(real.n, rank, world)
         extractor = self.extractor if any(m.feed.removeprefix(LABELLED) in OF_FEATURES for m in self.metrics) else None

@@ -14,6 +14,7 @@ from lightning_gans.extractors.inception import Inception
 from lightning_gans.images.size import height_width
 from lightning_gans.metrics.base import LABELLED, GenerativeMetric
 from lightning_gans.metrics.library import as_metrics
+from lightning_gans.metrics.table import check_held_out
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.runtime.distributed import create_on_all_ranks
@@ -25,7 +26,8 @@ OF_TRANSLATIONS = {  # by kind of data; two domains may have test images that be
     "unpaired": ("frechet", "kernel"),
     "super_resolution": ("psnr_y", "ssim_y", "psnr", "frechet"),
 }
-PIXELS = ("images", "labelled_images", "pairs", "classified")  # what metrics that need no extractor are fed
+OF_TABLES = ("column_shapes", "pair_trends", "detection")
+PIXELS = ("images", "labelled_images", "pairs", "classified", "rows")  # what metrics that need no extractor are fed
 
 
 def needs_extractor(metrics: Iterable[GenerativeMetric]) -> bool:
@@ -94,6 +96,7 @@ def select_metrics(
     chosen = metrics_for(data.kind, metrics, pairs=pairs, translates=translates, where=where)
     if metrics is None and not _unclassified(candidate, data):
         chosen += as_metrics(["accuracy"], where)
+    check_held_out(chosen, data.val_fraction > 0)
     for metric in chosen:
         if metric.feed.startswith(LABELLED) and not has_classes(candidate):
             kind = type(candidate).__name__
@@ -154,7 +157,7 @@ def metrics_for(
         ValueError: A metric that makes no sense there, and why.
     """
     if metrics is None:
-        chosen = OF_TRANSLATIONS.get(kind if translates else "", DEFAULT)
+        chosen = OF_TABLES if kind == "table" else OF_TRANSLATIONS.get(kind if translates else "", DEFAULT)
         return as_metrics([*chosen, *(COMPARING if pairs and kind == "unpaired" else ())], where)
     made = as_metrics(metrics, where)
     for metric in made:
@@ -172,6 +175,8 @@ def _mismatch(metric: GenerativeMetric, kind: str, pairs: bool, translates: bool
         return f"compares pairs; data of kind {kind} has no targets of its translations"
     if metric.data_kinds is not None and kind not in metric.data_kinds:
         return f"needs data of kind {' or '.join(metric.data_kinds)}; this is of kind {kind}"
+    if kind == "table" and metric.feed != "rows":
+        return "compares images; the data is a table"
     if metric.feed == "paths" and translates:
         return "walks between latents; translations have none"
     if metric.feed in ("images", "paths") and kind == "points":

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lightning_gans.metrics.path_length import PathLength
     from lightning_gans.metrics.prdc import PRDC
     from lightning_gans.metrics.swd import SlicedWasserstein
+    from lightning_gans.metrics.table import ClosestRecord, ColumnShapes, Detection, PairTrends, TrainTest
     from lightning_gans.metrics.y_channel import LumaPSNR, LumaSSIM
 else:
     __getattr__, __dir__ = lazy_names(__name__)
@@ -31,6 +32,9 @@ __all__ = [
     "ClassAccuracy",
     "ClassFrechet",
     "ClassSimilarity",
+    "ClosestRecord",
+    "ColumnShapes",
+    "Detection",
     "GANTrainTest",
     "DistanceSpread",
     "FrechetDistance",
@@ -44,8 +48,10 @@ __all__ = [
     "ModeCoverage",
     "PRDC",
     "PSNR",
+    "PairTrends",
     "PairedSimilarity",
     "PathLength",
     "SSIM",
     "SlicedWasserstein",
+    "TrainTest",
 ]

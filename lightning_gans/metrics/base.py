@@ -18,6 +18,7 @@ Feed = Literal[
     "images",
     "pairs",
     "paths",
+    "rows",
     "classified",
     "labelled_features",
     "labelled_logits",
@@ -41,7 +42,8 @@ class GenerativeMetric(Metric):
             classifier and whether they are real, of real images one-hot classes. ``images``: (N, C, H, W) uint8 and
             whether they are real. ``pairs``: a batch with ``image`` and ``target`` uint8 and ``source`` in [-1, 1].
             ``paths``: features (N, F) at the start and at the end of a small step between latents. ``classified``: the
-            model's own logits (N, K) of test images and their classes (N,) int64.
+            model's own logits (N, K) of test images and their classes (N,) int64. ``rows``: encoded rows (N, D) of a
+            table, and that they are generated; see ``metrics/table.py``.
             ``labelled_features``, ``labelled_logits``, ``labelled_images``: likewise (logits of real images one-hot),
             their classes (N,) int64 and whether they are real.
         scores: Names of its scores; those of extracted features get the extractor's name appended, ``fd_digits``.
@@ -90,6 +92,13 @@ class GenerativeMetric(Metric):
         Args:
             num_features: F; 0 without an extractor.
             num_classes: K; 0 without an extractor.
+        """
+
+    def begin(self, data: Any) -> None:
+        """Learn from the real data what the metric needs beside its images; called once, before the first update.
+
+        Args:
+            data: The image set that samples are compared with.
         """
 
     def report(self, scores: Mapping[str, float]) -> dict[str, float]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lightning_gans.models.began import BEGAN
     from lightning_gans.models.biggan import BigGAN
     from lightning_gans.models.cgan import CGAN
+    from lightning_gans.models.ctgan import CTGAN
     from lightning_gans.models.cyclegan import CycleGAN
     from lightning_gans.models.dcgan import DCGAN
     from lightning_gans.models.dragan import DRAGAN
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from lightning_gans.models.stylegan import StyleGAN
     from lightning_gans.models.stylegan2 import StyleGAN2
     from lightning_gans.models.translation import TranslationModule
+    from lightning_gans.models.tvae import TVAE
     from lightning_gans.models.vae import VAE
     from lightning_gans.models.wgan import WGAN
     from lightning_gans.models.wgan_gp import WGANGP
@@ -43,6 +45,7 @@ __all__ = [
     "BEGAN",
     "BigGAN",
     "CGAN",
+    "CTGAN",
     "CycleGAN",
     "DCGAN",
     "DRAGAN",
@@ -63,6 +66,7 @@ __all__ = [
     "SemiSupervisedGAN",
     "StyleGAN",
     "StyleGAN2",
+    "TVAE",
     "TranslationModule",
     "VAE",
     "WGAN",

@@ -146,15 +146,18 @@ class AdversarialModule(GenerativeModule):
     def generator_loss(self, batch: Batch) -> Terms:
         """Compute the weighted terms of the generator's loss on one chunk of the batch."""
         if not self.reuse_fakes:
-            n = len(batch["image"])
-            if self.g_batch_size is not None:
-                n = self.g_batch_size // (self.world_size * self.accumulate)
-                self.reader.rows = None  # every process draws as many
-            self.make_fakes(n)
+            self.make_fakes(self.generated_rows(batch))
         real_logits = None
         if self.objective.needs_real:
             real_logits = self.logits(self.augmented(batch["image"]), *self.conditioning.of(batch))
         return self.objective.generator(self.logits(self.augmented(self._fake), *self._fake_conditions), real_logits)
+
+    def generated_rows(self, batch: Batch) -> int:
+        """Return how many samples of this process's share the generator's update takes."""
+        if self.g_batch_size is None:
+            return len(batch["image"])
+        self.reader.rows = None  # every process draws as many
+        return self.g_batch_size // (self.world_size * self.accumulate)
 
     def make_fakes(self, n: int) -> None:
         """Generate ``n`` samples of this process's share, from newly drawn latents and conditions."""

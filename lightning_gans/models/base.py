@@ -56,7 +56,7 @@ class GenerativeModule(Sharing):
         ValueError: A value out of range.
     """
 
-    data_kinds: tuple[str, ...] = ("image", "labelled", "points")  # kinds of data
+    data_kinds: tuple[str, ...] = ("image", "labelled", "points", "table")  # of data
     batch_entries: ClassVar[tuple[str, ...]] = ("image", "label")  # names of what a tuple of a loader holds
     is_lazy = False  # whether the update at work is one more, of a lazy penalty
 

@@ -9,13 +9,16 @@ import torch
 from torch import Tensor
 
 from lightning_gans.images import pixels, sheets
+from lightning_gans.models.levels import table_of
 from lightning_gans.models.sampling import Sampling
+from lightning_gans.tables.picture import picture
 
+ROWS = 1000  # of a table, whose marginals are drawn
 VISIBLE = 64  # pixels of a sample's side in a grid, of those that are enlarged
 
 
 def samples_sheet(module: Sampling, n: int, *, seed: int = 0, behind: Tensor | None = None) -> Tensor:
-    """Lay out samples in a grid; of a conditional family every class has a column.
+    """Lay out samples in a grid, of a conditional family a column a class; of a table draw its marginals.
 
     Samples of a network that has still to grow are of its resolution, enlarged to 64 pixels where they are smaller.
 
@@ -23,11 +26,16 @@ def samples_sheet(module: Sampling, n: int, *, seed: int = 0, behind: Tensor | N
         module: Makes images from latents.
         n: Samples, rounded down to whole rows of classes.
         seed: Seed of the samples.
-        behind: Real points, of a family of points.
+        behind: Real points, of a family of points, or real rows.
 
     Returns:
         One image (C, H, W) uint8.
     """
+    if (table := table_of(module)) is not None:
+        rows = torch.cat([rows.cpu() for rows in module.samples(range(max(n, ROWS)), seed=seed, batch_size=ROWS)])
+        made, real = (None if some is None else table.values(table.codes(some)) for some in (rows, behind))
+        assert made is not None
+        return picture(table, made, real)
     classes: dict[str, Any] = dict(module.conditioning.overview())
     columns = sheets.aligned_columns(n, max(map(len, classes.values()), default=0))
     n = n // columns * columns if columns else n

@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from lightning_gans.networks.stylegan import Generator as StyleGANGenerator
     from lightning_gans.networks.stylegan2 import Discriminator as StyleGAN2Discriminator
     from lightning_gans.networks.stylegan2 import Generator as StyleGAN2Generator
+    from lightning_gans.networks.table import Decoder as TableDecoder
+    from lightning_gans.networks.table import Discriminator as TableDiscriminator
+    from lightning_gans.networks.table import Encoder as TableEncoder
+    from lightning_gans.networks.table import Generator as TableGenerator
     from lightning_gans.networks.translation_resnet import Generator as TranslationResNetGenerator
     from lightning_gans.networks.unet import Generator as UNetGenerator
 else:
@@ -81,6 +85,10 @@ __all__ = [
     "StyleGAN2Discriminator",
     "StyleGAN2Generator",
     "StyleGANGenerator",
+    "TableDecoder",
+    "TableDiscriminator",
+    "TableEncoder",
+    "TableGenerator",
     "TranslationResNetGenerator",
     "UNetGenerator",
 ]

@@ -16,6 +16,7 @@ from lightning_gans.config.families import parts_of, target_of
 from lightning_gans.config.signatures import read_attribute
 from lightning_gans.images.size import Size
 from lightning_gans.models.base import GenerativeModule
+from lightning_gans.tables.codec import sizes_of
 from lightning_gans.training.checks import check_optimizers
 from lightning_gans.training.trainer import instantiate
 
@@ -23,7 +24,8 @@ from lightning_gans.training.trainer import instantiate
 def create_model(
     name: str,
     *,
-    image_size: Size | None,
+    image_size: Size | None = None,
+    columns: str | None = None,
     channels: int = 3,
     num_classes: int | None = None,
     source_channels: int | None = None,
@@ -38,7 +40,8 @@ def create_model(
 
     Args:
         name: One of ``lightning_gans.list_models()``.
-        image_size: Of the images, a side or [height, width]; ``None`` for points in the plane.
+        image_size: Of the images, a side or [height, width]; ``None`` for points in the plane and rows of a table.
+        columns: Of a table, ``fit_table(frame).text``; they say how many channels a row has.
         channels: Of the images (of a translation: its outputs), or coordinates of a point.
         num_classes: Number of classes, of a conditional family.
         source_channels: Channels of what is translated; ``None``: ``num_labels``, or else ``channels``.
@@ -55,10 +58,19 @@ def create_model(
         ValueError: An unknown family, option or choice, or a value that is not allowed, in one line.
     """
     target = target_of(name)
-    if read_attribute(target, "conditions") and num_classes is None:
+    if "label" in (read_attribute(target, "conditions") or ()) and num_classes is None:
         raise ConfigError("num_classes", MISSING, f"missing; {name} is conditional: say num_classes=...")
-    data = {"image_size": image_size, "channels": channels, "num_classes": num_classes, "factor": factor}
+    data: dict[str, Any] = {
+        "image_size": image_size,
+        "channels": channels,
+        "num_classes": num_classes,
+        "factor": factor,
+    }
     data |= {"source_channels": source_channels or num_labels or channels, "num_labels": num_labels}
+    if columns is not None:
+        data |= {"image_size": None, "columns": columns, **sizes_of(columns)}
+    elif read_attribute(target, "data_kinds") == ("table",):
+        raise ConfigError("columns", MISSING, f"missing; {name} makes rows: say columns=fit_table(frame).text")
     parts = parts_of(name)
     choices = {key: value for key, value in overrides.items() if key in parts and isinstance(value, str)}
     for key, choice in choices.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import logging
 import os
 import signal
@@ -26,16 +25,16 @@ from lightning_gans.callbacks.progress import Clock
 from lightning_gans.callbacks.resume import OptimizerOverrides
 from lightning_gans.callbacks.samples import SampleGrid
 from lightning_gans.checkpoints import files, fine_tuning, integrity, load, roles
-from lightning_gans.config import claims, explain, local, validation
+from lightning_gans.config import claims, explain, validation
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.loggers.dashboards import dashboard
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.runtime.atomic import set_aside, write_text
 from lightning_gans.runtime.distributed import is_lost_process
-from lightning_gans.runtime.precision import decide_precision
 from lightning_gans.training import sweep
 from lightning_gans.training.checks import check_memory, check_optimizers, refuse_other_networks
+from lightning_gans.training.decisions import decided, learn, with_data
 from lightning_gans.training.trainer import instantiate, make_trainer, world_size
 
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # tips and what the summary says anyway
@@ -253,13 +252,16 @@ def assemble(cfg: DictConfig, folder: str | os.PathLike[str], *, trust: Sequence
     The names of a config out of a checkpoint are checked here, once it is known that it may name them.
     """
     given = cfg
-    cfg, carried = _decided(given, trust)
+    cfg, carried = decided(given, trust)
     if trust is not None:
         validation.check_names(cfg)
     validation.check_types(cfg, given)
+    if (learned := learn(cfg.data)) is not None:
+        given = with_data(given, learned)
+        cfg, carried = decided(given, trust)
     world = world_size(cfg.trainer)
     if OmegaConf.select(given, "model.batch_size", default=0) is None:
-        cfg, carried = _decided(given, trust, batch_size=world * cfg.model.get("accumulate", 1))
+        cfg, carried = decided(given, trust, batch_size=world * cfg.model.get("accumulate", 1))
     if cfg.max_kimg is not None and cfg.max_epochs is not None:
         raise ValueError(f"max_kimg={cfg.max_kimg}, max_epochs={cfg.max_epochs}: one of the two must be null")
     allowed = None if trust is None else roles.whitelist(trust)
@@ -287,32 +289,6 @@ def _initialise(cfg: DictConfig, model: GenerativeModule) -> None:
     told = fine_tuning.load_networks(model, files.read(cfg.init)["state_dict"], cfg.init)
     if claims.is_first_process():
         print(told, file=sys.stderr)
-
-
-def _decided(given: DictConfig, trust: Sequence[str] | None, batch_size: int = 1) -> tuple[DictConfig, dict[str, Any]]:
-    """Decide ``auto`` values and resolve interpolations once, for the run and for its checkpoints.
-
-    Args:
-        given: The composed config.
-        trust: Of a config out of a file: packages that it may name beside ours; ``None``: it is the user's own.
-        batch_size: In the place of none: one for each process and micro-batch.
-
-    Raises:
-        ValueError: The file names what is not trusted; nothing that it names was imported yet.
-    """
-    cfg = copy.deepcopy(given)
-    cfg.trainer.precision = decide_precision(cfg.trainer)
-    if OmegaConf.select(cfg, "model.batch_size", default=0) is None:
-        cfg.model.batch_size = batch_size
-    validation.drop_absent_callbacks(cfg)
-    for logger in filter(None, (cfg.logger or {}).values()):
-        if "group" in logger and logger.group is None:
-            logger.group = sweep.name()
-    values = roles.plain(OmegaConf.to_container(cfg, resolve=True))
-    if trust is not None:
-        roles.check_run(values, trust)
-    carried = {"resolved": values, "source": local.portable(OmegaConf.to_container(cfg), values)}
-    return OmegaConf.create(values, flags={"struct": True}), carried
 
 
 def _is_config(path: Path) -> bool:

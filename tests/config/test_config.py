@@ -323,11 +323,14 @@ def test_what_is_tuned_for_a_pair_applies_to_that_pair_alone(pair, tmp_path):
     network = next((name for name in networks if pair.startswith(f"{name}_")), None)  # the file is for this one
     data = pair.removeprefix(f"{network or model}_")
     choices = [f"model={model}", f"data={data}", *([f"model/network={network}"] if network else [])]
+    if data == "table":
+        (tmp_path / "t.csv").write_text("a,b\n" + "1,x\n2,y\n" * 5)
+        choices.append(f"data.root={tmp_path / 't.csv'}")
     tuned = compose(*choices)
     assert OmegaConf.to_container(tuned) != OmegaConf.to_container(compose(*choices, "tuned=none"))
     other = (needs(f"model={model}") or ["data=mnist"])[0]
     assert compose(f"model={model}", other, "tuned=none").trainer.max_steps == 100000
-    build(tuned, tmp_path)
+    build(tuned, tmp_path / "run")
 
 
 RATE = "tag(log, interval(5e-5, 1e-3))"

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import lightning_gans
-from conftest import MODELS, tiny_model, tiny_options
+from conftest import COLUMNS, MODELS, TABLES, tiny_model, tiny_options
 from lightning_gans import create_model, list_models
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.families import target_of
@@ -52,7 +52,8 @@ def test_a_class_made_directly_has_the_options_of_its_config_or_demands_them(nam
     tiny = tiny_options(name)
     networks = ("generator.", "discriminator.", *(() if "encoder" in tiny else ("encoder.",)))
     options = {key: value for key, value in tiny.items() if key.startswith(networks)}
-    made = create_model(name, image_size=16, channels=1, num_classes=10, **options)
+    how = {"columns": COLUMNS} if name in TABLES else {"image_size": 16, "channels": 1, "num_classes": 10}
+    made = create_model(name, **how, **options)
     node = made.config["resolved"]["model"]
     demanded = {
         key: instantiate(node[key], _convert_="all")
