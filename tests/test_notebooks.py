@@ -14,8 +14,8 @@ def code_cells(notebook):
     return [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "code"]
 
 
-def test_there_are_the_two():
-    assert [path.stem for path in NOTEBOOKS] == ["01_quickstart", "02_your_images"]
+def test_there_are_the_three():
+    assert [path.stem for path in NOTEBOOKS] == ["01_quickstart", "02_your_images", "03_why_gans_fail"]
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)

@@ -7,6 +7,7 @@ from lightning_gans.runtime.lazy import lazy_names
 if TYPE_CHECKING:
     from lightning_gans.callbacks.checkpoint import Checkpoint
     from lightning_gans.callbacks.evaluation import Evaluation
+    from lightning_gans.callbacks.plane import PlaneView
     from lightning_gans.callbacks.progress import Progress
     from lightning_gans.callbacks.resolution_schedule import ResolutionSchedule
     from lightning_gans.callbacks.samples import SampleGrid
@@ -18,6 +19,7 @@ __all__ = [
     "Checkpoint",
     "DivergedError",
     "Evaluation",
+    "PlaneView",
     "Progress",
     "ResolutionSchedule",
     "SampleGrid",

@@ -6,7 +6,7 @@ import torch
 from typing_extensions import Unpack
 
 from lightning_gans.config.errors import ConfigError
-from lightning_gans.config.types import PositiveInt, checked
+from lightning_gans.config.types import Positive, PositiveInt, checked
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.datasets import InMemoryImages
 from lightning_gans.data.image_source import ImageSource
@@ -23,6 +23,8 @@ class Toy2D(ImageDataModule):
     Args:
         distribution: ``ring`` of 8, ``grid`` of 25, ``swiss_roll`` or ``moons``; see ``mixture``.
         n: Number of points drawn.
+        std: Standard deviation of a mode in the literature's units, e.g. 0.02 or 0.1 on the ring of radius 2; ``None``:
+            the distribution's own.
         **options: See ``ImageDataModule``; ``image_size`` is ``None``, ``channels`` 2.
 
     Raises:
@@ -31,11 +33,16 @@ class Toy2D(ImageDataModule):
 
     @checked
     def __init__(
-        self, *, distribution: Distribution = "ring", n: PositiveInt = 50000, **options: Unpack[DataOptions]
+        self,
+        *,
+        distribution: Distribution = "ring",
+        n: PositiveInt = 50000,
+        std: Positive | None = None,
+        **options: Unpack[DataOptions],
     ) -> None:
-        self.mixture = mixture(distribution)
+        self.mixture = mixture(distribution, std)
         super().__init__(source=MixtureSource(self.mixture, n), **options)
-        self.distribution, self.n = distribution, n
+        self.distribution, self.n, self.std = distribution, n, std
         if options.get("flip"):
             raise ConfigError("data.flip", True, "points are not mirrored; must be false")
 

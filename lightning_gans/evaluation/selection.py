@@ -221,6 +221,9 @@ def available_metrics(
     for metric in metrics:
         if extractor is None and needs_extractor([metric]):
             continue
+        if extractor is not None and extractor.num_classes < 2 and metric.feed.endswith("logits"):
+            lacking[metric.name] = f"extractor {extractor.name} classifies nothing"
+            continue
         _, problem = create_on_all_ranks(metric.load_weights, trainer)
         if problem:
             lacking[metric.name] = problem

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from lightning_gans.extractors.base import Extractor
     from lightning_gans.extractors.classifier import ClassifierExtractor
     from lightning_gans.extractors.digits import DigitsExtractor
+    from lightning_gans.extractors.dinov2 import DINOv2
     from lightning_gans.extractors.inception import Inception
     from lightning_gans.extractors.none import NoExtractor
     from lightning_gans.extractors.points import Points
@@ -17,6 +18,7 @@ else:
 
 __all__ = [
     "ClassifierExtractor",
+    "DINOv2",
     "DigitsExtractor",
     "Extractor",
     "Inception",

@@ -10,6 +10,7 @@ from torch import Tensor
 
 Distribution = Literal["ring", "grid", "swiss_roll", "moons"]
 DISTRIBUTIONS = ("ring", "grid", "swiss_roll", "moons")
+SCALES = {"ring": 2.0, "grid": 4.0, "swiss_roll": 4.5 * math.pi, "moons": 1.5}  # what the literature's are divided by
 ANCHORS = 64  # that stand for the stretch of a curve that is one mode
 
 
@@ -26,8 +27,13 @@ class Mixture(NamedTuple):
         logs = -squares / (2 * self.sigma**2) - math.log(2 * math.pi * self.sigma**2)
         return logs.logsumexp(2) - math.log(centres.shape[1])
 
+    def nearest(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Return distances from points (N, 2) to the nearest anchor, and the modes that it belongs to: (N,) each."""
+        found = torch.cdist(points, self.centres.to(points).flatten(0, 1)).min(1)
+        return found.values, found.indices // self.centres.shape[1]
 
-def mixture(distribution: str) -> Mixture:
+
+def mixture(distribution: str, std: float | None = None) -> Mixture:
     """Return a mixture of the literature, scaled to about [-1, 1].
 
     ``ring``: 8 normal distributions of 0.02 on a circle of radius 2 (Metz et al. 2017, arXiv:1611.02163), halved.
@@ -36,9 +42,22 @@ def mixture(distribution: str) -> Mixture:
     divided by 4.5 pi; its modes are ten stretches of equal probability. ``moons``: two half circles of radius 1 as
     scikit-learn's ``make_moons`` has them, noise 0.05, centred and divided by 1.5.
 
+    Args:
+        distribution: The set.
+        std: Standard deviation of a mode before the scaling, in the literature's units; ``None``: as above.
+
     Raises:
-        ValueError: There is no such set.
+        ValueError: There is no such set, or ``std`` is not above 0.
     """
+    made = _mixture(distribution)
+    if std is None:
+        return made
+    if not std > 0:
+        raise ValueError(f"data.std={std}: must be above 0")
+    return made._replace(sigma=std / SCALES[distribution])
+
+
+def _mixture(distribution: str) -> Mixture:
     along = (torch.arange(ANCHORS) + 0.5) / ANCHORS
     if distribution == "ring":
         angles = torch.arange(8) * (2 * math.pi / 8)

@@ -18,6 +18,7 @@ class Points(Extractor):
 
     Args:
         distribution: The set: ``ring``, ``grid``, ``swiss_roll`` or ``moons``.
+        std: Standard deviation of a mode in the literature's units; ``None``: the set's own.
 
     Raises:
         ValueError: There is no such set.
@@ -27,11 +28,11 @@ class Points(Extractor):
     resize = "none"
     num_features = 2
 
-    def __init__(self, distribution: str | None) -> None:
+    def __init__(self, distribution: str | None, std: float | None = None) -> None:
         super().__init__()
         if distribution is None:
             raise ValueError("extractor.distribution=null: say which, ring, grid, swiss_roll or moons")
-        self.mixture = mixture(distribution)
+        self.mixture = mixture(distribution, std)
         self.num_classes = len(self.mixture.centres)
         description = f"{distribution} {self.mixture.sigma}"  # nothing is learnt; this names the density
         self.weights_hash = hashlib.sha256(description.encode()).hexdigest()[:16]

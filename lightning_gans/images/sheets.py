@@ -109,11 +109,17 @@ def scatter(points: Tensor, behind: Tensor | None = None, *, size: int = 512, re
     sheet = np.full((size, size, 3), 255, np.uint8)
     for given, colour in ((behind, (200, 200, 200)), (points, (30, 80, 200))):
         if given is not None:
-            at = np.rint((given.cpu().numpy() / reach + 1) / 2 * (size - 1))
-            at = at[np.isfinite(at).all(1) & (at >= 1).all(1) & (at < size - 1).all(1)].astype(int)
-            for right, down in np.ndindex(3, 3):
-                sheet[size - 2 - at[:, 1] + down, at[:, 0] - 1 + right] = colour
+            dot(sheet, given, colour, reach)
     return torch.from_numpy(sheet).permute(2, 0, 1)
+
+
+def dot(sheet: np.ndarray, points: Tensor, colour: tuple[int, int, int], reach: float) -> None:
+    """Draw points (N, 2) as dots of 3x3 pixels into a square picture (S, S, 3) of [-reach, reach]^2, in place."""
+    size = len(sheet)
+    at = np.rint((points.cpu().numpy() / reach + 1) / 2 * (size - 1))
+    at = at[np.isfinite(at).all(1) & (at >= 1).all(1) & (at < size - 1).all(1)].astype(int)
+    for right, down in np.ndindex(3, 3):
+        sheet[size - 2 - at[:, 1] + down, at[:, 0] - 1 + right] = colour
 
 
 def overview(samples: Tensor, behind: Tensor | None = None, *, columns: int | None = None) -> Tensor:
