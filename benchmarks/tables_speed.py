@@ -62,7 +62,7 @@ def ours(path):
     module = create_model("ctgan", columns=data.table.text)
     quiet = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing"), False)
     times = []
-    for steps in (4, 8, 4 * EPOCHS + 12):
+    for steps in (4, 8, 4 * EPOCHS + 8):
         trainer = Trainer(max_steps=steps, accelerator="cpu", **quiet)
         times.append(timed(lambda trainer=trainer: trainer.fit(module, datamodule=data))[0])
     sampling = timed(lambda: sample_rows(module.eval(), SAMPLES))[0]
