@@ -31,6 +31,7 @@ def theirs(path):
     frame = pd.read_csv(path).head(ROWS).dropna()
     frame = frame[[name for name in frame if frame[name].nunique() < len(frame)]]
     discrete = [name for name in frame if frame[name].nunique() <= 20]
+    CTGAN(epochs=1, batch_size=100, enable_gpu=False).fit(frame.head(200), discrete)  # what is imported late
     seconds = []
     for epochs in (1, 1 + EPOCHS):
         model = CTGAN(epochs=epochs, batch_size=500, enable_gpu=False)
@@ -56,15 +57,16 @@ def ours(path):
         assert isinstance(data.train_images, EncodedRows)
         return data
 
+    fit()  # what is imported late
     seconds, data = timed(fit)
     module = create_model("ctgan", columns=data.table.text)
     quiet = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing"), False)
     times = []
-    for steps in (4, 4 * EPOCHS + 8):
+    for steps in (4, 8, 4 * EPOCHS + 8):
         trainer = Trainer(max_steps=steps, accelerator="cpu", **quiet)
         times.append(timed(lambda trainer=trainer: trainer.fit(module, datamodule=data))[0])
     sampling = timed(lambda: sample_rows(module.eval(), SAMPLES))[0]
-    step = (times[1] - times[0]) / (4 * EPOCHS + 4)
+    step = (times[2] - times[1]) / (4 * EPOCHS)
     return {"fit_s": seconds, "step_ms": 1000 * step, "rows_per_s": SAMPLES / sampling}
 
 
