@@ -325,8 +325,7 @@ class GenerativeModule(Sharing):
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clip the gradient norm, after gradients were unscaled and averaged over processes."""
         if self.clip_grad is not None:
-            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-            nn.utils.clip_grad_norm_(parameters, self.clip_grad)
+            nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], self.clip_grad)
 
     def train(self, mode: bool = True) -> GenerativeModule:
         """Set training mode as ``nn.Module.train`` does, but not of the averaged generator and frozen statistics."""
