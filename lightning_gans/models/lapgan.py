@@ -246,7 +246,7 @@ class LAPGAN(AdversarialModule):
         self.prepare_sampling()
         rows: list[list[Tensor]] = []
         with torch.no_grad(), evaluating(self.sampler) as network:
-            for inputs in self._input_batches(range(n or 64), seed, 64, classes):
+            for inputs in self._input_batches(range(n or 64), seed, 64, classes, {}):
                 assert isinstance(network, lapgan.Generator)
                 levels = [pixels.to_uint8(self.postprocess(images)) for images in network.pyramid(*inputs)]
                 rows += [list(images) for images in zip(*levels, strict=True)]
