@@ -88,7 +88,8 @@ def descend_alone(
     found = [_observed(generator, latents)]
     for _ in range(steps):
         optimizer.zero_grad()
-        torch.stack([*objective.generator(logits(generator(latents))).values()]).sum().backward()
+        loss = torch.stack([*objective.generator(logits(generator(latents))).values()]).sum()
+        torch.autograd.backward(loss)
         optimizer.step()
         found.append(_observed(generator, latents))
     points, spread, sensitivity = (torch.stack(values) for values in zip(*found, strict=True))

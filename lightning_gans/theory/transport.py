@@ -72,7 +72,7 @@ def sliced_wasserstein(points: Tensor, others: Tensor, directions: Tensor, *, po
     if points.shape != others.shape or points.ndim != 2:
         raise ValueError(f"sliced_wasserstein: points {tuple(points.shape)} and {tuple(others.shape)}; must be alike")
     total, columns = 0.0, (points.double().T, others.double().T)  # (D, N)
-    for some in directions.double().split(64):  # (m, D), so that few projections are in memory
+    for some in torch.split(directions.double(), 64):  # (m, D), so that few projections are in memory
         sides = [_sorted(some @ side) for side in columns]  # (m, N)
         total += float((sides[0] - sides[1]).abs().pow(power).mean(1).sum())
     return torch.tensor(total / len(directions), dtype=torch.float64)
