@@ -32,7 +32,7 @@ def best_assignment(categories: Tensor, classes: Tensor) -> Assignment:
     """
     if not len(classes):
         raise ValueError("classes: no examples to match")
-    from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
+    from scipy.optimize import linear_sum_assignment
 
     k, n = int(categories.max()) + 1, int(classes.max()) + 1
     counts = torch.zeros(k, n, dtype=torch.int64)

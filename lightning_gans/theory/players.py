@@ -89,7 +89,9 @@ def descend_alone(
     for _ in range(steps):
         optimizer.zero_grad()
         loss = torch.stack([*objective.generator(logits(generator(latents))).values()]).sum()
-        torch.autograd.backward(loss)
+        weights = [*generator.parameters()]
+        for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
+            weight.grad = gradient
         optimizer.step()
         found.append(_observed(generator, latents))
     points, spread, sensitivity = (torch.stack(values) for values in zip(*found, strict=True))
