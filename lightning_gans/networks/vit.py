@@ -52,11 +52,7 @@ class VisionTransformer(nn.Module):
         """Interpolate the positions to (1, 1 + height * width, width) as published: bicubic, with sides 0.1 larger."""
         if height == width == self.grid:
             return self.pos_embed
-<<<<<<< HEAD
-        places = torch.unflatten(self.pos_embed[:, 1:].mT, 2, (self.grid, self.grid))
-=======
         places = self.pos_embed[:, 1:].mT.reshape(1, -1, self.grid, self.grid)
->>>>>>> lab
         scale = ((height + 0.1) / self.grid, (width + 0.1) / self.grid)
         places = F.interpolate(places, scale_factor=scale, mode="bicubic")
         return torch.cat([self.pos_embed[:, :1], places.flatten(2).mT], 1)
@@ -77,13 +73,8 @@ class Block(nn.Module):
         """Map (N, T, width) to the same shape."""
         tokens = tokens + self.ls1["gamma"] * self._attention(self.norm1(tokens))
         hidden = F.gelu(self.mlp["fc1"](self.norm2(tokens)))
-<<<<<<< HEAD
-        out: Tensor = tokens + self.ls2["gamma"] * self.mlp["fc2"](hidden)
-        return out
-=======
         changed: Tensor = tokens + self.ls2["gamma"] * self.mlp["fc2"](hidden)
         return changed
->>>>>>> lab
 
     def _attention(self, tokens: Tensor) -> Tensor:
         parts = self.attn["qkv"](tokens).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, N, heads, T, d)
