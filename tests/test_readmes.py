@@ -285,6 +285,7 @@ def world(tmp_path_factory):
 
 
 SMALL = {  # taken where the config has the key, in place of what is typed
+    **{"data.identities": 2, "data.expressions_per_identity": 4},
     **{"data.image_size": 16, "data.limit": 8, "data.num_workers": 0, "data.num_labels": 3, "data.load_size": 20},
     **{"model.batch_size": 4, "model.g_batch_size": 4, "model.pool.size": 4},
     **{f"model.{name}.base_channels": 4 for name in ("generator", "discriminator", "encoder")},
@@ -398,6 +399,8 @@ def test_python_runs(tmp_path, monkeypatch):
         exec(block.replace("max_steps=100", "max_steps=2").replace("max_steps=200", "max_steps=4"), scope)
         if "made" in scope:  # rows of a table
             assert scope["made"].shape == (10, 2)
+            continue
+        if "theory" in scope:
             continue
         assert scope["images"].shape[:2] == (16, 1)
     assert newest("outputs/mine")["global_step"] == 4

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from lightning_gans.runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from lightning_gans.extractors.avatars import AvatarsExtractor
     from lightning_gans.extractors.base import Extractor
     from lightning_gans.extractors.classifier import ClassifierExtractor
     from lightning_gans.extractors.digits import DigitsExtractor
@@ -17,6 +18,7 @@ else:
     __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
+    "AvatarsExtractor",
     "ClassifierExtractor",
     "DINOv2",
     "DigitsExtractor",

@@ -202,7 +202,7 @@ class ModulatedConv2d(nn.Module):
             x = self.blur(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2))
         if not self.demodulate:
             return x
-        with torch.autocast(x.device.type, enabled=False):
+        with torch.autocast("cpu" if x.is_meta else x.device.type, enabled=False):  # there is none on the meta device
             energy = full_precision(scales).square() @ full_precision(weight).square().sum((2, 3)).t()  # (N, outputs)
             deviation = torch.rsqrt(energy + 1e-8)
         return x * deviation.to(x.dtype)[:, :, None, None]

@@ -45,6 +45,7 @@ COMMANDS = {
     "translate": ["input=pictures", "sheet=0"],
     "export": ["out=g.safetensors"],
     "train": ["trainer.max_steps=1"],
+    "project": ["input=pictures/a.png", "steps=1", "plus=false"],
 }
 EVIL = "import pathlib\npathlib.Path({marker!r}).touch()\nclass Evil:\n    pass\n"
 
@@ -81,7 +82,10 @@ def made(tmp_path, model):
 @pytest.fixture(scope="module")
 def contents(tmp_path_factory):
     path = tmp_path_factory.mktemp("made")
-    return {model: made(path, model) for model in ("dcgan", "pix2pix")}
+    return {model: made(path, model) for model in ("dcgan", "pix2pix", "stylegan2")}
+
+
+MADE_FOR = {"translate": "pix2pix", "project": "stylegan2"}  # other commands take any family, here DCGAN
 
 
 def put(content, place, node):
@@ -146,7 +150,7 @@ def test_the_table_of_attacks(contents, evil, tmp_path, monkeypatch, capsys):
     assert set(reading_commands()) == set(COMMANDS)
     table, how = {}, (evil, tmp_path, monkeypatch, capsys)
     for name in COMMANDS:
-        content = contents["pix2pix" if name == "translate" else "dcgan"]
+        content = contents[MADE_FOR.get(name, "dcgan")]
         untouched = []
         for section in sorted({role.partition(".")[0] for role in ROLES} - {"model"}):  # what the command leaves alone
             whole = content
@@ -389,6 +393,7 @@ def test_places_to_read_from_are_no_addresses(contents, root):
 # Strings of our classes that are words, file endings and names inside of a root, and no places of their own.
 WORDS = {"source", "target", "instance", "test_source", "test_target", "test_instance", "within", "test_within"}
 WORDS |= {"source_suffix", "target_suffix", "instance_suffix", "name", "project", "group", "category", "monitor"}
+WORDS |= {"columns", "encoding", "separator"}  # of tables: a description in JSON, a codec, a character
 WORDS |= {"part", "test_part", "distribution", "direction", "norm", "instead", "background", "experiment"}
 
 

@@ -33,7 +33,8 @@ from lightning_gans.metrics.library import make_metric, package_metrics
 from lightning_gans.models.conditions import Conditions
 from lightning_gans.runtime.distributed import rank_slice
 
-OF_SAMPLES = [m.name for m in package_metrics() if m.feed != "pairs" and not m.feed.startswith(LABELLED)]
+OTHERS = ("path_length_w", "mixture", "wasserstein")  # of styles, and of points
+OF_SAMPLES = [m.name for m in package_metrics() if m.data_kinds is None and m.feed != "pairs" and m.name not in OTHERS]
 IN_SUBSETS = [KernelDistance(subset_size=50) if name == "kernel" else name for name in OF_SAMPLES]
 
 
@@ -104,14 +105,19 @@ def test_the_same_images_score_nothing(digits):
         """Returns the real images as its samples."""
 
         device, iteration, images_seen, generator_ema = torch.device("cpu"), 0, 0, None
-        conditioning = Conditions((), torch.nn.Identity())
+        conditioning, sampling_options = Conditions((), torch.nn.Identity()), {}
 
         def prepare_sampling(self):
             pass
 
-        def samples(self, indices, *, seed, batch_size):
-            for start in range(0, len(indices), batch_size):
-                index = torch.tensor(indices[start : start + batch_size])
+        def sampling_network(self, options):
+            return None
+
+        def sampling_inputs(self, indices, seed):
+            return (torch.tensor(list(indices)),)
+
+        def generate(self, batches, network):
+            for (index,) in batches:
                 yield digits.train_images.images[index].float() / 127.5 - 1
 
     card = Evaluator(DigitsExtractor(), n=1797, metrics=["frechet"])(Copy(), digits)
@@ -206,7 +212,7 @@ def test_inception_by_path(tmp_path, monkeypatch):
         ({"n_real": 1}, "n_real=1"),
         (
             {"metrics": ["fid"]},
-            "metrics=fid: must be among accuracy, class_accuracy, class_frechet, class_ms_ssim, frechet",
+            "metrics=fid: must be among accuracy, class_accuracy, class_frechet, class_ms_ssim, clipped_coverage",
         ),
         ({"metrics": ["prdc"], "n": 5}, "n=5: must be >= 6"),
         ({"metrics": ["interval", "modes"]}, "metrics=interval: is one of frechet or kernel"),
@@ -238,6 +244,7 @@ def test_every_metric_in_one_card(module, digits):
     assert {key for key in scores if not is_qualifier(key)} == {
         *("fd_digits", "is_digits", "kd_digits", "precision_digits", "recall_digits", "density_digits"),
         *("coverage_digits", "modes_digits", "modes_kl_digits", "ppl_digits", "swd_16", "swd_32", "swd", "ms_ssim"),
+        *("mind_digits", "clipped_density_digits", "clipped_coverage_digits"),
     }
     assert all(math.isfinite(value) for value in scores.values())
     assert scores["fd_digits_low"] < scores["fd_digits"] < scores["fd_digits_high"]

@@ -182,7 +182,7 @@ def test_values_out_of_range(tmp_path, options, message, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["mode=slurp"], "truncation, nearest or codes. Did you mean 'slerp'?"),
+        (["mode=slurp"], "Did you mean 'slerp'?"),
         (["mode=lerp", "indices=[1,2,3]"], "must be pairs"),
         (["mode=grid", "indices=[1,2,3]"], "must be four"),
         (["mode=arithmetic", "a=[1]"], "must hold equally many"),

@@ -84,7 +84,10 @@ def test_the_readmes_metric_agrees_with_its_definition(own):
 @pytest.mark.parametrize(
     ("metrics", "message"),
     [
-        ("[brightnes]", "callbacks.evaluation.metrics=brightnes: must be among class_accuracy, class_frechet,"),
+        (
+            "[brightnes]",
+            "callbacks.evaluation.metrics=brightnes: must be among accuracy, class_accuracy, class_frechet,",
+        ),
         (f"[swd,{TYPED[:-1]}, dark: 1}}]", "callbacks.evaluation.metrics[1].dark: unknown"),
         ("[{_target_: lightning_gans.metrics.prdc.PRDC, kk: 3}]", "callbacks.evaluation.metrics[0].kk: unknown"),
         ("[{_target_: torch.nn.ReLU}]", "metrics: holds a ReLU; its _target_ must name a lightning_gans.metrics.base"),

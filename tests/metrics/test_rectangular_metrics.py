@@ -79,7 +79,9 @@ def test_extractors_squeeze_rectangles_into_their_square():
 
 @pytest.mark.parametrize("metric", ["swd", "ms_ssim"])
 def test_a_short_side_is_refused_by_name(metric):
-    flat = SimpleNamespace(translates=False, kind="image", image_size=[8, 64])
+    flat = SimpleNamespace(translates=False, kind="image", val_fraction=0, image_size=[8, 64])
     with pytest.raises(ValueError, match=rf"here.metrics={metric}: data.image_size=\[8, 64\]; must be >= 16"):
         select_metrics([metric], object(), flat, "here")
-    assert select_metrics([metric], object(), SimpleNamespace(translates=False, kind="image", image_size=[16, 64]))
+    assert select_metrics(
+        [metric], object(), SimpleNamespace(translates=False, kind="image", val_fraction=0, image_size=[16, 64])
+    )

@@ -49,7 +49,7 @@ def test_the_half_life_may_follow_the_images_seen_before_the_update():
 
 
 AVERAGING = [model for model in MODELS if compose(*needs(f"model={model}"), f"model={model}").model.ema]
-PUBLISHED = {"r3gan", "progan", "biggan"}  # their papers average
+PUBLISHED = {"r3gan", "progan", "biggan", "stylegan", "stylegan2"}  # their papers average
 
 
 @pytest.mark.parametrize("model", AVERAGING)

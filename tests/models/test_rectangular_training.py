@@ -14,7 +14,12 @@ from lightning_gans.models.pool import ImagePool
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.runtime.instantiation import instantiate
 
-SQUARES = {"began": "BEGAN", "progan": "ProGAN"}  # families of squares only, and what their networks are called
+SQUARES = {
+    "began": "BEGAN",
+    "progan": "ProGAN",
+    "stylegan": "ProGAN",
+    "stylegan2": "StyleGAN2",
+}  # families of squares only, and what their networks are called
 SIZES = {"srgan": (16, 32)}  # multiples of 16
 OTHER_NETWORKS = {  # beside each family's own
     ("dcgan", "resnet"): ["model.generator.base_channels=4", "model.discriminator.base_channels=4"],

@@ -13,7 +13,7 @@ from torch import nn
 import lightning_gans
 from conftest import command_here, run, tiny_model
 from lightning_gans.config.families import list_models, target_of
-from lightning_gans.config.schemas import CONF_DIR, SamplingSchema
+from lightning_gans.config.schemas import CONF_DIR, StyleSchema
 from lightning_gans.config.types import describe
 from lightning_gans.evaluation.sources import GeneratedImages
 from lightning_gans.images.pixels import to_uint8
@@ -46,9 +46,9 @@ def declared():
 
 def test_every_option_of_a_family_is_one_of_the_commands():
     found = list(declared())
-    assert {name for _, name, _ in found} == set(SamplingSchema.__annotations__)
+    assert {name for _, name, _ in found} == set(StyleSchema.__annotations__)
     for command in ("sample", "evaluate", "interpolate", "demo"):
-        assert set(SamplingSchema.__annotations__) <= set(yaml.safe_load((CONF_DIR / f"{command}.yaml").read_text()))
+        assert set(StyleSchema.__annotations__) <= set(yaml.safe_load((CONF_DIR / f"{command}.yaml").read_text()))
     for family, name, option in found:
         assert len(option.meaning.splitlines()) == 1, (family, name)
         assert describe(option.type).startswith(("a number", "an integer")), (family, name)
