@@ -133,7 +133,7 @@ def outcome(name, content, trust, evil, tmp_path, monkeypatch, capsys):
     torch.save(content, path)
     own = ["resume=evil.ckpt", "hydra.run.dir=resumed"] if name == "train" else ["checkpoint=evil.ckpt", "out=out"]
     own += [] if not trust else [f"trust=[{trust}]"]
-    own += [] if name in ("train", "evaluate") else ["overwrite=true"] if name != "interpolate" else []
+    own += [] if name in ("train", "evaluate") else ["overwrite=true"] if name not in ("interpolate", "project") else []
     capsys.readouterr()
     code = command_here(f"lightning_gans.{name}", *own, *COMMANDS[name], cwd=tmp_path, monkeypatch=monkeypatch)
     said = capsys.readouterr().err

@@ -27,7 +27,7 @@ from lightning_gans.extractors.inception import Inception
 from lightning_gans.extractors.stacked import Stacked
 from lightning_gans.images.files import save
 from lightning_gans.images.pixels import to_uint8
-from lightning_gans.metrics.base import LABELLED, is_higher_better, is_qualifier
+from lightning_gans.metrics.base import is_higher_better, is_qualifier
 from lightning_gans.metrics.kernel import KernelDistance
 from lightning_gans.metrics.library import make_metric, package_metrics
 from lightning_gans.models.conditions import Conditions
@@ -299,8 +299,9 @@ from lightning_gans.extractors.digits import DigitsExtractor
 from lightning_gans.metrics.kernel import KernelDistance
 from lightning_gans.metrics.library import package_metrics
 
-unlabelled = [metric for metric in package_metrics() if not metric.feed.startswith("labelled_")]
-metrics = [metric for metric in unlabelled if metric.feed != "pairs" and metric.name != "kernel"]
+others = ("kernel", "path_length_w", "mixture", "wasserstein")
+fitting = [metric for metric in package_metrics() if metric.data_kinds is None and metric.feed != "pairs"]
+metrics = [metric for metric in fitting if metric.name not in others]
 metrics.append(KernelDistance(subset_size=50))
 torch.set_num_threads(1)
 rank, folder = int(sys.argv[1]), sys.argv[2]
