@@ -7,6 +7,7 @@ and the noise is constant, so that an image is a function of its latent.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -101,25 +102,25 @@ class Noise(nn.Module):
         return x + (noise.to(x.dtype) * self.strength.to(x.dtype))
 
 
-class StyleGenerator(nn.Module):
+class StyleGenerator(nn.Module, ABC):
     """Make images from latents by way of styles, which can be mixed and truncated: the base class of generators."""
 
     mapping: MappingNetwork
     latent_dim: int
 
     @property
+    @abstractmethod
     def style_layers(self) -> int:
         """Return the number of styles that an image takes now."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def noises(self) -> list[Noise]:
         """List the noises of the layers at work, in order."""
-        raise NotImplementedError
 
+    @abstractmethod
     def synthesis(self, styles: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
         """Map styles (N, style_layers, style_dim) and noise (N or 1, 1, H, W) by layer to images (N, C, H, W)."""
-        raise NotImplementedError
 
     def forward(
         self,

@@ -1,4 +1,4 @@
-"""What the theory of GANs says, as functions: divergences, transport, games, best responses."""
+"""Compute what the theory of GANs says: divergences, transport, games, best responses."""
 
 from typing import TYPE_CHECKING
 
