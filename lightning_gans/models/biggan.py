@@ -28,7 +28,7 @@ class BigGAN(AdversarialModule):
     A batch of 2,048 is shared among processes and micro-batches: ``trainer.sync_batchnorm=true`` and
     ``model.accumulate``, by which spectral norm and running statistics move once an update. ``truncation`` of samples
     has statistics of batch norm of its own, measured on truncated latents. The released code takes half the gradient of
-    the orthogonal term. BigGAN-deep is not here.
+    the orthogonal term. ``model/network=biggan_deep`` has the networks of the paper's appendix B.
 
     Args:
         generator: Player.

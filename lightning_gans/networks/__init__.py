@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from lightning_gans.networks.began import Generator as BEGANGenerator
     from lightning_gans.networks.biggan import Discriminator as BigGANDiscriminator
     from lightning_gans.networks.biggan import Generator as BigGANGenerator
+    from lightning_gans.networks.biggan_deep import Discriminator as BigGANDeepDiscriminator
+    from lightning_gans.networks.biggan_deep import Generator as BigGANDeepGenerator
     from lightning_gans.networks.cgan import Discriminator as CGANDiscriminator
     from lightning_gans.networks.cgan import Generator as CGANGenerator
     from lightning_gans.networks.cgan_dcgan import Discriminator as ConditionalDCGANDiscriminator
@@ -55,6 +57,8 @@ __all__ = [
     "BEGANAutoencoder",
     "BEGANGenerator",
     "BigGANDiscriminator",
+    "BigGANDeepDiscriminator",
+    "BigGANDeepGenerator",
     "BigGANGenerator",
     "CGANDiscriminator",
     "CGANGenerator",

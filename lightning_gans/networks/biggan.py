@@ -182,9 +182,9 @@ class GeneratorBlock(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """Map features (N, C, H, W) and their condition to (N, C', 2H, 2W)."""
-        h = self.conv_1(_up(F.relu(self.norm_1(x, condition))))
+        h = self.conv_1(doubled(F.relu(self.norm_1(x, condition))))
         h = self.conv_2(F.relu(self.norm_2(h, condition)))
-        made: Tensor = h + _up(self.shortcut(x))  # which commutes with a 1x1 convolution
+        made: Tensor = h + doubled(self.shortcut(x))  # which commutes with a 1x1 convolution
         return made
 
 
@@ -214,7 +214,8 @@ class DiscriminatorBlock(nn.Module):
         return made
 
 
-def _up(x: Tensor) -> Tensor:
+def doubled(x: Tensor) -> Tensor:
+    """Enlarge features (N, C, H, W) to (N, C, 2H, 2W) by repeating pixels."""
     return F.interpolate(x, scale_factor=2, mode="nearest")
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from conftest import TORCHRUN, command, compose
-from lightning_gans.networks import biggan
+from lightning_gans.networks import biggan, biggan_deep
 from lightning_gans.networks.attention import SelfAttention
 from lightning_gans.networks.biggan import Discriminator, Generator
 from lightning_gans.networks.classes import ConditionalBatchNorm
@@ -31,6 +31,7 @@ def count(network):
         ("biggan", 128, 1000, {"base_channels": 64}, (31_978_628, 39_448_258)),
         ("biggan", 64, 1000, {}, (70_239_108, 45_500_449)),
         ("biggan", 256, 1000, {}, (82_108_548, 99_225_890)),
+        ("biggan", 128, 1000, {"deep": True}, (50_244_484, 34_590_210)),
         ("biggan_cifar10", 32, 10, {}, (4_304_387, 4_207_361)),
     ],
 )
@@ -39,10 +40,12 @@ def test_official_numbers_of_parameters(model, size, classes, options, expected,
     monkeypatch.setattr(biggan, "spectral_norm", lambda layer: layer)
     chosen = f"experiment={model}" if model == "biggan_cifar10" else f"model={model}"
     sizes = ["data=folder", "data.root=x", f"data.image_size={size}", f"data.num_classes={classes}"]
-    config = compose(chosen, *(sizes if model != "biggan_cifar10" else []), "tuned=none").model
+    deep = ["model/network=biggan_deep"] if options.pop("deep", False) else []
+    config = compose(chosen, *deep, *(sizes if model != "biggan_cifar10" else []), "tuned=none").model
+    kinds = biggan_deep if deep else biggan
     made = []
     with torch.device("meta"):
-        for kind, node in ((Generator, config.generator), (Discriminator, config.discriminator)):
+        for kind, node in ((kinds.Generator, config.generator), (kinds.Discriminator, config.discriminator)):
             given = {key: value for key, value in node.items() if key != "_target_"}
             given["attention"] = list(given["attention"])
             made.append(count(kind(**{**given, **options, "init": "normal"})))
@@ -52,6 +55,52 @@ def test_official_numbers_of_parameters(model, size, classes, options, expected,
 def tiny(**options):
     how = {"image_size": 16, "channels": 3, "num_classes": 5, "base_channels": 4, "attention": [8], **options}
     return Generator(latent_dim=9, class_dim=6, **how), Discriminator(**how)
+
+
+def deep(**options):
+    how = {"image_size": 16, "channels": 3, "num_classes": 5, "base_channels": 4, "attention": [8], **options}
+    return biggan_deep.Generator(latent_dim=7, class_dim=6, **how), biggan_deep.Discriminator(**how)
+
+
+@pytest.mark.parametrize("size", [8, 16, 64, [16, 24]])
+def test_shapes_of_deep_networks(size):
+    g, d = deep(image_size=size)
+    images = g(torch.randn(2, 7), torch.tensor([0, 4]))
+    assert images.shape == (2, 3, *([size, size] if isinstance(size, int) else size))
+    assert d(images, torch.tensor([0, 4])).shape == (2,)
+    assert g.attention
+    assert len(g.blocks) == 2 * (1 if size == 8 else 4 if size == 64 else 2)
+
+
+def conditional_norm(layer, x, condition):
+    normed = F.batch_norm(x, None, None, training=True)
+    gain, bias = F.linear(condition, layer.gain.weight), F.linear(condition, layer.bias.weight)
+    return normed * (1 + gain)[:, :, None, None] + bias[:, :, None, None]
+
+
+@pytest.mark.parametrize("up", [False, True])
+def test_a_deep_block_of_the_generator_is_a_bottleneck_and_drops_maps(float64, up):
+    block, x, condition = biggan_deep.GeneratorBlock(8, 4, 3, up=up), torch.randn(2, 8, 4, 6), torch.randn(2, 3)
+    parts = [(layer.weight, layer.bias) for layer in block.convolutions]
+    assert [tuple(weight.shape) for weight, _ in parts] == [(2, 8, 1, 1), (2, 2, 3, 3), (2, 2, 3, 3), (4, 2, 1, 1)]
+    bigger = (lambda y: y.repeat_interleave(2, 2).repeat_interleave(2, 3)) if up else (lambda y: y)
+    h = F.conv2d(conditional_norm(block.norms[0], x, condition).relu(), *parts[0])
+    h = F.conv2d(bigger(conditional_norm(block.norms[1], h, condition).relu()), *parts[1], padding=1)
+    h = F.conv2d(conditional_norm(block.norms[2], h, condition).relu(), *parts[2], padding=1)
+    h = F.conv2d(conditional_norm(block.norms[3], h, condition).relu(), *parts[3])
+    torch.testing.assert_close(block(x, condition), h + bigger(x[:, :4]))
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_a_deep_block_of_the_discriminator_is_a_bottleneck_and_adds_maps(float64, down):
+    block, x = biggan_deep.DiscriminatorBlock(4, 8, down=down), torch.randn(2, 4, 4, 6)
+    parts = [(layer.weight, layer.bias) for layer in block.convolutions]
+    assert [tuple(weight.shape) for weight, _ in parts] == [(2, 4, 1, 1), (2, 2, 3, 3), (2, 2, 3, 3), (8, 2, 1, 1)]
+    smaller = (lambda y: F.avg_pool2d(y, 2)) if down else (lambda y: y)
+    h = F.conv2d(F.conv2d(x.relu(), *parts[0]).relu(), *parts[1], padding=1)
+    h = F.conv2d(smaller(F.conv2d(h.relu(), *parts[2], padding=1).relu()), *parts[3])
+    kept = smaller(x)
+    torch.testing.assert_close(block(x), h + torch.cat([kept, F.conv2d(kept, block.more.weight, block.more.bias)], 1))
 
 
 @pytest.mark.parametrize("size", [8, 16, 64, [16, 24]])
