@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -16,7 +17,7 @@ NETWORKS = ("generator", "generator_back", "discriminator", "discriminator_back"
 
 @command(ImportWeightsSchema)
 def main(cfg: DictConfig) -> None:
-    """Make a checkpoint of published weights of pix2pix, CycleGAN, ProGAN, BigGAN or StyleGAN2."""
+    """Make a checkpoint of published weights of pix2pix, CycleGAN, ProGAN, BigGAN, StyleGAN or StyleGAN2."""
     out = Path(cfg.out).expanduser()
     if out.is_dir():
         raise ConfigError("out", cfg.out, f"is a folder; give the file to write, e.g. {out / 'imported.ckpt'}")
@@ -24,24 +25,30 @@ def main(cfg: DictConfig) -> None:
     atomic.refuse_existing(out, overwrite=cfg.overwrite)
 
     from lightning_gans.checkpoints.files import AtomicCheckpointIO
-    from lightning_gans.weights import biggan, gan_zoo, nvidia_pickle, stylegan2_ada
+    from lightning_gans.weights import biggan, gan_zoo, nvidia_pickle, stylegan, stylegan2_ada
     from lightning_gans.weights.published import assemble, read
 
     files = {name: cfg[name] for name in NETWORKS if cfg[name] is not None}
     options = {"test_statistics": cfg.test_statistics, "dropout_at_test": cfg.dropout_at_test}
-    whole, convert = nvidia_pickle.read(files["generator"]), stylegan2_ada.from_nvidia
-    if whole is None:
-        whole, convert = gan_zoo.read(files["generator"]), gan_zoo.from_gan_zoo
+    kinds = {
+        nvidia_pickle.read: stylegan2_ada.from_nvidia,
+        gan_zoo.read: gan_zoo.from_gan_zoo,
+        stylegan.read: partial(stylegan.from_copy, image_size=cfg.image_size),
+    }
+    found = ((convert, kind(files["generator"])) for kind, convert in kinds.items())
+    convert, whole = next((pair for pair in found if pair[1] is not None), (None, None))
     if whole is not None and len(files) > 1:
         rule = f"not with generator={cfg.generator}, which holds its networks already"
         raise ConfigError(list(files)[1], MISSING, rule)
-    if whole is None and biggan.recognises(read(files["generator"])):
+    if convert is None and biggan.recognises(read(files["generator"])):
         content = biggan.from_biggan(files, tell=print)
-    elif whole is None:
+    elif convert is None:
         content = assemble(files, image_size=cfg.image_size, **options, tell=print)
     else:
         try:
             content = convert(whole, tell=print)
+        except ConfigError:
+            raise
         except ValueError as error:
             raise ConfigError("generator", cfg.generator, str(error)) from error
     AtomicCheckpointIO().save_checkpoint(content, out)

@@ -123,16 +123,22 @@ def check_budget() -> None:
         raise ValueError(f"{', '.join(f'{key}={value}' for key, value in said.items())}: say one of them")
 
 
-def drop_absent_callbacks(cfg: DictConfig) -> None:
-    """Drop what an experiment or a tuned file says of callbacks that ``callbacks=none`` has left out; in place.
+def drop_absent(cfg: DictConfig) -> None:
+    """Drop what other files say of callbacks and of growth that ``callbacks=none`` and ``model/growth=none`` left out.
 
-    A node that names a class at any depth stays, so that it is refused where it is none of ours.
+    In place. A node that names a class at any depth stays, so that it is refused where it is none of ours.
     """
     known = OmegaConf.load(CONF_DIR / "callbacks" / "default.yaml")
     for name, node in list((cfg.callbacks or {}).items()):
-        if OmegaConf.is_dict(node) and "_target_" not in OmegaConf.to_yaml(node) and name in known:
+        if name in known and _has_no_class(node):
             with open_dict(cfg):
                 del cfg.callbacks[name]
+    if _has_no_class(OmegaConf.select(cfg, "model.growth")):
+        cfg.model.growth = None
+
+
+def _has_no_class(node: Any) -> bool:
+    return OmegaConf.is_dict(node) and "_target_" not in OmegaConf.to_yaml(node)
 
 
 def wrong_data(cfg: DictConfig, reason: str, family: str, kinds: tuple[str, ...]) -> ConfigError:

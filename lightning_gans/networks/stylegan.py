@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_gans.config.types import PositiveInt, checked
+from lightning_gans.config.types import Positive, PositiveInt, checked
 from lightning_gans.images.size import Size
 from lightning_gans.networks.equalised import EqualisedConv2d, EqualisedLinear
 from lightning_gans.networks.progan import SLOPE, Growing, feature_maps
@@ -46,6 +46,9 @@ class Generator(StyleGenerator, Growing):
         fmap_decay: See ``fmap_base``.
         fmap_max: Most feature maps.
         norm: ``instance``, or ``None``: styles scale and shift maps that were not normalised.
+        eps: Of instance norm, added to the variance.
+        bias_before_blur: Give the convolutions that are smoothed a bias of their own, which the zeros at the edge
+            weaken there, as the public PyTorch copy of the networks does.
 
     Raises:
         ConfigError: The size is a rectangle, or a value out of range.
@@ -64,6 +67,8 @@ class Generator(StyleGenerator, Growing):
         fmap_decay: float = 1.0,
         fmap_max: PositiveInt = 512,
         norm: Literal["instance"] | None = "instance",
+        eps: Positive = 1e-8,
+        bias_before_blur: bool = False,
     ) -> None:
         super().__init__(image_size)
         self.latent_dim = latent_dim
@@ -75,9 +80,10 @@ class Generator(StyleGenerator, Growing):
             start: nn.Module = nn.Identity()
             if level:
                 up = nn.Upsample(scale_factor=2, mode="nearest")
-                start = nn.Sequential(up, EqualisedConv2d(maps[level - 1], width, 3, bias=False), Blur())
+                start = nn.Sequential(up, EqualisedConv2d(maps[level - 1], width, 3, bias=bias_before_blur), Blur())
             for convolution in (start, EqualisedConv2d(width, width, 3, bias=False)):
-                layers.append(StyledLayer(convolution, width=width, size=4 << level, style_dim=style_dim, norm=norm))
+                how = {"size": 4 << level, "norm_eps": None if norm is None else eps}
+                layers.append(StyledLayer(convolution, width=width, style_dim=style_dim, **how))
         self.layers = nn.ModuleList(layers)
         self.to_rgb = nn.ModuleList(EqualisedConv2d(width, channels, 1, gain=1.0) for width in maps)
 
@@ -115,16 +121,21 @@ class StyledLayer(nn.Module):
         width: Feature maps after it.
         size: Side of the maps.
         style_dim: Length of the styles.
-        norm: ``instance`` or ``None``.
+        norm_eps: Of instance norm; ``None``: without it.
     """
 
-    def __init__(self, convolution: nn.Module, *, width: int, size: int, style_dim: int, norm: str | None) -> None:
+    def __init__(
+        self, convolution: nn.Module, *, width: int, size: int, style_dim: int, norm_eps: float | None
+    ) -> None:
         super().__init__()
-        self.convolution, self.noise, self.norm = convolution, Noise(size, width), norm
+        self.convolution, self.noise, self.norm_eps = convolution, Noise(size, width), norm_eps
         self.bias = nn.Parameter(torch.zeros(width))
         self.style = EqualisedLinear(style_dim, 2 * width, gain=1.0)
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor | None = None) -> Tensor:
         """Map features (N, C, H, W), styles (N, style_dim) and noise (N or 1, 1, H', W') to (N, width, H', W')."""
         x = add_bias(self.noise(self.convolution(x), noise), self.bias)
-        return adaptive_instance_norm(F.leaky_relu(x, SLOPE), self.style(style), normalise=self.norm is not None)
+        x, given = F.leaky_relu(x, SLOPE), self.style(style)
+        if self.norm_eps is None:
+            return adaptive_instance_norm(x, given, normalise=False)
+        return adaptive_instance_norm(x, given, eps=self.norm_eps)

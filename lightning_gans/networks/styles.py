@@ -221,15 +221,16 @@ def add_bias(x: Tensor, bias: Tensor) -> Tensor:
     return x + bias.to(x.dtype)[:, None, None]
 
 
-def adaptive_instance_norm(x: Tensor, style: Tensor, *, normalise: bool = True) -> Tensor:
+def adaptive_instance_norm(x: Tensor, style: Tensor, *, normalise: bool = True, eps: float = 1e-8) -> Tensor:
     """Normalise each map of a sample and give it the style's scale + 1 and shift (AdaIN).
 
     Args:
         x: Features (N, C, H, W).
         style: Scales and shifts, (N, 2C).
         normalise: ``False``: scale and shift only.
+        eps: Added to the variance.
     """
     scale, shift = style.to(x.dtype)[:, :, None, None].chunk(2, 1)
     if normalise:
-        x = F.instance_norm(x, eps=1e-8)
+        x = F.instance_norm(x, eps=eps)
     return x * (scale + 1) + shift

@@ -30,7 +30,7 @@ def decided(given: DictConfig, trust: Sequence[str] | None, batch_size: int = 1)
     cfg.trainer.precision = decide_precision(cfg.trainer)
     if OmegaConf.select(cfg, "model.batch_size", default=0) is None:
         cfg.model.batch_size = batch_size
-    validation.drop_absent_callbacks(cfg)
+    validation.drop_absent(cfg)
     for logger in filter(None, (cfg.logger or {}).values()):
         if "group" in logger and logger.group is None:
             logger.group = sweep.name()

@@ -391,6 +391,13 @@ def test_a_budget_that_ends_too_early_is_told(tmp_path):
         build(compose("model=progan", "tuned=none", "model/growth=none", "trainer.max_steps=5"), tmp_path)
 
 
+@pytest.mark.parametrize("family", ["progan", "stylegan"])
+def test_growth_is_switched_off_by_one_word(family, tmp_path):
+    """Though the family's file and the tuned one say how it would grow."""
+    run = build(compose(f"model={family}", "data=digits", "model/growth=none", "trainer.max_steps=5"), tmp_path)
+    assert run.cfg.model.growth is None
+
+
 REFUSED = [
     ("model.growth.fade_kimg={}", ["model.growth.fade_kimg={}", "numbers by resolution"]),
     ("model.growth.start=5", ["model.growth.start=5", "nearest is 4"]),
