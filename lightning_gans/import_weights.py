@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -30,7 +32,7 @@ def main(cfg: DictConfig) -> None:
 
     files = {name: cfg[name] for name in NETWORKS if cfg[name] is not None}
     options = {"test_statistics": cfg.test_statistics, "dropout_at_test": cfg.dropout_at_test}
-    kinds = {
+    kinds: dict[Callable[[str], Any], Callable[..., dict[str, Any]]] = {
         nvidia_pickle.read: stylegan2_ada.from_nvidia,
         gan_zoo.read: gan_zoo.from_gan_zoo,
         stylegan.read: partial(stylegan.from_copy, image_size=cfg.image_size),

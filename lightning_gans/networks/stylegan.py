@@ -82,8 +82,8 @@ class Generator(StyleGenerator, Growing):
                 up = nn.Upsample(scale_factor=2, mode="nearest")
                 start = nn.Sequential(up, EqualisedConv2d(maps[level - 1], width, 3, bias=bias_before_blur), Blur())
             for convolution in (start, EqualisedConv2d(width, width, 3, bias=False)):
-                how = {"size": 4 << level, "norm_eps": None if norm is None else eps}
-                layers.append(StyledLayer(convolution, width=width, style_dim=style_dim, **how))
+                sizes = {"width": width, "size": 4 << level, "style_dim": style_dim}
+                layers.append(StyledLayer(convolution, **sizes, norm_eps=None if norm is None else eps))
         self.layers = nn.ModuleList(layers)
         self.to_rgb = nn.ModuleList(EqualisedConv2d(width, channels, 1, gain=1.0) for width in maps)
 

@@ -131,7 +131,7 @@ def _fill_generator(network: Generator, state: State, levels: int, where: str) -
         strength = state[f"{block}.noise{half + 1}.weight_orig"]
         noise = strength[0] * math.sqrt(2 / strength.shape[1])
         _give(layer.noise.strength, noise, f"{block}.noise{half + 1}", where)  # type: ignore[union-attr, arg-type]
-        _copy(layer.style, state, f"{block}.adain{half + 1}.style.linear", where)  # type: ignore[arg-type]
+        _copy(layer.style, state, f"{block}.adain{half + 1}.style.linear", where)
         layer.style.bias[: layer.style.out_features // 2] -= 1  # type: ignore[union-attr, operator, index]
         if half:
             _copy(layer.convolution, state, f"{block}.conv2.conv", where, bias=layer.bias)  # type: ignore[arg-type]
