@@ -7,11 +7,14 @@ from omegaconf import DictConfig
 from lightning_gans.config import validation
 from lightning_gans.config.command import command
 from lightning_gans.config.schemas import DataCheckSchema
+from lightning_gans.runtime.light_imports import import_lightning
 
 
 @command(DataCheckSchema)
 def main(cfg: DictConfig) -> None:
     """Report a set's images and what training will see of them; exit code 1 if a file cannot be read."""
+    import_lightning()
+
     from lightning_gans.data.base import ImageDataModule
     from lightning_gans.data.inspection import look
     from lightning_gans.images import files

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from lightning_gans.config.command import command
 from lightning_gans.config.errors import MISSING, ConfigError
 from lightning_gans.config.schemas import DemoSchema, sampling_options
+from lightning_gans.runtime.light_imports import import_lightning
 
 
 @command(DemoSchema)
@@ -16,6 +17,8 @@ def main(cfg: DictConfig) -> None:
     """Serve a page on which a checkpoint's generator samples, interpolates or translates uploads."""
     if importlib.util.find_spec("gradio") is None:
         raise ConfigError("demo", MISSING, 'needs the package gradio: pip install "lightning_gans[demo]"')
+
+    import_lightning()
 
     from lightning_gans.checkpoints.load import load
     from lightning_gans.inference.demo import MAX_UPLOAD, Demo, make_page

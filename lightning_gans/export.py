@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from lightning_gans.config.command import command
 from lightning_gans.config.schemas import ExportSchema
 from lightning_gans.runtime import atomic
+from lightning_gans.runtime.light_imports import import_lightning
 
 
 @command(ExportSchema)
@@ -16,6 +17,8 @@ def main(cfg: DictConfig) -> None:
     """Export a checkpoint's generator or translator, and compare it with PyTorch's images."""
     out = Path(cfg.out).expanduser()
     atomic.refuse_existing(out, overwrite=cfg.overwrite)
+
+    import_lightning()
 
     from lightning_gans.checkpoints.load import load
     from lightning_gans.weights import export

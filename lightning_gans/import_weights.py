@@ -13,6 +13,7 @@ from lightning_gans.config.command import command
 from lightning_gans.config.errors import MISSING, ConfigError
 from lightning_gans.config.schemas import ImportWeightsSchema
 from lightning_gans.runtime import atomic
+from lightning_gans.runtime.light_imports import import_lightning
 
 NETWORKS = ("generator", "generator_back", "discriminator", "discriminator_back")
 
@@ -25,6 +26,8 @@ def main(cfg: DictConfig) -> None:
         raise ConfigError("out", cfg.out, f"is a folder; give the file to write, e.g. {out / 'imported.ckpt'}")
 
     atomic.refuse_existing(out, overwrite=cfg.overwrite)
+
+    import_lightning()
 
     from lightning_gans.checkpoints.files import AtomicCheckpointIO
     from lightning_gans.weights import biggan, gan_zoo, nvidia_pickle, stylegan, stylegan2_ada

@@ -10,6 +10,7 @@ from lightning_gans.config import validation
 from lightning_gans.config.command import command
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.schemas import InterpolateSchema, sampling_options
+from lightning_gans.runtime.light_imports import import_lightning
 
 PATHS = ("lerp", "slerp")  # modes that go from a sample to another
 
@@ -20,6 +21,8 @@ def main(cfg: DictConfig) -> None:
     indices = starts(cfg)
     if cfg.format == "mp4" and importlib.util.find_spec("av") is None:
         raise ConfigError("format", "mp4", 'needs the package av: pip install "lightning_gans[video]"')
+
+    import_lightning()
 
     from lightning_gans.checkpoints import files, load
     from lightning_gans.images.files import make_folder

@@ -6,11 +6,14 @@ from omegaconf import DictConfig
 
 from lightning_gans.config.command import command
 from lightning_gans.config.schemas import ProjectSchema
+from lightning_gans.runtime.light_imports import import_lightning
 
 
 @command(ProjectSchema)
 def main(cfg: DictConfig) -> None:
     """Find the styles, and the noise, of which a checkpoint's generator makes a picture like a given one."""
+    import_lightning()
+
     import torch
     from safetensors.torch import save_file
 

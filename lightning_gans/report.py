@@ -8,6 +8,7 @@ from omegaconf import DictConfig, ListConfig
 
 from lightning_gans.config.command import command
 from lightning_gans.config.schemas import ReportSchema
+from lightning_gans.runtime.light_imports import import_lightning
 
 
 @command(ReportSchema)
@@ -16,6 +17,8 @@ def main(cfg: DictConfig) -> None:
 
     Further folders may follow ``run=FOLDER`` as a shell expands ``outputs/*``.
     """
+    import_lightning()
+
     from lightning_gans.evaluation.report_page import PAGE_HEADS, write_page
     from lightning_gans.evaluation.score_history import HEADS, compare, draw, find_runs, write_csv
     from lightning_gans.images.files import make_folder

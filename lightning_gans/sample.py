@@ -12,12 +12,15 @@ from lightning_gans.config.command import command
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.overrides import override_value
 from lightning_gans.config.schemas import SampleSchema, sampling_options
+from lightning_gans.runtime.light_imports import import_lightning
 
 
 @command(SampleSchema)
 def main(cfg: DictConfig) -> None:
     """Write samples of a checkpoint's generator as images, and their grid; rows of a table as a file."""
     indices = numbers(cfg)
+
+    import_lightning()
 
     from lightning_gans.checkpoints.load import load, points_of
     from lightning_gans.images.sheets import aligned_columns

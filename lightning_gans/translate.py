@@ -9,11 +9,14 @@ from omegaconf import DictConfig
 
 from lightning_gans.config.command import command
 from lightning_gans.config.schemas import TranslateSchema
+from lightning_gans.runtime.light_imports import import_lightning
 
 
 @command(TranslateSchema)
 def main(cfg: DictConfig) -> None:
     """Translate pictures by a checkpoint's generator, with a sheet of the first ones beside their sources."""
+    import_lightning()
+
     from lightning_gans.checkpoints import load
     from lightning_gans.images.files import make_folder
     from lightning_gans.inference import source_images

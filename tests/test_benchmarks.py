@@ -10,12 +10,16 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.fixture(scope="module")
-def families():
-    spec = importlib.util.spec_from_file_location("families", ROOT / "benchmarks" / "families.py")
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def families():
+    return script("families")
 
 
 def test_families_are_those_that_take_the_data(families, monkeypatch, capsys):
@@ -33,3 +37,37 @@ def test_families_are_those_that_take_the_data(families, monkeypatch, capsys):
     trained.clear()
     families.main()
     assert trained == ["pix2pix", "pix2pix_hd"]
+
+
+def test_penalties_are_timed_against_the_step_without(capsys):
+    penalties = script("penalties")
+    options = [*penalties.NETWORKS["DCGAN, 32x32x1, batch 64"], "model.batch_size=2", "data.image_size=8"]
+    options += ["model.generator.base_channels=4", "model.discriminator.base_channels=4"]
+    penalties.times("tiny", options, ["r1_r2", "lazy_r1", "approximate_r1_r2"], 1, 1, "cpu")
+    _, title, base, *ratios, _ = capsys.readouterr().out.split("|")
+    assert title.strip() == "tiny"
+    assert float(base) > 0
+    assert len(ratios) == 3
+    assert all(float(ratio) > 0 for ratio in ratios)
+    chosen = {path.stem for path in (ROOT / "conf" / "model" / "penalty").glob("*.yaml")}
+    assert chosen - set(penalties.PENALTIES) == {"r2"}  # as r1
+
+
+def test_settings_of_threads_take_turns(monkeypatch, capsys):
+    threads = script("threads")
+    asked = []
+
+    class Fake:
+        def __init__(self, settings, threads):
+            self.settings, self.threads = settings, threads
+
+        kill = wait = lambda self: None
+
+    monkeypatch.setattr(threads, "worker", Fake)
+    monkeypatch.setattr(threads, "ask", lambda process, steps: asked.append(process.settings) or (0.5, 0.25))
+    threads.compare(0, ["as it is", "GOMP_SPINCOUNT=1000"], 2, turns=2, steps=4)
+    assert asked == [{}, {"GOMP_SPINCOUNT": "1000"}] * 3
+    assert capsys.readouterr().out.splitlines() == [
+        "| 0 | as it is | 256 | 1.00 | 62 |",
+        "| 0 | GOMP_SPINCOUNT=1000 | 256 | 1.00 | 62 |",
+    ]

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
         Wasserstein,
     )
     from lightning_gans.losses.path_length import PathLength
-    from lightning_gans.losses.penalties import R1, R1R2, R2, Dragan, GradientPenalty, Penalty
+    from lightning_gans.losses.penalties import R1, R1R2, R2, ApproximateR1R2, Dragan, GradientPenalty, Penalty
     from lightning_gans.losses.perceptual import Perceptual
 else:
     __getattr__, __dir__ = lazy_names(__name__, moved_from(__name__))
 
 __all__ = [
+    "ApproximateR1R2",
     "Dragan",
     "GradientPenalty",
     "Hinge",

@@ -17,12 +17,12 @@ from lightning_gans.config.errors import MISSING, ConfigError
 from lightning_gans.config.types import Positive, PositiveInt, checked
 from lightning_gans.losses.lazy import Lazy, corrected_factory
 from lightning_gans.losses.objectives import Objective
-from lightning_gans.losses.penalties import Penalty, RealFakeConditions
+from lightning_gans.losses.penalties import Critic, Judged, Penalty, RealFakeConditions
 from lightning_gans.models.base import Batch, GenerativeModule, Terms
 from lightning_gans.models.batches import split
 from lightning_gans.models.ema import EMA
 from lightning_gans.models.options import LatentOptions
-from lightning_gans.networks.layers import has_batch_norm, has_spectral_norm
+from lightning_gans.networks.layers import has_batch_norm, has_dropout, has_spectral_norm
 from lightning_gans.runtime.precision import full_precision
 from lightning_gans.schedules.training_schedule import Phase, Plan, TrainingSchedule
 
@@ -93,6 +93,9 @@ class AdversarialModule(GenerativeModule):
             rule = "a per-sample penalty needs a discriminator without batch norm"
             rule += "; set model.discriminator.norm to layer, spectral or null"
             raise ConfigError("penalty", type(penalty).__name__, rule)
+        if isinstance(penalty, Penalty) and penalty.is_quotient and has_dropout(discriminator):
+            rule = "compares two calls of the discriminator, whose dropout would differ; take r1_r2"
+            raise ConfigError("penalty", type(penalty).__name__, rule)
         self.discriminator = discriminator
         self.objective, self.penalty, self.augment = objective, penalty, augment
         self.optimizer_factories["d"], self.scheduler_factories["d"] = d_optimizer, d_scheduler
@@ -122,16 +125,20 @@ class AdversarialModule(GenerativeModule):
         real, fake = self.augmented(batch["image"]), self.augmented(self._fake.detach())
         real_logits = self.logits(real, *given.real)
         self.update_statistics(real_logits.detach())
-        terms = self.objective.discriminator(real_logits, self.logits(fake, *given.fake))
+        fake_logits = self.logits(fake, *given.fake)
+        terms = self.objective.discriminator(real_logits, fake_logits)
         if self.penalty is not None and not isinstance(self.penalty, Lazy):
-            terms["penalty"] = self.penalise(real, fake, given)
+            critic: Critic = self.discriminator
+            if not torch.is_autocast_enabled(real.device.type):  # else they are too coarse to subtract
+                critic = Judged(critic, (real, real_logits), (fake, fake_logits))
+            terms["penalty"] = self.penalise(real, fake, given, critic)
         return terms
 
-    def penalise(self, real: Tensor, fake: Tensor, given: RealFakeConditions) -> Tensor:
+    def penalise(self, real: Tensor, fake: Tensor, given: RealFakeConditions, critic: Critic) -> Tensor:
         """Compute the discriminator's penalty at augmented samples (N, C, H, W) with their conditions, a scalar."""
         assert self.penalty is not None
         given = given._replace(fake=self.conditioning.judged(given.fake) if given.fake else ())
-        return self.penalty(self.discriminator, real, fake, self.uniform, given, images_seen=self.images_seen)
+        return self.penalty(critic, real, fake, self.uniform, given, images_seen=self.images_seen)
 
     def lazy_loss(self, player: str, batch: Batch) -> Terms:
         """Compute the lazy penalty of a player on its chunk of the batch."""
@@ -141,7 +148,7 @@ class AdversarialModule(GenerativeModule):
             with torch.no_grad():
                 self.make_fakes(len(real))
             fake, given = self.augmented(self._fake), given._replace(fake=self._fake_conditions)
-        return {"penalty": self.penalise(real, fake, given)}
+        return {"penalty": self.penalise(real, fake, given, self.discriminator)}
 
     def generator_loss(self, batch: Batch) -> Terms:
         """Compute the weighted terms of the generator's loss on one chunk of the batch."""

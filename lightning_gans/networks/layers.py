@@ -235,6 +235,11 @@ def has_batch_norm(module: nn.Module) -> bool:
     return any(isinstance(layer, BATCH_NORMS) for layer in module.modules())
 
 
+def has_dropout(module: nn.Module) -> bool:
+    """Return whether any layer drops values at random in training."""
+    return any(isinstance(layer, nn.Dropout) and layer.p > 0 for layer in module.modules())
+
+
 TestStatistics = Literal["image", "running"]
 
 

@@ -3,7 +3,17 @@
 import pytest
 import torch
 
-from lightning_gans.losses.penalties import R1, R1R2, R2, Dragan, GradientPenalty, RealFakeConditions, input_gradients
+from lightning_gans.losses.penalties import (
+    R1,
+    R1R2,
+    R2,
+    ApproximateR1R2,
+    Dragan,
+    GradientPenalty,
+    Judged,
+    RealFakeConditions,
+    input_gradients,
+)
 from lightning_gans.networks.mlp import Discriminator
 from lightning_gans.schedules.values import CosineValue
 
@@ -147,3 +157,118 @@ def test_both_sides_are_judged_apart(minibatch):
     real, fake = torch.randn(8, 3), torch.randn(8, 3) + 2
     both = R1R2(1.0)(critic, real, fake, uniform)
     torch.testing.assert_close(both, R1(1.0)(critic, real, fake, uniform) + R2(1.0)(critic, real, fake, uniform))
+
+
+ONE = 0.8413447460685429  # the standard normal distribution function at 1
+
+
+def all_ones(*shape):
+    """Draw uniform numbers of which normal ones are 1."""
+    return torch.full(shape, ONE, dtype=torch.float64)
+
+
+def test_quotient_of_a_linear_critic_is_its_slope_along_the_noise():
+    """For D(x) = w x it is w n, whatever sigma and x; the gradient of its square is 2 (w n) n."""
+    weight = torch.tensor([3.0, -4.0], dtype=torch.float64, requires_grad=True)
+    real, fake = torch.randn(6, 2).double(), torch.randn(6, 2).double()
+    for sigma in (0.01, 1.0):
+        loss = ApproximateR1R2(weight=5, sigma=sigma)(linear(weight), real, fake, all_ones)
+        torch.testing.assert_close(loss, torch.tensor(5.0).double())  # 5 (1 + 1) / 2, and w n = -1
+        (gradient,) = torch.autograd.grad(loss, weight)
+        torch.testing.assert_close(gradient, torch.tensor([-10.0, -10.0]).double())
+
+
+def test_quotient_of_a_quadratic_critic_has_the_noise_of_each_value():
+    """For D(x) = |x|^2 / 2 it is x n + sigma |n|^2 / 2, at each side with noise of its own."""
+    drawn = []
+
+    def watched(*shape):
+        drawn.append(torch.rand(*shape, dtype=torch.float64))
+        return drawn[-1]
+
+    critic = lambda x: x.flatten(1).square().sum(1) / 2  # noqa: E731
+    real, fake = torch.randn(5, 3, 2, 2).double(), torch.randn(5, 3, 2, 2).double()
+    values = ApproximateR1R2(sigma=0.3).per_sample(critic, real, fake, watched)
+    expected = torch.zeros(5).double()
+    assert len(drawn) == 2
+    for samples, numbers in zip((real, fake), drawn, strict=True):
+        noise = 2**0.5 * torch.erfinv(2 * numbers - 1)
+        quotient = (samples * noise).flatten(1).sum(1) + 0.3 * noise.square().flatten(1).sum(1) / 2
+        expected += quotient.square() / 2
+    torch.testing.assert_close(values, expected)
+
+
+def test_its_mean_over_the_noise_is_the_exact_penalty():
+    """Of a network with curvature: 4,000 directions, whose mean is off by 1 / sqrt(2,000) of the value."""
+    torch.manual_seed(0)
+    critic = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.SiLU(), torch.nn.Linear(16, 1)).double()
+    real, fake = torch.randn(2, 8).double(), torch.randn(2, 8).double()
+    many = [samples.repeat_interleave(4000, 0) for samples in (real, fake)]
+    values = ApproximateR1R2(1.0, sigma=1e-3).per_sample(critic, *many, uniform).view(2, -1).mean(1)
+    torch.testing.assert_close(values, R1R2(1.0).per_sample(critic, real, fake, uniform), rtol=0.1, atol=0)
+
+
+class Once(torch.autograd.Function):
+    """A square that refuses to be differentiated twice."""
+
+    @staticmethod
+    def forward(context, x):
+        context.save_for_backward(x)
+        return x.square()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(context, gradient):
+        return 2 * context.saved_tensors[0] * gradient
+
+
+def test_needs_no_double_backward():
+    weight = torch.ones(2, requires_grad=True)
+    critic = lambda x: (Once.apply(x) * weight).sum(1)  # noqa: E731
+    real, fake = torch.randn(4, 2), torch.randn(4, 2)
+    with pytest.raises(RuntimeError, match="differentiate twice"):
+        R1R2(1.0)(critic, real, fake, uniform).backward()
+    ApproximateR1R2()(critic, real, fake, uniform).backward()
+    assert weight.grad.abs().min() > 0
+
+
+def test_compiles_as_one_graph():
+    critic = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)).double()
+    real, fake = torch.randn(3, 4).double(), torch.randn(3, 4).double()
+    penalty = ApproximateR1R2()
+    compiled = torch.compile(penalty.per_sample, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(critic, real, fake, all_ones), penalty.per_sample(critic, real, fake, all_ones))
+
+
+def test_infinite_noise_is_never_drawn():
+    values = ApproximateR1R2().per_sample(linear(W), torch.zeros(3, 2), torch.zeros(3, 2), torch.zeros)
+    assert values.isfinite().all()
+
+
+def test_logits_that_are_known_are_not_computed_again():
+    calls = []
+
+    def critic(x, y):
+        calls.append(x)
+        return (y * x.flatten(1).square().sum(1) / 2).float()
+
+    real, fake, y = torch.randn(5, 1, 2, 2), torch.randn(5, 1, 2, 2), torch.arange(1.0, 6.0)
+    given = RealFakeConditions((y,), (y,))
+    judged = Judged(critic, (real, critic(real, y)), (fake, critic(fake, y)))
+    penalty = ApproximateR1R2(sigma=0.1)
+    calls.clear()
+    known = penalty(judged, real, fake, all_ones, given)
+    assert len(calls) == 2
+    torch.testing.assert_close(known, penalty(critic, real, fake, all_ones, given))
+    assert len(calls) == 6
+    equal = real.clone()  # as all exact penalties ask, who differentiate at a tensor of their own
+    torch.testing.assert_close(R1R2()(judged, equal, fake, uniform, given), R1R2()(critic, real, fake, uniform, given))
+
+
+def test_quotient_is_computed_in_full_precision_under_autocast():
+    torch.manual_seed(0)
+    critic = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.SiLU(), torch.nn.Linear(16, 1))
+    real, fake = torch.randn(4, 8), torch.randn(4, 8)
+    plain = ApproximateR1R2()(critic, real, fake, all_ones)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(ApproximateR1R2()(critic, real, fake, all_ones), plain)

@@ -13,7 +13,7 @@ from lightning_gans.config.validation import check_names
 from lightning_gans.models.began import Equilibrium
 
 OBJECTIVES = ["saturating", "non_saturating", "least_squares", "wasserstein", "hinge", "relativistic"]
-PENALTIES = ["none", "gradient_penalty", "r1", "r2", "r1_r2", "dragan"]
+PENALTIES = ["none", "gradient_penalty", "r1", "r2", "r1_r2", "dragan", "approximate_r1_r2"]
 AUGMENTS = ["none", "instance_noise", "diffaugment", "adaptive"]
 SMALL = {
     "mlp": ["model.generator.hidden=[16]", "model.discriminator.hidden=[16]"],
@@ -26,7 +26,7 @@ BASE = [option for option in tiny("dcgan") if option not in TINY_FAMILY["dcgan"]
 
 @pytest.mark.parametrize("model", ["gan", "dcgan"])
 @pytest.mark.parametrize("network", SMALL)
-@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("number", range(len(PENALTIES)))
 def test_parts_combine_freely(tmp_path, model, network, number):
     """Every network with every objective, penalty and augmentation, in pairs that differ from network to network."""
     shift = list(SMALL).index(network) + 2 * (model == "dcgan")
@@ -48,6 +48,9 @@ def test_parts_combine_freely(tmp_path, model, network, number):
     if network == "dcgan" and penalty != "none":
         assert "a per-sample penalty needs a discriminator without batch norm" in refusal(tmp_path, *BASE, *options)
         options.append("model.discriminator.norm=layer")
+    if network == "mlp" and penalty == "approximate_r1_r2":  # GAN's network
+        assert "whose dropout would differ" in refusal(tmp_path, *BASE, *options)
+        options += ["model.discriminator.dropout=0", "model.discriminator.input_dropout=0"]
     made = run(tmp_path, *BASE, *options, tiny_options=False)
     assert made.model.iteration == 2
     assert all(torch.isfinite(term) for term in made.model.terms.values())
@@ -276,6 +279,10 @@ REFUSED = [
     (["model=gan", "model.latent=gauss"], "model.latent=gauss"),
     (["model=began", "model.gamma=0"], "model.gamma=0"),
     (["model=began", "model.k_rate=-1"], "model.k_rate=-1"),
+    (
+        ["model=acgan", "model/penalty=approximate_r1_r2", "model.discriminator.norm=null"],
+        "model.penalty=ApproximateR1R2: compares two calls of the discriminator, whose dropout would differ",
+    ),
     (
         ["model=began", "model.penalty={_target_: lightning_gans.losses.penalties.R1}"],
         "model.penalty=R1: BEGAN has none",

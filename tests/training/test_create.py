@@ -119,7 +119,11 @@ def test_overrides_are_choices_values_mappings_and_dotted_names():
     ("name", "options", "said"),
     [
         ("wgangp", {}, "model=wgangp: unknown. Did you mean 'wgan_gp'? Allowed: acgan, began, "),
-        ("wgan_gp", {"penalty": "r3"}, "penalty=r3: unknown. Allowed: dragan, gradient_penalty, lazy_r1, none, r1, "),
+        (
+            "wgan_gp",
+            {"penalty": "r3"},
+            "penalty=r3: unknown. Allowed: approximate_r1_r2, dragan, gradient_penalty, lazy_r1, none, r1, ",
+        ),
         ("wgan_gp", {"n_critc": 3}, "n_critc: unknown. Did you mean 'n_critic'? Allowed: "),
         ("wgan_gp", {"n_critic": 0}, "n_critic=0: must be >= 1"),
         ("wgan_gp", {"g_optimizer": {"lrr": 1}}, "g_optimizer.lrr: unknown. Did you mean 'lr'? Allowed: "),
