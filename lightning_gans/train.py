@@ -50,15 +50,17 @@ def main(cfg: DictConfig) -> float | None:
     validation.check_tuned()
     validation.check_budget()
 
+    from lightning_gans.training import rollback
     from lightning_gans.training.run import assemble
 
-    run = assemble(cfg, HydraConfig.get().runtime.output_dir, trust=list(cfg.trust) if cfg.resume else None)
+    trust = list(cfg.trust) if cfg.resume else None
+    run = assemble(cfg, HydraConfig.get().runtime.output_dir, trust=trust)
     if cfg.resume:
         said = local.places_read(OmegaConf.to_container(run.cfg), overrides.typed_keys(sys.argv[1:]))
         if said and run.trainer.is_global_zero:
             print(f"reads from where {cfg.resume} says: {', '.join(said)}", file=sys.stderr)
         run.prepare(cfg.resume)
-    run.fit(cfg.resume, show=True)
+    run = rollback.fit(run, cfg, trust=trust)
     if run.trainer.is_global_zero:
         print(run.summary())
         if run.interrupted_by:

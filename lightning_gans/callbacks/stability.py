@@ -1,26 +1,32 @@
-"""Stop a training that diverges: losses that are not finite, weights or updates that are far too large."""
+"""Guard a training: stop it where it diverges, and say where it collapses, overfits, memorises or stops to learn."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
-from torch.optim import Optimizer
 
+from lightning_gans.callbacks.alarms import Alarm, Alarms, Limits
+from lightning_gans.callbacks.player_watch import PlayerWatch, Size
+from lightning_gans.callbacks.readings import SAMPLES, LogitRecorder, RealImages, logits_of_real, overfitting
 from lightning_gans.checkpoints.files import FOLDER, last_good
-from lightning_gans.config.types import Positive, PositiveInt, checked
+from lightning_gans.config.errors import ConfigError
+from lightning_gans.config.types import FractionAboveZero, NonNegativeInt, Positive, PositiveInt, checked
+from lightning_gans.data.base import ImageDataModule
+from lightning_gans.loggers.dashboards import dashboard
 from lightning_gans.runtime.distributed import max_over_processes
 
+_KINDS = ("image", "labelled", "points")  # of data that samples are compared with
 _CALM = 0.1  # share of the limits within which a checkpoint counts as good
-_SMALL = 0.01  # size of weights below which that of updates is not compared with them: networks may start at zero
 
 
 class DivergedError(FloatingPointError):
-    """Report that a loss or weight became NaN or infinite, or weights or updates grew beyond their limits."""
+    """Report that a loss or weight is not finite, that weights or updates exceed their limits, or an alarm."""
 
 
 class StabilityGuard(Callback):
@@ -30,12 +36,33 @@ class StabilityGuard(Callback):
     is written, the outcome is read: of the losses, of the size of every layer's weights (their root mean square) and
     of every player's update in that step, as a multiple of the size of its weights. The largest seen in trainings of
     this package's families: weights 1.6 and updates 0.5 with their own optimisers, 5 and 4 with plain gradient descent.
-    Nothing of it changes the training, and nothing needs to be saved for a resumed one.
+
+    Each look also reads the logits that the objective was given in that step, and each player's gradient before
+    clipping as a multiple of its weights; and at a longer interval 128 samples, and logits of held-out images where
+    the data have any. Readings are logged as ``stability/...``: ``real_accuracy``, ``fake_accuracy``, ``logit_gap``,
+    ``overfitting``, ``g_gradient``, ``d_gradient``, ``diversity``, ``novelty`` (see
+    ``callbacks.readings``). What is wrong in two readings in a row raises an alarm, which is printed, shown on
+    dashboards and listed in the summary (``callbacks.alarms``). Nothing of it changes the training.
 
     Args:
         every_n_train_steps: Generator updates between the looks.
         max_weight: Largest root mean square of a layer's weights, > 0; ``None``: no limit but being finite.
         max_update: Largest update of a player, as a multiple of the norm of its weights, > 0; ``None``: no limit.
+        samples_every_n_train_steps: Generator updates between readings of samples and held-out images, a multiple of
+            the looks'; ``None``: never.
+        min_diversity: Smallest distance between samples, as a multiple of that between images; ``None``: no alarm.
+        max_overfitting: Largest part of the way from logits of training images to those of samples at which held-out
+            ones lie; ``None``: no alarm.
+        min_novelty: Smallest distance from samples to the nearest training image, as a multiple of other real images'
+            distance; ``None``: no alarm. Up to 5,000 training images.
+        min_gradient: Smallest gradient of the generator, as a multiple of its weights; ``None``: no alarm.
+        max_gradient_growth: Largest gradient of a player, as a multiple of the median so far; ``None``: no alarm.
+        on_alarm: ``warn``, or ``stop`` to end the training as where it diverges.
+        rollbacks: How often a training by this library's command that ends so goes on from the last good checkpoint.
+        rollback_rate: Factor of all learning rates at each of these.
+
+    Attributes:
+        alarms: Those that were raised.
 
     Raises:
         ValueError: A value out of range.
@@ -50,13 +77,28 @@ class StabilityGuard(Callback):
         every_n_train_steps: PositiveInt = 50,
         max_weight: Positive | None = 100.0,
         max_update: Positive | None = 100.0,
+        samples_every_n_train_steps: PositiveInt | None = 250,
+        min_diversity: Positive | None = 0.5,
+        max_overfitting: Positive | None = 0.5,
+        min_novelty: Positive | None = 0.5,
+        min_gradient: Positive | None = 1e-6,
+        max_gradient_growth: Positive | None = 100.0,
+        on_alarm: Literal["warn", "stop"] = "warn",
+        rollbacks: NonNegativeInt = 0,
+        rollback_rate: FractionAboveZero = 0.5,
     ) -> None:
-        self.every_n_train_steps = every_n_train_steps
+        self.every_n_train_steps, self.samples_every_n_train_steps = every_n_train_steps, samples_every_n_train_steps
         self.max_weight, self.max_update = max_weight, max_update
+        self.on_alarm, self.rollbacks, self.rollback_rate = on_alarm, rollbacks, rollback_rate
+        limits = Limits(min_diversity, max_overfitting, min_novelty, min_gradient, max_gradient_growth)
+        self._alarms = Alarms(limits)
+        self._recorder: LogitRecorder | None = None
+        self._real: RealImages | None = None
         self._first_bad: Tensor | None = None  # step number by term, 0: none
         self._names: list[str] = []
-        self._players: list[_Player] = []
-        self._updates: list[_Size] = []  # since the last look
+        self._players: list[PlayerWatch] = []
+        self._sizes: list[Size] = []  # of updates and gradients since the last look
+        self._gradients: dict[str, float] = {}  # by player, at the last look
         self._due = False  # whether this step's updates are measured and looked at
         self._strain = 0.0  # largest share of a limit since the last checkpoint
 
@@ -66,24 +108,34 @@ class StabilityGuard(Callback):
         found = [callback for callback in trainer.callbacks if isinstance(callback, StabilityGuard)]  # type: ignore[attr-defined]
         return found[0] if found else None
 
+    @property
+    def alarms(self) -> list[Alarm]:
+        """Return the alarms of the training, those before a resume too."""
+        return self._alarms.raised
+
     # ------------------------------------------------------------------------------ Lightning's hooks
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Find the players' weights and listen to their optimisers."""
         self._let_go()
         self._first_bad, self._names, self._strain = None, [], 0.0
+        self._recorder, self._real = LogitRecorder(pl_module), None
+        if self.rollbacks and trainer.world_size > 1:
+            raise ConfigError("callbacks.stability.rollbacks", self.rollbacks, "needs one process; must be 0")
         names = {id(weight): name for name, weight in pl_module.named_parameters()}
         layers = [(layer, getattr(layer, "lr_multiplier", 1.0)) for layer in pl_module.modules()]
         scales = {id(weight): scale for layer, scale in layers for weight in layer.parameters(recurse=False)}
         for name, optimizer in pl_module.player_optimizers().items():
-            self._players.append(_Player(name, optimizer.optimizer, names, scales, self._updates))
+            self._players.append(PlayerWatch(name, optimizer.optimizer, names, scales, self._sizes))
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Measure the coming updates if they are the fit's first, or if a look follows."""
         step = trainer.global_step + 1
         self._due = self._first_bad is None or step % self.every_n_train_steps == 0
         for player in self._players:
-            player.step = step if self._due and self.max_update is not None else None
+            player.step = step if self._due else None
+        if self._due and self._recorder is not None:
+            self._recorder.start()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Note the first step at which a term is not finite; look every so often."""
@@ -98,6 +150,7 @@ class StabilityGuard(Callback):
         self._first_bad = torch.where(bad & (self._first_bad == 0), step, self._first_bad)
         if self._due:
             self.look(trainer)
+            self._read(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Look once more."""
@@ -114,19 +167,29 @@ class StabilityGuard(Callback):
     def _let_go(self) -> None:
         for player in self._players:
             player.let_go()
-        self._players, self._updates = [], []
+        self._players, self._sizes = [], []
+        if self._recorder is not None:
+            self._recorder.stop()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the alarms, and what they follow from."""
+        return self._alarms.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the alarms of the run that is resumed."""
+        self._alarms.load_state_dict(state_dict)
 
     # ------------------------------------------------------------------------------ the looks
 
     def accept(self, trainer: Trainer) -> bool:
-        """Look, and return whether no size came near its limit since the last call; on all processes.
+        """Look, and return whether no size came near its limit since the last call, nor an alarm; on all processes.
 
         Raises:
             DivergedError: As ``look``.
         """
         self.look(trainer)
         calm, self._strain = self._strain <= _CALM, 0.0
-        return calm
+        return calm and self._alarms.is_calm
 
     def look(self, trainer: Trainer) -> None:
         """Raise if the training has diverged; on all processes together.
@@ -139,8 +202,7 @@ class StabilityGuard(Callback):
         problems = [*self._bad_terms(trainer), *self._bad_sizes(trainer)]
         if problems:
             _, problem, advice = min(problems, key=lambda found: found[0])  # of several at once the first in time
-            good = last_good(Path(trainer.default_root_dir, FOLDER), trainer.ckpt_path)
-            raise DivergedError(f"{problem}; {good}. {advice}")
+            raise _diverged(trainer, problem, advice)
 
     def _bad_terms(self, trainer: Trainer) -> Iterator[_Problem]:
         """Yield the first step at which loss terms were not finite."""
@@ -153,10 +215,14 @@ class StabilityGuard(Callback):
 
     def _bad_sizes(self, trainer: Trainer) -> Iterator[_Problem]:
         """Yield every update since the last look, and every player's largest weights, that are over their limit."""
-        sizes = [*self._updates, *(player.largest_weights(trainer.global_step) for player in self._players)]
-        self._updates.clear()
+        sizes = [*self._sizes, *(player.largest_weights(trainer.global_step) for player in self._players)]
+        self._sizes.clear()
+        self._gradients = {}
         values = _maximum(torch.stack([size.value for size in sizes]), trainer).tolist()
         for (kind, player, step, _, index), value in zip(sizes, values, strict=True):
+            if kind == "gradient":
+                self._gradients[player.name] = max(value, self._gradients.get(player.name, 0.0))
+                continue
             limit = getattr(self, f"max_{kind}") or float("inf")
             self._strain = max(self._strain, value / limit if value < float("inf") else value)
             if value > limit or value == float("inf"):
@@ -172,77 +238,56 @@ class StabilityGuard(Callback):
                     "the limit",
                 )
 
+    # ------------------------------------------------------------------------------ readings and alarms
+
+    def _read(self, trainer: Trainer, module: Any) -> None:
+        """Read how the training fares, log it, and raise what alarms follow; on all processes together."""
+        step, recorder, loggers = trainer.global_step, self._recorder, trainer.loggers
+        if recorder is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        recorder.stop()
+        found = {name: float(value) for name, value in recorder.readings().items()}
+        every = self.samples_every_n_train_steps
+        if every is not None and step % every == 0:
+            found |= self._read_samples(trainer, module, found.get("logit_gap"))
+        found |= {f"{name}_gradient": value for name, value in self._gradients.items() if value < float("inf")}
+        found = trainer.strategy.broadcast(found)  # which differ by rounding
+        alarms = self._alarms.judge(step, found, trainer.max_steps)
+        logs = {f"stability/{name}": value for name, value in found.items()}
+        if step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            module.log_dict(logs)  # beside the losses
+        elif step % self.every_n_train_steps == 0:
+            for logger in loggers:
+                logger.log_metrics(logs, step=step)
+        for alarm in alarms:
+            rank_zero_warn(f"stability: at generator update {step} {alarm.text}")
+            for logger in loggers if trainer.is_global_zero else ():
+                dashboard(logger).log_alarm(alarm.kind, alarm.text, step)
+        if alarms and self.on_alarm == "stop":
+            problem, _, advice = alarms[0].text.partition(". ")
+            raise _diverged(trainer, f"at generator update {step} {problem}", advice)
+
+    def _read_samples(self, trainer: Trainer, module: Any, gap: float | None) -> dict[str, float]:
+        """Return what samples, and logits of held-out images, tell of a family that makes images from latents."""
+        data = getattr(trainer, "datamodule", None)
+        if not isinstance(data, ImageDataModule) or data.kind not in _KINDS:
+            return {}
+        self._real = self._real or RealImages(data)
+        found = self._real.readings(module.sample(SAMPLES, seed=module.seed, batch_size=SAMPLES))
+        networks = getattr(module, "image_networks", {})
+        judges = networks.keys() == {"discriminator"} and not hasattr(module, "fade_reals")
+        if gap is not None and data.val_fraction and judges:
+            found["overfitting"] = overfitting(*logits_of_real(module, data), gap)
+        return found
+
+
+def _diverged(trainer: Trainer, problem: str, advice: str) -> DivergedError:
+    """Return the error that names a problem, the last good checkpoint and what to do."""
+    places = Path(trainer.default_root_dir, FOLDER), trainer.ckpt_path
+    return DivergedError(f"{problem}; {last_good(*places)}. {advice}")
+
 
 _Problem = tuple[tuple[int, int], str, str]  # step and rank in it, what happened, what to do
-
-
-class _Size(NamedTuple):
-    """Hold a size on the device, with the index of the layer that it is of, or that has the largest part in it."""
-
-    kind: Literal["weight", "update"]
-    player: _Player
-    step: int
-    value: Tensor
-    layer: Tensor
-
-
-class _Player:
-    """Hold the weights of one optimiser, which appends the size of its update to ``updates`` in every step to measure.
-
-    Sizes are those at run time: ``scales`` holds by weight what a layer with a rate of its own multiplies it by.
-
-    Attributes:
-        step: Generator update whose steps of this optimiser are measured; ``None``: they are not.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        optimizer: Optimizer,
-        names: dict[int, str],
-        scales: dict[int, float],
-        updates: list[_Size],
-    ) -> None:
-        self.name, self.optimizer = name, optimizer
-        self.step: int | None = None
-        self.weights: list[Tensor] = [weight for group in optimizer.param_groups for weight in group["params"]]
-        self.names = [names[id(weight)] for weight in self.weights]
-        self._counts = torch.tensor([float(max(w.numel(), 1)) for w in self.weights], device=self.weights[0].device)
-        device = self.weights[0].device
-        self._scales = torch.tensor([scales[id(weight)] for weight in self.weights], device=device)
-        self._count = sum(weight.numel() for weight in self.weights)
-        self._updates = updates
-        self._before: list[Tensor] = []
-        self._hooks = [
-            optimizer.register_step_pre_hook(self._copy_weights),
-            optimizer.register_step_post_hook(self._measure_update),
-        ]
-
-    def let_go(self) -> None:
-        """Remove the hooks from the optimiser."""
-        for hook in self._hooks:
-            hook.remove()
-
-    def largest_weights(self, step: int) -> _Size:
-        """Return the largest root mean square of a layer's weights."""
-        return _Size("weight", self, step, *(self._norms(self.weights) / self._counts.sqrt()).max(0))
-
-    def _copy_weights(self, *_: Any) -> None:
-        if self.step is not None:
-            self._before = [weight.detach().clone() for weight in self.weights]
-
-    def _measure_update(self, *_: Any) -> None:
-        if self.step is None or not self._before:
-            return
-        size = self._norms(self._before).norm().clamp(min=_SMALL * self._count**0.5)
-        moved = self._norms(list(torch._foreach_sub([w.detach() for w in self.weights], self._before)))
-        self._before = []
-        self._updates.append(_Size("update", self, self.step, moved.norm() / size, moved.argmax()))
-
-    def _norms(self, tensors: list[Tensor]) -> Tensor:
-        """Return the norm of each weight, or of as many tensors, at run time, (N,) in float32."""
-        norms = torch._foreach_norm([tensor.detach() for tensor in tensors])
-        return torch.stack([norm.float() for norm in norms]) * self._scales
 
 
 def _maximum(values: Tensor, trainer: Trainer) -> Tensor:

@@ -74,12 +74,21 @@ def last_good(folder: Path, resumed: str | os.PathLike[str] | None = None) -> st
         resumed: The checkpoint that the run was resumed from.
 
     Returns:
-        A clause that names ``good.ckpt`` (kept while later ones are in doubt), ``last.ckpt`` or ``resumed``.
+        A clause that names what ``good_checkpoint`` finds.
     """
-    for path in (folder / GOOD, folder / LAST, *([Path(resumed)] if resumed else [])):
-        if path.is_file():
-            return f"the last good checkpoint is {path}"
-    return "there is no earlier checkpoint"
+    path = good_checkpoint(folder, resumed)
+    return "there is no earlier checkpoint" if path is None else f"the last good checkpoint is {path}"
+
+
+def good_checkpoint(folder: Path, resumed: str | os.PathLike[str] | None = None) -> Path | None:
+    """Find the newest good checkpoint: ``good.ckpt`` where later ones are in doubt, ``last.ckpt`` or ``resumed``.
+
+    Args:
+        folder: The run's ``checkpoints``.
+        resumed: The checkpoint that the run was resumed from.
+    """
+    places = (folder / GOOD, folder / LAST, *([Path(resumed)] if resumed else []))
+    return next((path for path in places if path.is_file()), None)
 
 
 def read(path: str | os.PathLike[str], *, to_resume: bool = False) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class TrainSchema(TypedDict):
     resume: str | None
     init: str | None
     trust: Sequence[str]
+    study: Node | None
 
 
 class SamplingSchema(TypedDict):

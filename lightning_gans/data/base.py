@@ -281,6 +281,10 @@ class ImageDataModule(LightningDataModule):
         """Return training images number ``indices`` likewise."""
         return _whole(self.transform, self.train_images, indices)
 
+    def held_out_examples(self, indices: Sequence[int]) -> Batch:
+        """Return held-out images number ``indices`` likewise; raises ValueError without any."""
+        return _whole(self.transform, self.val_images, indices)
+
     def _chosen_examples(self) -> _Examples:
         if self._examples is None:
             transform = self.transform.for_tests()

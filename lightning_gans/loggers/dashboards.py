@@ -42,6 +42,15 @@ class Dashboard:
             step: Generator updates.
         """
 
+    def log_alarm(self, kind: str, text: str, step: int) -> None:
+        """Show an alarm of the stability guard.
+
+        Args:
+            kind: Its kind, one word or two.
+            text: What happened.
+            step: Generator updates.
+        """
+
     def close(self, *, failed: bool, checkpoints: Sequence[Path] = ()) -> None:
         """End the session once the training has ended, or has failed.
 
@@ -65,6 +74,10 @@ class TensorBoardDashboard(Dashboard):
         """Show an image (C, H, W) uint8 under a key."""
         self.logger.experiment.add_image(key, torch.as_tensor(image), step)
 
+    def log_alarm(self, kind: str, text: str, step: int) -> None:
+        """Show an alarm as text under ``alarm/kind``."""
+        self.logger.experiment.add_text(f"alarm/{kind}", text, step)
+
 
 class WandbDashboard(Dashboard):
     """Show images in a W&B run and store the config as the run's."""
@@ -82,6 +95,12 @@ class WandbDashboard(Dashboard):
         from PIL import Image
 
         self.logger.log_image(key, [Image.fromarray(np.asarray(image.permute(1, 2, 0)).squeeze())], step=step)
+
+    def log_alarm(self, kind: str, text: str, step: int) -> None:
+        """Send an alert, which W&B shows and mails as the user has set it, and keep it in the run's summary."""
+        told = f"at generator update {step} {text}"
+        self.logger.experiment.alert(title=f"alarm: {kind}", text=told)
+        self.logger.experiment.summary[f"alarm/{kind}"] = told
 
     def close(self, *, failed: bool, checkpoints: Sequence[Path] = ()) -> None:
         """Finish the W&B run, or the next training of this process would go on with it."""
@@ -113,6 +132,10 @@ class MLflowDashboard(Dashboard):
         """Show an image (C, H, W) uint8 under a key."""
         picture = np.asarray(image.permute(1, 2, 0))
         self.logger.experiment.log_image(self.logger.run_id, picture, key=key, step=step)
+
+    def log_alarm(self, kind: str, text: str, step: int) -> None:
+        """Set a tag of the run."""
+        self.logger.experiment.set_tag(self.logger.run_id, f"alarm {kind}", f"at generator update {step} {text}")
 
     def close(self, *, failed: bool, checkpoints: Sequence[Path] = ()) -> None:
         """Upload the checkpoints if asked to, and end the run."""

@@ -24,6 +24,7 @@ from lightning_gans.callbacks.evaluation import Evaluation
 from lightning_gans.callbacks.progress import Clock
 from lightning_gans.callbacks.resume import OptimizerOverrides
 from lightning_gans.callbacks.samples import SampleGrid
+from lightning_gans.callbacks.stability import StabilityGuard
 from lightning_gans.checkpoints import files, fine_tuning, integrity, load, roles
 from lightning_gans.config import claims, explain, validation
 from lightning_gans.config.errors import ConfigError
@@ -221,6 +222,8 @@ class Run:
         rows += [(name, str(folder / name)) for name in (files.LAST, files.BEST) if (folder / name).is_file()]
         if getattr(grids, "newest", None):
             rows.append(("sample grid", str(grids.newest)))  # type: ignore[union-attr]
+        guard = StabilityGuard.of(self.trainer)
+        rows += [("alarm", f"at update {alarm.step:,}: {alarm.text}") for alarm in (guard.alarms if guard else [])]
         rows.append(("config", str(self.folder / "config.yaml")))
         width = max(len(name) for name, _ in rows)
         return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)

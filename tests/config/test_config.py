@@ -310,9 +310,9 @@ def test_every_choice_composes(choice):
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_composes_and_instantiates(tmp_path, experiment):
     """On the meta device, where networks have shapes and no values: the largest take seconds to be initialised."""
-    drawn = experiment.startswith("ring_")  # points, not read from anywhere
+    drawn = experiment.startswith(("ring_", "lucic_"))  # points and digits, not read from anywhere
     device = "cpu" if drawn or experiment == "progan_ablation_e_star" else "meta"  # its distances have no kernel there
-    root = [] if drawn else [f"data.root={tmp_path}"]
+    root = ["data=digits"] if "lucic" in experiment else [] if drawn else [f"data.root={tmp_path}"]
     with torch.device(device):
         made = build(compose(f"experiment={experiment}", *root, "trainer.accelerator=cpu"), tmp_path)
     assert made.model.plan(0).images > 0
@@ -340,6 +340,10 @@ VARIED = {
     "learning_rates": {"model.g_optimizer.lr": "1e-4,2e-4,4e-4", "model.d_optimizer.lr": "1e-4,2e-4,4e-4"},
     "optuna": {"model.g_optimizer.lr": RATE, "model.d_optimizer.lr": RATE},
     "seeds": {"seed": "0,1,2,3,4"},
+    "lucic": {
+        "experiment": ",".join(name for name in EXPERIMENTS if name.startswith("lucic_")),
+        "study.trial": "range(4)",
+    },
 }
 
 
@@ -347,11 +351,12 @@ VARIED = {
 def test_every_sweep_varies_what_the_config_has(sweep):
     if sweep == "optuna":
         pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    trial = ["experiment=lucic_vae"] if sweep == "lucic" else []
     with hydra.initialize_config_dir(str(CONF_DIR), **VERSION):
-        cfg = hydra.compose("train", overrides=[f"sweep={sweep}"], return_hydra_config=True)
+        cfg = hydra.compose("train", overrides=[f"sweep={sweep}", *trial], return_hydra_config=True)
     assert cfg.hydra.mode == RunMode.MULTIRUN
     assert cfg.hydra.sweeper.params == VARIED[sweep]
-    for key in cfg.hydra.sweeper.params:
+    for key in cfg.hydra.sweeper.params.keys() - {"experiment"}:
         assert isinstance(OmegaConf.select(cfg, key), int | float), key
 
 
