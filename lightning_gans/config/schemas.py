@@ -46,6 +46,7 @@ class SamplingSchema(TypedDict):
     """Declare the options of sampling, which some families have; the families know their ranges."""
 
     truncation: float | None
+    stage: int | None
 
 
 class StyleSchema(SamplingSchema):
