@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 from typing import Annotated
 
@@ -139,6 +140,7 @@ def held_out(share: float, seed: int) -> Tensor:
     return found
 
 
+@functools.lru_cache(maxsize=2)  # both parts of a set are of one
 def draw(drawings: int, seed: int, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Draw every digit several times, with a stroke, slant, size and brightness that are drawn by ``seed``.
 

@@ -168,7 +168,7 @@ class StackGAN(AdversarialModule):
     def spoken(self, batch: Batch) -> Spoken:
         """Choose captions of a batch's pictures, and return their mean vectors."""
         vectors = batch.get("text")
-        if vectors is None:
+        if len(self.text.vectors) or vectors is None:
             known = batch["caption"]
             chosen = self.chosen(known)
             used = known.gather(1, chosen)
@@ -212,6 +212,8 @@ class StackGAN(AdversarialModule):
     def update_order(self, batch: Batch, plan: Plan) -> list[tuple[str, Batch]]:
         """List the updates as the base does, with pictures of the stage's size."""
         self.set_stage(stage := self.stage_of(self.iteration))
+        if "text" in batch and batch["text"].shape[1:][-1:] != ((dim := self.generator.text_dim),):
+            raise ValueError(f"data: text is {tuple(batch['text'].shape)}; must be vectors (N, {dim}), or (N, K, {dim})")
         if self.iteration == 0 and not is_planned(self.trainer):
             self.text.fit(self.reader.rows_of(batch, self).gather(batch["text"]).flatten(0, -2))
         side = self.generator.sizes[stage - 1]

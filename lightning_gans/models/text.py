@@ -40,22 +40,21 @@ class Text(Condition):
         self.vectors = torch.empty(0, dim)
 
     def learn(self, entry: str, images: ImageDataset, *, seed: int = 0) -> None:
-        """Take the vectors that a set has, or train the encoder on its captions and compute them.
+        """Train the encoder on a set's captions and compute their vectors, or take those that the set has.
 
         Raises:
             ValueError: The set has no captions, or vectors of another length.
         """
         given, captions = images.entries(entry), captions_of(images)
-        if given is None and (captions is None or self.encoder is None):
-            lacks = "captions" if captions is None else "vectors of its captions; choose model/text_encoder"
-            raise ValueError(f"data: has no {lacks}")
-        if given is not None:  # (N, K, D)
-            self.fit(given.flatten(0, 1))
-        elif captions is not None and self.encoder is not None:
+        if captions is not None and self.encoder is not None:
             self.encoder.learn(images, captions, seed=seed)
             self.vectors = self.encoder.embed(captions.texts)
-            numbers = captions.numbers
-            self.fit(self.vectors[numbers[numbers >= 0]])
+            self.fit(self.vectors[captions.numbers[captions.numbers >= 0]])
+        elif given is not None:  # (N, K, D)
+            self.fit(given.flatten(0, 1))
+        else:
+            lacks = "captions" if captions is None else "vectors of its captions; choose model/text_encoder"
+            raise ValueError(f"data: has no {lacks}")
 
     def fit(self, values: Tensor) -> None:
         """Keep up to 1,000 of the vectors (N, D) of all training captions."""
