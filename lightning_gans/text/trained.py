@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -187,10 +187,6 @@ class Trained(TextEncoder):
                 layer.reset_parameters()  # type: ignore[operator]
 
     # ------------------------------------------------------------------------------ files
-
-    def content(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Return what a file of the encoder holds: its options and weights."""
-        return {"text_encoder": options, "state_dict": self.state_dict()}
 
     def read(self, path: str) -> None:
         """Load weights from a file of ``train_encoder``.
