@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from lightning_gans.config.errors import MISSING, ConfigError
-from lightning_gans.config.types import NonNegative, PositiveInt, checked
+from lightning_gans.config.types import NonNegative, NonNegativeInt, PositiveInt, checked
 from lightning_gans.data.captions import NONE, shared
 from lightning_gans.losses.lazy import Lazy
 from lightning_gans.losses.objectives import NonSaturating
@@ -66,7 +66,7 @@ class StackGAN(AdversarialModule):
         generator: Player, of ``lightning_gans.networks.stackgan``.
         discriminator: Player, likewise, for images of the same sizes.
         text_encoder: Makes vectors of captions; ``None``: the data has them.
-        stage1_updates: Generator updates of stage I.
+        stage1_updates: Generator updates of stage I; 0: it is trained already (``init``, or imported weights).
         kl_weight: Weight of the divergence.
         kl: ``mean`` over the condition's components, as in the released code, or their ``sum``, as in the paper.
         captions: Captions of a picture whose vectors are averaged, drawn anew in every update.
@@ -91,7 +91,7 @@ class StackGAN(AdversarialModule):
         discriminator: Discriminator,
         *,
         text_encoder: TextEncoder | None = None,
-        stage1_updates: PositiveInt = 83_000,
+        stage1_updates: NonNegativeInt = 83_000,
         kl_weight: NonNegative = 2.0,
         kl: Literal["mean", "sum"] = "mean",
         captions: PositiveInt = 4,
