@@ -33,7 +33,9 @@ def main(cfg: DictConfig) -> None:
     images = data.train_images
     captions = captions_of(images)
     if captions is None:
-        raise ConfigError("data", MISSING, f"{type(data).__name__} has no captions; choose data=captions or data=digit_captions")
+        raise ConfigError(
+            "data", MISSING, f"{type(data).__name__} has no captions; choose data=captions or data=digit_captions"
+        )
     losses = encoder.fit(images, captions, seed=cfg.seed, progress=True)
     make_folder(path.parent)
     with atomic_write(path) as temporary, temporary.open("wb") as file:
@@ -50,8 +52,12 @@ def main(cfg: DictConfig) -> None:
     print(f"loss {sum(last) / len(last):.4f}; their own caption is the best one of {'; of '.join(found)}")
     options = OmegaConf.to_container(cfg.encoder, resolve=True)
     assert isinstance(options, dict)
-    typed = " ".join(f"model.text_encoder.{key}={options[key]}" for key in ("length", "widths", "image_size", "image_width"))
-    print(f"train with: model.text_encoder.weights={cfg.out} model.generator.text_dim={options['dim']} {typed.replace(', ', ',')}")
+    typed = " ".join(
+        f"model.text_encoder.{key}={options[key]}" for key in ("length", "widths", "image_size", "image_width")
+    )
+    print(
+        f"train with: model.text_encoder.weights={cfg.out} model.generator.text_dim={options['dim']} {typed.replace(', ', ',')}"
+    )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,18 @@ CONF_DIR = next(path for path in (_PACKAGE / "conf", _PACKAGE.parent / "conf") i
 
 Direction = Literal["a2b", "b2a"]
 Mode = Literal[
-    "lerp", "slerp", "grid", "loop", "arithmetic", "truncation", "nearest", "codes", "mixing", "noise", "components", "text"
+    "lerp",
+    "slerp",
+    "grid",
+    "loop",
+    "arithmetic",
+    "truncation",
+    "nearest",
+    "codes",
+    "mixing",
+    "noise",
+    "components",
+    "text",
 ]
 Node = Mapping[str, Any]
 

@@ -172,5 +172,3 @@ def _read_table(source: Source, name: str) -> Iterator[tuple[str, list[str]]]:
     except Exception as error:  # damaged tables fail anywhere
         rule = f"{name}: cannot be read as a table with file_name and text ({type(error).__name__}: {error})"
         raise ConfigError("data.root", name, rule) from error
-
-

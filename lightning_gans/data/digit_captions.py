@@ -111,7 +111,9 @@ class DrawnDigits(ImageSource):
         labels = digits[chosen] if spec.num_classes else None
         images = InMemoryImages(pictures[chosen].repeat(1, spec.channels, 1, 1), torch.arange(len(chosen)))
         captions = caption_all(attributes[chosen])
-        return CaptionedImages(images, captions, labels, attributes[chosen], list(WORDS["digit"]) if labels is not None else None)
+        return CaptionedImages(
+            images, captions, labels, attributes[chosen], list(WORDS["digit"]) if labels is not None else None
+        )
 
 
 def caption_all(attributes: Tensor) -> Captions:
@@ -196,5 +198,7 @@ def measure(pictures: Tensor) -> dict[str, Tensor]:
 def attributes_of(pictures: Tensor, digits: Tensor) -> Tensor:
     """Return the value of each attribute (N, 5) int64, in the order of ``WORDS``, of pictures (N, 1, H, W) uint8."""
     measured = measure(pictures.float() / 255)
-    found = [torch.bucketize(measured[name], torch.tensor(bounds, dtype=torch.float64)) for name, bounds in BOUNDS.items()]
+    found = [
+        torch.bucketize(measured[name], torch.tensor(bounds, dtype=torch.float64)) for name, bounds in BOUNDS.items()
+    ]
     return torch.stack([digits, *found], 1)

@@ -27,7 +27,14 @@ OF_TRANSLATIONS = {  # by kind of data; two domains may have test images that be
     "super_resolution": ("psnr_y", "ssim_y", "psnr", "frechet"),
 }
 OF_TABLES = ("column_shapes", "pair_trends", "detection")
-PIXELS = ("images", "labelled_images", "pairs", "classified", "captioned", "rows")  # what metrics that need no extractor are fed
+PIXELS = (
+    "images",
+    "labelled_images",
+    "pairs",
+    "classified",
+    "captioned",
+    "rows",
+)  # what metrics that need no extractor are fed
 
 
 def needs_extractor(metrics: Iterable[GenerativeMetric]) -> bool:

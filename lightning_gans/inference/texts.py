@@ -121,7 +121,9 @@ def arithmetic(walker: Walker, texts: Sequence[str], rows: int) -> Tensor:
 def _vectors(walker: Walker, texts: Sequence[str], least: int) -> Tensor:
     condition = walker.module.conditioning["text"] if "text" in walker.module.conditioning else None
     if not isinstance(condition, Text):
-        raise ConfigError("text", list(texts), f"{type(walker.module).__name__} draws no captions; train model=stackgan")
+        raise ConfigError(
+            "text", list(texts), f"{type(walker.module).__name__} draws no captions; train model=stackgan"
+        )
     if len(texts) < least:
         raise ConfigError("text", list(texts), f"must be {least} sentences at least")
     return condition.parse(texts).to(walker.module.device, walker.module.dtype)  # type: ignore[arg-type]

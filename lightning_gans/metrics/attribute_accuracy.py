@@ -68,12 +68,18 @@ class AttributeAccuracy(CaptionedMetric):
             ConfigError: The set has no attributes, or the classifier is of others.
         """
         if not data.attributes:
-            raise ConfigError("metrics", self.name, f"needs pictures whose attributes are known; {type(data).__name__} has none")
+            raise ConfigError(
+                "metrics", self.name, f"needs pictures whose attributes are known; {type(data).__name__} has none"
+            )
         shipped = AVATARS_WEIGHTS if type(data).__name__ == "Avatars" else None
         path = shipped if self.weights is None else Path(self.weights).expanduser()
         if path is not None:
             judge, content = read_classifier(path)
-            self.heads, self.size, self.channels = content["heads"], content["network"]["image_size"], content["network"]["channels"]
+            self.heads, self.size, self.channels = (
+                content["heads"],
+                content["network"]["image_size"],
+                content["network"]["channels"],
+            )
         else:
             judge = self._train(data)
         if list(self.heads) != list(data.attributes):
@@ -96,9 +102,7 @@ class AttributeAccuracy(CaptionedMetric):
         how = {"size": self.size, "epochs": self.epochs, "batch_size": 64, "seed": self.seed, "device": self.device}
         return train_classifier(pictures, attributes, make, heads=list(self.heads.values()), **how)[0]
 
-    def update(
-        self, made: Tensor, real: Tensor, attributes: Tensor | None, texts: Sequence[str], encoder: Any
-    ) -> None:
+    def update(self, made: Tensor, real: Tensor, attributes: Tensor | None, texts: Sequence[str], encoder: Any) -> None:
         """Classify samples and pictures."""
         assert attributes is not None
         self.found_in_samples.append(self._classified(made))

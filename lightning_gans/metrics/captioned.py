@@ -24,9 +24,7 @@ class CaptionedMetric(GenerativeMetric):
     higher_is_better = True
 
     @abstractmethod
-    def update(
-        self, made: Tensor, real: Tensor, attributes: Tensor | None, texts: Sequence[str], encoder: Any
-    ) -> None:
+    def update(self, made: Tensor, real: Tensor, attributes: Tensor | None, texts: Sequence[str], encoder: Any) -> None:
         """Take samples and the pictures whose captions they have, (N, C, H, W) uint8 each.
 
         Args:

@@ -37,9 +37,7 @@ class RPrecision(CaptionedMetric):
         for name in ("of_samples", "of_reals", "of_texts"):
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
-    def update(
-        self, made: Tensor, real: Tensor, attributes: Tensor | None, texts: Sequence[str], encoder: Any
-    ) -> None:
+    def update(self, made: Tensor, real: Tensor, attributes: Tensor | None, texts: Sequence[str], encoder: Any) -> None:
         """Keep the vectors of samples, pictures and captions.
 
         Raises:
@@ -47,7 +45,9 @@ class RPrecision(CaptionedMetric):
         """
         vectors = None if encoder is None else encoder.images(made)
         if vectors is None:
-            raise ConfigError("metrics", self.name, "needs vectors of pictures too, which model/text_encoder=trained has")
+            raise ConfigError(
+                "metrics", self.name, "needs vectors of pictures too, which model/text_encoder=trained has"
+            )
         self.of_samples.append(vectors.double())
         self.of_reals.append(encoder.images(real).double())
         self.of_texts.append(encoder.joint(texts).to(vectors.device).double())
@@ -66,4 +66,5 @@ class RPrecision(CaptionedMetric):
         scores = vectors @ kinds.T  # (N, M)
         u = torch.rand(scores.shape, generator=rng).to(scores.device).scatter(1, number[:, None], 2.0)
         shown = u.argsort(1, descending=True)[:, : OTHERS + 1]  # its own first
-        return (scores.gather(1, shown).argmax(1) == 0).double().mean()
+        own, *others = scores.gather(1, shown).unbind(1)
+        return torch.stack([own > other for other in others] or [own == own]).all(0).double().mean()

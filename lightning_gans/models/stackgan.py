@@ -118,12 +118,16 @@ class StackGAN(AdversarialModule):
             rule = f"must be that of model.generator, {generator.condition_dim}"
             raise ConfigError("model.discriminator.condition_dim", discriminator.condition_dim, rule)
         if encoder is not None and encoder.dim != generator.text_dim:
-            raise ConfigError("model.generator.text_dim", generator.text_dim, f"model.text_encoder.dim is {encoder.dim}")
+            raise ConfigError(
+                "model.generator.text_dim", generator.text_dim, f"model.text_encoder.dim is {encoder.dim}"
+            )
         if self.g_batch_size is not None:
             raise ConfigError("g_batch_size", self.g_batch_size, "must be null: captions are those of the batch")
         if self.objective.needs_real or isinstance(self.penalty, Lazy):
             rule = "pairs logits of real and generated images" if self.objective.needs_real else "not with captions"
-            raise ConfigError("objective" if self.objective.needs_real else "penalty", MISSING, f"{rule}; choose another")
+            raise ConfigError(
+                "objective" if self.objective.needs_real else "penalty", MISSING, f"{rule}; choose another"
+            )
         if self.latent != "normal":
             raise ConfigError("latent", self.latent, "must be normal, as the noise of conditions is")
 
@@ -213,7 +217,9 @@ class StackGAN(AdversarialModule):
         """List the updates as the base does, with pictures of the stage's size."""
         self.set_stage(stage := self.stage_of(self.iteration))
         if "text" in batch and batch["text"].shape[1:][-1:] != ((dim := self.generator.text_dim),):
-            raise ValueError(f"data: text is {tuple(batch['text'].shape)}; must be vectors (N, {dim}), or (N, K, {dim})")
+            raise ValueError(
+                f"data: text is {tuple(batch['text'].shape)}; must be vectors (N, {dim}), or (N, K, {dim})"
+            )
         if self.iteration == 0 and not is_planned(self.trainer):
             self.text.fit(self.reader.rows_of(batch, self).gather(batch["text"]).flatten(0, -2))
         side = self.generator.sizes[stage - 1]
@@ -295,7 +301,9 @@ class StackGAN(AdversarialModule):
         with evaluating(self.generator) as generator:
             made = tuple(generator(*self.sampling_inputs([0, 1], 0)).shape[1:])
         if made != shapes["image"]:
-            raise ValueError(f"model.generator makes images {made}; data has {shapes['image']} (channels, height, width)")
+            raise ValueError(
+                f"model.generator makes images {made}; data has {shapes['image']} (channels, height, width)"
+            )
 
 
 def divergence(mean: Tensor, log_variance: Tensor, how: Literal["mean", "sum"]) -> Tensor:

@@ -58,7 +58,9 @@ def from_stackgan(files: Mapping[str, str], tell: Tell = rank_zero_warn) -> dict
     stage1, stage2 = (inner, outer) if inner else (outer, None)
     options = generator_options(stage1, stage2)
     small, side = options.pop("small"), options.pop("side")
-    cfg = compose("model=stackgan", "model/text_encoder=none", "data=captions", "data.root=.", f"data.image_size={side}")
+    cfg = compose(
+        "model=stackgan", "model/text_encoder=none", "data=captions", "data.root=.", f"data.image_size={side}"
+    )
     cfg.data.channels = options.pop("channels")
     cfg.model.stage1_updates = cfg.model.stage1_updates if stage2 is None else 0
     cfg.model.generator.update(stage1_size=small, **options)

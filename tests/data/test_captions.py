@@ -36,7 +36,9 @@ def test_captions_are_numbered_once_and_shared_ones_found():
     captions = number_captions([["a", "b"], ["b"], ["c", "c", "a"]])
     assert captions.texts == ["a", "b", "c"]
     assert captions.numbers.tolist() == [[0, 1], [1, -1], [2, 0]]
-    pairs = [[bool({*one} & {*other} - {-1}) for other in captions.numbers.tolist()] for one in captions.numbers.tolist()]
+    pairs = [
+        [bool({*one} & {*other} - {-1}) for other in captions.numbers.tolist()] for one in captions.numbers.tolist()
+    ]
     assert shared(captions.numbers, captions.numbers).tolist() == pairs == [[1, 1, 1], [1, 1, 0], [1, 0, 1]]
 
 
@@ -263,5 +265,3 @@ def test_the_unpickler_knows_what_it_is_told(tmp_path):
     path.write_bytes(pickle.dumps({"a": [1, "b", (2.0, None)]}))
     with path.open("rb") as file:
         assert RestrictedUnpickler(file, {}, "nothing").load() == {"a": [1, "b", (2.0, None)]}
-
-

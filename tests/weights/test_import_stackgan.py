@@ -142,7 +142,9 @@ def test_stage_one_gives_equal_images(tmp_path):
     noise, first, second, text = draw()
     expected = stage1_images(state, noise, first, text)
     made = next(module.generate([(torch.cat([noise, first, second], 1), text)]))
-    torch.testing.assert_close(made, F.interpolate(expected, scale_factor=4), rtol=1e-4, atol=1e-5)  # other order of sums
+    torch.testing.assert_close(
+        made, F.interpolate(expected, scale_factor=4), rtol=1e-4, atol=1e-5
+    )  # other order of sums
     assert any("stage II" in line for line in lines)
 
 
