@@ -20,7 +20,7 @@ NETWORKS = ("generator", "generator_back", "discriminator", "discriminator_back"
 
 @command(ImportWeightsSchema)
 def main(cfg: DictConfig) -> None:
-    """Make a checkpoint of published weights of pix2pix, CycleGAN, ProGAN, BigGAN, StyleGAN or StyleGAN2."""
+    """Make a checkpoint of published weights of pix2pix, CycleGAN, ProGAN, BigGAN, StackGAN, StyleGAN or StyleGAN2."""
     out = Path(cfg.out).expanduser()
     if out.is_dir():
         raise ConfigError("out", cfg.out, f"is a folder; give the file to write, e.g. {out / 'imported.ckpt'}")
@@ -30,7 +30,7 @@ def main(cfg: DictConfig) -> None:
     import_lightning()
 
     from lightning_gans.checkpoints.files import AtomicCheckpointIO
-    from lightning_gans.weights import biggan, gan_zoo, nvidia_pickle, stylegan, stylegan2_ada
+    from lightning_gans.weights import biggan, gan_zoo, nvidia_pickle, stackgan, stylegan, stylegan2_ada
     from lightning_gans.weights.published import assemble, read
 
     files = {name: cfg[name] for name in NETWORKS if cfg[name] is not None}
@@ -45,8 +45,11 @@ def main(cfg: DictConfig) -> None:
     if whole is not None and len(files) > 1:
         rule = f"not with generator={cfg.generator}, which holds its networks already"
         raise ConfigError(list(files)[1], MISSING, rule)
-    if convert is None and biggan.recognises(read(files["generator"])):
+    state = read(files["generator"]) if convert is None else {}
+    if convert is None and biggan.recognises(state):
         content = biggan.from_biggan(files, tell=print)
+    elif convert is None and stackgan.recognises(state):
+        content = stackgan.from_stackgan(files, tell=print)
     elif convert is None:
         content = assemble(files, image_size=cfg.image_size, **options, tell=print)
     else:

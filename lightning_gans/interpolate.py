@@ -12,12 +12,13 @@ from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.schemas import InterpolateSchema, sampling_options
 from lightning_gans.runtime.light_imports import import_lightning
 
+TEXTS = ("text", "arithmetic")  # modes of sentences
 PATHS = ("lerp", "slerp")  # modes that go from a sample to another
 
 
 @command(InterpolateSchema)
 def main(cfg: DictConfig) -> None:
-    """Draw paths, grids, loops, arithmetic, truncations, nearest images, codes or styles of a checkpoint's latents."""
+    """Draw paths, grids, loops, arithmetic, truncations, nearest images, codes, styles or sentences of a checkpoint's latents."""
     indices = starts(cfg)
     if cfg.format == "mp4" and importlib.util.find_spec("av") is None:
         raise ConfigError("format", "mp4", 'needs the package av: pip install "lightning_gans[video]"')
@@ -30,6 +31,7 @@ def main(cfg: DictConfig) -> None:
     from lightning_gans.inference.latents import Walker, write
     from lightning_gans.inference.outputs import refuse_foreign
     from lightning_gans.inference.style_sheets import SHEETS, StyleWalker
+    from lightning_gans.inference.texts import arithmetic, between, texts_of
     from lightning_gans.metrics.path_length import lerp, slerp
     from lightning_gans.runtime.device import pick_device
     from lightning_gans.runtime.instantiation import instantiate
@@ -41,7 +43,9 @@ def main(cfg: DictConfig) -> None:
     module.sampling_inputs([0], cfg.seed, **options)  # refused by what has no latents, before anything is written
     classes = None if cfg.classes is None else list(cfg.classes)
     searched = cfg.mode == "arithmetic" and classes is not None and not module.conditioning.takes("classes")
+    texts = texts_of(cfg.text, None)
     given = {"classes": None if searched else classes, **options}
+    given |= {} if cfg.mode in TEXTS or texts is None else {"text": texts}
     how = {"seed": cfg.seed, "batch_size": cfg.batch_size, **given}
     walker = StyleWalker(module, cfg.mode, **how) if cfg.mode in SHEETS else Walker(module, **how)
     if cfg.space == "w":
@@ -54,6 +58,10 @@ def main(cfg: DictConfig) -> None:
         rows = walker.loop(indices, cfg.steps)
     elif cfg.mode == "grid":
         rows = walker.grid(indices, cfg.steps)
+    elif cfg.mode == "text":
+        rows = between(walker, texts or [], cfg.rows, cfg.steps)
+    elif cfg.mode == "arithmetic" and texts is not None:
+        rows = arithmetic(walker, texts, cfg.rows)
     elif cfg.mode == "codes":
         rows = traverse_codes(module, rows=cfg.rows, steps=cfg.steps, seed=cfg.seed, batch_size=cfg.batch_size)
     elif isinstance(walker, StyleWalker):

@@ -27,6 +27,7 @@ def main(cfg: DictConfig) -> None:
     from lightning_gans.inference.outputs import older_samples
     from lightning_gans.inference.rows import check_out, is_table, sample_rows, write_rows
     from lightning_gans.inference.samples import class_sheet, sample_labels, sheet_columns, write_samples
+    from lightning_gans.inference.texts import caption_sheet, texts_of
     from lightning_gans.runtime.device import pick_device
 
     older = older_samples(cfg.out, overwrite=cfg.overwrite)
@@ -36,8 +37,9 @@ def main(cfg: DictConfig) -> None:
         chosen = cfg.n if cfg.indices is None else indices
         print(write_rows(sample_rows(module, chosen, seed=cfg.seed, where=cfg.where), path))
         return
-    classes = None if cfg.classes is None else list(cfg.classes)
+    classes, texts = None if cfg.classes is None else list(cfg.classes), texts_of(cfg.text, cfg.captions)
     codes: dict[str, Any] = {name: list(cfg[name]) for name in ("code", "continuous") if cfg[name] is not None}
+    codes |= {} if texts is None else {"text": texts}
     drawn: dict[str, Any] = {"seed": cfg.seed, **sampling_options(cfg)}
     module.sampling_inputs([0], classes=classes, **codes, **drawn)  # refused before anything is written
     drawn["batch_size"] = cfg.batch_size
@@ -45,6 +47,8 @@ def main(cfg: DictConfig) -> None:
     batches = module.samples(indices, **drawn, classes=labels or classes, **codes)
     rows = [] if cfg.indices is not None else classes or sorted(set(labels or []))
     sheet = class_sheet(module, sheet_columns(cfg.n, rows), rows, **drawn) if rows else None
+    if texts is not None and cfg.indices is None:
+        sheet = caption_sheet(module, sheet_columns(cfg.n, texts), texts[:64], **drawn)
     turns = max(map(len, codes.values()), default=0) if cfg.indices is None else 0
     columns = aligned_columns(min(cfg.n, 64), turns)
     how = (cfg.format, points_of(module, trust=cfg.trust), older, columns, indices)

@@ -80,6 +80,13 @@ TINY_FAMILY = {
         *("model.labels=20", "model.labelled_batch_size=8", "data.val_fraction=0.2"),
     ],
     "began": _SMALL,
+    "stackgan": [  # stage I for two steps, then stage II
+        *("data=digit_captions", "data.image_size=16", "data.drawings=1", "model.generator.text_dim=6"),
+        *("model.generator.condition_dim=5", "model.generator.noise_dim=4", "model.generator.base_channels=4"),
+        *("model.generator.blocks=1", "model.discriminator.base_channels=4", "model.stage1_updates=2"),
+        *("model.text_encoder.length=32", "model.text_encoder.widths=[4,4]", "model.text_encoder.image_size=8"),
+        *("model.text_encoder.image_width=2", "model.text_encoder.updates=2", "model.text_encoder.batch_size=4"),
+    ],
     "lapgan": [
         *("model.generator.coarse_latent_dim=8", "model.generator.hidden=16", "model.generator.planes=4"),
         *("model.discriminator.hidden=16", "model.discriminator.planes=4"),

@@ -25,17 +25,19 @@ PATH_KEYS = (
     *("init", "generator", "generator_back", "discriminator", "discriminator_back"),
     *("data.root", "extractor.weights", "extractor.base.weights", "callbacks.evaluation.cache"),
     *("data.target_root", "data.dataset.root", "data.dataset.data_dir", "model.perceptual_weights"),
+    *("captions", "model.text_encoder.weights"),
 )
 # Values that are names whatever they look like: 2019, true, ~. Only null is not; a folder of that name is null/.
 NAME_KEYS = (
     *("data.within", "data.test_within", "data.part", "data.test_part", "data.source", "data.target", "data.instance"),
     *("data.test_source", "data.test_target", "data.test_instance", "data.background"),
     *("data.source_suffix", "data.target_suffix", "data.instance_suffix", "name"),
+    *("model.text_encoder.name",),
 )
 LIST_KEYS = ("run",)  # of these, those that take a list too
 BUDGETS = ("trainer.max_steps", "max_kimg", "max_epochs")
 GROUPS = ("model", "data", "trainer", "callbacks", "logger", "extractor")
-MODEL_PARTS = ("model/objective", "model/penalty", "model/augment", "model/growth")
+MODEL_PARTS = ("model/objective", "model/penalty", "model/augment", "model/growth", "model/text_encoder")
 _AT_COMMAS = re.compile(r""" "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' | [^,]+ """, re.VERBOSE)
 
 

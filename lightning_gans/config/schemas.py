@@ -20,7 +20,18 @@ CONF_DIR = next(path for path in (_PACKAGE / "conf", _PACKAGE.parent / "conf") i
 
 Direction = Literal["a2b", "b2a"]
 Mode = Literal[
-    "lerp", "slerp", "grid", "loop", "arithmetic", "truncation", "nearest", "codes", "mixing", "noise", "components"
+    "lerp",
+    "slerp",
+    "grid",
+    "loop",
+    "arithmetic",
+    "truncation",
+    "nearest",
+    "codes",
+    "mixing",
+    "noise",
+    "components",
+    "text",
 ]
 Node = Mapping[str, Any]
 
@@ -47,6 +58,7 @@ class SamplingSchema(TypedDict):
     """Declare the options of sampling, which some families have; the families know their ranges."""
 
     truncation: float | None
+    stage: int | None
 
 
 class StyleSchema(SamplingSchema):
@@ -74,6 +86,8 @@ class SampleSchema(StyleSchema):
     labels: Literal["balanced", "data"] | None
     code: Sequence[int | Sequence[int]] | None
     continuous: Sequence[float | Sequence[float]] | None
+    text: str | Annotated[Sequence[str], MinLen(1)] | None
+    captions: str | None
     where: Mapping[str, Any] | None  # the checkpoint says which columns there are
     seed: Seed
     format: Literal["png", "npz"]
@@ -129,6 +143,17 @@ class TrainExtractorSchema(TypedDict):
     device: str
 
 
+class TrainEncoderSchema(TypedDict):
+    """Declare the root of ``conf/train_encoder.yaml``."""
+
+    data: Node
+    encoder: Node
+    out: str
+    overwrite: bool
+    seed: Seed
+    device: str
+
+
 class InterpolateSchema(SamplingSchema):
     """Declare the root of ``conf/interpolate.yaml``."""
 
@@ -142,6 +167,7 @@ class InterpolateSchema(SamplingSchema):
     b: Annotated[Sequence[NonNegativeInt], MinLen(1)]
     c: Annotated[Sequence[NonNegativeInt], MinLen(1)]
     classes: Sequence[int] | None  # the checkpoint says which there are
+    text: str | Annotated[Sequence[str], MinLen(1)] | None
     psi: Annotated[Sequence[float], MinLen(1)]
     cutoff: NonNegativeInt | None
     noise: NonNegative | None
@@ -251,6 +277,7 @@ SCHEMAS: dict[str, type] = {
     "sample": SampleSchema,
     "evaluate": EvaluateSchema,
     "train_extractor": TrainExtractorSchema,
+    "train_encoder": TrainEncoderSchema,
     "interpolate": InterpolateSchema,
     "translate": TranslateSchema,
     "import_weights": ImportWeightsSchema,

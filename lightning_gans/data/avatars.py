@@ -10,6 +10,7 @@ from torch import Tensor
 from typing_extensions import TypedDict, Unpack
 
 from lightning_gans.avatars.cache import Face, render
+from lightning_gans.avatars.captions import caption
 from lightning_gans.avatars.identities import Part, Population
 from lightning_gans.avatars.parts import (
     ATTRIBUTES,
@@ -26,7 +27,8 @@ from lightning_gans.avatars.render import Kind, is_installed
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import Fraction, PositiveInt, checked
 from lightning_gans.data.base import ImageDataModule
-from lightning_gans.data.datasets import ImageDataset, InMemoryImages, Subset
+from lightning_gans.data.captions import number_captions
+from lightning_gans.data.datasets import Batch, ImageDataset, InMemoryImages, Subset
 from lightning_gans.data.downloads import luminance
 from lightning_gans.data.image_source import ImageSource, val_count
 from lightning_gans.data.options import DataOptions, select, shared_options
@@ -35,6 +37,7 @@ from lightning_gans.data.subset import spread
 from lightning_gans.runtime.seeding import derive_seed
 
 SIZES = (8, 512)  # smallest and largest side
+WORDINGS = 2  # captions of a face
 TEST_SHARE = 5  # identities of training for one of the test part
 
 
@@ -146,7 +149,8 @@ class Faces:
         poses = [self.population.place(number, part) for number in numbers.tolist()]
         made = torch.from_numpy(render([Face(*both) for both in zip(avatars, poses, strict=True)], kind, size))
         pixels = luminance(made) if made.shape[1] > channels else made.expand(-1, channels, -1, -1).contiguous()
-        return FaceImages(pixels, None, avatars, numbers // self.population.expressions_per_identity)
+        identities = numbers // self.population.expressions_per_identity
+        return FaceImages(pixels, None, avatars, identities, self.population.seed)
 
 
 def faces_of(options: FaceOptions, identities: int, seed: int) -> Faces:
@@ -168,14 +172,27 @@ class FaceImages(InMemoryImages):
         labels: (N,) int64, or ``None``.
         avatars: Of the N faces, for captions.
         identities: (N,) int64, number of each one's identity; ``entries("identity")`` has them too.
+        seed: Of the captions' wordings.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor | None, avatars: Sequence[Avatar], identities: Tensor) -> None:
+    def __init__(
+        self, images: Tensor, labels: Tensor | None, avatars: Sequence[Avatar], identities: Tensor, seed: int = 0
+    ) -> None:
         super().__init__(images, labels)
         self.avatars, self.identities = avatars, identities
+        captions = number_captions([[caption(one, seed + i) for i in range(WORDINGS)] for one in avatars])
+        self.texts, self.captions = captions
+
+    def fetch(self, index: Tensor) -> Batch:
+        """Index the images, their labels, and the numbers of their captions (N, 2) as ``caption``."""
+        return {**super().fetch(index), "caption": self.captions[index]}
 
     def entries(self, key: str) -> Tensor | None:
-        """Return labels (N,) as ``label``, identities as ``identity`` and all attributes (N, 13) as ``attributes``."""
+        """Return labels (N,) as ``label``, captions (N, 2) as ``caption``, identities as ``identity`` and all attributes
+        (N, 13) as ``attributes``.
+        """
+        if key == "caption":
+            return self.captions
         if key == "attributes":
             numbers = [[kinds(name, "all").index(getattr(one, name)) for name in ATTRIBUTES] for one in self.avatars]
             return torch.tensor(numbers, dtype=torch.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -41,6 +42,7 @@ class ImageDataset(Dataset[Batch], ABC):
     """Fetch uint8 images (C, H, W) of one size by batch."""
 
     classes: list[str] | None = None
+    texts: Sequence[str] = ()  # captions that ``entries("caption")`` (N, K) numbers
 
     @abstractmethod
     def __len__(self) -> int:
@@ -92,7 +94,7 @@ class Downscaled(ImageDataset):
     """
 
     def __init__(self, whole: ImageDataset, resolution: int) -> None:
-        self.whole, self.resolution, self.classes = whole, resolution, whole.classes
+        self.whole, self.resolution, self.classes, self.texts = whole, resolution, whole.classes, whole.texts
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -160,7 +162,7 @@ class Subset(ImageDataset):
     """
 
     def __init__(self, whole: ImageDataset, indices: Tensor) -> None:
-        self.whole, self.indices, self.classes = whole, indices, whole.classes
+        self.whole, self.indices, self.classes, self.texts = whole, indices, whole.classes, whole.texts
 
     def __len__(self) -> int:
         """Return the number of images."""

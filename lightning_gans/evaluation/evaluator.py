@@ -16,6 +16,7 @@ from lightning_gans.config.types import Positive, PositiveInt, checked
 from lightning_gans.data.base import ImageDataModule
 from lightning_gans.data.datasets import Batch
 from lightning_gans.evaluation.cache import RealCache
+from lightning_gans.evaluation.own_feeds import OWN, update_own
 from lightning_gans.evaluation.selection import (
     DEFAULT,
     check_classifier,
@@ -29,7 +30,6 @@ from lightning_gans.evaluation.sources import GeneratedImages, RealImages, Score
 from lightning_gans.extractors.base import Extractor, Features
 from lightning_gans.metrics.base import LABELLED, QUALIFIERS, GenerativeMetric
 from lightning_gans.metrics.path_length import EPSILON, lerp, path_for
-from lightning_gans.models.accuracy import classified
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.sampling_options import split_given
 from lightning_gans.models.styled import of_styles
@@ -138,11 +138,9 @@ class Evaluator:
             if isinstance(source, GeneratedImages) and metric.feed == "paths":
                 n_paths = source.n if metric.limit is None else min(source.n, metric.limit)
                 self._update_paths(metric, source, rank_slice(n_paths, rank, world))
-            if metric.feed == "classified":
-                some = rank_slice(data.n_examples, rank, world)
-                for logits, labels in classified(candidate, data, some, self.batch_size):  # type: ignore[arg-type]
-                    metric.update(logits, labels)
-                split = {"classified": data.examples_of}
+            if metric.feed in OWN:
+                how = {"n": source.n, "seed": self.seed, "batch_size": self.batch_size, "sampling": self.sampling}
+                split |= update_own(metric, candidate, data, **how)  # type: ignore[arg-type]
         n = sum_numbers(n, place)
         for metric in self._fed:
             metric.n, metric.n_real = n, self._n_real

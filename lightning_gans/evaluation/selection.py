@@ -27,7 +27,14 @@ OF_TRANSLATIONS = {  # by kind of data; two domains may have test images that be
     "super_resolution": ("psnr_y", "ssim_y", "psnr", "frechet"),
 }
 OF_TABLES = ("column_shapes", "pair_trends", "detection")
-PIXELS = ("images", "labelled_images", "pairs", "classified", "rows")  # what metrics that need no extractor are fed
+PIXELS = (
+    "images",
+    "labelled_images",
+    "pairs",
+    "classified",
+    "captioned",
+    "rows",
+)  # what metrics that need no extractor are fed
 
 
 def needs_extractor(metrics: Iterable[GenerativeMetric]) -> bool:
@@ -104,6 +111,8 @@ def select_metrics(
             raise ConfigError(f"{prefix(where)}metrics", metric.name, rule)
         if metric.feed == "classified" and (reason := _unclassified(candidate, data)):
             raise ConfigError(f"{prefix(where)}metrics", metric.name, reason)
+        if metric.feed == "captioned" and (reason := _unspoken(candidate, data)):
+            raise ConfigError(f"{prefix(where)}metrics", metric.name, reason)
         if data.image_size is not None and min(height_width(data.image_size)) < metric.min_size:
             rule = f"data.image_size={data.image_size}; must be >= {metric.min_size}"
             raise ConfigError(f"{prefix(where)}metrics", metric.name, rule)
@@ -119,6 +128,13 @@ def _unclassified(candidate: GenerativeModule | ImageDataModule, data: ImageData
     if data.examples_of == "train":
         return "needs images that training has not seen; hold some out by data.val_fraction"
     return None
+
+
+def _unspoken(candidate: GenerativeModule | ImageDataModule, data: ImageDataModule) -> str | None:
+    """Return why there are no samples of known captions to score; ``None`` if there are."""
+    if isinstance(candidate, ImageDataModule) or "text" not in candidate.conditioning:
+        return f"needs a family that draws captions, such as stackgan; {type(candidate).__name__} does not"
+    return None if data.example_images.texts else f"needs pictures with captions; {type(data).__name__} has none"
 
 
 def has_classes(candidate: GenerativeModule | ImageDataModule) -> bool:

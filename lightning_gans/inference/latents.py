@@ -24,7 +24,7 @@ from lightning_gans.models.sampling_options import Given, split_given
 from lightning_gans.models.styled import StyleModule, of_styles
 from lightning_gans.runtime.seeding import derive_seed
 
-MOVING = ("lerp", "slerp", "loop")  # modes that are animated too
+MOVING = ("lerp", "slerp", "loop", "text")  # modes that are animated too
 Between = Callable[[Tensor, Tensor, float], Tensor]
 
 

@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -133,8 +133,8 @@ def class_sheet(
     return grid(torch.cat(rows), columns=n)
 
 
-def sheet_columns(n: int, classes: Sequence[int]) -> int:
-    """Return how many of n latents a sheet of these classes shows: all up to 16, and not many more than 64 images."""
+def sheet_columns(n: int, classes: Sequence[Any]) -> int:
+    """Return how many of n latents a sheet of these classes, or captions, shows: all up to 16, and not many more than 64 images."""
     return min(n, max(16, 64 // len(classes)))
 
 

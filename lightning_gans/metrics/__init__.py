@@ -6,6 +6,7 @@ from lightning_gans.runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
     from lightning_gans.metrics.accuracy import ClassifierAccuracy
+    from lightning_gans.metrics.attribute_accuracy import AttributeAccuracy
     from lightning_gans.metrics.base import GenerativeMetric
     from lightning_gans.metrics.class_accuracy import ClassAccuracy
     from lightning_gans.metrics.class_frechet import ClassFrechet
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from lightning_gans.metrics.paired import L1, PSNR, SSIM
     from lightning_gans.metrics.path_length import PathLength
     from lightning_gans.metrics.prdc import PRDC
+    from lightning_gans.metrics.r_precision import RPrecision
     from lightning_gans.metrics.swd import SlicedWasserstein
     from lightning_gans.metrics.table import ClosestRecord, ColumnShapes, Detection, PairTrends, TrainTest
     from lightning_gans.metrics.wasserstein import WassersteinDistance
@@ -32,6 +34,7 @@ else:
     __getattr__, __dir__ = lazy_names(__name__)
 
 __all__ = [
+    "AttributeAccuracy",
     "ClassifierAccuracy",
     "ClassAccuracy",
     "ClassFrechet",
@@ -59,6 +62,7 @@ __all__ = [
     "PairTrends",
     "PairedSimilarity",
     "PathLength",
+    "RPrecision",
     "SSIM",
     "SlicedWasserstein",
     "TrainTest",

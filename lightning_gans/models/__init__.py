@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lightning_gans.models.semi_supervised import SemiSupervisedGAN
     from lightning_gans.models.sngan import SNGAN
     from lightning_gans.models.srgan import SRGAN
+    from lightning_gans.models.stackgan import StackGAN
     from lightning_gans.models.stylegan import StyleGAN
     from lightning_gans.models.stylegan2 import StyleGAN2
     from lightning_gans.models.translation import TranslationModule
@@ -64,6 +65,7 @@ __all__ = [
     "SNGAN",
     "SRGAN",
     "SemiSupervisedGAN",
+    "StackGAN",
     "StyleGAN",
     "StyleGAN2",
     "TVAE",

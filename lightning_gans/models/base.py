@@ -304,7 +304,7 @@ class GenerativeModule(Sharing):
         """Learn the training set's conditions, and compile the networks if asked for."""
         images = getattr(getattr(self.trainer, "datamodule", None), "train_images", None) if self.conditions else None
         if images is not None:
-            self.conditioning.fit(images)
+            self.conditioning.fit(images, seed=self.seed)
         if self.compile_networks:
             for network in (self.generator, *self.image_networks.values()):
                 compile_network(network)

@@ -33,6 +33,22 @@ class Condition(nn.Module, ABC):
     from_batch: ClassVar[bool] = True
     numbers: int | None = None
 
+    def learn(self, entry: str, images: Any, *, seed: int = 0) -> None:
+        """Learn the distribution of the entry in an image set.
+
+        Args:
+            entry: Its name.
+            images: Has ``entries(name)``, see ``ImageDataset``.
+            seed: Seed of whatever is random.
+
+        Raises:
+            ValueError: The set lacks it.
+        """
+        values = images.entries(entry)
+        if values is None:
+            raise ValueError(f"data: has no {entry!r} to condition on")
+        self.fit(values)
+
     def fit(self, values: Tensor) -> None:  # noqa: B027
         """Learn the distribution from the entries (N, ...) of all training examples, if it is not a fixed one.
 
@@ -123,20 +139,18 @@ class Conditions(nn.ModuleDict):
     def __init__(self, entries: Sequence[str], generator: nn.Module, kinds: Kinds = KINDS) -> None:
         super().__init__({entry: kinds[entry](generator) for entry in entries})
 
-    def fit(self, images: Any) -> None:
+    def fit(self, images: Any, *, seed: int = 0) -> None:
         """Learn the conditions of an image set.
 
         Args:
             images: Has ``entries(name)``, see ``ImageDataset``.
+            seed: Seed of whatever is random.
 
         Raises:
             ValueError: It lacks one.
         """
         for entry, condition in self._from_batch():
-            values = images.entries(entry)
-            if values is None:
-                raise ValueError(f"data: has no {entry!r} to condition on")
-            condition.fit(values)
+            condition.learn(entry, images, seed=seed)
 
     @property
     def entries(self) -> list[str]:

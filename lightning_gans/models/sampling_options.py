@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, NamedTuple, Protocol
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from lightning_gans.config.errors import ConfigError
@@ -49,6 +49,7 @@ class Sampled(Protocol):
 TRUNCATION = SamplingOption(
     Annotated[float, Ge(0.02)], "draw components of latents again until they are within +- this; less varied, cleaner"
 )
+STAGE = SamplingOption(Annotated[int, Ge(1), Le(2)], "whose images: 1, stage I's, enlarged, or 2, stage II's")
 
 
 def split_given(module: Sampled, given: Mapping[str, Given]) -> tuple[dict[str, Sequence[Any]], dict[str, float]]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         EpochDecay,
         ExponentialDecay,
         LinearDecay,
+        RepeatedHalving,
         RepeatedLinearDecay,
     )
     from lightning_gans.schedules.values import CosineValue
@@ -23,5 +24,6 @@ __all__ = [
     "EpochDecay",
     "ExponentialDecay",
     "LinearDecay",
+    "RepeatedHalving",
     "RepeatedLinearDecay",
 ]

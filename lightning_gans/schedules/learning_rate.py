@@ -106,6 +106,31 @@ class RepeatedLinearDecay(Schedule):
         return 0.0
 
 
+class RepeatedHalving(Schedule):
+    """Halve the rate at every interval, and start from the base rate again in each of several phases.
+
+    Args:
+        optimizer: Whose rate to set.
+        phases: (updates, interval) of each phase, generator updates both; the last phase has no end.
+        floor: Smallest rate.
+    """
+
+    @checked
+    def __init__(self, optimizer: Optimizer, *, phases: Sequence[Sequence[int]], floor: NonNegative = 0.0) -> None:
+        self.phases = [tuple(phase) for phase in phases]
+        if not self.phases or any(len(phase) != 2 or min(phase) < 1 for phase in self.phases):
+            raise ConfigError("phases", list(map(list, phases)), "must be pairs of updates and interval, >= 1 each")
+        super().__init__(optimizer, floor=floor)
+
+    def factor(self, updates: int) -> float:
+        """Return 1/2 to the power of the intervals that are over in the phase."""
+        for length, interval in self.phases[:-1]:
+            if updates < length:
+                return float(0.5 ** (updates // interval))
+            updates -= length
+        return float(0.5 ** (updates // self.phases[-1][1]))
+
+
 class EpochDecay(LinearDecay):
     """Decay the rate linearly as ``LinearDecay`` does, by passes over the training set (epochs).
 

@@ -9,7 +9,6 @@ Any other name ends the reading.
 from __future__ import annotations
 
 import io
-import pickle
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from os import PathLike
@@ -19,6 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._utils import _rebuild_parameter, _rebuild_tensor_v2
+
+from lightning_gans.runtime.unpickling import RestrictedUnpickler
 
 
 class _Object:
@@ -67,18 +68,6 @@ _KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
 }
 
 
-class _Reader(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        """Return what a name of the file stands for here.
-
-        Raises:
-            pickle.UnpicklingError: It is not known.
-        """
-        if (module, name) not in _KNOWN:
-            raise pickle.UnpicklingError(f"names {f'{module}.{name}'[:80]!r}, which is no part of a network")
-        return _KNOWN[module, name]
-
-
 def read(path: str | PathLike[str]) -> dict[str, dict[str, Tensor]] | None:
     """Read the networks of a pickle as state dicts by the names ``G``, ``D`` and ``G_ema``; ``None`` for other files.
 
@@ -94,7 +83,7 @@ def read(path: str | PathLike[str]) -> dict[str, dict[str, Tensor]] | None:
         return None
     try:
         with file.open("rb") as stream:
-            content = _Reader(stream).load()
+            content = RestrictedUnpickler(stream, _KNOWN, "a network").load()
     except Exception as error:  # a damaged or hostile file can fail anywhere
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{path}: not a pickle of NVIDIA's networks: {reason[:200]}") from error

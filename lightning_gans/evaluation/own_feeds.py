@@ -1,0 +1,79 @@
+"""Feed metrics that look at examples of the data through the model itself: what it classifies, what it draws of captions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lightning_gans.data.base import ImageDataModule
+from lightning_gans.data.captions import captions_of
+from lightning_gans.data.subset import spread
+from lightning_gans.images.pixels import to_uint8
+from lightning_gans.metrics.base import GenerativeMetric
+from lightning_gans.models.accuracy import classified
+from lightning_gans.models.base import GenerativeModule
+from lightning_gans.models.text import Text
+from lightning_gans.runtime.distributed import rank_and_world, rank_slice
+
+OWN = ("classified", "captioned")  # feeds
+
+
+def update_own(
+    metric: GenerativeMetric,
+    module: Any,
+    data: ImageDataModule,
+    *,
+    n: int,
+    seed: int,
+    batch_size: int,
+    sampling: Mapping[str, float],
+) -> dict[str, Any]:
+    """Feed a metric this process's share of the examples.
+
+    Args:
+        metric: Its feed is one of ``OWN``.
+        module: Classifies, or samples by captions.
+        data: Whose examples.
+        n: Most samples of captions.
+        seed: Seed of the samples.
+        batch_size: Images at once.
+        sampling: Options of sampling.
+
+    Returns:
+        Entries of the score card.
+    """
+    rank, world = rank_and_world()
+    if metric.feed == "classified":
+        for logits, labels in classified(module, data, rank_slice(data.n_examples, rank, world), batch_size):
+            metric.update(logits, labels)
+        return {"classified": data.examples_of}
+    chosen = spread(data.n_examples, n)
+    mine = rank_slice(len(chosen), rank, world)
+    for start in range(mine.start, mine.stop, batch_size):
+        places = range(start, min(start + batch_size, mine.stop))
+        metric.update(*captioned(module, data, chosen[list(places)].tolist(), places, seed, sampling))
+    return {"captions": data.examples_of, "captions_n": len(chosen)}
+
+
+def captioned(
+    module: GenerativeModule,
+    data: ImageDataModule,
+    examples: list[int],
+    numbers: range,
+    seed: int,
+    sampling: Mapping[str, float],
+) -> tuple[Any, ...]:
+    """Draw samples number ``numbers`` of the first captions of some examples.
+
+    Returns:
+        Samples (N, C, H, W) uint8, the examples' pictures likewise, their attributes (N, A) int64 or ``None``, the
+        captions, and the encoder of text.
+    """
+    images, condition = data.example_images, module.conditioning["text"]
+    assert isinstance(condition, Text)
+    captions, attributes = captions_of(images), images.entries("attributes")
+    assert captions is not None
+    texts = [captions.texts[int(captions.numbers[i, 0])] for i in examples]
+    (made,) = module.samples(list(numbers), seed=seed, batch_size=len(numbers), text=texts, **sampling)
+    real = to_uint8(data.examples(examples)["image"]).to(made.device)
+    return to_uint8(made), real, None if attributes is None else attributes[examples], texts, condition.encoder

@@ -1,0 +1,1 @@
+"""Turn captions into vectors for generators that are conditioned on text."""
