@@ -217,6 +217,49 @@ class ProjectSchema(TypedDict):
     trust: Sequence[str]
 
 
+class LandmarksSchema(TypedDict):
+    """Declare the root of ``conf/landmarks.yaml``."""
+
+    input: str
+    extractor: str
+    weights: str | None
+    out: str | None
+    fps: Positive
+    overwrite: bool
+
+
+class FinetuneSchema(TypedDict):
+    """Declare the root of ``conf/finetune.yaml``."""
+
+    checkpoint: str
+    frames: str
+    out: str
+    epochs: NonNegativeInt
+    batch_size: PositiveInt
+    g_lr: Positive | None
+    d_lr: Positive | None
+    vgg19_weights: str | None
+    vggface_weights: str | None
+    seed: Seed
+    overwrite: bool
+    device: str
+    trust: Sequence[str]
+
+
+class AnimateSchema(TypedDict):
+    """Declare the root of ``conf/animate.yaml``."""
+
+    checkpoint: str
+    driving: str
+    out: str
+    frames: str | Sequence[str] | None
+    milliseconds: PositiveInt
+    overwrite: bool
+    batch_size: PositiveInt
+    device: str
+    trust: Sequence[str]
+
+
 class ReportSchema(TypedDict):
     """Declare the root of ``conf/report.yaml``."""
 
@@ -255,6 +298,9 @@ SCHEMAS: dict[str, type] = {
     "import_weights": ImportWeightsSchema,
     "export": ExportSchema,
     "project": ProjectSchema,
+    "landmarks": LandmarksSchema,
+    "finetune": FinetuneSchema,
+    "animate": AnimateSchema,
     "report": ReportSchema,
     "data_check": DataCheckSchema,
     "demo": DemoSchema,

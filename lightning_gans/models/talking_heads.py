@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -105,6 +106,7 @@ class TalkingHeads(TranslationModule):
                 raise ConfigError(f"model.{name}", f"embeddings of {found}", f"model.encoder makes some of {width}")
         self.encoder, self.n_critic = encoder, n_critic
         self.matching_weight, self.embedding_weight = matching_weight, embedding_weight
+        self.pyramid_weight = pyramid_weight
         self.content = ContentLoss(vgg19_weights, vgg19_inputs, vggface_weights, vggface_inputs, pyramid_weight)
         self.schedule = TrainingSchedule([Phase("training", None, self.batch_size, n_critic, players=("g", "d"))])
         self.register_buffer("person", torch.zeros(width))
@@ -187,7 +189,8 @@ class TalkingHeads(TranslationModule):
     def personalise(self, frames: Tensor, drawings: Tensor) -> None:
         """Make the person of some frames the module's own, before it is fine-tuned to them.
 
-        P e + c becomes the generator's free c, w_0 + e the discriminator's w', and the module's ``person`` is zero.
+        P e + c becomes the generator's free c, w_0 + e the discriminator's w', and the module's ``person`` is zero. The
+        rows of the training videos are dropped.
 
         Args:
             frames: (K, channels, H, W) in [-1, 1].
@@ -198,6 +201,18 @@ class TalkingHeads(TranslationModule):
             network.projection.bias.copy_(network.projection(embedding))  # type: ignore
         self.discriminator.common.add_(embedding)  # type: ignore[operator]
         self.person.zero_()
+        self._drop_rows()
+
+    def _drop_rows(self) -> None:
+        """Take the training videos' rows of W from the discriminator, its player and the config of checkpoints."""
+        rows: Any = self.discriminator.rows
+        if rows is None:
+            return
+        self._trainable["d"] = [weight for weight in self._trainable["d"] if weight is not rows.weight]
+        self.discriminator.rows, self.discriminator.num_videos = None, 0  # type: ignore[assignment]
+        self.config = copy.deepcopy(self.config)
+        for config in (self.config or {}).values():
+            config["model"]["discriminator"]["num_videos"] = None
 
     def run(self, network: nn.Module, source: Tensor, noise: Tensor | None = None) -> Tensor:
         """Draw a person in the poses of drawings by the generator, as a pure function.
