@@ -1,4 +1,4 @@
-"""Find landmarks of faces: ``python -m lightning_gans.landmarks input=DIR extractor=NAME [weights=FILE out=DIR]``."""
+"""Find landmarks of faces: ``python -m lightning_gans.landmarks input=DIR detector=NAME [weights=FILE out=DIR]``."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def main(cfg: DictConfig) -> None:
     root = Path(cfg.input).expanduser()
     if not root.exists():
         raise ConfigError("input", cfg.input, "does not exist; give a folder of frames or of MP4 files")
-    extractor = extraction.extractor_of(cfg.extractor, cfg.weights)
-    print(f"licence of extractor={cfg.extractor}: {extractor.licence}")
+    detector = extraction.detector_of(cfg.detector, cfg.weights)
+    print(f"licence of detector={cfg.detector}: {detector.licence}")
     if root.is_file() or next(root.rglob("*.mp4"), None):
         if cfg.out is None:
             raise ConfigError("out", None, "must be a folder for the frames of MP4 files")
         out = Path(cfg.out).expanduser()
         print(f"{extraction.write_frames(root, out, cfg.fps):,} MP4 files, {cfg.fps:g} frames a second, in {out}")
         root = out
-    found = extraction.write_landmarks(root, extractor.extract, overwrite=cfg.overwrite)
+    found = extraction.write_landmarks(root, detector.extract, overwrite=cfg.overwrite)
     for names, what in (
         (found.faceless, "have no face and are left out"),
         (found.several, "have several, of which the largest is taken"),

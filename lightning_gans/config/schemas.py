@@ -221,7 +221,7 @@ class LandmarksSchema(TypedDict):
     """Declare the root of ``conf/landmarks.yaml``."""
 
     input: str
-    extractor: str
+    detector: str
     weights: str | None
     out: str | None
     fps: Positive

@@ -1,4 +1,4 @@
-"""Find the landmarks of faces in the frames of videos by an extractor of one's choice, and write them beside them."""
+"""Find the landmarks of faces in the frames of videos by a detector of one's choice, and write them beside them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lightning_gans.runtime.atomic import atomic_write, write_text
 Extract = Callable[[np.ndarray], Sequence[np.ndarray]]  # (H, W, 3) uint8 to the (68, 2) points of every face
 
 
-class Extractor(NamedTuple):
+class Detector(NamedTuple):
     """Hold what finds landmarks, and what its user must know.
 
     Attributes:
@@ -53,8 +53,8 @@ class Findings(NamedTuple):
     several: list[str]
 
 
-def extractor_of(name: str, weights: str | None) -> Extractor:
-    """Load an extractor of landmarks.
+def detector_of(name: str, weights: str | None) -> Detector:
+    """Load a detector of landmarks.
 
     Args:
         name: ``face_alignment`` or ``dlib``, packages of these names that the user has installed, or the dotted path of
@@ -66,26 +66,26 @@ def extractor_of(name: str, weights: str | None) -> Extractor:
     """
     if name in ("face_alignment", "dlib"):
         if importlib.util.find_spec(name) is None:
-            raise ConfigError("extractor", name, f"needs the package {name}; pip install {name.replace('_', '-')}")
+            raise ConfigError("detector", name, f"needs the package {name}; pip install {name.replace('_', '-')}")
         return _face_alignment() if name == "face_alignment" else _dlib(weights)
     home, _, function = name.rpartition(".")
     try:
         found = getattr(importlib.import_module(home), function)
     except (ImportError, AttributeError, ValueError) as error:
         rule = "must be face_alignment, dlib, or the dotted path of a function of pictures (H, W, 3) uint8"
-        raise ConfigError("extractor", name, f"{rule} ({error})") from error
-    return Extractor(found, str(getattr(found, "licence", "not told by it")))
+        raise ConfigError("detector", name, f"{rule} ({error})") from error
+    return Detector(found, str(getattr(found, "licence", "not told by it")))
 
 
-def _face_alignment() -> Extractor:
+def _face_alignment() -> Detector:
     import face_alignment
 
     network = face_alignment.FaceAlignment(face_alignment.LandmarksType.TWO_D, flip_input=False)
     licence = "face-alignment is BSD-3; its weights were trained on 300-W, which is for research only"
-    return Extractor(lambda picture: network.get_landmarks_from_image(picture) or [], licence)
+    return Detector(lambda picture: network.get_landmarks_from_image(picture) or [], licence)
 
 
-def _dlib(weights: str | None) -> Extractor:
+def _dlib(weights: str | None) -> Detector:
     import dlib
 
     if weights is None or not Path(weights).expanduser().is_file():
@@ -98,7 +98,7 @@ def _dlib(weights: str | None) -> Extractor:
         return [np.array([[point.x, point.y] for point in shape.parts()], np.float64) for shape in shapes]
 
     licence = "dlib is Boost 1.0; its 68-point weights were trained on iBUG 300-W, not for commercial use"
-    return Extractor(extract, licence)
+    return Detector(extract, licence)
 
 
 def write_landmarks(root: Path, extract: Extract, *, overwrite: bool = False) -> Findings:
@@ -106,11 +106,11 @@ def write_landmarks(root: Path, extract: Extract, *, overwrite: bool = False) ->
 
     Args:
         root: A folder of videos, each a folder of frames.
-        extract: See ``Extractor``.
+        extract: See ``Detector``.
         overwrite: Find those of folders anew that have a file; otherwise these are passed over.
 
     Raises:
-        ConfigError: There are no frames, or the extractor gives something else than 68 points.
+        ConfigError: There are no frames, or the detector gives something else than 68 points.
     """
     source, decoder = OnDisk(root), Decoder()
     by_folder: dict[str, list[str]] = {}
@@ -128,7 +128,7 @@ def write_landmarks(root: Path, extract: Extract, *, overwrite: bool = False) ->
             picture = np.asarray(decoder.pixels(source.picture(name, decoder), "RGB"))
             faces = [np.asarray(face, np.float64) for face in extract(picture)]
             if any(face.shape != (POINTS, 2) for face in faces):
-                raise ConfigError("extractor", name, f"must give {POINTS} points of a face, not {faces[0].shape}")
+                raise ConfigError("detector", name, f"must give {POINTS} points of a face, not {faces[0].shape}")
             faceless += [] if faces else [name]
             several += [name] if len(faces) > 1 else []
             one = {"size": picture.shape[:2], "points": max(faces, key=_area).round(2).tolist()} if faces else None

@@ -268,20 +268,20 @@ stub.licence = "made up"
 
 
 @pytest.fixture
-def extractor(tmp_path, monkeypatch):
+def detector(tmp_path, monkeypatch):
     """A function of the user's own."""
     (tmp_path / "my_landmarks.py").write_text(STUB)
     monkeypatch.syspath_prepend(tmp_path)
-    yield "extractor=my_landmarks.stub"
+    yield "detector=my_landmarks.stub"
     sys.modules.pop("my_landmarks", None)
 
 
-def test_the_command_writes_landmarks_and_tells_what_it_saw(extractor, tmp_path, monkeypatch, capsys):
+def test_the_command_writes_landmarks_and_tells_what_it_saw(detector, tmp_path, monkeypatch, capsys):
     video(tmp_path / "in" / "a", 4, landmarks=None)
-    typed = ["input=in", extractor]
+    typed = ["input=in", detector]
     assert command_here("lightning_gans.landmarks", *typed, cwd=tmp_path, monkeypatch=monkeypatch) == 0
     said = capsys.readouterr().out
-    assert "licence of extractor=my_landmarks.stub: made up" in said
+    assert "licence of detector=my_landmarks.stub: made up" in said
     assert "1 frames have no face and are left out: a/0.png" in said
     assert "1 frames have several, of which the largest is taken: a/3.png" in said
     found = json.loads((tmp_path / "in" / "a" / "landmarks.json").read_text())
@@ -291,14 +291,14 @@ def test_the_command_writes_landmarks_and_tells_what_it_saw(extractor, tmp_path,
     assert len(data.train_images) == 3
 
 
-def test_frames_of_mp4_files_are_written_and_read(extractor, tmp_path, monkeypatch, capsys):
+def test_frames_of_mp4_files_are_written_and_read(detector, tmp_path, monkeypatch, capsys):
     from lightning_gans.images.files import animate
 
     folder = tmp_path / "mp4" / "id1" / "clip"
     folder.mkdir(parents=True)
     frames = [torch.full((3, 192, 192), 30 * i + 30, dtype=torch.uint8) for i in range(6)]
     animate(frames, folder / "00001.mp4", 100)
-    typed = ["input=mp4", extractor, "out=frames", "fps=5"]
+    typed = ["input=mp4", detector, "out=frames", "fps=5"]
     assert command_here("lightning_gans.landmarks", *typed, cwd=tmp_path, monkeypatch=monkeypatch) == 0
     written = sorted((tmp_path / "frames" / "id1" / "clip" / "00001").glob("*.png"))
     assert [path.name for path in written] == ["000000.png", "000001.png", "000002.png"]  # every second one
@@ -308,5 +308,5 @@ def test_frames_of_mp4_files_are_written_and_read(extractor, tmp_path, monkeypat
 
 @pytest.mark.parametrize("name", ["face_alignment", "dlib", "nothing", "no.such", "os.nothing"])
 def test_an_extractor_that_is_not_there_is_told(name):
-    with pytest.raises(ConfigError, match=f"extractor={name}|weights"):
-        landmark_extraction.extractor_of(name, None)
+    with pytest.raises(ConfigError, match=f"detector={name}|weights"):
+        landmark_extraction.detector_of(name, None)
