@@ -195,6 +195,7 @@ class ExportSchema(TypedDict):
 
     checkpoint: str
     out: str
+    part: Literal["generator", "encoder"] | None
     direction: Direction
     seed: Seed
     overwrite: bool

@@ -226,7 +226,7 @@ class TalkingHeads(TranslationModule):
             Frames (N, channels, H, W) in [-1, 1].
         """
         embedding = self.person if noise is None else noise
-        images: Tensor = network(source.to(self.dtype), embedding.to(self.dtype).expand(len(source), -1))
+        images: Tensor = network(source.to(self.dtype), embedding.to(self.dtype).expand(source.shape[0], -1))
         return images.float()
 
     @torch.no_grad()

@@ -144,3 +144,26 @@ def test_animate_refuses_several_people_in_a_film(trained, monkeypatch, capsys):
     typed = ["checkpoint=run", "driving=person", "frames=[person,person]", "out=two.gif"]
     assert here("animate", *typed, folder=folder, monkeypatch=monkeypatch) == 1
     assert "several people make a sheet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("part", ["generator", "encoder"])
+def test_both_networks_are_exported(trained, part, monkeypatch, capsys):
+    folder, made = trained
+    typed = ["checkpoint=run", f"out={part}.pt2", f"part={part}"]
+    assert here("export", *typed, folder=folder, monkeypatch=monkeypatch) == 0, capsys.readouterr().err
+    batch = made.data.examples(range(3))
+    network = torch.export.load(folder / f"{part}.pt2").module()
+    module = lightning_gans.load(folder / "run")
+    with torch.no_grad():
+        embedding = module.encoder(batch["frames"][:, 0], batch["drawings"][:, 0])
+        if part == "encoder":
+            assert torch.allclose(network(batch["frames"][:, 0], batch["drawings"][:, 0]), embedding, atol=1e-4)
+        else:
+            expected = module.generator(batch["source"], embedding)
+            assert torch.allclose(network(batch["source"], embedding), expected, atol=1e-4)
+
+
+def test_parts_of_other_families_are_refused(tmp_path, monkeypatch, capsys):
+    typed = ["checkpoint=dcgan_digits", "out=g.pt2", "part=encoder"]
+    assert here("export", *typed, folder=tmp_path, monkeypatch=monkeypatch) == 1
+    assert "part=encoder: is of programs (.onnx, .pt2) of model=talking_heads" in capsys.readouterr().err
