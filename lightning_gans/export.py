@@ -24,8 +24,9 @@ def main(cfg: DictConfig) -> None:
     from lightning_gans.weights import export
 
     export.check(out)
+    how = {"direction": cfg.direction, "seed": cfg.seed, "trust": tuple(cfg.trust), "part": cfg.part}
     module = load(cfg.checkpoint, trust=cfg.trust)
-    made = export.export_file(module, out, direction=cfg.direction, seed=cfg.seed, trust=tuple(cfg.trust))
+    made = export.export_file(module, out, **how)
     for name, shape in made.inputs.items():
         print(f"{name}: ({', '.join(map(str, shape))})")
     for note in made.notes:

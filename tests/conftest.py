@@ -114,6 +114,12 @@ TINY_FAMILY = {
         *("model.generator.base_channels=4", "model.generator.blocks=1"),
         *("model.discriminator.base_channels=4", "model.discriminator.hidden=8"),
     ],
+    "talking_heads": [  # two videos, and another for tests
+        *("data=avatar_heads", "data.image_size=16", "data.identities=2", "data.expressions_per_identity=42"),
+        *("data.frames=2", "data.limit=null", "model.generator.base_channels=4", "model.generator.blocks=1"),
+        *("model.generator.first_kernel=3", "model.discriminator.base_channels=4", "model.encoder.base_channels=4"),
+        "model.encoder.embedding_dim=8",
+    ],
     "ctgan": [
         *(*TABLE, "model.generator.latent_dim=8", "model.generator.hidden=[16]", "model.discriminator.hidden=[8]"),
         "model.discriminator.pac=2",

@@ -17,8 +17,8 @@ def list_models(kind: str | None = None) -> list[str]:
     """List the families by the names of their configs, which ``create_model`` and ``model=`` take.
 
     Args:
-        kind: Only those that take data of this kind: ``image``, ``labelled``, ``points``, ``paired``, ``unpaired`` or
-            ``super_resolution``; ``None``: all.
+        kind: Only those that take data of this kind: ``image``, ``labelled``, ``points``, ``paired``, ``unpaired``,
+            ``super_resolution`` or ``heads``; ``None``: all.
 
     Raises:
         ValueError: There is no such kind.

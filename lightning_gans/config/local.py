@@ -25,7 +25,14 @@ OWN: dict[str, dict[str, Any]] = {  # by section of the config; of callbacks and
     },
 }
 ENTRIES = ("callbacks", "logger")  # sections that hold nodes by name
-READ_FROM = ("root", "target_root", "weights", "perceptual_weights")  # what options are called that name such a place
+READ_FROM = (
+    "root",
+    "target_root",
+    "weights",
+    "perceptual_weights",
+    "vgg19_weights",
+    "vggface_weights",
+)  # what options are called that name such a place
 DATA_ROOT = "data"  # where sets are downloaded to unless somebody says otherwise
 _REFERENCE = re.compile(r"\$\{\.*[A-Za-z_][\w\-]*(\.[\w\-]+|\[[\w\-]+\])*\}", re.ASCII)
 

@@ -222,6 +222,7 @@ class ExportSchema(TypedDict):
 
     checkpoint: str
     out: str
+    part: Literal["generator", "encoder"] | None
     direction: Direction
     seed: Seed
     overwrite: bool
@@ -240,6 +241,49 @@ class ProjectSchema(TypedDict):
     noise_weight: NonNegative
     perceptual_weights: str | None
     seed: Seed
+    device: str
+    trust: Sequence[str]
+
+
+class LandmarksSchema(TypedDict):
+    """Declare the root of ``conf/landmarks.yaml``."""
+
+    input: str
+    detector: str
+    weights: str | None
+    out: str | None
+    fps: Positive
+    overwrite: bool
+
+
+class FinetuneSchema(TypedDict):
+    """Declare the root of ``conf/finetune.yaml``."""
+
+    checkpoint: str
+    frames: str
+    out: str
+    epochs: NonNegativeInt
+    batch_size: PositiveInt
+    g_lr: Positive | None
+    d_lr: Positive | None
+    vgg19_weights: str | None
+    vggface_weights: str | None
+    seed: Seed
+    overwrite: bool
+    device: str
+    trust: Sequence[str]
+
+
+class AnimateSchema(TypedDict):
+    """Declare the root of ``conf/animate.yaml``."""
+
+    checkpoint: str
+    driving: str
+    out: str
+    frames: str | Sequence[str] | None
+    milliseconds: PositiveInt
+    overwrite: bool
+    batch_size: PositiveInt
     device: str
     trust: Sequence[str]
 
@@ -283,6 +327,9 @@ SCHEMAS: dict[str, type] = {
     "import_weights": ImportWeightsSchema,
     "export": ExportSchema,
     "project": ProjectSchema,
+    "landmarks": LandmarksSchema,
+    "finetune": FinetuneSchema,
+    "animate": AnimateSchema,
     "report": ReportSchema,
     "data_check": DataCheckSchema,
     "demo": DemoSchema,

@@ -38,6 +38,7 @@ SETS = {
     "paired": ("digit_edges", "facades", "paired", "colorization"),
     "unpaired": ("digit_domains", "horse2zebra", "unpaired"),
     "super_resolution": ("photo_patches", "super_resolution"),
+    "heads": ("avatar_heads", "talking_heads"),
 }
 _RESERVED = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")
 

@@ -25,6 +25,7 @@ OF_TRANSLATIONS = {  # by kind of data; two domains may have test images that be
     "paired": ("frechet", *COMPARING),
     "unpaired": ("frechet", "kernel"),
     "super_resolution": ("psnr_y", "ssim_y", "psnr", "frechet"),
+    "heads": ("frechet", *COMPARING),
 }
 OF_TABLES = ("column_shapes", "pair_trends", "detection")
 PIXELS = (

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lightning_gans.models.stackgan import StackGAN
     from lightning_gans.models.stylegan import StyleGAN
     from lightning_gans.models.stylegan2 import StyleGAN2
+    from lightning_gans.models.talking_heads import TalkingHeads
     from lightning_gans.models.translation import TranslationModule
     from lightning_gans.models.tvae import TVAE
     from lightning_gans.models.vae import VAE
@@ -69,6 +70,7 @@ __all__ = [
     "StyleGAN",
     "StyleGAN2",
     "TVAE",
+    "TalkingHeads",
     "TranslationModule",
     "VAE",
     "WGAN",

@@ -7,8 +7,10 @@ from typing import Any, TypeVar
 
 from torch import nn
 
+from lightning_gans.models.lazy_adam import BY_ROW
 from lightning_gans.networks.attention import SelfAttention
 from lightning_gans.networks.layers import BATCH_NORMS, SPECTRAL_NORM
+from lightning_gans.networks.talking_heads import VideoRows
 
 Part = TypeVar("Part")
 
@@ -46,15 +48,17 @@ def once_an_update(networks: Sequence[nn.Module], micro_batches: Sequence[Part])
 
 
 def decay_groups(module: nn.Module, weights: list[nn.Parameter]) -> list[Any]:
-    """Return weights for an optimiser, in two groups if gates of self-attention are among them: these never decay.
+    """Return weights for an optimiser, in groups of their own gates of self-attention, which never decay, and tables.
 
     Args:
         module: Holds the layers.
         weights: Of one player.
     """
     gates = {id(layer.gate) for layer in module.modules() if isinstance(layer, SelfAttention)}
-    own = [weight for weight in weights if id(weight) in gates]
-    if not own:
-        return list(weights)
-    others = [weight for weight in weights if id(weight) not in gates]
-    return [{"params": others}, {"params": own, "weight_decay": 0.0, "never_decays": True}]
+    tables = {id(layer.weight) for layer in module.modules() if isinstance(layer, VideoRows)}
+    found: list[Any] = []
+    for names, options in ((gates, {"weight_decay": 0.0, "never_decays": True}), (tables, {BY_ROW: True})):
+        own = [weight for weight in weights if id(weight) in names]
+        found += [{"params": own, **options}] if own else []
+    others = [weight for weight in weights if id(weight) not in gates | tables]
+    return [{"params": others}, *found] if found else others

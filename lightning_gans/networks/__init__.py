@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from lightning_gans.networks.table import Discriminator as TableDiscriminator
     from lightning_gans.networks.table import Encoder as TableEncoder
     from lightning_gans.networks.table import Generator as TableGenerator
+    from lightning_gans.networks.talking_heads import Discriminator as TalkingHeadsDiscriminator
+    from lightning_gans.networks.talking_heads import Encoder as TalkingHeadsEncoder
+    from lightning_gans.networks.talking_heads import Generator as TalkingHeadsGenerator
     from lightning_gans.networks.translation_resnet import Generator as TranslationResNetGenerator
     from lightning_gans.networks.unet import Generator as UNetGenerator
 else:
@@ -93,6 +96,9 @@ __all__ = [
     "TableDiscriminator",
     "TableEncoder",
     "TableGenerator",
+    "TalkingHeadsDiscriminator",
+    "TalkingHeadsEncoder",
+    "TalkingHeadsGenerator",
     "TranslationResNetGenerator",
     "UNetGenerator",
 ]

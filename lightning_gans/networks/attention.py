@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -38,4 +40,29 @@ class SelfAttention(nn.Module):
         gathered = F.scaled_dot_product_attention(query, key, rows[2], scale=1.0)
         maps = gathered[:, 0].transpose(1, 2).reshape(*gathered.shape[:1], width, *x.shape[2:])  # (N, C/2, H, W)
         attended: Tensor = x + self.gate * self.o(maps)
+        return attended
+
+
+class PlainSelfAttention(nn.Module):
+    """Add what every position gathers from all others: x + gate g(x) softmax(theta(x)^T phi(x)).
+
+    Zhang et al. 2018, arXiv:1805.08318, without the poolings and the last convolution of its released code: 1x1
+    convolutions with biases, queries and keys an eighth of the width, values all of it. The gate starts at 0.
+
+    Args:
+        width: Feature maps C.
+        norm: Put on every convolution, such as spectral norm; ``None``: nothing is.
+    """
+
+    def __init__(self, width: int, norm: Callable[[nn.Module], nn.Module] | None = None) -> None:
+        super().__init__()
+        made = [nn.Conv2d(width, maps, 1) for maps in (max(1, width // 8), max(1, width // 8), width)]
+        self.theta, self.phi, self.g = (layer if norm is None else norm(layer) for layer in made)
+        self.gate = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map features (N, C, H, W) to the same shape."""
+        query, key, value = (layer(x).flatten(2).transpose(1, 2) for layer in (self.theta, self.phi, self.g))
+        gathered = F.scaled_dot_product_attention(query, key, value, scale=1.0)  # (N, H W, C)
+        attended: Tensor = x + self.gate * gathered.transpose(1, 2).reshape(x.shape)
         return attended

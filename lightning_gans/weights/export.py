@@ -22,11 +22,13 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from lightning_gans.checkpoints.integrity import malformed
 from lightning_gans.checkpoints.load import load
 from lightning_gans.checkpoints.roles import short_text
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.inference.source_images import source_shape
 from lightning_gans.models.base import GenerativeModule
+from lightning_gans.models.talking_heads import TalkingHeads
 from lightning_gans.models.translation import TranslationModule
 from lightning_gans.networks.layers import NoiseDropout
 from lightning_gans.runtime.atomic import atomic_write
@@ -114,7 +116,13 @@ class Translations(nn.Module):
 
 
 def export_file(
-    module: GenerativeModule, out: Path, *, direction: str = "a2b", seed: int = 0, trust: tuple[str, ...] = ()
+    module: GenerativeModule,
+    out: Path,
+    *,
+    direction: str = "a2b",
+    seed: int = 0,
+    trust: tuple[str, ...] = (),
+    part: str | None = None,
 ) -> Export:
     """Write a module's generator as a file, whole or not at all, and compare what it makes with the module's images.
 
@@ -124,6 +132,7 @@ def export_file(
         direction: Of a translation module.
         seed: See ``Translations``.
         trust: Packages of your own that the module's config names.
+        part: ``generator`` or ``encoder`` of talking heads alone; ``None``: what the module translates or samples by.
 
     Raises:
         ConfigError: An unknown ending, a package that is missing, a torch that is too old, a direction that was not
@@ -132,9 +141,15 @@ def export_file(
     """
     check(out)
     module.prepare_sampling()
+    if part is not None and (out.suffix == pretrained.ENDING or not isinstance(module, TalkingHeads)):
+        raise ConfigError("part", part, "is of programs (.onnx, .pt2) of model=talking_heads; leave it out")
     if out.suffix == pretrained.ENDING:
         return _export_weights(module, out, trust)
-    traced = _translations(module, direction, seed) if isinstance(module, TranslationModule) else _samples(module)
+    if part is not None:
+        assert isinstance(module, TalkingHeads)
+        traced = _part(module, part)
+    else:
+        traced = _translations(module, direction, seed) if isinstance(module, TranslationModule) else _samples(module)
     with torch.no_grad(), _quiet(), atomic_write(out) as temporary:
         try:
             made = _write_program(module, traced, temporary, is_onnx=out.suffix == ".onnx")
@@ -198,6 +213,39 @@ def _translations(module: TranslationModule, direction: str, seed: int) -> Trace
     return Traced(network, ["source"], draw, sizes if min(trained) >= 2 * step else {}, notes)
 
 
+class Part(nn.Module):
+    """Map a batch by one network of talking heads, in float32: frames (N, C, H, W), or embeddings (N, D).
+
+    Args:
+        network: It is copied.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network).float().eval()
+
+    def forward(self, first: Tensor, *others: Tensor) -> Tensor:
+        """Map a batch."""
+        made: Tensor = self.network(first, *others)
+        return made
+
+
+def _part(module: TalkingHeads, part: str) -> Traced:
+    """Return the generator, of drawings and embeddings, or the encoder, of frames and drawings; sides are fixed."""
+    with malformed("the checkpoint"):
+        channels = int((module.config or {})["resolved"]["data"]["channels"])
+    drawing = source_shape(module)
+    shapes: dict[str, tuple[int, ...]] = {"frames": (channels, *drawing[1:]), "drawings": drawing}
+    if part == "generator":
+        shapes = {"source": drawing, "embedding": (int(module.encoder.embedding_dim),)}  # type: ignore[arg-type]
+
+    def draw(n: int, _: int) -> Inputs:
+        rng = torch.Generator().manual_seed(n)
+        return tuple(torch.rand(n, *shape, generator=rng) * 2 - 1 for shape in shapes.values())
+
+    return Traced(Part(module.sampler if part == "generator" else module.encoder), list(shapes), draw, {}, [])
+
+
 def _trace(traced: Traced) -> tuple[ExportedProgram, bool]:
     """Trace a network with free sides, or with fixed ones if it takes no others; return which of the two."""
     inputs = traced.draw(2, 0)
@@ -205,7 +253,7 @@ def _trace(traced: Traced) -> tuple[ExportedProgram, bool]:
     others = tuple({0: batch} for _ in inputs[1:])
     for sizes in [traced.sizes, {}] if traced.sizes else [{}]:
         first = {0: batch, **sizes}
-        shapes: tuple[Any, ...] = (first, others) if isinstance(traced.network, Samples) and others else (first,)
+        shapes: tuple[Any, ...] = (first, others) if isinstance(traced.network, Samples | Part) and others else (first,)
         try:
             return torch.export.export(traced.network, inputs, dynamic_shapes=shapes, strict=False), bool(sizes)
         except Exception:
