@@ -112,3 +112,23 @@ def test_rows_of_the_gpu_table_compose():
     for options, _ in gpu.FAMILIES.values():
         data = [] if "data=digit_domains" in options else ["data=digits", "data.channels=3"]
         check_names(compose(*data, "tuned=none", *options))
+
+
+def test_growth_is_against_the_row_before(monkeypatch, capsys):
+    growth = script("growth")
+    seconds = {16: 0.016, 32: 0.064, 64: 0.128}
+    monkeypatch.setattr(growth, "measure", lambda sizes, *_: (seconds[sizes["resolution"]], sizes["resolution"] * 1.0))
+    growth.grows("resolution", 1, [])
+    rows = [line.replace(" ", "")[1:-1].split("|") for line in capsys.readouterr().out.splitlines()[3:]]
+    assert rows[0] == ["16", "", "16", "", "1.0", "16", ""]
+    assert rows[1] == ["32", "4.00", "64", "4.00", "4.0", "32", "2.00"]  # pixels, time, memory
+    assert rows[2] == ["64", "4.00", "128", "2.00", "8.0", "64", "2.00"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="memory is counted by Linux")
+def test_growth_is_measured_in_a_process_of_its_own():
+    growth = script("growth")
+    tiny = ["model.generator.base_channels=4", "model.discriminator.base_channels=4"]
+    seconds, memory = growth.measure({"resolution": 8, "batch": 2, "set": 10}, 1, tiny)
+    assert seconds > 0
+    assert memory >= 0
