@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from omegaconf import DictConfig
 
 from lightning_gans.config import validation
@@ -17,6 +19,7 @@ def main(cfg: DictConfig) -> None:
 
     from lightning_gans.data.base import ImageDataModule
     from lightning_gans.data.inspection import look
+    from lightning_gans.data.shrinking import files_of, shrink
     from lightning_gans.images import files
     from lightning_gans.inference import outputs
     from lightning_gans.runtime.atomic import write_text
@@ -27,6 +30,8 @@ def main(cfg: DictConfig) -> None:
     folder = files.make_folder(cfg.out) if cfg.out else None
     if folder is not None:
         outputs.refuse_foreign(folder, ("report.txt", "grid.png"), ("data ",))
+    small = Path(cfg.to).expanduser() if cfg.to else None
+    large = files_of(data, small, overwrite=cfg.overwrite) if small else None
     report = look(data, examples=cfg.examples)
     print(report.text)
     if folder is not None:
@@ -34,6 +39,9 @@ def main(cfg: DictConfig) -> None:
         if report.grid is not None:
             files.save(report.grid, folder / "grid.png", "overview")
         print(f"\nwritten: {folder}")
+    if small and large:
+        written = shrink(large, small)
+        print(f"\n{written:,} images of {small.stat().st_size:,} bytes in {small}; train on data.root={small}")
     if report.unreadable:
         raise SystemExit(1)
 

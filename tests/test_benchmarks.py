@@ -3,9 +3,14 @@
 import importlib.util
 import re
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
+
+from lightning_gans import compose
+from lightning_gans.config.validation import check_names
 
 ROOT = Path(__file__).parent.parent
 
@@ -71,3 +76,59 @@ def test_settings_of_threads_take_turns(monkeypatch, capsys):
         "| 0 | as it is | 256 | 1.00 | 62 |",
         "| 0 | GOMP_SPINCOUNT=1000 | 256 | 1.00 | 62 |",
     ]
+
+
+def test_a_row_of_the_gpu_table_fails_alone(monkeypatch, tmp_path, capsys):
+    """On the CPU: time, out of memory, too long, an error, and what comes after the end."""
+    gpu = script("gpu")
+    tiny = ["model=dcgan", "data.image_size=8", "model.batch_size=2"]
+    tiny += ["model.generator.base_channels=4", "model.discriminator.base_channels=4"]
+    taken = gpu.measured(gpu.Row("tiny", tiny, remark="so"), "cpu", left=60.0, seconds=0.0)
+    assert taken[:4] == ["tiny", "32-true", "yes", "no"]
+    assert float(taken[4]) > 0
+    assert taken[5:] == ["", "so"]
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--device=cpu", f"--out={tmp_path / 'table.md'}"])
+    times = iter([0.0, 1.0, 2.0, 239.9, 300.0])
+
+    def fails(row, device, seconds):
+        if row.name == "large":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        if row.name == "slow":
+            time.sleep(5)
+        raise RuntimeError("a | b\nmore")
+
+    monkeypatch.setattr(gpu, "milliseconds", fails)
+    gpu.main([gpu.Row(name, tiny) for name in ("large", "wrong", "slow", "late")], clock=lambda: next(times))
+    rows = [line.strip("| ").split("|")[-1].strip() for line in (tmp_path / "table.md").read_text().splitlines()]
+    expected = ["remark", "---", "out of memory", "failed: RuntimeError: a / b"]
+    assert rows == [*expected, "failed: TimeoutError: more than 0 s", "left out: the time is over"]
+    assert rows[-1] in capsys.readouterr().out
+
+
+def test_rows_of_the_gpu_table_compose():
+    gpu = script("gpu")
+    names = {row.name for row in gpu.rows()}
+    assert names == set(gpu.FAMILIES)
+    for options, _ in gpu.FAMILIES.values():
+        data = [] if "data=digit_domains" in options else ["data=digits", "data.channels=3"]
+        check_names(compose(*data, "tuned=none", *options))
+
+
+def test_growth_is_against_the_row_before(monkeypatch, capsys):
+    growth = script("growth")
+    seconds = {16: 0.016, 32: 0.064, 64: 0.128}
+    monkeypatch.setattr(growth, "measure", lambda sizes, *_: (seconds[sizes["resolution"]], sizes["resolution"] * 1.0))
+    growth.grows("resolution", 1, [])
+    rows = [line.replace(" ", "")[1:-1].split("|") for line in capsys.readouterr().out.splitlines()[3:]]
+    assert rows[0] == ["16", "", "16", "", "1.0", "16", ""]
+    assert rows[1] == ["32", "4.00", "64", "4.00", "4.0", "32", "2.00"]  # pixels, time, memory
+    assert rows[2] == ["64", "4.00", "128", "2.00", "8.0", "64", "2.00"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="memory is counted by Linux")
+def test_growth_is_measured_in_a_process_of_its_own():
+    growth = script("growth")
+    tiny = ["model.generator.base_channels=4", "model.discriminator.base_channels=4"]
+    seconds, memory = growth.measure({"resolution": 8, "batch": 2, "set": 10}, 1, tiny)
+    assert seconds > 0
+    assert memory >= 0

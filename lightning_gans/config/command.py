@@ -23,6 +23,7 @@ from lightning_gans.config.overrides import normalized, option_names, options_fi
 from lightning_gans.config.schemas import CONF_DIR, SCHEMAS
 from lightning_gans.runtime.instantiation import MAIN, VERSION
 from lightning_gans.runtime.streams import forgiving_streams
+from lightning_gans.runtime.waiting import choose_waiting
 
 resolvers.register()
 
@@ -110,6 +111,7 @@ def run(application: Callable[[], Any]) -> None:
     """
     os.environ.setdefault(TRACEBACK, os.environ.get("HYDRA_FULL_ERROR", "0"))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and leaves the telling to us
+    choose_waiting()
     with forgiving_streams():
         handle_errors(application)()
 

@@ -301,6 +301,8 @@ class DataCheckSchema(TypedDict):
 
     data: Node
     out: str | None
+    to: str | None
+    overwrite: bool
     examples: PositiveInt
     seed: Seed
 

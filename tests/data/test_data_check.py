@@ -2,14 +2,16 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from conftest import command
+from conftest import command, command_here
 from lightning_gans import compose
 from lightning_gans.config.schemas import CONF_DIR
 from lightning_gans.data.digits import Digits
 from lightning_gans.data.folder import Folder
 from lightning_gans.data.inspection import look
+from lightning_gans.data.shrinking import files_of, shrink
 
 ROOT = CONF_DIR.parent
 
@@ -132,4 +134,47 @@ def test_mistakes_answer_before_torch(tmp_path, arguments, named):
 
 
 def test_the_schema_is_the_file():
-    assert set(compose("data.root=x", config="data_check")) == {"data", "out", "examples", "seed"}
+    assert set(compose("data.root=x", config="data_check")) == {
+        *("data", "out", "to", "overwrite", "examples", "seed"),
+    }
+
+
+def test_a_set_is_shrunk_once_to_what_training_sees(pictures, tmp_path, capsys, monkeypatch):
+    """The zip has the very pixels and classes that the files give, and what cannot be read is not in it."""
+    (pictures / "dogs" / "broken.png").write_bytes(b"no picture")
+    (pictures / "cats" / "fits.jpg").write_bytes((pictures / "dogs" / "turned.jpg").read_bytes())  # and fits.png
+    options = [f"data.root={pictures}", "data.image_size=16", "data.num_classes=2", "data.on_error=skip"]
+    small = tmp_path / "made" / "small.zip"
+    check = ["lightning_gans.data_check", "data=folder", *options, f"to={small}"]
+    assert command_here(*check, cwd=tmp_path, monkeypatch=monkeypatch) == 1  # a file cannot be read
+    assert f"8 images of {small.stat().st_size:,} bytes in {small}" in capsys.readouterr().out
+    how = {"image_size": 16, "channels": 3, "num_classes": 2, "on_error": "skip"}
+    with pytest.warns(UserWarning, match="broken.png"):
+        large = Folder(root=str(pictures), **how).train_images
+    again = Folder(root=str(small), **how).train_images
+    assert torch.equal(large.images, again.images)
+    assert torch.equal(large.labels, again.labels)
+    assert command_here(*check, cwd=tmp_path, monkeypatch=monkeypatch) == 1
+    assert "is there already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_shrunk_images_have_the_channels_that_were_asked_for(pictures, tmp_path, channels):
+    how = {"image_size": 16, "channels": channels}
+    data = Folder(root=str(pictures), **how)
+    small = tmp_path / "small.zip"
+    assert shrink(files_of(data, small), small) == 7
+    assert torch.equal(Folder(root=str(small), **how).train_images.images, data.train_images.images)
+
+
+@pytest.mark.parametrize(
+    ("choice", "to", "said"),
+    [
+        ("digits", "small.zip", "to=small.zip: Digits has no files of single images"),
+        ("folder", "small.tar", "to=small.tar: must be the name of a zip"),
+    ],
+)
+def test_what_cannot_be_shrunk_is_refused(pictures, tmp_path, capsys, monkeypatch, choice, to, said):
+    options = [f"data={choice}", *([f"data.root={pictures}"] if choice == "folder" else []), f"to={to}"]
+    assert command_here("lightning_gans.data_check", *options, cwd=tmp_path, monkeypatch=monkeypatch) == 1
+    assert said in capsys.readouterr().err
