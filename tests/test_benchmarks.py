@@ -132,3 +132,38 @@ def test_growth_is_measured_in_a_process_of_its_own():
     seconds, memory = growth.measure({"resolution": 8, "batch": 2, "set": 10}, 1, tiny)
     assert seconds > 0
     assert memory >= 0
+
+
+def cells(line):
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_stability_is_the_share_of_scores_near_the_median(monkeypatch, capsys):
+    """And a table of it, of tiny trainings."""
+    stability = script("stability")
+    assert stability.near([10.0, 11.0, 9.1, 12.0, float("inf")]) == 3 / 5  # of 11
+    assert stability.near([float("inf")] * 2 + [1.0]) == 0
+    options = ["trainer.max_steps=2", "data.limit=40", "callbacks.evaluation.n=16", "model.batch_size=4"]
+    monkeypatch.setattr(sys, "argv", ["stability.py", "--models", "vae", "gan", "--seeds", "2", "--", *options])
+    stability.main()
+    head, _, *rows = map(cells, capsys.readouterr().out.splitlines())
+    assert [row[0] for row in rows] == ["`vae`", "`gan`"]
+    for row in rows:
+        found = dict(zip(head, row, strict=True))
+        assert found["runs"] == "2"
+        assert float(found["lowest"]) <= float(found["median"]) <= float(found["highest"])
+        assert found["diverged"] == found["alarms"] == "0"
+
+
+def test_rings_are_scored_once_a_seed(monkeypatch, capsys):
+    rings = script("rings")
+    options = ["trainer.max_steps=2", "callbacks.evaluation.n=64", "callbacks.evaluation.n_real=500"]
+    arguments = ["--experiments", "ring_nonsaturating", "--seeds", "0", "1", "--", *options]
+    monkeypatch.setattr(sys, "argv", ["rings.py", *arguments])
+    rings.main()
+    head, _, *rows = map(cells, capsys.readouterr().out.splitlines())
+    assert [row[0] for row in rows] == [f"`ring_nonsaturating`, {seed}" for seed in (0, 1, "median")]
+    for row in rows:
+        found = dict(zip(head, row, strict=True))
+        assert 0 <= float(found["modes"]) <= 8
+        assert 0 <= float(found["high quality"]) <= 1

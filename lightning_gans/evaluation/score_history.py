@@ -181,15 +181,12 @@ def draw(runs: Sequence[ScoredRun], path: Path, axis: str = "updates") -> list[P
     Returns:
         The files written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        print('no picture: it needs matplotlib; pip install "lightning_gans[report]"', file=sys.stderr)
-        return []
     keys = list(dict.fromkeys(key for run in runs for key in run.keys))
     columns = min(3, len(keys))
     rows = -(-len(keys) // columns)
-    figure = Figure(figsize=(4.6 * columns, 3.2 * rows + 0.3 * len(runs)), layout="constrained")
+    figure = new_figure(4.6 * columns, 3.2 * rows + 0.3 * len(runs))
+    if figure is None:
+        return []
     label = {"updates": "generator updates", "kimg": "thousands of real images", "seconds": "seconds of training"}[axis]
     for place, key in enumerate(keys, 1):
         panel = figure.add_subplot(rows, columns, place)
@@ -213,6 +210,16 @@ def draw(runs: Sequence[ScoredRun], path: Path, axis: str = "updates") -> list[P
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png", metadata={MARK: "overview"})
     return [path]
+
+
+def new_figure(width: float, height: float) -> Any:
+    """Return an empty figure of matplotlib, in inches; ``None``, and say so, where it is not installed."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        print('no picture: it needs matplotlib; pip install "lightning_gans[report]"', file=sys.stderr)
+        return None
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def _at(card: dict[str, Any], axis: str) -> float:

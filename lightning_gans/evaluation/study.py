@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import statistics
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
-from lightning_gans.evaluation.score_history import ScoredRun
+from lightning_gans.evaluation.score_history import ScoredRun, new_figure
 from lightning_gans.images.files import MARK
 from lightning_gans.runtime.atomic import atomic_write
 
@@ -89,13 +88,10 @@ def draw_study(study: Study, path: Path) -> list[Path]:
     Returns:
         The files written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        print('no picture: it needs matplotlib; pip install "lightning_gans[report]"', file=sys.stderr)
-        return []
     shown = {family: scores for family, scores in study.scores.items() if scores}
-    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    figure = new_figure(10, 3.6)
+    if figure is None:
+        return []
     boxes, curves = figure.subplots(1, 2)
     boxes.boxplot(list(shown.values()), tick_labels=list(shown))
     boxes.tick_params(axis="x", rotation=45)

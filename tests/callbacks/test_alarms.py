@@ -1,6 +1,7 @@
 """The stability guard's readings and alarms: closed forms, and runs that are made to go wrong."""
 
 import copy
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from lightning_gans import build, compose
 from lightning_gans.callbacks import DivergedError, StabilityGuard
 from lightning_gans.callbacks.alarms import Alarms, Limits
 from lightning_gans.callbacks.readings import judging, overfitting, sample_readings
+from lightning_gans.loggers.dashboards import MLflowDashboard, TensorBoardDashboard, WandbDashboard
 
 LIMITS = Limits(0.5, 0.5, 0.5, 1e-6, 100.0)
 
@@ -235,3 +237,22 @@ def test_a_run_that_diverges_goes_on_from_its_last_good_checkpoint(tmp_path, mon
     more = [*again, "trainer.max_steps=15"]
     assert command_here("lightning_gans.train", *more, cwd=tmp_path, monkeypatch=monkeypatch) == 1
     assert "rolled back" not in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------ dashboards
+
+
+@pytest.mark.parametrize("kind", [TensorBoardDashboard, WandbDashboard, MLflowDashboard])
+def test_dashboards_show_an_alarm(kind):
+    """By each one's own means: text, an alert and an entry of the summary, a tag."""
+    logger = MagicMock(run_id="r1")
+    logger.experiment.summary = {}
+    kind(logger).log_alarm("collapse", "samples are alike", 300)
+    told = "at generator update 300 samples are alike"
+    if kind is TensorBoardDashboard:
+        logger.experiment.add_text.assert_called_once_with("alarm/collapse", "samples are alike", 300)
+    elif kind is WandbDashboard:
+        logger.experiment.alert.assert_called_once_with(title="alarm: collapse", text=told)
+        assert logger.experiment.summary == {"alarm/collapse": told}
+    else:
+        logger.experiment.set_tag.assert_called_once_with("r1", "alarm collapse", told)
