@@ -68,7 +68,7 @@ class CaptionedImages(ImageDataset):
         return len(self.rows)
 
     def fetch(self, index: Tensor) -> Batch:
-        """Return ``image`` (N, C, H, W) uint8, ``caption`` (N, K) int64 and, where there are classes, ``label`` (N,)."""
+        """Return ``image`` (N, C, H, W) uint8, ``caption`` (N, K) int64 and, where there are classes, ``label``."""
         batch = self.rows.fetch(index)
         return {"image": batch["image"], **{key: column[batch["label"]] for key, column in self.columns.items()}}
 

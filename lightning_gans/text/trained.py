@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
-import torch.nn.functional as F
 from annotated_types import Ge, MinLen
 from torch import Tensor
 from tqdm import tqdm
