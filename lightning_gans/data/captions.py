@@ -21,7 +21,7 @@ class Captions(NamedTuple):
         numbers: (N, K) int64, those of each picture, then ``NONE``.
     """
 
-    texts: list[str]
+    texts: Sequence[str]
     numbers: Tensor
 
 
@@ -92,7 +92,7 @@ class CaptionedImages(ImageDataset):
 def captions_of(images: ImageDataset) -> Captions | None:
     """Return the captions of a set; ``None`` if it has none."""
     numbers = images.entries("caption")
-    return None if numbers is None or not images.texts else Captions(list(images.texts), numbers)
+    return None if numbers is None or not images.texts else Captions(images.texts, numbers)
 
 
 def shared(ours: Tensor, theirs: Tensor) -> Tensor:

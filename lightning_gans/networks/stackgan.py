@@ -234,7 +234,7 @@ class Generator(nn.Module):
 
     def made(self, latents: Tensor, text: Tensor) -> Conditioned:
         """Return what the stage makes, at its own size; stage I stands still in stage 2."""
-        noise, first, second = latents.split([self.noise_dim, self.condition_dim, self.condition_dim], 1)
+        noise, first, second = torch.split(latents, [self.noise_dim, self.condition_dim, self.condition_dim], 1)
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.stage == 1):
             found: Conditioned = self.stage1(noise, first, text)
         if self.stage == 2:

@@ -93,7 +93,8 @@ class Trained(TextEncoder):
         rows, owners = (some.to(self.centre.device) for some in as_bytes(texts, self.length))
         made = self.text(rows)
         sums = made.new_zeros(len(texts), self.dim).index_add_(0, owners, made)
-        return sums / owners.bincount(minlength=len(texts))[:, None]
+        vectors: Tensor = sums / owners.bincount(minlength=len(texts))[:, None]
+        return vectors
 
     def vectors(self, texts: Sequence[str]) -> Tensor:
         """Compute vectors (N, dim), white over the training captions.
@@ -174,7 +175,7 @@ class Trained(TextEncoder):
         made = self.joint(texts)
         self.centre.copy_(made.mean(0))
         covariance = (made - self.centre).double().T.cov(correction=0)
-        values, directions = torch.linalg.eigh(torch.atleast_2d(covariance))
+        values, directions = torch.linalg.eigh(covariance.view(self.dim, self.dim))
         values = values.clamp(min=0) + values[-1].clamp(min=1e-12) / 1000
         self.whitening.copy_(directions @ (values.rsqrt()[:, None] * directions.T))
         self.is_trained.fill_(True)
@@ -222,6 +223,8 @@ def accuracy(encoder: Trained, images: ImageDataset, captions: Captions, n: int 
     """Return the share of up to n pictures whose own caption scores highest among all different captions of the set."""
     every = encoder.joint(captions.texts)
     chosen = torch.arange(min(n, len(images)))
-    seen = torch.cat([encoder.images(images.fetch(some)["image"].to(every.device)) for some in chosen.split(256)])
+    seen = torch.cat(
+        [encoder.images(images.fetch(some)["image"].to(every.device)) for some in torch.split(chosen, 256)]
+    )
     best = (seen @ every.T).argmax(1).cpu()
     return float((captions.numbers[chosen] == best[:, None]).any(1).double().mean())
