@@ -15,7 +15,7 @@ from lightning_gans.images.size import Size
 from lightning_gans.networks.layers import normal_init, normalised, square_side
 from lightning_gans.runtime.precision import full_precision
 
-Norm = Literal["batch", "spectral"]
+Norm = Literal["batch", "spectral"] | None
 DEEPEST = 8  # times the base width of the maps that a discriminator decides on
 
 
@@ -256,7 +256,7 @@ class StageDiscriminator(nn.Module):
         condition_dim: Length of a condition.
         base_channels: Feature maps of the first layer, DF of the released code; they double at every halving, and are
             brought down to 8 times as many at 4x4.
-        norm: ``batch``, or ``spectral`` on every layer.
+        norm: ``batch``, ``spectral`` on every layer, or ``None``.
         judges_alone: Give logits of images without a condition too.
     """
 
@@ -304,7 +304,7 @@ class Discriminator(nn.Module):
         stage1_size: As the generator's.
         condition_dim: As the generator's.
         base_channels: Feature maps of the first layers, 64 for birds and flowers, 96 for COCO.
-        norm: ``batch`` as in the paper, or ``spectral`` on every layer.
+        norm: ``batch`` as in the paper, ``spectral`` on every layer, or ``None``.
 
     Attributes:
         stage: 1 or 2, whose images are judged.

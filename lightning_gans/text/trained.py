@@ -81,10 +81,11 @@ class Trained(TextEncoder):
         self.dim, self.length, self.channels, self.image_size = dim, length, channels, image_size
         self.updates, self.batch_size, self.lr, self.weights = updates, batch_size, lr, weights
         self.text = CharCNNRNN(dim=dim, length=length, channels=widths)
-        self.image = Classifier(channels=channels, num_classes=dim, image_size=image_size, width=image_width)
+        self.sizes = {"channels": channels, "num_classes": dim, "image_size": image_size, "width": image_width}
+        self.image = Classifier(**self.sizes)
         self.register_buffer("centre", torch.zeros(dim))
         self.register_buffer("whitening", torch.eye(dim))
-        self.register_buffer("is_trained", torch.zeros((), dtype=torch.bool))
+        self.register_buffer("is_trained", torch.zeros((), dtype=torch.int64))
         self.eval().requires_grad_(False)
 
     # ------------------------------------------------------------------------------ vectors
@@ -136,26 +137,36 @@ class Trained(TextEncoder):
         losses = []
         with torch.random.fork_rng(), torch.enable_grad():
             torch.manual_seed(derive_seed("text encoder", seed))
-            self._reset()
-            optimizer = torch.optim.Adam(self.requires_grad_(True).parameters(), lr=self.lr)
+            image = Classifier(**self.sizes).to(self.centre)  # with batch norm of its own, whatever processes share
+            for layer in self.text.modules():
+                if hasattr(layer, "reset_parameters"):
+                    layer.reset_parameters()  # type: ignore[operator]
+            weights = [*self.text.requires_grad_(True).parameters(), *image.parameters()]
+            optimizer = torch.optim.Adam(weights, lr=self.lr)
             rows = [as_bytes([text], self.length)[0] for text in captions.texts]
             classes = images.entries("label")
-            self.image.train()
             for update in tqdm(range(self.updates), "training the text encoder", disable=not progress, leave=False):
                 for group in optimizer.param_groups:
                     group["lr"] = self.lr * (1 - update / self.updates)
                 chosen = torch.randperm(len(images))[: self.batch_size]
-                loss = self._loss(images, captions, chosen, rows, classes)
+                loss = self._loss(image, images, captions, chosen, rows, classes)
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 losses.append(float(loss.detach()))
+        self.image.load_state_dict(image.state_dict())
         self.eval().requires_grad_(False)
         self.standardise(captions.texts)
         return losses
 
     def _loss(
-        self, images: ImageDataset, captions: Captions, chosen: Tensor, rows: list[Tensor], classes: Tensor | None
+        self,
+        image: Classifier,
+        images: ImageDataset,
+        captions: Captions,
+        chosen: Tensor,
+        rows: list[Tensor],
+        classes: Tensor | None,
     ) -> Tensor:
         """Compute the structured loss of pictures number ``chosen``, each with one of its captions."""
         numbers = captions.numbers[chosen]  # (N, K)
@@ -164,7 +175,7 @@ class Trained(TextEncoder):
         pieces = [rows[i][int(torch.randint(len(rows[i]), ()))] for i in used[:, 0].tolist()]
         texts = self.text(torch.stack(pieces).to(self.centre.device))
         pictures = images.fetch(chosen)["image"].to(self.centre.device)
-        seen = self.image(prepared(pictures, self.channels, self.image_size).to(self.centre))[1]
+        seen = image(prepared(pictures, self.channels, self.image_size).to(self.centre))[1]
         same = shared(numbers, used)  # picture i, caption j
         if classes is not None:
             same |= classes[chosen][:, None] == classes[chosen][None]
@@ -181,13 +192,7 @@ class Trained(TextEncoder):
         damped = values + values[-1].clamp(min=1e-12) / 1000
         scale = (self.dim / (values / damped).sum().clamp(min=1e-12)).sqrt()
         self.whitening.copy_(directions @ (scale * damped.rsqrt()[:, None] * directions.T))
-        self.is_trained.fill_(True)
-
-    def _reset(self) -> None:
-        """Draw all weights anew, as a function of the seed alone."""
-        for layer in self.modules():
-            if layer is not self and hasattr(layer, "reset_parameters"):
-                layer.reset_parameters()  # type: ignore[operator]
+        self.is_trained.fill_(1)
 
     # ------------------------------------------------------------------------------ files
 
