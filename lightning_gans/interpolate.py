@@ -18,7 +18,7 @@ PATHS = ("lerp", "slerp")  # modes that go from a sample to another
 
 @command(InterpolateSchema)
 def main(cfg: DictConfig) -> None:
-    """Draw paths, grids, loops, arithmetic, truncations, nearest images, codes, styles or sentences of a checkpoint's latents."""
+    """Draw paths, grids, loops, sums, truncations, neighbours, codes, styles or sentences of a checkpoint's latents."""
     indices = starts(cfg)
     if cfg.format == "mp4" and importlib.util.find_spec("av") is None:
         raise ConfigError("format", "mp4", 'needs the package av: pip install "lightning_gans[video]"')

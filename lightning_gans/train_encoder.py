@@ -52,12 +52,10 @@ def main(cfg: DictConfig) -> None:
     print(f"loss {sum(last) / len(last):.4f}; their own caption is the best one of {'; of '.join(found)}")
     options = OmegaConf.to_container(cfg.encoder, resolve=True)
     assert isinstance(options, dict)
-    typed = " ".join(
-        f"model.text_encoder.{key}={options[key]}" for key in ("length", "widths", "image_size", "image_width")
-    )
-    print(
-        f"train with: model.text_encoder.weights={cfg.out} model.generator.text_dim={options['dim']} {typed.replace(', ', ',')}"
-    )
+    sizes = {key: options[key] for key in ("length", "widths", "image_size", "image_width")}
+    typed = " ".join(f"model.text_encoder.{key}={value}".replace(", ", ",") for key, value in sizes.items())
+    dim = options["dim"]
+    print(f"train with: model.text_encoder.weights={cfg.out} model.generator.text_dim={dim} {typed}")
 
 
 if __name__ == "__main__":

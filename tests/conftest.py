@@ -187,7 +187,11 @@ def exact(model):
         "hidden_noise": None,
     }
     overrides = [DOUBLE, *sgd(0.05, model)]
-    if model in ("sagan", "biggan"):  # whose batch norm is where the class enters: it is shared by all processes
+    if model in (
+        "sagan",
+        "biggan",
+        "stackgan",
+    ):  # whose batch norm is where the class enters: it is shared by all processes
         overrides.append("trainer.sync_batchnorm=true")
     for name, network in compose(f"model={model}", "tuned=none", *needs(f"model={model}")).model.items():
         for key, value in off.items():

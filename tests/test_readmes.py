@@ -150,7 +150,7 @@ HAVE_MORE = [  # options that READMEs name, beside those of the commands as they
     *(
         (f"model={name}",)
         for name in (
-            *("acgan", "cyclegan", "infogan", "lapgan", "pix2pix", "semi_supervised", "srgan"),
+            *("acgan", "cyclegan", "infogan", "lapgan", "pix2pix", "semi_supervised", "srgan", "stackgan"),
             *("stylegan", "stylegan2"),
         )
     ),

@@ -188,9 +188,7 @@ class FaceImages(InMemoryImages):
         return {**super().fetch(index), "caption": self.captions[index]}
 
     def entries(self, key: str) -> Tensor | None:
-        """Return labels (N,) as ``label``, captions (N, 2) as ``caption``, identities as ``identity`` and all attributes
-        (N, 13) as ``attributes``.
-        """
+        """Return ``label``, ``identity`` (N,), ``caption`` (N, 2) or all ``attributes`` (N, 13), int64."""
         if key == "caption":
             return self.captions
         if key == "attributes":

@@ -10,7 +10,6 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import torch
-from torch import Tensor
 from typing_extensions import Unpack
 
 from lightning_gans.config.errors import ConfigError
@@ -35,9 +34,9 @@ class CaptionFolder(ImageDataModule):
     """Read pictures with captions in a folder or a zip.
 
     Captions are the lines of a ``.txt`` file of the picture's name beside it; or the ``text`` of ``metadata.csv`` or
-    ``metadata.jsonl``, whose ``file_name`` is a path from there (several rows, or in JSON a list, are several captions);
-    or the pickles that StackGAN's authors published for birds and flowers, see ``published_captions``. A picture without
-    a caption counts as a file that cannot be read.
+    ``metadata.jsonl``, whose ``file_name`` is a path from there (several rows, or in JSON a list, are several
+    captions); or the pickles that StackGAN's authors published for birds and flowers, see ``published_captions``. A
+    picture without a caption counts as a file that cannot be read.
 
     Args:
         root: The folder or zip.

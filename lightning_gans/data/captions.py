@@ -21,7 +21,7 @@ class Captions(NamedTuple):
         numbers: (N, K) int64, those of each picture, then ``NONE``.
     """
 
-    texts: list[str]
+    texts: Sequence[str]
     numbers: Tensor
 
 
@@ -68,7 +68,7 @@ class CaptionedImages(ImageDataset):
         return len(self.rows)
 
     def fetch(self, index: Tensor) -> Batch:
-        """Return ``image`` (N, C, H, W) uint8, ``caption`` (N, K) int64 and, where there are classes, ``label`` (N,)."""
+        """Return ``image`` (N, C, H, W) uint8, ``caption`` (N, K) int64 and, where there are classes, ``label``."""
         batch = self.rows.fetch(index)
         return {"image": batch["image"], **{key: column[batch["label"]] for key, column in self.columns.items()}}
 
@@ -92,7 +92,7 @@ class CaptionedImages(ImageDataset):
 def captions_of(images: ImageDataset) -> Captions | None:
     """Return the captions of a set; ``None`` if it has none."""
     numbers = images.entries("caption")
-    return None if numbers is None or not images.texts else Captions(list(images.texts), numbers)
+    return None if numbers is None or not images.texts else Captions(images.texts, numbers)
 
 
 def shared(ours: Tensor, theirs: Tensor) -> Tensor:

@@ -47,16 +47,16 @@ SENTENCES = (
 class DigitCaptions(ImageDataModule):
     """Provide scikit-learn's digits, each drawn several times, with captions such as "a thin seven leaning right".
 
-    A drawing is a digit with a stroke, a slant, a size and a brightness of its own, functions of ``seed``. They are then
-    measured on the picture (``measure``), and what is measured is what the captions say: four sentences with all five
-    attributes, one without size and brightness, one without stroke and slant. A share of the combinations of all words
-    is held out: their pictures are the test part, and no picture of training has such a combination.
+    A drawing is a digit with a stroke, a slant, a size and a brightness of its own, functions of ``seed``. They are
+    then measured on the picture (``measure``), and what is measured is what the captions say: four sentences with all
+    five attributes, one without size and brightness, one without stroke and slant. A share of the combinations of all
+    words is held out: their pictures are the test part, and no picture of training has such a combination.
 
     Args:
         drawings: Of each digit.
         test_share: Share of the combinations of words whose pictures are the test part.
-        **options: See ``ImageDataModule``; ``seed`` also draws the pictures. ``num_classes`` is 10 for labels, which are
-            the digits, or ``None``.
+        **options: See ``ImageDataModule``; ``seed`` also draws the pictures. ``num_classes`` is 10 for labels, which
+            are the digits, or ``None``.
     """
 
     @checked

@@ -8,6 +8,7 @@ themselves, which the vectors are of, are the lines of ``text_c10/NAME.txt`` bes
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -109,7 +110,7 @@ class PublishedPart:
             raise ConfigError("data.root", self.folder / VECTORS, rule)
         return vectors
 
-    def _captions(self, names: list[str], k: int) -> Captions:
+    def _captions(self, names: Sequence[str], k: int) -> Captions:
         """Return the captions by number; of pictures without a text file, or with another number, each is its own."""
         said = []
         for name in names:

@@ -127,7 +127,8 @@ class Evaluator:
         if self.extractor is not None:
             self.extractor.to(place)
         self._update_real(real, place, progress)
-        n, split = 0, {}
+        n = 0
+        split: dict[str, Any] = {}
         self._start_clock()
         for position, batch, found in self._extract(
             source, rank_slice(source.n, rank, world), place, "scoring", progress

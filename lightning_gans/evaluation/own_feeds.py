@@ -1,4 +1,4 @@
-"""Feed metrics that look at examples of the data through the model itself: what it classifies, what it draws of captions."""
+"""Feed metrics of what a model makes of examples of the data: classes of images, images of captions."""
 
 from __future__ import annotations
 

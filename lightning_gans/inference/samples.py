@@ -134,7 +134,7 @@ def class_sheet(
 
 
 def sheet_columns(n: int, classes: Sequence[Any]) -> int:
-    """Return how many of n latents a sheet of these classes, or captions, shows: all up to 16, and not many more than 64 images."""
+    """Return how many of n latents a sheet of classes or captions shows: all up to 16, and not many more than 64."""
     return min(n, max(16, 64 // len(classes)))
 
 

@@ -119,7 +119,7 @@ def arithmetic(walker: Walker, texts: Sequence[str], rows: int) -> Tensor:
 
 
 def _vectors(walker: Walker, texts: Sequence[str], least: int) -> Tensor:
-    condition = walker.module.conditioning["text"] if "text" in walker.module.conditioning else None
+    condition = dict(walker.module.conditioning.items()).get("text")
     if not isinstance(condition, Text):
         raise ConfigError(
             "text", list(texts), f"{type(walker.module).__name__} draws no captions; train model=stackgan"

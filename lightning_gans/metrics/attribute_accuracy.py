@@ -30,8 +30,8 @@ class AttributeAccuracy(CaptionedMetric):
     ``attribute_accuracy_shuffled``, the samples' with captions of others.
 
     Args:
-        weights: A classifier of the set's attributes, of ``python -m lightning_gans.train_extractor``; ``None``: that of
-            avatars, which ships with the package, for avatars; for other sets one that is trained on the training
+        weights: A classifier of the set's attributes, of ``python -m lightning_gans.train_extractor``; ``None``: that
+            of avatars, which ships with the package, for avatars; for other sets one that is trained on the training
             pictures when the metric is first used.
         epochs: Passes of that training.
         width: Channels of its first convolution.

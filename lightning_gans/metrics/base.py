@@ -43,8 +43,9 @@ class GenerativeMetric(Metric):
             classifier and whether they are real, of real images one-hot classes. ``images``: (N, C, H, W) uint8 and
             whether they are real. ``pairs``: a batch with ``image`` and ``target`` uint8 and ``source`` in [-1, 1].
             ``paths``: features (N, F) at the start and at the end of a small step between latents. ``classified``: the
-            model's own logits (N, K) of test images and their classes (N,) int64. ``captioned``: see ``metrics/captioned.py``. ``rows``: encoded rows (N, D) of a
-            table, and that they are generated; see ``metrics/table.py``.
+            model's own logits (N, K) of test images and their classes (N,) int64. ``captioned``: see
+            ``metrics/captioned.py``. ``rows``: encoded rows (N, D) of a table, and that they are generated; see
+            ``metrics/table.py``.
             ``labelled_features``, ``labelled_logits``, ``labelled_images``: likewise (logits of real images one-hot),
             their classes (N,) int64 and whether they are real.
         scores: Names of its scores; those of extracted features get the extractor's name appended, ``fd_digits``.

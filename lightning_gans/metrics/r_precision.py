@@ -1,4 +1,4 @@
-"""Compute R-precision: how often a sample is nearer to its caption than to 99 others (Xu et al. 2018, arXiv:1711.10485)."""
+"""Compute how often a sample fits its caption better than 99 others (Xu et al. 2018, arXiv:1711.10485)."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class RPrecision(CaptionedMetric):
         return {f"{self.name}{ending}": self._share(some, kinds, number) for ending, some in sides.items()}
 
     def _share(self, vectors: Tensor, kinds: Tensor, number: Tensor) -> Tensor:
-        """Return the share of vectors (N, D) whose caption ``number`` (N,) is the best of it and 99 other kinds (M, D)."""
+        """Return the share of vectors (N, D) that caption ``number`` (N,) fits better than 99 other kinds (M, D) do."""
         rng = torch.Generator().manual_seed(derive_seed("captions", self.seed))
         scores = vectors @ kinds.T  # (N, M)
         u = torch.rand(scores.shape, generator=rng).to(scores.device).scatter(1, number[:, None], 2.0)

@@ -33,7 +33,7 @@ class ByteConvolution(nn.Module):
 
     def forward(self, captions: Tensor) -> Tensor:
         """Map bytes + 1 (N, L) int64 to features (N, channels, L - 3)."""
-        taps = F.embedding(captions, self.weight).unflatten(2, (4, -1))  # (N, L, 4, channels)
+        taps = F.embedding(captions, self.weight).view(*captions.shape, 4, -1)  # (N, L, 4, channels)
         steps = captions.shape[1] - 3
         summed = torch.stack([taps[:, k : k + steps, k] for k in range(4)]).sum(0)
         return (summed + self.bias).transpose(1, 2)

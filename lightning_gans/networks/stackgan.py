@@ -15,12 +15,12 @@ from lightning_gans.images.size import Size
 from lightning_gans.networks.layers import normal_init, normalised, square_side
 from lightning_gans.runtime.precision import full_precision
 
-Norm = Literal["batch", "spectral"]
+Norm = Literal["batch", "spectral"] | None
 DEEPEST = 8  # times the base width of the maps that a discriminator decides on
 
 
 class Conditioned(NamedTuple):
-    """Hold what a stage makes: images (N, C, H, W), and the mean and log variance (N, condition_dim) of its condition."""
+    """Hold a stage's images (N, C, H, W), and the mean and log variance (N, condition_dim) of its conditions."""
 
     images: Tensor
     mean: Tensor
@@ -184,8 +184,8 @@ def stage_sizes(image_size: Size, stage1_size: int | None) -> tuple[int, int]:
 class Generator(nn.Module):
     """Map latents (N, latent_dim) and embeddings (N, text_dim) to images (N, channels, H, W) in [-1, 1].
 
-    Weights begin by DCGAN's rule, and those of a condition's mean and variance as N(0, 1 / text_dim): with 0.02 as in the
-    released code, made for vectors of 1,024, short vectors are lost in the noise and the divergence takes the rest.
+    Weights begin by DCGAN's rule, and those of a condition's mean and variance as N(0, 1 / text_dim): with 0.02 as in
+    the released code, made for vectors of 1,024, short vectors are lost in noise, and the divergence takes the rest.
 
     Latents are the noise and the noises of both stages' conditions. In stage 1 images are stage I's, enlarged; in
     stage 2 they are stage II's, which sees those of stage I.
@@ -234,13 +234,11 @@ class Generator(nn.Module):
 
     def made(self, latents: Tensor, text: Tensor) -> Conditioned:
         """Return what the stage makes, at its own size; stage I stands still in stage 2."""
-        noise, first, second = latents.split([self.noise_dim, self.condition_dim, self.condition_dim], 1)
-        if self.stage == 1:
+        noise, first, second = torch.split(latents, [self.noise_dim, self.condition_dim, self.condition_dim], 1)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.stage == 1):
             found: Conditioned = self.stage1(noise, first, text)
-            return found
-        with torch.no_grad():
-            small = self.stage1(noise, first, text).images
-        found = self.stage2(small, second, text)
+        if self.stage == 2:
+            found = self.stage2(found.images, second, text)
         return found
 
     def forward(self, latents: Tensor, text: Tensor) -> Tensor:
@@ -258,7 +256,7 @@ class StageDiscriminator(nn.Module):
         condition_dim: Length of a condition.
         base_channels: Feature maps of the first layer, DF of the released code; they double at every halving, and are
             brought down to 8 times as many at 4x4.
-        norm: ``batch``, or ``spectral`` on every layer.
+        norm: ``batch``, ``spectral`` on every layer, or ``None``.
         judges_alone: Give logits of images without a condition too.
     """
 
@@ -306,7 +304,7 @@ class Discriminator(nn.Module):
         stage1_size: As the generator's.
         condition_dim: As the generator's.
         base_channels: Feature maps of the first layers, 64 for birds and flowers, 96 for COCO.
-        norm: ``batch`` as in the paper, or ``spectral`` on every layer.
+        norm: ``batch`` as in the paper, ``spectral`` on every layer, or ``None``.
 
     Attributes:
         stage: 1 or 2, whose images are judged.

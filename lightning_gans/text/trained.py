@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
-import torch.nn.functional as F
 from annotated_types import Ge, MinLen
 from torch import Tensor
 from tqdm import tqdm
@@ -35,8 +34,9 @@ class Trained(TextEncoder):
     in batches of pictures with a caption each, where j is none that shares the caption, or the class, with i. A caption
     longer than ``length`` bytes is the mean of its pieces. Vectors handed to generators are whitened over the training
     captions, so that what few captions differ in weighs as much as what many do; directions with less than a thousandth
-    of the largest variance weigh less. Differs from the paper: this, bytes in the place of 70 letters, and pictures
-    through a small network that learns too, where the paper has features of GoogLeNet.
+    of the largest variance weigh less, and the mean variance of a number is 1. Differs from the paper: this, bytes in
+    the place of 70 letters, and pictures through a small network that learns too, where the paper has features of
+    GoogLeNet.
 
     A training that finds the encoder untrained trains it before its first update; its weights are part of the
     checkpoint.
@@ -81,10 +81,11 @@ class Trained(TextEncoder):
         self.dim, self.length, self.channels, self.image_size = dim, length, channels, image_size
         self.updates, self.batch_size, self.lr, self.weights = updates, batch_size, lr, weights
         self.text = CharCNNRNN(dim=dim, length=length, channels=widths)
-        self.image = Classifier(channels=channels, num_classes=dim, image_size=image_size, width=image_width)
+        self.sizes = {"channels": channels, "num_classes": dim, "image_size": image_size, "width": image_width}
+        self.image = Classifier(**self.sizes)
         self.register_buffer("centre", torch.zeros(dim))
         self.register_buffer("whitening", torch.eye(dim))
-        self.register_buffer("is_trained", torch.zeros((), dtype=torch.bool))
+        self.register_buffer("is_trained", torch.zeros((), dtype=torch.int64))
         self.eval().requires_grad_(False)
 
     # ------------------------------------------------------------------------------ vectors
@@ -94,7 +95,8 @@ class Trained(TextEncoder):
         rows, owners = (some.to(self.centre.device) for some in as_bytes(texts, self.length))
         made = self.text(rows)
         sums = made.new_zeros(len(texts), self.dim).index_add_(0, owners, made)
-        return sums / owners.bincount(minlength=len(texts))[:, None]
+        vectors: Tensor = sums / owners.bincount(minlength=len(texts))[:, None]
+        return vectors
 
     def vectors(self, texts: Sequence[str]) -> Tensor:
         """Compute vectors (N, dim), white over the training captions.
@@ -135,26 +137,36 @@ class Trained(TextEncoder):
         losses = []
         with torch.random.fork_rng(), torch.enable_grad():
             torch.manual_seed(derive_seed("text encoder", seed))
-            self._reset()
-            optimizer = torch.optim.Adam(self.requires_grad_(True).parameters(), lr=self.lr)
+            image = Classifier(**self.sizes).to(self.centre)  # with batch norm of its own, whatever processes share
+            for layer in self.text.modules():
+                if hasattr(layer, "reset_parameters"):
+                    layer.reset_parameters()  # type: ignore[operator]
+            weights = [*self.text.requires_grad_(True).parameters(), *image.parameters()]
+            optimizer = torch.optim.Adam(weights, lr=self.lr)
             rows = [as_bytes([text], self.length)[0] for text in captions.texts]
             classes = images.entries("label")
-            self.image.train()
             for update in tqdm(range(self.updates), "training the text encoder", disable=not progress, leave=False):
                 for group in optimizer.param_groups:
                     group["lr"] = self.lr * (1 - update / self.updates)
                 chosen = torch.randperm(len(images))[: self.batch_size]
-                loss = self._loss(images, captions, chosen, rows, classes)
+                loss = self._loss(image, images, captions, chosen, rows, classes)
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 losses.append(float(loss.detach()))
+        self.image.load_state_dict(image.state_dict())
         self.eval().requires_grad_(False)
         self.standardise(captions.texts)
         return losses
 
     def _loss(
-        self, images: ImageDataset, captions: Captions, chosen: Tensor, rows: list[Tensor], classes: Tensor | None
+        self,
+        image: Classifier,
+        images: ImageDataset,
+        captions: Captions,
+        chosen: Tensor,
+        rows: list[Tensor],
+        classes: Tensor | None,
     ) -> Tensor:
         """Compute the structured loss of pictures number ``chosen``, each with one of its captions."""
         numbers = captions.numbers[chosen]  # (N, K)
@@ -163,7 +175,7 @@ class Trained(TextEncoder):
         pieces = [rows[i][int(torch.randint(len(rows[i]), ()))] for i in used[:, 0].tolist()]
         texts = self.text(torch.stack(pieces).to(self.centre.device))
         pictures = images.fetch(chosen)["image"].to(self.centre.device)
-        seen = self.image(prepared(pictures, self.channels, self.image_size).to(self.centre))[1]
+        seen = image(prepared(pictures, self.channels, self.image_size).to(self.centre))[1]
         same = shared(numbers, used)  # picture i, caption j
         if classes is not None:
             same |= classes[chosen][:, None] == classes[chosen][None]
@@ -175,16 +187,12 @@ class Trained(TextEncoder):
         made = self.joint(texts)
         self.centre.copy_(made.mean(0))
         covariance = (made - self.centre).double().T.cov(correction=0)
-        values, directions = torch.linalg.eigh(torch.atleast_2d(covariance))
-        values = values.clamp(min=0) + values[-1].clamp(min=1e-12) / 1000
-        self.whitening.copy_(directions @ (values.rsqrt()[:, None] * directions.T))
-        self.is_trained.fill_(True)
-
-    def _reset(self) -> None:
-        """Draw all weights anew, as a function of the seed alone."""
-        for layer in self.modules():
-            if layer is not self and hasattr(layer, "reset_parameters"):
-                layer.reset_parameters()  # type: ignore[operator]
+        values, directions = torch.linalg.eigh(covariance.view(self.dim, self.dim))
+        values = values.clamp(min=0)
+        damped = values + values[-1].clamp(min=1e-12) / 1000
+        scale = (self.dim / (values / damped).sum().clamp(min=1e-12)).sqrt()
+        self.whitening.copy_(directions @ (scale * damped.rsqrt()[:, None] * directions.T))
+        self.is_trained.fill_(1)
 
     # ------------------------------------------------------------------------------ files
 
@@ -223,6 +231,8 @@ def accuracy(encoder: Trained, images: ImageDataset, captions: Captions, n: int 
     """Return the share of up to n pictures whose own caption scores highest among all different captions of the set."""
     every = encoder.joint(captions.texts)
     chosen = torch.arange(min(n, len(images)))
-    seen = torch.cat([encoder.images(images.fetch(some)["image"].to(every.device)) for some in chosen.split(256)])
+    seen = torch.cat(
+        [encoder.images(images.fetch(some)["image"].to(every.device)) for some in torch.split(chosen, 256)]
+    )
     best = (seen @ every.T).argmax(1).cpu()
     return float((captions.numbers[chosen] == best[:, None]).any(1).double().mean())

@@ -73,12 +73,12 @@ def from_stackgan(files: Mapping[str, str], tell: Tell = rank_zero_warn) -> dict
         for name, (state, prefix) in parts.items():
             if state is not None:
                 where = f"{files['generator']}: {prefix}"
-                fill(getattr(network, name), state, generator_layers(state), where)  # type: ignore[arg-type]
+                fill(getattr(network, name), state, generator_layers(state), where)
     if stage2 is None:
         tell("stage II: not in the file; its weights are new, and samples are of stage I")
     if "discriminator" in states:
         state, judge = states["discriminator"], getattr(run.model.discriminator, stage)
-        fill(judge, state, discriminator_layers(state), files["discriminator"])  # type: ignore[arg-type]
+        fill(judge, state, discriminator_layers(state), files["discriminator"])
     else:
         tell("discriminator: not given; its weights are new")
     tell("the encoder of text is no part of these files: train on data with vectors of captions, or with an encoder")

@@ -83,8 +83,7 @@ def test_it_learns_which_captions_fit_which_pictures():
     assert accuracy(encoder, images, captions) == 1.0
     vectors = encoder.embed(captions.texts)
     torch.testing.assert_close(vectors.mean(0), torch.zeros(6), rtol=0, atol=1e-4)
-    largest = torch.linalg.eigvalsh(vectors.T.cov(correction=0))[-1]
-    assert largest == pytest.approx(1, abs=0.02)  # 1 / 1.001 in the directions that vary most
+    assert vectors.var(0, correction=0).mean() == pytest.approx(1, abs=0.02)
     assert not any(p.requires_grad for p in encoder.parameters())
 
 
