@@ -3,8 +3,8 @@
     python benchmarks/talking_heads.py CHECKPOINT [--extractor FILE] [--shots 1 8 32] [--people 20] [--tuned 4]
 
 Every one of ``--people`` held-out identities is drawn in the eight named expressions from K frames of others.
-``expression`` is the share of drawn faces that the extractor takes for the expression that drove them, among the eight;
-``retrieval`` the share whose attributes other than the expression, as the extractor tells them, are closest by cosine to
+``expression`` is the share of faces that the extractor takes for the expression that drove them, of eight;
+``retrieval`` the share whose other attributes, as the extractor tells them, are closest by cosine to
 the right person's among all; ``cosine`` that to the right one; ``SSIM`` and ``L1`` compare with the true faces. Rows of
 fine-tuned people are of ``--tuned`` of them, each trained for 40 epochs. The control draws everybody by the frames of
 the next person, and true faces show what the extractor can tell.

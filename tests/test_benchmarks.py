@@ -36,7 +36,7 @@ def test_families_are_those_that_take_the_data(families, monkeypatch, capsys):
     table = (ROOT / "benchmarks" / "README.md").read_text().partition("## Families")[2].partition("## ")[0]
     assert set(trained) == set(re.findall(r"`model=(\w+)`", table))
     told = capsys.readouterr()
-    assert told.err.strip().endswith("ctgan, cyclegan, pix2pix, pix2pix_hd, srgan, tvae")
+    assert told.err.strip().endswith("ctgan, cyclegan, pix2pix, pix2pix_hd, srgan, talking_heads, tvae")
     assert len(told.out.splitlines()) == 2 + len(trained)
     monkeypatch.setattr(sys, "argv", ["families.py", "--data", "digit_edges", "data.limit=10"])
     trained.clear()

@@ -22,6 +22,7 @@ from lightning_gans.config import schemas
 from lightning_gans.config.schemas import CONF_DIR
 from lightning_gans.config.validation import check_names
 from lightning_gans.images.files import save
+from lightning_gans.images.pixels import to_uint8
 from lightning_gans.tables.embedded import census
 from lightning_gans.tables.reading import write_table
 
@@ -146,6 +147,7 @@ HAVE_MORE = [  # options that READMEs name, beside those of the commands as they
     ("model=ctgan", "data=embedded_table"),
     ("data=table",),
     ("model=lsgan", "model/augment=instance_noise", "extractor=classifier"),
+    ("model=talking_heads", "data=avatar_heads"),
     *((f"logger={name}",) for name in ("mlflow", "wandb")),
     *(
         (f"model={name}",)
@@ -209,7 +211,7 @@ def is_run(line):
     """Whether a line runs here as it is: one process, images that are at hand, no sweep."""
     name, words = words_of(line)
     if name != "train":
-        return name != "demo"  # which serves until it is stopped
+        return name not in ("demo", "landmarks")  # that serves until it is stopped, this needs a package of the user's
     is_sweep = " -m " in line.removeprefix("python -m") or any(word.startswith("sweep=") for word in words)
     return not is_sweep and line.startswith("python") and not DOWNLOADED & {w.partition("=")[2] for w in words}
 
@@ -281,6 +283,10 @@ def world(tmp_path_factory):
     write_table(census(160), folder / "people.csv", ".csv")
     run(folder / "outputs" / "ctgan_table", "data.val_fraction=0.2", model="ctgan")
     run(folder / "cyclegan", model="cyclegan")
+    heads = run(folder / "outputs" / "talking_heads", model="talking_heads").data.examples(range(2))
+    for entry, place in (("target", "frames"), ("source", "drawings")):
+        for i, image in enumerate(to_uint8(heads[entry])):
+            save(image, folder / "person" / place / f"{i}.png")
     with pytest.MonkeyPatch.context() as patch:
         options = ["data=digits", "data.limit=50", "out=mnist.pt", "epochs=1"]
         assert command_here("lightning_gans.train_extractor", *options, cwd=folder, monkeypatch=patch) == 0
@@ -288,7 +294,7 @@ def world(tmp_path_factory):
 
 
 SMALL = {  # taken where the config has the key, in place of what is typed
-    **{"data.identities": 2, "data.expressions_per_identity": 4},
+    **{"data.identities": 2, "data.expressions_per_identity": 5, "data.frames": 2, "model.encoder.embedding_dim": 8},
     **{"data.image_size": 16, "data.limit": 8, "data.num_workers": 0, "data.num_labels": 3, "data.load_size": 20},
     **{"model.batch_size": 4, "model.g_batch_size": 4, "model.pool.size": 4},
     **{f"model.{name}.base_channels": 4 for name in ("generator", "discriminator", "encoder")},

@@ -146,16 +146,19 @@ def fine_tune(
         return
     for player, rate in rates.items():
         if rate is not None:
-            module.optimizer_factories[player] = partial(module.optimizer_factories[player], lr=rate)
+            factory: Any = module.optimizer_factories[player]
+            module.optimizer_factories[player] = partial(factory, lr=rate)
     n, size = len(frames), min(batch_size, len(frames))
     phase = Phase("fine-tuning", None, size, module.n_critic, players=("g", "d"))
     module.schedule, module.seed = TrainingSchedule([phase]), seed
     rng = torch.Generator().manual_seed(derive_seed("fine-tuning", seed))
-    orders = [piece.tolist() for _ in range(epochs) for piece in torch.randperm(n, generator=rng).split(size)]
+    orders = [piece.tolist() for _ in range(epochs) for piece in torch.split(torch.randperm(n, generator=rng), size)]
     loader = DataLoader(TensorDataset(drawings, frames), batch_sampler=[order * module.n_critic for order in orders])
     place = device or module.device
+    quiet: dict[str, Any] = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar"), False)
     trainer = Trainer(
-        **dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False),
+        **quiet,
+        enable_model_summary=False,
         max_epochs=1,
         accelerator=place.type,
         devices=1 if place.index is None else [place.index],
@@ -191,7 +194,7 @@ def draw(module: TalkingHeads, driving: Tensor, person: Tensor | None = None, ba
         (N, channels, H, W) uint8, on the CPU.
     """
     module.eval()
-    pieces = driving.to(module.device).split(batch_size)
+    pieces = torch.split(driving.to(module.device), batch_size)
     made = [module.run(module.sampler, piece, person) for piece in pieces]
     return torch.cat([to_uint8(images).cpu() for images in made])
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lightning_gans.models.gan import GAN
     from lightning_gans.models.infogan import InfoGAN
     from lightning_gans.models.lapgan import LAPGAN
+    from lightning_gans.models.lazy_adam import LazyAdam
     from lightning_gans.models.lsgan import LSGAN
     from lightning_gans.models.pix2pix import Pix2Pix
     from lightning_gans.models.pix2pix_hd import Pix2PixHD
@@ -58,6 +59,7 @@ __all__ = [
     "InfoGAN",
     "LAPGAN",
     "LSGAN",
+    "LazyAdam",
     "Pix2Pix",
     "Pix2PixHD",
     "ProGAN",

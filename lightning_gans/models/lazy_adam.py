@@ -35,9 +35,9 @@ class LazyAdam(Adam):
         betas: tuple[FractionBelowOne, FractionBelowOne] = (0.9, 0.999),
         eps: NonNegative = 1e-8,
     ) -> None:
-        super().__init__(params, lr=lr, betas=tuple(betas), eps=eps)  # type: ignore[arg-type]
+        super().__init__(params, lr=lr, betas=(betas[0], betas[1]), eps=eps)
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Step once."""
         loss = None
         if closure is not None:

@@ -247,7 +247,7 @@ class StackGAN(AdversarialModule):
         alone = judge.logits_alone(seen), judge.logits_alone(of_fake)
         terms = self.matching_terms(real_logits, fake_logits, wrong_logits, is_wrong, alone)
         if self.penalty is not None:
-            terms["penalty"] = self.penalise(real, fake, RealFakeConditions((mean,), (mean,)))
+            terms["penalty"] = self.penalise(real, fake, RealFakeConditions((mean,), (mean,)), self.discriminator)
         return terms
 
     def matching_terms(

@@ -120,7 +120,8 @@ class TalkingHeads(TranslationModule):
         if "frames" not in batch:
             return self.person.to(self.dtype).expand(len(batch["source"]), -1)
         sides = [batch[key].flatten(0, 1) for key in ("frames", "drawings")]  # (N K, C, H, W)
-        return full_precision(self.encoder(*sides)).unflatten(0, batch["frames"].shape[:2]).mean(1)
+        embeddings = full_precision(self.encoder(*sides))
+        return embeddings.view(*batch["frames"].shape[:2], -1).mean(1)
 
     def discriminate(self, images: Tensor, batch: Batch) -> list[Tensor]:
         """Return the features of D's blocks, and its logits (N,) behind them, in float32."""
@@ -183,7 +184,7 @@ class TalkingHeads(TranslationModule):
         """Return the embedding (D,) of frames (K, channels, H, W) of one person with their drawings, in [-1, 1]."""
         with evaluating(self.encoder):
             batch = {"frames": frames[None], "drawings": drawings[None]}
-            return self.embed({key: value.to(self.device, self.dtype) for key, value in batch.items()})[0]
+            return self.embed({key: value.to(self.person) for key, value in batch.items()})[0]
 
     @torch.no_grad()
     def personalise(self, frames: Tensor, drawings: Tensor) -> None:
@@ -258,9 +259,7 @@ class TalkingHeads(TranslationModule):
         for name, network in self.image_networks.items():
             try:
                 with evaluating(network):
-                    network(
-                        *(torch.zeros(2, *shape, device=self.device, dtype=self.dtype) for shape in (target, source))
-                    )
+                    network(*(self.person.new_zeros(2, *shape) for shape in (target, source)))
             except RuntimeError as error:
                 found = f"{target} with drawings {source}"
                 raise ValueError(f"model.{name} does not take the data's frames {found}: {error}") from error

@@ -231,10 +231,9 @@ class DownBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map a batch."""
-        h = self.conv_2(F.relu(self.conv_1(x if self.first else F.relu(x))))
-        if self.shortcut is None:
-            return h + x
-        return F.avg_pool2d(h, 2) + self.shortcut(F.avg_pool2d(x, 2))  # a 1x1 convolution commutes with pooling
+        h: Tensor = self.conv_2(F.relu(self.conv_1(x if self.first else F.relu(x))))
+        around: Tensor = x if self.shortcut is None else self.shortcut(F.avg_pool2d(x, 2))  # which commute
+        return around + (h if self.shortcut is None else F.avg_pool2d(h, 2))
 
 
 class AdaptiveBlock(nn.Module):
@@ -255,12 +254,12 @@ class AdaptiveBlock(nn.Module):
 
     def forward(self, x: Tensor, affine: Affine) -> Tensor:
         """Map a batch, by the next two pairs of gains and biases."""
-        h = F.relu(adaptive_norm(x, *next(affine)))
+        h: Tensor = F.relu(adaptive_norm(x, *next(affine)))
         h = self.conv_1(h if self.shortcut is None else F.interpolate(h, scale_factor=2, mode="nearest"))
         h = self.conv_2(F.relu(adaptive_norm(h, *next(affine))))
-        if self.shortcut is None:
-            return h + x
-        return h + F.interpolate(self.shortcut(x), scale_factor=2, mode="nearest")
+        if self.shortcut is not None:
+            x = F.interpolate(self.shortcut(x), scale_factor=2, mode="nearest")
+        return x + h
 
 
 def adaptive_norm(x: Tensor, gain: Tensor, bias: Tensor) -> Tensor:

@@ -46,6 +46,8 @@ COMMANDS = {
     "translate": ["input=pictures", "sheet=0"],
     "export": ["out=g.safetensors"],
     "train": ["trainer.max_steps=1"],
+    "finetune": ["frames=person", "epochs=0", "out=me.ckpt"],
+    "animate": ["driving=person", "out=film.gif"],
     "project": ["input=pictures/a.png", "steps=1", "plus=false"],
 }
 EVIL = "import pathlib\npathlib.Path({marker!r}).touch()\nclass Evil:\n    pass\n"
@@ -83,10 +85,15 @@ def made(tmp_path, model):
 @pytest.fixture(scope="module")
 def contents(tmp_path_factory):
     path = tmp_path_factory.mktemp("made")
-    return {model: made(path, model) for model in ("dcgan", "pix2pix", "stylegan2")}
+    return {model: made(path, model) for model in ("dcgan", "pix2pix", "stylegan2", "talking_heads")}
 
 
-MADE_FOR = {"translate": "pix2pix", "project": "stylegan2"}  # other commands take any family, here DCGAN
+MADE_FOR = {
+    "translate": "pix2pix",
+    "project": "stylegan2",
+    "finetune": "talking_heads",
+    "animate": "talking_heads",
+}  # other commands take any family, here DCGAN
 
 
 def put(content, place, node):
@@ -148,6 +155,9 @@ def test_the_table_of_attacks(contents, evil, tmp_path, monkeypatch, capsys):
 
     (tmp_path / "pictures").mkdir()
     Image.new("L", (16, 16)).save(tmp_path / "pictures" / "a.png")
+    for name in ("frames", "drawings"):
+        (tmp_path / "person" / name).mkdir(parents=True)
+        Image.new("L", (16, 16)).save(tmp_path / "person" / name / "a.png")
     assert set(reading_commands()) == set(COMMANDS)
     table, how = {}, (evil, tmp_path, monkeypatch, capsys)
     for name in COMMANDS:

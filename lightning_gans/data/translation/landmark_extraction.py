@@ -78,15 +78,14 @@ def detector_of(name: str, weights: str | None) -> Detector:
 
 
 def _face_alignment() -> Detector:
-    import face_alignment
-
+    face_alignment: Any = importlib.import_module("face_alignment")
     network = face_alignment.FaceAlignment(face_alignment.LandmarksType.TWO_D, flip_input=False)
     licence = "face-alignment is BSD-3; its weights were trained on 300-W, which is for research only"
     return Detector(lambda picture: network.get_landmarks_from_image(picture) or [], licence)
 
 
 def _dlib(weights: str | None) -> Detector:
-    import dlib
+    dlib: Any = importlib.import_module("dlib")
 
     if weights is None or not Path(weights).expanduser().is_file():
         rule = "must be the path of dlib's shape_predictor_68_face_landmarks.dat"
@@ -181,9 +180,9 @@ def frames_of(file: Path, fps: float | None = None) -> Iterator[Image.Image]:
         with av.open(str(file)) as video:
             stream, after = video.streams.video[0], Fraction(0)
             for frame in video.decode(stream):
-                at = Fraction(0) if frame.pts is None else frame.pts * Fraction(stream.time_base)
+                at = Fraction(0) if frame.pts is None else frame.pts * Fraction(stream.time_base or 1)
                 if fps is None or at >= after:
                     after = at + Fraction(0) if fps is None else after + Fraction(1) / Fraction(fps)
-                    yield frame.to_image()
+                    yield frame.to_image()  # type: ignore[no-untyped-call]
     except (av.FFmpegError, OSError, IndexError) as error:
         raise ConfigError("input", str(file), f"cannot be read as a video ({error})") from error

@@ -114,11 +114,15 @@ class VideoSource(HeadSource):
         by_folder: dict[str, list[str]] = {}
         for name in sorted(self.roots().require(folder, option).values(), key=natural):
             by_folder.setdefault(str(PurePosixPath(name).parent), []).append(name)
-        source, kept, faceless, short = self.roots().source, [], list[str](), list[str]()
+        source, faceless, short = self.roots().source, list[str](), list[str]()
+        kept: list[dict[str, Face]] = []
         for place, names in by_folder.items():
             faces = read_faces(source, place, names)
             faceless += [name for name in names if name not in faces]
-            (kept if len(faces) > self.k else short).append(faces if len(faces) > self.k else place)  # type: ignore
+            if len(faces) > self.k:
+                kept.append(faces)
+            else:
+                short.append(place)
         for found, what in ((faceless, "frames without a face"), (short, f"videos of fewer than {self.k + 1} frames")):
             if found:
                 more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
