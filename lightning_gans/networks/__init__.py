@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from lightning_gans.networks.semi_supervised import Discriminator as SemiSupervisedDiscriminator
     from lightning_gans.networks.srgan import Discriminator as SRGANDiscriminator
     from lightning_gans.networks.srgan import SRResNet
+    from lightning_gans.networks.stackgan import Discriminator as StackGANDiscriminator
+    from lightning_gans.networks.stackgan import Generator as StackGANGenerator
     from lightning_gans.networks.stylegan import Generator as StyleGANGenerator
     from lightning_gans.networks.stylegan2 import Discriminator as StyleGAN2Discriminator
     from lightning_gans.networks.stylegan2 import Generator as StyleGAN2Generator
@@ -89,6 +91,8 @@ __all__ = [
     "SRGANDiscriminator",
     "SRResNet",
     "SemiSupervisedDiscriminator",
+    "StackGANDiscriminator",
+    "StackGANGenerator",
     "StyleGAN2Discriminator",
     "StyleGAN2Generator",
     "StyleGANGenerator",
