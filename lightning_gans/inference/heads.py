@@ -76,7 +76,7 @@ def read_person(folder: str, module: TalkingHeads, key: str = "frames") -> tuple
             "needs landmarks beside its frames (python -m lightning_gans.landmarks), or the folders frames and drawings"
         )
         raise ConfigError(key, folder, rule)
-    source = VideoSource(Roots(str(root)), None, None, 0, FileReader())
+    source = VideoSource(Roots(str(root)), None, None, FileReader(), k=0)
     heads = source.load(ImageSpec((height, width), channels, 3))
     if source_channels != 3:
         rule = f"has landmarks, whose drawings have 3 channels; this checkpoint takes {source_channels}"

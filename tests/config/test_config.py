@@ -387,7 +387,7 @@ def test_every_argument_of_our_classes_stands_in_the_config(choice):
         if target.startswith("lightning_gans.") and not path.startswith("logger"):
             arguments = read_names(target)
             assert sorted(types_of(hydra.utils.get_object(target))[0]) == sorted(arguments), target
-            given_later = {"optimizer"} if node.get("_partial_") else set()
+            given_later = {"optimizer", "params"} if node.get("_partial_") else set()
             missing = set(arguments) - set(node) - given_later
             assert not missing, f"{path}: {missing}"
 

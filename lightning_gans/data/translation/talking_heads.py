@@ -40,6 +40,7 @@ class TalkingHeadVideos(HeadsDataModule):
         root: A folder or zip.
         within: Use only the videos under this sub-folder, e.g. ``train``; ``None``: everything.
         test_within: Sub-folder of the test videos; ``None``: there are none.
+        join: Join folders of frames that lie in one folder to one video, as VoxCeleb2 has several pieces of each.
         **options: See ``HeadFileOptions``; ``num_videos`` of ``None`` are counted.
 
     Raises:
@@ -54,9 +55,11 @@ class TalkingHeadVideos(HeadsDataModule):
         root: str,
         within: str | None = None,
         test_within: str | None = None,
+        join: bool = False,
         **options: Unpack[HeadFileOptions],
     ) -> None:
-        source = VideoSource(Roots(root), within, test_within, options.get("frames", 8), reader_of(options))
+        how = {"k": options.get("frames", 8), "join": join}
+        source = VideoSource(Roots(root), within, test_within, reader_of(options), **how)
         super().__init__(source, options)
 
     @classmethod
@@ -76,8 +79,9 @@ class VideoSource(HeadSource):
         roots: The folder or zip.
         within: Sub-folder of the training videos; ``None``: everything.
         test_within: Sub-folder of the test videos; ``None``: there are none.
-        k: Frames beside a target.
         reader: Reader of the files.
+        k: Frames beside a target.
+        join: See ``TalkingHeadVideos``.
 
     Raises:
         ConfigError: Files that cannot be read are to be skipped, whose places others would fill.
@@ -85,10 +89,19 @@ class VideoSource(HeadSource):
 
     reader: FileReader
 
-    def __init__(self, roots: Roots, within: str | None, test_within: str | None, k: int, reader: FileReader) -> None:
+    def __init__(
+        self,
+        roots: Roots,
+        within: str | None,
+        test_within: str | None,
+        reader: FileReader,
+        *,
+        k: int,
+        join: bool = False,
+    ) -> None:
         if reader.on_error != "stop":
             raise ConfigError("data.on_error", reader.on_error, "must be stop; no other frame may take one's place")
-        self.roots, self.root, self.reader, self.k = roots, roots.root, reader, k
+        self.roots, self.root, self.reader, self.k, self.join = roots, roots.root, reader, k, join
         self.within, self.test_within, self.split = within, test_within, within or self.split
         self._videos: dict[str | None, list[dict[str, Face]]] = {}
 
@@ -114,15 +127,14 @@ class VideoSource(HeadSource):
         by_folder: dict[str, list[str]] = {}
         for name in sorted(self.roots().require(folder, option).values(), key=natural):
             by_folder.setdefault(str(PurePosixPath(name).parent), []).append(name)
-        source, faceless, short = self.roots().source, list[str](), list[str]()
-        kept: list[dict[str, Face]] = []
+        source, faceless = self.roots().source, list[str]()
+        videos: dict[str, dict[str, Face]] = {}
         for place, names in by_folder.items():
             faces = read_faces(source, place, names)
             faceless += [name for name in names if name not in faces]
-            if len(faces) > self.k:
-                kept.append(faces)
-            else:
-                short.append(place)
+            videos.setdefault(str(PurePosixPath(place).parent) if self.join else place, {}).update(faces)
+        kept = [faces for faces in videos.values() if len(faces) > self.k]
+        short = [place for place, faces in videos.items() if len(faces) <= self.k]
         for found, what in ((faceless, "frames without a face"), (short, f"videos of fewer than {self.k + 1} frames")):
             if found:
                 more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""

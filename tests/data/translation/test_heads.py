@@ -226,6 +226,8 @@ def test_frames_without_a_face_are_named_and_left_out(videos):
     expected = draw_landmarks(placed(points(1, 40), (40, 48), (16, 16), "cover"), (16, 16))
     assert np.array_equal(batch["source"][1].permute(1, 2, 0).numpy(), expected)
     assert TalkingHeadVideos.learn({"root": str(videos), "frames": 2, **HOW}) == {"num_videos": 2}
+    joined = TalkingHeadVideos(root=str(videos), frames=2, join=True, **HOW).train_images
+    assert torch.bincount(joined.video).tolist() == [10, 5]  # both folders of b/1.6
     assert len(TalkingHeadVideos(root=str(videos), frames=2, limit=11, **HOW).train_images.videos) == 1
 
 
