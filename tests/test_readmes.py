@@ -168,6 +168,7 @@ HAVE_MORE = [  # options that READMEs name, beside those of the commands as they
             "lsun",
             "next_frame",
             "paired",
+            "talking_heads",
             "super_resolution",
         )
     ),

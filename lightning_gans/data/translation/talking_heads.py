@@ -58,8 +58,8 @@ class TalkingHeadVideos(HeadsDataModule):
         join: bool = False,
         **options: Unpack[HeadFileOptions],
     ) -> None:
-        how = {"k": options.get("frames", 8), "join": join}
-        source = VideoSource(Roots(root), within, test_within, reader_of(options), **how)
+        k, reader = options.get("frames", 8), reader_of(options)
+        source = VideoSource(Roots(root), within, test_within, reader, k=k, join=join)
         super().__init__(source, options)
 
     @classmethod
