@@ -17,6 +17,7 @@ from lightning_gans.runtime.instantiation import instantiate
 SQUARES = {
     "began": "BEGAN",
     "progan": "ProGAN",
+    "stackgan": "StackGAN",
     "stylegan": "ProGAN",
     "stylegan2": "StyleGAN2",
 }  # families of squares only, and what their networks are called
@@ -57,6 +58,7 @@ def trained(size, *overrides):
         batch = {"source": source, "target": torch.rand(n, cfg.data.channels, height, width) * 2 - 1}
         shapes = {name: tuple(value.shape[1:]) for name, value in batch.items()}
         batch |= {"instance": torch.zeros(n, 1, height, width, dtype=torch.long)}
+        batch |= {"frames": batch["target"][:, None], "drawings": source[:, None]}  # of talking heads
     else:
         batch = {"image": torch.rand(n, cfg.data.channels, height, width) * 2 - 1}
         shapes = {"image": (cfg.data.channels, height, width)}
