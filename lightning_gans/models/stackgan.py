@@ -60,8 +60,8 @@ class StackGAN(AdversarialModule):
 
     One run trains stage I for ``stage1_updates``, then stage II, while stage I's weights stand still. Captions become
     vectors by a ``TextEncoder``, which learns from the data before the first update if need be and is part of the
-    checkpoint, or come from the data as vectors (entry ``text``). Samples come from an average of the generator, which the
-    paper has not: ``model.ema=null``.
+    checkpoint, or come from the data as vectors (entry ``text``). Samples come from an average of the generator,
+    which the paper has not: ``model.ema=null``.
 
     Args:
         generator: Player, of ``lightning_gans.networks.stackgan``.
