@@ -45,9 +45,10 @@ def result(out, root, target, seed, options):
     metrics = [ColumnShapes(), PairTrends(), Detection(), TrainTest(target=target), ClosestRecord()]
     n = min(MOST, len(run.data.train_images))
     run.model.eval()
-    card = Evaluator(None, n=n, n_real=n, metrics=metrics, seed=seed, batch_size=1000, cache=None)(run.model, run.data)
+    made = Evaluator(None, n=MOST, n_real=n, metrics=metrics, seed=seed, batch_size=1000, cache=None)
+    card = made(run.model, run.data)
     about = {"table": Path(root).stem, "target": target, "seed": seed, "rows": len(run.data.train_images)}
-    about |= {"model": type(run.model).__name__, "options": options, "steps": run.model.iteration, "n": n}
+    about |= {"model": type(run.model).__name__, "options": options, "steps": run.model.iteration, "n": MOST}
     about |= {"fit_s": round(fitted - started, 1), "train_s": round(trained - fitted, 1)}
     about |= {"wall_s": round(time.perf_counter() - clock, 1), **{key: card["scores"][key] for key in SCORES}}
     path = out / "marginals" / f"{Path(root).stem}_{seed}.png"
