@@ -146,6 +146,7 @@ def keys_of(node, prefix=""):
 HAVE_MORE = [  # options that READMEs name, beside those of the commands as they are
     ("model=ctgan", "data=embedded_table"),
     ("data=table",),
+    ("experiment=lucic_wgan",),
     ("model=lsgan", "model/augment=instance_noise", "extractor=classifier"),
     ("model=talking_heads", "data=avatar_heads"),
     *((f"logger={name}",) for name in ("mlflow", "wandb")),
@@ -205,6 +206,7 @@ def single(words):
 
 
 DOWNLOADED = {"mnist", "cifar10", "horse2zebra", "dcgan_celeba64", "pix2pix_facades", "biggan_imagenet128"}
+DOWNLOADED |= {"stackgan_birds"}
 DOWNLOADED |= {"torchvision.datasets.CIFAR10", "datasets.load_dataset"}
 
 
@@ -235,6 +237,7 @@ PICTURES = {  # what is in a folder or zip; a picture of halves is twice as wide
     "photos": ("train", "test", "horses", "deer"),
     "photos.zip": tuple("abcde"),
     "samples": ("",),
+    "captions": ("",),
     "fruit.zip": ("apples", "pears"),
     "summer": ("trainA",),
     "winter": ("trainB",),
@@ -281,6 +284,9 @@ def world(tmp_path_factory):
     run(folder / "outputs" / "biggan", model="biggan")
     run(folder / "outputs" / "infogan", model="infogan")
     run(folder / "outputs" / "stylegan", model="stylegan2")
+    run(folder / "outputs" / "stackgan", model="stackgan")
+    for picture in (folder / "captions").glob("*.png"):
+        picture.with_suffix(".txt").write_text(f"picture {picture.stem}", encoding="utf-8")
     write_table(census(160), folder / "people.csv", ".csv")
     run(folder / "outputs" / "ctgan_table", "data.val_fraction=0.2", model="ctgan")
     run(folder / "cyclegan", model="cyclegan")
@@ -319,6 +325,13 @@ SMALL = {  # taken where the config has the key, in place of what is typed
     **{"trainer.max_steps": 2, "max_kimg": "null", "max_epochs": "null", "trainer.devices": 1},
     **{"trainer.accelerator": "cpu", "trainer.precision": "32-true", "trainer.enable_progress_bar": "false"},
     **{"callbacks.evaluation": "null", "callbacks.samples": "null"},
+    **{
+        "model.generator.stage1_size": 8,
+        "model.stage1_updates": 1,
+        "model.text_encoder.updates": 2,
+        "data.drawings": 1,
+    },
+    **{"model.text_encoder.widths": 4, "model.text_encoder.length": 32, "model.text_encoder.image_width": 2},
 }
 TRAININGS = [line for line in FREE if is_run(line) and words_of(line)[0] == "train"]
 
@@ -334,6 +347,8 @@ def test_trainings_run(line, world, tmp_path, monkeypatch, capsys):
     typed = filled(words_of(line)[1])
     if typed.get("data") == "label_maps":
         typed["data.root"] = "streets"
+    if typed.get("data") == "captions":
+        typed["data.root"] = "captions"
     config = compose(*[f"{key}={value}" for key, value in typed.items()])
     now = {key: OmegaConf.select(config, key) for key in SMALL}
     typed |= {k: f"[{v}, {2 * v}]" if OmegaConf.is_list(now[k]) else v for k, v in SMALL.items() if now[k] is not None}
@@ -358,6 +373,7 @@ IN_SMALL = {
     "interpolate": {"rows": 2, "steps": 2, "classes": None},
     "project": {"checkpoint": "outputs/stylegan", "steps": 2},
     "translate": {"checkpoint": "cyclegan"},
+    "train_encoder": {"data.drawings": 1, "encoder.updates": 2, "encoder.widths": "[4,4]", "encoder.length": 32},
     "train_extractor": {"data": "digits", "epochs": 1, "data.root": None, "data.limit": 50},
     "import_weights": {"image_size": 32},
     "data_check": {"data.num_workers": 0},
@@ -377,6 +393,8 @@ def test_other_commands_run(line, world, tmp_path, monkeypatch, capsys):
     compose(*words, config=name)  # with what may be left out
     _, words = words_of(line, optional=False)
     typed = filled(words) | IN_SMALL.get(name, {})
+    if typed.get("data") == "captions":
+        typed["data.root"] = "captions"
     if name == "evaluate":
         typed.setdefault("extractor", "digits")
     if name == "evaluate" and "checkpoint" in typed:

@@ -116,7 +116,7 @@ class PublishedPart:
         for name in names:
             path = self.texts / f"{name}.txt"
             inside = path.resolve().is_relative_to(self.texts.resolve())
-            lines = path.read_text("utf-8", errors="replace").splitlines() if inside and path.is_file() else []
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if inside and path.is_file() else []
             texts = [line.strip() for line in lines if line.strip()]
             said.append(texts if len(texts) == k == len(set(texts)) else [f"{name} {i}" for i in range(k)])
         return number_captions(said)

@@ -32,7 +32,7 @@ def read_captions(path: str) -> list[str]:
     if file.stat().st_size > MOST:
         raise ConfigError("captions", path, f"has more than {MOST:,} bytes")
     try:
-        texts = [line.strip() for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
+        texts = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
         raise ConfigError("captions", path, "is no text in UTF-8") from error
     if not texts:

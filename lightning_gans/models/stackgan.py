@@ -216,16 +216,18 @@ class StackGAN(AdversarialModule):
 
     def update_order(self, batch: Batch, plan: Plan) -> list[tuple[str, Batch]]:
         """List the updates as the base does, with pictures of the stage's size."""
-        self.set_stage(stage := self.stage_of(self.iteration))
+        self.set_stage(self.stage_of(self.iteration))
         if "text" in batch and batch["text"].shape[1:][-1:] != ((dim := self.generator.text_dim),):
             raise ValueError(
                 f"data: text is {tuple(batch['text'].shape)}; must be vectors (N, {dim}), or (N, K, {dim})"
             )
         if self.iteration == 0 and not is_planned(self.trainer):
             self.text.fit(self.reader.rows_of(batch, self).gather(batch["text"]).flatten(0, -2))
-        side = self.generator.sizes[stage - 1]
-        images = F.adaptive_avg_pool2d(batch["image"], side)
-        return super().update_order({**batch, "image": images}, plan)
+        return super().update_order({**batch, "image": self.at_stage(batch["image"])}, plan)
+
+    def at_stage(self, images: Tensor) -> Tensor:
+        """Bring pictures (N, C, H, W) to the size of the stage, by means; nothing where they have it."""
+        return F.adaptive_avg_pool2d(images, self.generator.sizes[self.discriminator.stage - 1])
 
     def make(self, text: Tensor) -> Conditioned:
         """Generate images of the stage for vectors (N, D)."""
@@ -240,7 +242,11 @@ class StackGAN(AdversarialModule):
         network = self.generator.stage1 if self.discriminator.stage == 1 else self.generator.stage2
         with torch.no_grad():
             wrong_mean = network.ca(wrong)[0]
-        mean, real, fake = made.mean.detach(), self.augmented(batch["image"]), self.augmented(made.images.detach())
+        mean, real, fake = (
+            made.mean.detach(),
+            self.augmented(self.at_stage(batch["image"])),
+            self.augmented(made.images.detach()),
+        )
         seen, of_fake = judge.features(real), judge.features(fake)
         real_logits, fake_logits = judge.logits(seen, mean), judge.logits(of_fake, mean)
         wrong_logits = judge.logits(seen, wrong_mean)

@@ -402,6 +402,7 @@ WORDS = {"source", "target", "instance", "test_source", "test_target", "test_ins
 WORDS |= {"source_suffix", "target_suffix", "instance_suffix", "name", "project", "group", "category", "monitor"}
 WORDS |= {"columns", "encoding", "separator"}  # of tables: a description in JSON, a codec, a character
 WORDS |= {"part", "test_part", "distribution", "direction", "norm", "instead", "background", "experiment"}
+WORDS |= {"kind"}  # of a network whose features are compared
 
 
 def test_every_string_that_our_classes_take_is_known_as_a_place_or_a_word():

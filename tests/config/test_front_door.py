@@ -43,7 +43,7 @@ def test_without_an_argument_every_command_is_listed_with_an_example(tmp_path, m
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["trian", "seed=1"], "error: trian: unknown command. Did you mean 'train'? Allowed: data-check, "),
+        (["trian", "seed=1"], "error: trian: unknown command. Did you mean 'train'? Allowed: animate, data-check, "),
         (["data=mnist"], "error: data=mnist: unknown command. Did you mean 'train data=mnist'?"),
         (["sample"], "error: checkpoint, out: missing; say checkpoint=... out=...\n"),
         (["train-extractor", "epochs=0"], "error: "),
@@ -67,8 +67,11 @@ def test_the_version_is_ours(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("lightning-gans t", ["train", "train-extractor", "translate"]),
-        ("lightning-gans train data=digit", ["data=digit_domains", "data=digit_edges", "data=digits"]),
+        ("lightning-gans t", ["train", "train-encoder", "train-extractor", "translate"]),
+        (
+            "lightning-gans train data=digit",
+            ["data=digit_captions", "data=digit_domains", "data=digit_edges", "data=digits"],
+        ),
         ("lightning-gans sample form", ["format="]),
         ("lightning-gans nonsense ", []),
     ],

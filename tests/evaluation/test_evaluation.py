@@ -33,7 +33,7 @@ from lightning_gans.metrics.library import make_metric, package_metrics
 from lightning_gans.models.conditions import Conditions
 from lightning_gans.runtime.distributed import rank_slice
 
-OTHERS = ("path_length_w", "mixture", "wasserstein")  # of styles, and of points
+OTHERS = ("path_length_w", "mixture", "wasserstein", "attribute_accuracy", "r_precision")  # of styles, points, captions
 OF_SAMPLES = [m.name for m in package_metrics() if m.data_kinds is None and m.feed != "pairs" and m.name not in OTHERS]
 IN_SUBSETS = [KernelDistance(subset_size=50) if name == "kernel" else name for name in OF_SAMPLES]
 
@@ -212,7 +212,7 @@ def test_inception_by_path(tmp_path, monkeypatch):
         ({"n_real": 1}, "n_real=1"),
         (
             {"metrics": ["fid"]},
-            "metrics=fid: must be among accuracy, class_accuracy, class_frechet, class_ms_ssim, clipped_coverage",
+            "metrics=fid: must be among accuracy, attribute_accuracy, class_accuracy, class_frechet, class_ms_ssim",
         ),
         ({"metrics": ["prdc"], "n": 5}, "n=5: must be >= 6"),
         ({"metrics": ["interval", "modes"]}, "metrics=interval: is one of frechet or kernel"),
@@ -299,7 +299,7 @@ from lightning_gans.extractors.digits import DigitsExtractor
 from lightning_gans.metrics.kernel import KernelDistance
 from lightning_gans.metrics.library import package_metrics
 
-others = ("kernel", "path_length_w", "mixture", "wasserstein")
+others = ("kernel", "path_length_w", "mixture", "wasserstein", "attribute_accuracy", "r_precision")
 fitting = [metric for metric in package_metrics() if metric.data_kinds is None and metric.feed != "pairs"]
 metrics = [metric for metric in fitting if metric.name not in others]
 metrics.append(KernelDistance(subset_size=50))

@@ -86,7 +86,7 @@ def test_the_readmes_metric_agrees_with_its_definition(own):
     [
         (
             "[brightnes]",
-            "callbacks.evaluation.metrics=brightnes: must be among accuracy, class_accuracy, class_frechet,",
+            "callbacks.evaluation.metrics=brightnes: must be among accuracy, attribute_accuracy, class_accuracy,",
         ),
         (f"[swd,{TYPED[:-1]}, dark: 1}}]", "callbacks.evaluation.metrics[1].dark: unknown"),
         ("[{_target_: lightning_gans.metrics.prdc.PRDC, kk: 3}]", "callbacks.evaluation.metrics[0].kk: unknown"),

@@ -5,6 +5,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 
 import pytest
+import torch
 
 from conftest import command
 from lightning_gans.runtime import light_imports
@@ -65,6 +66,7 @@ def test_what_the_stand_in_lacks_comes_from_the_compiler(monkeypatch):
     """So a Lightning that names more of it at its import still works."""
     __import__(COMPILER)
     monkeypatch.setitem(sys.modules, COMPILER, sys.modules[COMPILER])
+    monkeypatch.setattr(torch, "_dynamo", sys.modules[COMPILER])  # which the stand-in imports anew
     later = light_imports._Later(COMPILER)
     assert later.disable(len) is len
     assert later.disable()(len) is len

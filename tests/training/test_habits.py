@@ -100,6 +100,7 @@ def one_batch(made):
     made.data.setup("fit")
     if made.data.translates:
         return made.data.training_examples([0, 1])
+    made.model.conditioning.fit(made.data.train_images, seed=made.model.seed)
     batch = made.data.train_images.fetch(torch.arange(8))
     images = batch["image"].float() / 127.5 - 1
     side = made.model.plan(0).resolution
