@@ -117,6 +117,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--tables", nargs="+", default=list(VALUES), choices=list(VALUES))
     known, options = parser.parse_known_args()
+    if not Path("/proc/self/clear_refs").exists():
+        parser.error("needs Linux, which counts the memory of a process")
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     print(f"{' '.join(options) or 'model=dcgan'}, one thread, torch {torch.__version__}; otherwise {BASE}")

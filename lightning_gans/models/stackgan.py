@@ -215,7 +215,7 @@ class StackGAN(AdversarialModule):
     # ------------------------------------------------------------------------------ losses
 
     def update_order(self, batch: Batch, plan: Plan) -> list[tuple[str, Batch]]:
-        """List the updates as the base does, with pictures of the stage's size."""
+        """List the updates as the base does, of the stage that the step trains."""
         self.set_stage(self.stage_of(self.iteration))
         if "text" in batch and batch["text"].shape[1:][-1:] != ((dim := self.generator.text_dim),):
             raise ValueError(
@@ -223,10 +223,10 @@ class StackGAN(AdversarialModule):
             )
         if self.iteration == 0 and not is_planned(self.trainer):
             self.text.fit(self.reader.rows_of(batch, self).gather(batch["text"]).flatten(0, -2))
-        return super().update_order({**batch, "image": self.at_stage(batch["image"])}, plan)
+        return super().update_order(batch, plan)
 
     def at_stage(self, images: Tensor) -> Tensor:
-        """Bring pictures (N, C, H, W) to the size of the stage, by means; nothing where they have it."""
+        """Bring pictures (N, C, H, W) to the size of the stage, by means."""
         return F.adaptive_avg_pool2d(images, self.generator.sizes[self.discriminator.stage - 1])
 
     def make(self, text: Tensor) -> Conditioned:

@@ -139,8 +139,7 @@ class Discriminator(nn.Module):
     ) -> None:
         super().__init__()
         levels, base = base_shape(image_size, *SIZES)
-        downs = levels if levels in DISCRIMINATOR_WIDTHS else max(1, levels - 1)
-        maps = [base_channels * m for m in DISCRIMINATOR_WIDTHS.get(levels, (SMALL,) * (downs + 2))]
+        downs, maps = discriminator_maps(levels, base_channels)
         self.blocks, self.attention = nn.ModuleList(), nn.ModuleDict()
         for index, (inputs, outputs) in enumerate(zip([channels, *maps], maps, strict=False)):
             self.blocks.append(DiscriminatorBlock(inputs, outputs, down=index < downs, first=index == 0))
@@ -212,6 +211,12 @@ class DiscriminatorBlock(nn.Module):
             h, x = F.avg_pool2d(h, 2), F.avg_pool2d(x, 2)
         made: Tensor = h + (x if self.shortcut is None else self.shortcut(x))
         return made
+
+
+def discriminator_maps(levels: int, base_channels: int) -> tuple[int, list[int]]:
+    """Return how often a discriminator halves images of 4 x 2^levels, and the feature maps of its blocks."""
+    downs = levels if levels in DISCRIMINATOR_WIDTHS else max(1, levels - 1)
+    return downs, [base_channels * m for m in DISCRIMINATOR_WIDTHS.get(levels, (SMALL,) * (downs + 2))]
 
 
 def doubled(x: Tensor) -> Tensor:

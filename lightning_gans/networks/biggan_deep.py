@@ -13,11 +13,11 @@ from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.images.size import Size
 from lightning_gans.networks.attention import SelfAttention
 from lightning_gans.networks.biggan import (
-    DISCRIMINATOR_WIDTHS,
     GENERATOR_WIDTHS,
     SIZES,
     SMALL,
     Init,
+    discriminator_maps,
     doubled,
     initialise,
     normalise,
@@ -134,8 +134,7 @@ class Discriminator(nn.Module):
     ) -> None:
         super().__init__()
         levels, base = base_shape(image_size, *SIZES)
-        downs = levels if levels in DISCRIMINATOR_WIDTHS else max(1, levels - 1)
-        maps = [base_channels * m for m in DISCRIMINATOR_WIDTHS.get(levels, (SMALL,) * (downs + 2))]
+        downs, maps = discriminator_maps(levels, base_channels)
         self.first = nn.Conv2d(channels, maps[0], 3, padding=1)
         self.blocks, self.attention = nn.ModuleList(), nn.ModuleDict()
         for index, (inputs, outputs) in enumerate(zip(maps, maps[1:], strict=False)):
