@@ -383,6 +383,7 @@ PRINTED = {
     "evaluate": "fd_",
     "report": "mine",
     "data_check": "16",
+    "data_check data=captions": "4 readable",
     "export": "largest difference",
 }
 
@@ -407,6 +408,7 @@ def test_other_commands_run(line, world, tmp_path, monkeypatch, capsys):
     assert code == 0, said.err
     scores = {"outputs/ctgan_table": "column_tv", "outputs/stackgan": "attribute_accuracy"}
     printed = scores.get(str(typed.get("checkpoint"))) if name == "evaluate" else None
+    printed = printed or PRINTED.get(f"{name} data={typed.get('data')}")
     assert (printed or PRINTED.get(name, "")) in said.out
 
 
