@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from conftest import run
 from lightning_gans import compose
 from lightning_gans.config.validation import check_names
 
@@ -167,3 +168,30 @@ def test_rings_are_scored_once_a_seed(monkeypatch, capsys):
         found = dict(zip(head, row, strict=True))
         assert 0 <= float(found["modes"]) <= 8
         assert 0 <= float(found["high quality"]) <= 1
+
+
+@pytest.mark.parametrize("experiment", ["ring_nonsaturating", "ring_r3gan"])
+def test_all_modes_of_a_ring_are_learnt(experiment):
+    """With fewer updates than the experiment has, and wider bounds than its table."""
+    modes, quality, *_ = script("rings").measure(experiment, 0, ["trainer.max_steps=1500"])
+    assert modes == 8
+    assert quality >= 0.8
+
+
+def test_checkpoints_are_ranked_by_few_and_many_samples(tmp_path, monkeypatch, capsys):
+    how = ["trainer.max_steps=3", "callbacks.checkpoint.every_n_train_steps=1", "callbacks.checkpoint.keep=null"]
+    run(tmp_path / "run", *how, "model.ema=null", "model.g_optimizer.lr=0.02")
+    monkeypatch.setattr(sys, "argv", ["mind.py", str(tmp_path / "run"), "--few", "20", "--many", "40"])
+    script("mind").main()
+    *table, last = capsys.readouterr().out.splitlines()
+    rows = [cells(line) for line in table[2:]]
+    assert [row[0] for row in rows] == ["step-000001", "step-000002", "step-000003"]
+    values = torch.tensor([[float(value) for value in row[1:]] for row in rows])
+    assert (values > 0).all()
+    ranks = values.argsort(0).argsort(0).double()  # without ties: 1 - 6 d^2 / (n (n^2 - 1))
+    for name, column in (("MIND", 0), ("Frechet, few", 1)):
+        expected = 1 - 6 * (ranks[:, column] - ranks[:, 2]).square().sum() / (3 * 8)
+        assert f"{name} {expected:.3f}" in last
+    monkeypatch.setattr(sys, "argv", ["mind.py", str(tmp_path)])
+    with pytest.raises(SystemExit, match="0 checkpoints"):
+        script("mind").main()

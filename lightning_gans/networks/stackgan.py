@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_gans.config.errors import ConfigError
-from lightning_gans.config.types import PositiveInt, checked
+from lightning_gans.config.types import Positive, PositiveInt, checked
 from lightning_gans.images.size import Size
 from lightning_gans.networks.layers import normal_init, normalised, square_side
 from lightning_gans.runtime.precision import full_precision
@@ -184,8 +184,9 @@ def stage_sizes(image_size: Size, stage1_size: int | None) -> tuple[int, int]:
 class Generator(nn.Module):
     """Map latents (N, latent_dim) and embeddings (N, text_dim) to images (N, channels, H, W) in [-1, 1].
 
-    Weights begin by DCGAN's rule, and those of a condition's mean and variance as N(0, 1 / text_dim): with 0.02 as in
-    the released code, made for vectors of 1,024, short vectors are lost in noise, and the divergence takes the rest.
+    Weights begin by DCGAN's rule, those of a condition's variance as N(0, 1 / text_dim) and those of its mean
+    ``condition_gain`` times as large: with 0.02 as in the released code, made for vectors of 1,024, short vectors are
+    lost in noise, whose deviation is at least 1, and the divergence takes the rest.
 
     Latents are the noise and the noises of both stages' conditions. In stage 1 images are stage I's, enlarged; in
     stage 2 they are stage II's, which sees those of stage I.
@@ -196,6 +197,7 @@ class Generator(nn.Module):
         stage1_size: Side of stage I's images, a power of two from 8; ``None``: a quarter of ``image_size``.
         text_dim: Length of an embedding.
         condition_dim: Length of a condition.
+        condition_gain: Of the first weights of a condition's mean; more keeps more of what a vector says in the noise.
         noise_dim: Length of the noise.
         base_channels: Feature maps of both stages, 128 for birds and flowers, 192 for COCO; see ``StageI``.
         blocks: Residual blocks of stage II, 4 for birds and flowers, 2 for COCO.
@@ -216,6 +218,7 @@ class Generator(nn.Module):
         stage1_size: PositiveInt | None = None,
         text_dim: PositiveInt = 1024,
         condition_dim: PositiveInt = 128,
+        condition_gain: Positive = 1.0,
         noise_dim: PositiveInt = 100,
         base_channels: PositiveInt = 128,
         blocks: PositiveInt = 4,
@@ -231,6 +234,7 @@ class Generator(nn.Module):
         self.apply(normal_init)
         for stage in (self.stage1, self.stage2):
             nn.init.normal_(stage.ca.fc.weight, 0.0, text_dim**-0.5)
+            stage.ca.fc.weight.data[:condition_dim] *= condition_gain
 
     def made(self, latents: Tensor, text: Tensor) -> Conditioned:
         """Return what the stage makes, at its own size; stage I stands still in stage 2."""
