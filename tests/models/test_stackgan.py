@@ -46,6 +46,21 @@ def test_networks_have_the_published_numbers_of_parameters(gf, df, blocks, expec
     assert tuple(map(count, stages)) == expected
 
 
+def test_a_gain_is_of_the_first_weights_of_conditions_means_alone():
+    states = []
+    for gain in (1.0, 5.0):
+        torch.manual_seed(0)
+        how = {"text_dim": 400, "condition_dim": 8, "noise_dim": 4, "base_channels": 4, "blocks": 1}
+        states.append(Generator(image_size=16, channels=1, condition_gain=gain, **how).state_dict())
+    means = {"stage1.ca.fc.weight", "stage2.ca.fc.weight"}
+    for name, value in states[0].items():
+        expected = value.clone()
+        if name in means:
+            assert value.std() == pytest.approx(400**-0.5, rel=0.05)
+            expected[:8] *= 5
+        assert torch.equal(states[1][name], expected), name
+
+
 def test_the_divergence_is_that_of_gaussians(float64):
     mean, log_variance = torch.randn(4, 3), torch.randn(4, 3)
     normal = torch.distributions.Normal(mean, (log_variance / 2).exp())
