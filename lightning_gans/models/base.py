@@ -294,11 +294,11 @@ class GenerativeModule(Sharing):
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
         """Return every player's optimiser and learning-rate schedule, the generator's first."""
         self.frozen.apply(self)
-        optimizers = {k: self.optimizer_factories[k](updates.decay_groups(self, w)) for k, w in self._trainable.items()}
-        schedules = [(self.scheduler_factories[player] or Constant)(o) for player, o in optimizers.items()]
-        for player, schedule in zip(optimizers, schedules, strict=True):
+        made = {k: updates.make_optimizer(self, self.optimizer_factories[k], w) for k, w in self._trainable.items()}
+        schedules = [(self.scheduler_factories[player] or Constant)(o) for player, o in made.items()]
+        for player, schedule in zip(made, schedules, strict=True):
             batches.learn_passes(schedule, self._trainer, f"model.{player}_scheduler.images=null")
-        return list(optimizers.values()), schedules
+        return list(made.values()), schedules
 
     def on_fit_start(self) -> None:
         """Learn the training set's conditions, and compile the networks if asked for."""

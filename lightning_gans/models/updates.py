@@ -1,16 +1,21 @@
-"""Share an update among micro-batches, and a player's weights among groups of its optimiser."""
+"""Share an update among micro-batches, and make a player's optimiser with groups of its weights."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+from lightning.pytorch import LightningModule
 from torch import nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from lightning_gans.models.lazy_adam import BY_ROW
 from lightning_gans.networks.attention import SelfAttention
 from lightning_gans.networks.layers import BATCH_NORMS, SPECTRAL_NORM
 from lightning_gans.networks.talking_heads import VideoRows
+
+HOW = {"foreach", "fused", "capturable", "differentiable"}  # options of torch's optimisers that choose how they compute
 
 Part = TypeVar("Part")
 
@@ -62,3 +67,25 @@ def decay_groups(module: nn.Module, weights: list[nn.Parameter]) -> list[Any]:
         found += [{"params": own, **options}] if own else []
     others = [weight for weight in weights if id(weight) not in gates | tables]
     return [{"params": others}, *found] if found else others
+
+
+def make_optimizer(
+    module: LightningModule, factory: Callable[[Any], Optimizer], weights: list[nn.Parameter]
+) -> Optimizer:
+    """Make an optimiser, which steps a weight by one fused kernel where torch has one and options do not say how.
+
+    On a CPU a step of Adam takes a third to a sixth of the time of separate operations. With 16-mixed a fused step
+    would unscale gradients by itself, after they have been clipped, so there is none.
+
+    Args:
+        module: Holds the layers, and the trainer if there is one.
+        factory: Takes weights or groups of them; of ``Adam``, ``AdamW`` or ``SGD`` itself a partial.
+        weights: Of one player.
+    """
+    groups, trainer = decay_groups(module, weights), module._trainer
+    scales = trainer is not None and trainer.precision == "16-mixed"
+    if isinstance(factory, functools.partial) and factory.func in (Adam, AdamW, SGD) and not scales:
+        fits = all(weight.is_floating_point() and weight.device.type in ("cpu", "cuda") for weight in weights)
+        if fits and not HOW & factory.keywords.keys():
+            factory = functools.partial(factory, fused=True)
+    return factory(groups)

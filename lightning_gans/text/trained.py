@@ -31,12 +31,12 @@ class Trained(TextEncoder):
 
         mean over i, j of max(0, 1 + F(v_i, t_j) - F(v_i, t_i)) + max(0, 1 + F(v_j, t_i) - F(v_i, t_i))
 
-    in batches of pictures with a caption each, where j is none that shares the caption, or the class, with i. A caption
-    longer than ``length`` bytes is the mean of its pieces. Vectors handed to generators are whitened over the training
-    captions, so that what few captions differ in weighs as much as what many do; directions with less than a thousandth
-    of the largest variance weigh less, and the mean variance of a number is 1. Differs from the paper: this, bytes in
-    the place of 70 letters, and pictures through a small network that learns too, where the paper has features of
-    GoogLeNet.
+    in batches of pictures with a caption each, where j is none that shares the caption with i, or the class
+    (``by_class``). A caption longer than ``length`` bytes is the mean of its pieces. Vectors handed to generators are
+    whitened over the training captions, so that what few captions differ in weighs as much as what many do; directions
+    with less than a thousandth of the largest variance weigh less, and the mean variance of a number is 1. Differs from
+    the paper: this, bytes in the place of 70 letters, and pictures through a small network that learns too, where the
+    paper has features of GoogLeNet.
 
     A training that finds the encoder untrained trains it before its first update; its weights are part of the
     checkpoint.
@@ -51,6 +51,7 @@ class Trained(TextEncoder):
         updates: Of the encoder's training.
         batch_size: Pictures with a caption each in an update.
         lr: Rate of Adam, linear to 0.
+        by_class: Where the data have classes, captions of a class are true of all its pictures, as in the paper.
         weights: A file of ``python -m lightning_gans.train_encoder``, which has the same options; ``None``: train it.
 
     Raises:
@@ -75,11 +76,13 @@ class Trained(TextEncoder):
         updates: PositiveInt = 3000,
         batch_size: Annotated[int, Ge(2)] = 64,
         lr: Positive = 1e-3,
+        by_class: bool = True,
         weights: str | None = None,
     ) -> None:
         super().__init__()
         self.dim, self.length, self.channels, self.image_size = dim, length, channels, image_size
         self.updates, self.batch_size, self.lr, self.weights = updates, batch_size, lr, weights
+        self.by_class = by_class
         self.text = CharCNNRNN(dim=dim, length=length, channels=widths)
         self.sizes = {"channels": channels, "num_classes": dim, "image_size": image_size, "width": image_width}
         self.image = Classifier(**self.sizes)
@@ -144,7 +147,7 @@ class Trained(TextEncoder):
             weights = [*self.text.requires_grad_(True).parameters(), *image.parameters()]
             optimizer = torch.optim.Adam(weights, lr=self.lr)
             rows = [as_bytes([text], self.length)[0] for text in captions.texts]
-            classes = images.entries("label")
+            classes = images.entries("label") if self.by_class else None
             for update in tqdm(range(self.updates), "training the text encoder", disable=not progress, leave=False):
                 for group in optimizer.param_groups:
                     group["lr"] = self.lr * (1 - update / self.updates)

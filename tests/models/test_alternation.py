@@ -3,12 +3,16 @@
 import ast
 import copy
 import csv
+import functools
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch import LightningModule
 from lightning.pytorch.plugins import MixedPrecision
+from torch import nn
 
 import lightning_gans
 from conftest import (
@@ -27,6 +31,7 @@ from conftest import (
 )
 from lightning_gans import build, compose
 from lightning_gans.models.batches import split
+from lightning_gans.models.updates import make_optimizer
 from lightning_gans.schedules.training_schedule import Plan
 
 SOURCES = sorted(Path(lightning_gans.__file__).parent.rglob("*.py"))
@@ -260,3 +265,31 @@ def test_no_backward_behind_lightnings_back(path):
             allowed = path.parts[-2:] in fitted
             assert node.attr != "backward" or allowed, f"{path}:{node.lineno}"
             assert node.attr not in ("saved_models", "layer"), f"{path}:{node.lineno}"
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD])
+def test_one_kernel_steps_a_weight_unless_options_say_how(kind):
+    def stepped(**options):
+        torch.manual_seed(0)
+        module = LightningModule()
+        module.layers = nn.Sequential(nn.Linear(5, 7), nn.Linear(7, 3))
+        weights = list(module.layers.parameters())
+        optimizer = make_optimizer(module, functools.partial(kind, lr=0.1, weight_decay=0.01, **options), weights)
+        for _ in range(5):
+            module.layers(torch.randn(4, 5)).square().sum().backward()
+            optimizer.step()
+        return weights, optimizer.param_groups[0]["fused"]
+
+    (weights, is_fused), (expected, separate) = stepped(), stepped(foreach=False)
+    assert is_fused
+    assert not separate
+    torch.testing.assert_close(weights, expected)
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("16-mixed", None), ("bf16-mixed", True)])
+def test_no_kernel_unscales_gradients_that_were_clipped(precision, expected):
+    module = LightningModule()
+    module.layers = nn.Linear(2, 2)
+    module._trainer = SimpleNamespace(precision=precision)
+    optimizer = make_optimizer(module, functools.partial(torch.optim.Adam), list(module.parameters()))
+    assert optimizer.param_groups[0]["fused"] is expected

@@ -19,14 +19,14 @@ from lightning_gans.text.trained import Trained, accuracy, structured_loss
 SMALL = {"dim": 6, "channels": 1, "length": 20, "widths": [12, 12], "image_size": 8, "image_width": 6, "batch_size": 16}
 
 
-def blobs(n=64):
-    """Pictures of two kinds, with two captions each."""
+def blobs(n=64, labels=None):
+    """Pictures of two kinds, with two captions each, and classes if they are given."""
     kinds = torch.arange(n) % 2
     images = torch.where(kinds[:, None, None, None] == 0, 30, 220).expand(-1, 1, 8, 8).clone().to(torch.uint8)
     captions = number_captions(
         [[f"a {word} square", f"{word}"] for word in (("dark", "light")[k] for k in kinds.tolist())]
     )
-    return CaptionedImages(InMemoryImages(images, torch.arange(n)), captions), captions
+    return CaptionedImages(InMemoryImages(images, torch.arange(n)), captions, labels), captions
 
 
 def test_looked_up_bytes_are_a_convolution_of_one_hot_vectors(float64):
@@ -85,6 +85,12 @@ def test_it_learns_which_captions_fit_which_pictures():
     torch.testing.assert_close(vectors.mean(0), torch.zeros(6), rtol=0, atol=1e-4)
     assert vectors.var(0, correction=0).mean() == pytest.approx(1, abs=0.02)
     assert not any(p.requires_grad for p in encoder.parameters())
+
+
+def test_captions_of_the_class_are_no_mistakes_unless_it_is_told_to_learn_them():
+    images, captions = blobs(labels=torch.zeros(64, dtype=torch.int64))
+    assert Trained(**SMALL, updates=3).fit(images, captions) == [0, 0, 0]
+    assert min(Trained(**SMALL, updates=3, by_class=False).fit(images, captions)) > 0.1
 
 
 def test_training_is_a_function_of_the_seed_and_disturbs_no_other_numbers():
