@@ -34,7 +34,7 @@ class Trained(TextEncoder):
     in batches of pictures with a caption each, where j is none that shares the caption with i, or the class
     (``by_class``). A caption longer than ``length`` bytes is the mean of its pieces. Vectors handed to generators are
     whitened over the training captions, so that what few captions differ in weighs as much as what many do; directions
-    with less than a thousandth of the largest variance weigh less, and the mean variance of a number is 1. Differs from
+    with less than a tenth of the largest variance weigh less, and the mean variance of a number is 1. Differs from
     the paper: this, bytes in the place of 70 letters, and pictures through a small network that learns too, where the
     paper has features of GoogLeNet.
 
@@ -192,7 +192,7 @@ class Trained(TextEncoder):
         covariance = (made - self.centre).double().T.cov(correction=0)
         values, directions = torch.linalg.eigh(covariance.view(self.dim, self.dim))
         values = values.clamp(min=0)
-        damped = values + values[-1].clamp(min=1e-12) / 1000
+        damped = values + values[-1].clamp(min=1e-12) / 10
         scale = (self.dim / (values / damped).sum().clamp(min=1e-12)).sqrt()
         self.whitening.copy_(directions @ (scale * damped.rsqrt()[:, None] * directions.T))
         self.is_trained.fill_(1)
