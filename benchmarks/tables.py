@@ -1,6 +1,6 @@
 """Train CTGAN on tables and print how near its rows are to real ones, by seed.
 
-python benchmarks/tables.py OUT churn.csv:churn diamonds.csv:cut iris:target [--seeds 0 1 2] [key=value ...]
+python benchmarks/tables.py OUT churn.csv:churn diamonds.csv:cut iris:target [key=value ...] [--seeds 0 1 2]
 
 A table is a file, or the name of an embedded one, and the column that boosted trees predict. A fifth of the rows is
 held out. Lines of OUT/results.jsonl are kept, and runs that stand there are not repeated.

@@ -42,6 +42,12 @@ def test_resume_equals_unbroken(tmp_path, precision):
     assert_same_training(newest(tmp_path / "whole"), newest(tmp_path / "part"))
 
 
+def test_images_that_live_on_the_device_train_the_same(tmp_path):
+    for device in ("cpu", "auto"):
+        run(tmp_path / device, *GPU, f"data.device={device}", "data.flip=true", "trainer.max_steps=3")
+    assert_same_training(newest(tmp_path / "cpu"), newest(tmp_path / "auto"))
+
+
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
 def test_two_gpus_over_nccl_hold_the_weights_of_one(tmp_path):
     options = [*tiny(), *EXACT, *GPU]

@@ -23,7 +23,7 @@ from lightning_gans.config.types import FractionBelowOne, PositiveInt, checked
 from lightning_gans.data.batches import StepPlan
 from lightning_gans.data.datasets import Batch, ImageDataset
 from lightning_gans.data.image_source import ImageSource
-from lightning_gans.data.loader import BatchLoader, Workers
+from lightning_gans.data.loader import BatchLoader, Device, Workers
 from lightning_gans.data.spec import ImageSpec
 from lightning_gans.data.transforms import ImageTransform, Transform
 from lightning_gans.extractors.base import Extractor
@@ -55,6 +55,7 @@ class ImageDataModule(LightningDataModule):
         num_classes: Number of classes, or ``None`` for a set without labels.
         flip: Mirror half of the images.
         num_workers: Loading processes; 0 is the fastest for sets in memory.
+        device: ``auto``: images in memory live on the GPU that trains on them, where they fit; see ``BatchLoader``.
         limit: Use so many images, of every class its share and always the same ones (see ``spread``); ``None``: all.
         val_fraction: Share of these images, drawn by ``seed``, that training never sees and scores may compare with.
         seed: Seed of the order, of the flips and of the held-out images.
@@ -75,6 +76,7 @@ class ImageDataModule(LightningDataModule):
         num_classes: PositiveInt | None = None,
         flip: bool = False,
         num_workers: Workers = 0,
+        device: Device = "cpu",
         limit: PositiveInt | None = None,
         val_fraction: FractionBelowOne = 0.0,
         seed: int = 0,
@@ -88,7 +90,7 @@ class ImageDataModule(LightningDataModule):
         self.limit, self.val_fraction, self.seed, self.extractor = limit, val_fraction, seed, extractor
         self.source, self.split = source, source.split
         self.transform = transform or ImageTransform(image_size=image_size, channels=channels, flip=flip)
-        self.loader = BatchLoader(num_workers=num_workers, flip=flip, seed=seed)
+        self.loader = BatchLoader(num_workers=num_workers, device=device, flip=flip, seed=seed)
         if self.translates and num_classes is not None:
             raise ConfigError("data.num_classes", num_classes, "sets for translation have none; must be null")
         source.check(self.spec)
@@ -237,7 +239,8 @@ class ImageDataModule(LightningDataModule):
             raise TypeError(f"{type(self).__name__}: trains a GenerativeModule in a Trainer only")
         ranks = {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
         module = self.trainer.lightning_module
-        return self.loader(self.rows_for(module), module, n_partners=self.n_partners, **ranks)
+        images = self.rows_for(module)
+        return self.loader(images, module, n_partners=self.n_partners, device=module.device, **ranks)
 
     def rows_for(self, module: StepPlan) -> ImageDataset:
         """Return what the batches of a module's training are drawn from."""

@@ -23,6 +23,10 @@ class StepPlan(Protocol):
     images_seen: int
     schedule: TrainingSchedule
 
+    @property
+    def device(self) -> torch.device:
+        """Return what it trains on."""
+
     def plan(self, step: int) -> Plan:
         """Return what step number ``step`` needs."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -80,8 +81,18 @@ class CaptionedImages(ImageDataset):
 
     def resized(self, resolution: int | None) -> ImageDataset:
         """Return this set with smaller pictures."""
-        other = CaptionedImages(self.rows.resized(resolution), Captions(self.texts, self.columns["caption"]))
-        other.columns, other.attributes, other.classes = self.columns, self.attributes, self.classes
+        return self._with(self.rows.resized(resolution))
+
+    def on(self, device: torch.device) -> ImageDataset:
+        """Return this set with its pictures, and what is said of them, on a device."""
+        other = self._with(self.rows.on(device))
+        place = other.rows.fetch(torch.tensor([0]))["label"].device  # the CPU still, if they do not fit
+        other.columns = {key: column.to(place) for key, column in self.columns.items()}
+        return other
+
+    def _with(self, rows: ImageDataset) -> CaptionedImages:
+        other = copy.copy(self)
+        other.rows = rows
         return other
 
     def fingerprint(self) -> str:

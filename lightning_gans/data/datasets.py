@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from torch.utils.data import Dataset
 from lightning_gans.data.resize import average
 
 Batch = dict[str, Tensor]
+
+SHARE = 0.25  # of the memory that is free on a device: sets in memory up to it live there
 
 REQUESTED = ("hflip", "crop_offsets", "random_params")  # augmentations that a batch carries to the device
 
@@ -75,6 +78,10 @@ class ImageDataset(Dataset[Batch], ABC):
         """
         return self if resolution is None else Downscaled(self, resolution)
 
+    def on(self, device: torch.device) -> ImageDataset:
+        """Return this set with its images on a device, if it holds them in memory and they fit there."""
+        return self
+
     def get_batch(self, request: BatchIndices) -> Batch:
         """Return the images of a request."""
         return self.resized(request.resolution).fetch(request.indices)
@@ -133,6 +140,7 @@ class InMemoryImages(ImageDataset):
 
     def fetch(self, index: Tensor) -> Batch:
         """Index the images, one operation per batch."""
+        index = index.to(self.images.device)
         batch = {"image": self.images.index_select(0, index)}  # copies whole images, unlike images[index]
         if self.labels is not None:
             batch["label"] = self.labels[index]
@@ -151,6 +159,15 @@ class InMemoryImages(ImageDataset):
             self._smaller[resolution] = InMemoryImages(average(self.images, factor), self.labels)
             self._smaller[resolution].classes = self.classes
         return self._smaller[resolution]
+
+    def on(self, device: torch.device) -> ImageDataset:
+        """Return this set on a device, unless it takes more than ``SHARE`` of the memory that is free there."""
+        if device.type == "cuda" and self.images.nbytes > SHARE * torch.cuda.mem_get_info(device)[0]:
+            return self
+        moved = copy.copy(self)
+        moved.images, moved._smaller = self.images.to(device), {}
+        moved.labels = None if self.labels is None else self.labels.to(device)
+        return moved
 
 
 class Subset(ImageDataset):
@@ -186,6 +203,10 @@ class Subset(ImageDataset):
     def resized(self, resolution: int | None) -> ImageDataset:
         """Return the same images of the whole set at this resolution."""
         return Subset(self.whole.resized(resolution), self.indices)
+
+    def on(self, device: torch.device) -> ImageDataset:
+        """Return the same images of the whole set on a device."""
+        return Subset(self.whole.on(device), self.indices)
 
 
 def _times(images: ImageDataset, shape: tuple[int, ...], resolution: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Le
@@ -12,6 +12,7 @@ from lightning_gans.config.types import checked
 from lightning_gans.data.batches import EndlessBatches, StepPlan
 from lightning_gans.data.datasets import Batch, ImageDataset
 
+Device = Literal["cpu", "auto"]
 Workers = Annotated[int, Ge(0), Le(256)]  # of one training process; thousands would end the machine
 
 
@@ -20,6 +21,8 @@ class BatchLoader:
 
     Args:
         num_workers: Loading processes; 0 is the fastest for sets in memory.
+        device: ``auto``: images in memory live on the GPU that trains on them, if they take a quarter of what is free
+            there at most and no worker loads them; ``cpu``: they stay where they are.
         flip: Mirror half of the images.
         seed: Seed of the order, the flips and the crops.
 
@@ -28,11 +31,18 @@ class BatchLoader:
     """
 
     @checked
-    def __init__(self, *, num_workers: Workers = 0, flip: bool = False, seed: int = 0) -> None:
-        self.num_workers, self.flip, self.seed = num_workers, flip, seed
+    def __init__(self, *, num_workers: Workers = 0, device: Device = "cpu", flip: bool = False, seed: int = 0) -> None:
+        self.num_workers, self.device, self.flip, self.seed = num_workers, device, flip, seed
 
     def __call__(
-        self, images: ImageDataset, module: StepPlan, *, n_partners: int | None, rank: int, world_size: int
+        self,
+        images: ImageDataset,
+        module: StepPlan,
+        *,
+        n_partners: int | None,
+        rank: int,
+        world_size: int,
+        device: torch.device,
     ) -> DataLoader[Batch]:
         """Return an endless loader of this process's share of each step's batch.
 
@@ -42,7 +52,11 @@ class BatchLoader:
             n_partners: Images of a second set that is drawn independently; ``None`` without one.
             rank: This process.
             world_size: Number of processes.
+            device: What it trains on.
         """
+        moves = self.device == "auto" and device.type != "cpu" and not self.num_workers
+        if moves:
+            images = images.on(device)
         if self.num_workers:
             for resolution in module.schedule.resolutions(module.iteration):
                 images.resized(resolution)  # here, so that workers share what is cached of it
@@ -63,7 +77,7 @@ class BatchLoader:
             collate_fn=_collated,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=torch.cuda.is_available() and not moves,
         )
 
 

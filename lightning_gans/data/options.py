@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from lightning_gans.config.types import FractionBelowOne, MaxPixels, NonNegative, PositiveInt
 from lightning_gans.data.image_files import OnError
-from lightning_gans.data.loader import Workers
+from lightning_gans.data.loader import Device, Workers
 from lightning_gans.data.resize import Policy
 from lightning_gans.data.source import Bits
 from lightning_gans.extractors.base import Extractor
@@ -31,6 +31,7 @@ class DataOptions(ShapeOptions, total=False):
     num_classes: PositiveInt | None
     flip: bool
     num_workers: Workers
+    device: Device
     limit: PositiveInt | None
     val_fraction: FractionBelowOne
     seed: int

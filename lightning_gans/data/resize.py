@@ -36,7 +36,7 @@ def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
 def average(images: Tensor, factor: int) -> Tensor:
     """Average squares of pixels of uint8 images, (N, C, H, W) to (N, C, H / factor, W / factor), rounded."""
     height, width = (side // factor for side in images.shape[-2:])
-    small = torch.empty(*images.shape[:2], height, width, dtype=torch.uint8)
+    small = images.new_empty(*images.shape[:2], height, width)
     for piece in _pieces(images):
         small[piece] = F.avg_pool2d(images[piece].float(), factor).round_()
     return small

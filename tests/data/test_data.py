@@ -2,6 +2,7 @@
 
 import json
 from itertools import islice
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,10 +10,13 @@ import torch
 from lightning.pytorch import Trainer
 
 from conftest import command, run
-from lightning_gans.data.base import data_of
+from lightning_gans import compose
+from lightning_gans.data.base import ImageDataModule, data_of
 from lightning_gans.data.batches import EndlessBatches
+from lightning_gans.data.datasets import InMemoryImages, Subset
 from lightning_gans.data.digits import Digits
 from lightning_gans.schedules.training_schedule import Plan
+from lightning_gans.training.trainer import instantiate
 
 
 def test_digits_are_the_real_ones():
@@ -115,6 +119,38 @@ def test_training_never_sees_the_held_out_part_and_evaluate_compares_with_it(tmp
     card = json.loads((tmp_path / "scores" / "last.scores.json").read_text())
     assert card["n_real"] == 20
     assert card["split"] == "held-out part of train, limited to 50, 0.4 held out by seed 0"
+
+
+FAMILY = {"digit_domains": "cyclegan", "digit_edges": "pix2pix"}
+
+
+@pytest.mark.parametrize("name", ["digits", "digit_captions", "digit_domains", "digit_edges"])
+def test_a_set_in_memory_moves_to_the_device_that_trains(name):
+    """On a device without values, since a test has no GPU: batches have the same keys and shapes, and live there."""
+    cfg = compose(f"data={name}", "data.device=auto", "data.val_fraction=0.1", "model=" + FAMILY.get(name, "dcgan"))
+    made = instantiate(cfg.data, "data", ImageDataModule)
+    plan = SimpleNamespace(images=6, resolution=None)
+    schedule = SimpleNamespace(resolutions=lambda step: [])
+    batches = []
+    for device in ("meta", "cpu"):
+        where = torch.device(device)
+        module = SimpleNamespace(plan=lambda step: plan, iteration=0, images_seen=0, schedule=schedule, device=where)
+        loader = made.loader(made.train_images, module, n_partners=made.n_partners, rank=0, world_size=1, device=where)
+        batches.append(next(iter(loader)))
+    there, here = batches
+    assert {key: value.shape for key, value in there.items()} == {key: value.shape for key, value in here.items()}
+    assert {there[key].device.type for key in ("image", "source", "target") if key in there} == {"meta"}
+    assert {value.device.type for value in here.values()} == {"cpu"}
+    assert {value.device.type for value in made.train_images.fetch(torch.arange(3)).values()} == {"cpu"}  # as it was
+
+
+def test_smaller_images_are_made_where_the_set_lives():
+    whole = InMemoryImages(torch.zeros(5, 1, 8, 8, dtype=torch.uint8), torch.arange(5))
+    moved = Subset(whole, torch.tensor([4, 2])).on(torch.device("meta"))
+    batch = moved.resized(4).fetch(torch.tensor([1]))
+    assert batch["image"].shape == (1, 1, 4, 4)
+    assert batch["image"].device.type == batch["label"].device.type == "meta"
+    assert whole.resized(4).fetch(torch.tensor([1]))["label"].tolist() == [1]
 
 
 def test_a_trainer_without_an_image_set_is_refused_by_what_needs_it():

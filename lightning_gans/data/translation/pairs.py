@@ -41,6 +41,10 @@ class Pairs(ImageDataset):
         """Return the sources of a request and the targets beside them."""
         return self.fetch(request.indices, request.target_indices)
 
+    def on(self, device: torch.device) -> ImageDataset:
+        """Return the same pairs, both sides on a device."""
+        return Pairs(self.source.on(device), self.target.on(device), aligned=self.aligned)
+
     def fingerprint(self) -> str:
         """Hash the targets, which scores compare with."""
         return hashlib.blake2b(f"target {self.target.fingerprint()}".encode(), digest_size=16).hexdigest()
