@@ -5,7 +5,7 @@ import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.profilers import AdvancedProfiler, PassThroughProfiler, SimpleProfiler
 
-from conftest import tiny
+from conftest import newest, run, tiny
 from lightning_gans import build, compose
 
 
@@ -52,3 +52,13 @@ def test_max_time_ends_a_training(tmp_path, time, steps):
     made = build(compose(*tiny(), f"trainer.max_time={time}"), tmp_path)
     made.fit()
     assert made.trainer.global_step == made.model.iteration == steps
+
+
+def test_max_time_counts_what_passed_before_a_resume(tmp_path):
+    options = ["trainer.max_time=00:01:00:00", "callbacks.checkpoint.every_n_train_steps=1"]
+    run(tmp_path, *options, "trainer.max_steps=1")
+    content = newest(tmp_path)
+    content["callbacks"]["Timer"]["time_elapsed"]["train"] += 3600.0
+    torch.save(content, tmp_path / "checkpoints" / "last.ckpt")
+    made = run(tmp_path, *options, "trainer.max_steps=4", resume=str(tmp_path / "checkpoints" / "last.ckpt"))
+    assert made.model.iteration < 4
