@@ -23,14 +23,15 @@ INNERMOST = 4  # smallest side of a map that instance norm is asked to normalise
 MOST_CHANNELS = 512  # of a discriminator
 
 
-def count_downs(image_size: Size, downs: int | None, key: str, scale: int = 1) -> int:
-    """Return how often a network halves its input: as often as the paper's, or less, so that 4x4 is left at least.
+def count_downs(image_size: Size, downs: int | None, key: str, scale: int = 1, leave: int = INNERMOST) -> int:
+    """Return how often a network halves its input: as often as the paper's, or less, so that enough of a map is left.
 
     Args:
         image_size: Side of the data's images, or ``[height, width]``.
         downs: Halvings that were asked for; ``None``: up to four.
         key: Config key of the network, for the message.
         scale: Factor by which the network's input is smaller than the data's images.
+        leave: Shorter side of the innermost map that is left unless ``downs`` is given, once halved at least.
 
     Raises:
         ConfigError: The images are too small, or their sides do not divide.
@@ -42,7 +43,7 @@ def count_downs(image_size: Size, downs: int | None, key: str, scale: int = 1) -
         if all(side % (scale << count) == 0 and side // (scale << count) >= INNERMOST for side in (height, width))
     ]
     if downs is None and allowed:
-        return allowed[-1]
+        return max((count for count in allowed if min(height, width) // (scale << count) >= leave), default=allowed[0])
     if downs is not None and downs in allowed:
         return downs
     unit = scale << (1 if downs is None else max(downs, 1))

@@ -74,7 +74,7 @@ class Generator(nn.Module):
         embedding_dim: Length of an embedding.
         base_channels: Feature maps of the first halving; they double with every one.
         max_channels: Most feature maps.
-        downs: Halvings; ``None``: four, or as many as leave a 4x4 map.
+        downs: Halvings; ``None``: four, or as many as leave a 16x16 map as the paper's do, and one at least.
         blocks: Residual blocks between halvings and doublings.
         first_kernel: Side of the first halving's convolutions.
         down_attention: Shorter side of the map of a halving behind which self-attention stands; none without such one.
@@ -101,7 +101,7 @@ class Generator(nn.Module):
         up_attention: PositiveInt | None = 64,
     ) -> None:
         super().__init__()
-        levels = count_downs(image_size, downs, "model.generator")
+        levels = count_downs(image_size, downs, "model.generator", leave=16)
         side = image_size if isinstance(image_size, int) else min(image_size)
         self.embedding_dim, self.size_divisor = embedding_dim, 1 << levels
         maps = widths(levels, base_channels, max_channels)

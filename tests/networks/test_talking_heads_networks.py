@@ -111,13 +111,19 @@ def test_plain_self_attention(float64):
     torch.testing.assert_close(layer(x), x + 0.5 * gathered)
 
 
-@pytest.mark.parametrize(("side", "down", "up"), [(256, [3], [2]), (64, [1], [4]), (16, [], [])])
+@pytest.mark.parametrize(("side", "down", "up"), [(256, [3], [2]), (64, [1], [2]), (16, [], [])])
 def test_attention_stands_behind_the_map_of_its_side(side, down, up):
     """Behind the 32x32 map of a halving, and the 64x64 map of a doubling."""
     how = {"channels": 3, "source_channels": 1, "base_channels": 2, "max_channels": 4, "embedding_dim": 4}
     encoder, generator = Encoder(image_size=side, **how), Generator(image_size=side, **how)
     for layers, expected in ((encoder.blocks, down), (generator.up, up)):
         assert [i for i, layer in enumerate(layers) if isinstance(layer, PlainSelfAttention)] == expected
+
+
+@pytest.mark.parametrize(("side", "halvings"), [(512, 4), (256, 4), (128, 3), (64, 2), (32, 1), (16, 1), ([64, 32], 1)])
+def test_a_map_of_16_is_left_as_the_papers(side, halvings):
+    generator = Generator(image_size=side, channels=3, source_channels=1, base_channels=2, max_channels=4)
+    assert generator.size_divisor == 2**halvings
 
 
 def test_sides_that_cannot_be_halved_are_refused():
