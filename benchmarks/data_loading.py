@@ -7,8 +7,8 @@ usual ``DataLoader(MNIST(..., transform))`` and ``DataLoader(ImageFolder(..., tr
 worker a core; the better one counts. Ours holds the set in memory; what reading it once takes stands beside. Every
 figure is the best of three in turn. Without files, random images of the same formats are made.
 
-The second table reads a folder of JPEGs of 256x256 from disk (``memory_gb=0``) by two workers while steps of 50 ms go by,
-in which this process sleeps as one does that waits for a GPU: how long a step waits for its batch beyond them.
+The second table reads a folder of JPEGs of 256x256 from disk (``memory_gb=0``) by two workers while steps of 50 ms go
+by, in which this process sleeps as one does that waits for a GPU: how long a step waits for its batch beyond them.
 """
 
 from __future__ import annotations
@@ -97,7 +97,10 @@ def feed(folder: Path, n: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         coarse = Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8))
         coarse.resize((256, 256), Image.Resampling.BICUBIC).save(path, quality=90)
-    print(f"\n| {n:,} JPEGs of 256x256, two workers | waits, ms a step, median | 90th percentile | images/s |\n|" + "---|" * 4)
+    print(
+        f"\n| {n:,} JPEGs of 256x256, two workers | waits, ms a step, median | 90th percentile | images/s |\n|"
+        + "---|" * 4
+    )
     for batch in (16, 32, 48, 64):
         data = Folder(root=str(folder / "jpegs"), image_size=256, channels=3, memory_gb=0, num_workers=2)
         data.setup("fit")
@@ -108,7 +111,11 @@ def feed(folder: Path, n: int) -> None:
             waits.append(time.perf_counter() - asked)
             time.sleep(STEP)
         waits = sorted(waits[20:])
-        rate, middle, high = batch / (sum(waits) / len(waits) + STEP), waits[len(waits) // 2], waits[9 * len(waits) // 10]
+        rate, middle, high = (
+            batch / (sum(waits) / len(waits) + STEP),
+            waits[len(waits) // 2],
+            waits[9 * len(waits) // 10],
+        )
         print(f"| batch {batch} | {1000 * middle:.1f} | {1000 * high:.1f} | {rate:,.0f} |", flush=True)
 
 

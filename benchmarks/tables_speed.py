@@ -59,7 +59,7 @@ def ours(path):
 
     fit()  # what is imported late
     seconds, data = timed(fit)
-    module = create_model("ctgan", columns=data.table.text)
+    module = create_model("ctgan", columns=data.table.text, reuse_fakes=arguments.reuse)
     quiet = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing"), False)
     times = []
     for steps in (4, 8, 4 * EPOCHS + 8):
@@ -74,6 +74,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("path")
     parser.add_argument("--ctgan", action="store_true")
+    parser.add_argument("--reuse", action="store_true", help="rows of D's update serve G's too")
     arguments = parser.parse_args()
     found = theirs(arguments.path) if arguments.ctgan else ours(arguments.path)
     print(json.dumps({key: round(value, 2) for key, value in found.items()}))

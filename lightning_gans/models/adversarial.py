@@ -22,7 +22,8 @@ from lightning_gans.models.base import Batch, GenerativeModule, Terms
 from lightning_gans.models.batches import split
 from lightning_gans.models.ema import EMA
 from lightning_gans.models.options import LatentOptions
-from lightning_gans.networks.layers import has_batch_norm, has_dropout, has_spectral_norm
+from lightning_gans.networks.dropout import has_dropout
+from lightning_gans.networks.layers import has_batch_norm, has_spectral_norm
 from lightning_gans.runtime.precision import full_precision
 from lightning_gans.schedules.training_schedule import Phase, Plan, TrainingSchedule
 

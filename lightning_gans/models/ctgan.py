@@ -74,11 +74,12 @@ class CTGAN(AdversarialModule):
         if len({self.levels.n, generator.num_conditions, discriminator.num_conditions}) > 1:
             found = f"{generator.num_conditions} and {discriminator.num_conditions}"
             raise ConfigError("model.generator.conditions", found, f"the table has {self.levels.n} for both networks")
-        if self.reuse_fakes or self.augment is not None:
-            raise ConfigError("augment", MISSING, "rows are neither augmented nor reused; leave out reuse_fakes too")
+        if self.augment is not None:
+            raise ConfigError("augment", MISSING, "rows are not augmented; set it to null")
         if {self.latent, generator.latent} != {"normal"}:
             raise ConfigError("latent", self.latent, "must be normal, for the generator's noise too")
         self._check_packs(self.accumulate)
+        self._raw = torch.empty(0)  # the last layer's outputs for the newest rows
 
     @property
     def levels(self) -> ColumnLevels:
@@ -95,10 +96,10 @@ class CTGAN(AdversarialModule):
         """Compute the terms of the discriminator's loss on packs of the batch's rows and of as many fakes."""
         real, category = batch["image"], self.levels_of(batch)
         others = self.shuffled(category)
-        with torch.no_grad():
-            fake = self.generator(self.normal(len(real), self.latent_dim), others)
-        reals, fakes = self.packed(real, category), self.packed(fake, others)
-        terms = self.objective.discriminator(self.logits(reals), self.logits(fakes))
+        with torch.set_grad_enabled(self.reuse_fakes):
+            self.make_rows(self.normal(len(real), self.latent_dim), others)
+        reals, fakes = self.packed(real, category), self.packed(self._fake.detach(), others)
+        terms = self.objective.discriminator(*self.logits(torch.cat([reals, fakes])).chunk(2))
         if self.penalty is not None:
             seen = self.images_seen
             terms["penalty"] = self.penalty(self.discriminator, reals, fakes, self.uniform, images_seen=seen)
@@ -106,16 +107,23 @@ class CTGAN(AdversarialModule):
 
     def generator_loss(self, batch: Batch) -> Terms:
         """Compute the adversarial term of new rows, and how far they are from the levels that they were asked for."""
-        latents, category = self.draw_inputs(self.generated_rows(batch))
-        raw = self.generator.raw(latents, category)  # type: ignore[operator]
-        fakes = self.packed(self.generator.rows(raw, latents), category)  # type: ignore[operator]
+        if not self.reuse_fakes:
+            self.make_rows(*self.draw_inputs(self.generated_rows(batch)))
+        (category,) = self._fake_conditions
+        fakes = self.packed(self._fake, category)
         needed = self.objective.needs_real
         real_logits = self.logits(self.packed(batch["image"], self.levels_of(batch))) if needed else None
         terms = self.objective.generator(self.logits(fakes), real_logits)
         if self.levels.n:
-            nats: Tensor = self.generator.nats_of(full_precision(raw), category)  # type: ignore[operator]
+            nats: Tensor = self.generator.nats_of(full_precision(self._raw), category)  # type: ignore[operator]
             terms["condition"] = self.condition_weight * nats.mean()
         return terms
+
+    def make_rows(self, latents: Tensor, category: Tensor) -> None:
+        """Generate rows of latents and levels, and keep the logits that they were drawn from."""
+        self._raw = self.generator.raw(latents, category)  # type: ignore[operator]
+        self._fake = self.generator.rows(self._raw, latents)  # type: ignore[operator]
+        self._fake_conditions = (category,)
 
     def packed(self, rows: Tensor, category: Tensor) -> Tensor:
         """Put rows (N, D) with their levels into packs."""

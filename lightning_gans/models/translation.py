@@ -20,7 +20,8 @@ from lightning_gans.models.batches import Rows
 from lightning_gans.models.ema import evaluating
 from lightning_gans.models.options import ModuleOptions
 from lightning_gans.models.previews import examples_sheet
-from lightning_gans.networks.layers import TestStatistics, seed_noise, set_test_statistics
+from lightning_gans.networks.dropout import seed_noise
+from lightning_gans.networks.layers import TestStatistics, set_test_statistics
 from lightning_gans.runtime.distributed import broadcast_tensors
 from lightning_gans.runtime.precision import full_precision
 from lightning_gans.schedules.training_schedule import Phase, TrainingSchedule

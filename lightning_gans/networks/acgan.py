@@ -12,6 +12,7 @@ from lightning_gans.config.types import FractionBelowOne, PositiveInt, checked
 from lightning_gans.images.size import Size
 from lightning_gans.networks.classes import checked_classes, one_hot
 from lightning_gans.networks.dcgan import Norm
+from lightning_gans.networks.dropout import Dropout
 from lightning_gans.networks.layers import (
     BATCH_NORMS,
     Minibatch,
@@ -123,7 +124,7 @@ class Discriminator(nn.Module):
             layer = nn.Conv2d(inputs, outputs, 3, 2 - index % 2, 1, bias=norm in ("spectral", None))
             layer.apply(normal_init)
             layers += [*normalised(layer, here), nn.LeakyReLU(0.2, inplace=True)]
-            layers += [nn.Dropout(dropout)] if dropout else []
+            layers += [Dropout(dropout)] if dropout else []
         compare, extra = minibatch_layer(minibatch, (maps[-1], *base))
         self.layers = nn.Sequential(*layers, *compare, nn.Flatten())
         for one in self.layers:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lightning_gans.config.types import FractionBelowOne, PositiveInt, checked
 from lightning_gans.images.size import Size, height_width
 from lightning_gans.networks.classes import checked_classes, one_hot
+from lightning_gans.networks.dropout import Dropout
 from lightning_gans.networks.mlp import Init, Logistic, Maxout, dense
 
 
@@ -114,4 +115,4 @@ def _units(
 ) -> nn.Sequential:
     """Make dense hidden units, of ``pieces`` maxout pieces each or ReLU units if 0, with dropout."""
     layer = dense(inputs, width * max(1, pieces), init, 0.005 if pieces else 0.05)
-    return nn.Sequential(layer, activation, *([nn.Dropout(dropout)] if dropout else []))
+    return nn.Sequential(layer, activation, *([Dropout(dropout)] if dropout else []))

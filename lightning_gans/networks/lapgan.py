@@ -13,6 +13,7 @@ from lightning_gans.config.types import FractionBelowOne, PositiveInt, checked
 from lightning_gans.images.pyramid import enlarge, gaussian_pyramid
 from lightning_gans.images.size import Size
 from lightning_gans.networks.classes import check_given, checked_classes, entries_of, one_hot
+from lightning_gans.networks.dropout import Dropout
 from lightning_gans.networks.layers import check_divisible
 from lightning_gans.runtime.precision import full_precision
 
@@ -288,7 +289,7 @@ def level_shapes(image_size: Size, channels: int, levels: int) -> list[tuple[int
 
 
 def _hidden(inputs: int, outputs: int, dropout: float = 0.0) -> list[nn.Module]:
-    return [nn.Linear(inputs, outputs), nn.ReLU(inplace=True), *([nn.Dropout(dropout)] if dropout else [])]
+    return [nn.Linear(inputs, outputs), nn.ReLU(inplace=True), *([Dropout(dropout)] if dropout else [])]
 
 
 def _stacked(maps: list[Tensor], plane: ClassPlane | None, classes: tuple[Tensor, ...]) -> Tensor:

@@ -11,7 +11,6 @@ from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.images.size import Size, height_width, shortest
 from lightning_gans.runtime.precision import full_precision
-from lightning_gans.runtime.seeding import derive_seed
 
 SPECTRAL_NORM = _SpectralNorm
 MOST_BASE = 15  # pixels of the shorter side of the map that a network starts from, of rectangles
@@ -235,11 +234,6 @@ def has_batch_norm(module: nn.Module) -> bool:
     return any(isinstance(layer, BATCH_NORMS) for layer in module.modules())
 
 
-def has_dropout(module: nn.Module) -> bool:
-    """Return whether any layer drops values at random in training."""
-    return any(isinstance(layer, nn.Dropout) and layer.p > 0 for layer in module.modules())
-
-
 TestStatistics = Literal["image", "running"]
 
 
@@ -296,38 +290,6 @@ def has_bias(norm: str | None, bias_before_norm: bool | None = None) -> bool:
             in the PyTorch code of CycleGAN's and pix2pix's authors.
     """
     return norm is None or (norm == "instance" if bias_before_norm is None else bias_before_norm)
-
-
-class NoiseDropout(nn.Dropout):
-    """Apply dropout that can stay on at test time, where it is the noise of pix2pix.
-
-    At test time one mask holds for all images of a batch and is drawn from ``seed`` alone, so that a translation is a
-    function of the image and the seed.
-
-    Args:
-        p: Probability that a value is dropped.
-        at_test: Keep it on at test time.
-    """
-
-    seed = 0
-
-    def __init__(self, p: float, *, at_test: bool) -> None:
-        super().__init__(p)
-        self.at_test = at_test
-
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
-        """Map features (N, C, H, W) to the same shape."""
-        if self.training or not self.at_test:
-            return super().forward(input)
-        rng = torch.Generator().manual_seed(self.seed)
-        kept = torch.rand(input.shape[1:], generator=rng) >= self.p  # on the CPU: the same on every device
-        return input * (kept.to(input.device, input.dtype) / (1 - self.p))
-
-
-def seed_noise(network: nn.Module, seed: int) -> None:
-    """Draw the masks of dropout at test time from ``seed``, another one for every layer."""
-    for index, layer in enumerate(layer for layer in network.modules() if isinstance(layer, NoiseDropout)):
-        layer.seed = derive_seed("dropout", seed, index)
 
 
 def compile_network(network: nn.Module) -> None:

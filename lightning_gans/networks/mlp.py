@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lightning_gans.config.types import FractionBelowOne, PositiveInt, checked
 from lightning_gans.images.size import Size, height_width
 from lightning_gans.networks.classes import Classes, beside, classes_of, entries_of, projected, projection
+from lightning_gans.networks.dropout import Dropout
 from lightning_gans.networks.layers import Minibatch, minibatch_layer, normalisation, normalised
 
 Init = Literal["uniform", "he"]
@@ -126,12 +127,12 @@ class Discriminator(nn.Module):
         inner = "spectral" if norm == "spectral" else None
         self.is_image = image_size is not None
         inputs = math.prod(_shape(image_size, channels))
-        layers: list[nn.Module] = [nn.Dropout(input_dropout)] if input_dropout else []
+        layers: list[nn.Module] = [Dropout(input_dropout)] if input_dropout else []
         for width in hidden:
             layers += normalised(dense(inputs, width * maxout, init, 0.005), inner)
             layers.append(Maxout(maxout) if maxout > 1 else nn.LeakyReLU(0.2, inplace=True))
             made = normalisation(norm, width, flat=True)
-            layers += [*([made] if made else []), *([nn.Dropout(dropout)] if dropout else [])]
+            layers += [*([made] if made else []), *([Dropout(dropout)] if dropout else [])]
             inputs = width
         compare, extra = minibatch_layer(minibatch, (inputs,))
         last = normalised(dense(inputs + extra, 1, init, 0.005), inner)

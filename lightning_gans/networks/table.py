@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_gans.config.types import FractionBelowOne, NonNegativeInt, Positive, PositiveInt, checked
+from lightning_gans.networks.dropout import Dropout
 from lightning_gans.tables.codec import Table
 
 _SMALLEST = 1e-7  # distance of a uniform number from 0 and 1
@@ -140,7 +141,7 @@ class Discriminator(nn.Module):
         self.inputs = width = pac * (channels + conditions)
         layers: list[nn.Module] = []
         for outputs in hidden:
-            layers += [nn.Linear(width, outputs), nn.LeakyReLU(0.2), *([nn.Dropout(dropout)] if dropout else [])]
+            layers += [nn.Linear(width, outputs), nn.LeakyReLU(0.2), *([Dropout(dropout)] if dropout else [])]
             width = outputs
         self.layers = nn.Sequential(*layers, nn.Linear(width, 1))
 
@@ -153,8 +154,8 @@ class Discriminator(nn.Module):
         n, packs = len(rows), max(1, len(rows) // self.pac)
         if self.num_conditions:
             rows = torch.cat([rows, F.one_hot(category, self.num_conditions).to(rows)], 1)
-        index = torch.arange(packs * self.pac, device=rows.device) % n
-        return rows[index].view(self.pac, packs, -1).transpose(0, 1).flatten(1)
+        taken = rows[: packs * self.pac] if n >= self.pac else rows[torch.arange(self.pac, device=rows.device) % n]
+        return taken.view(self.pac, packs, -1).transpose(0, 1).flatten(1)
 
     def forward(self, packs: Tensor) -> Tensor:
         """Map packs (M, pac (D + C)) to logits (M,)."""

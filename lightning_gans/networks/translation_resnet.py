@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from lightning_gans.config.types import FractionBelowOne, PositiveInt, checked
 from lightning_gans.images.size import Size
+from lightning_gans.networks.dropout import NoiseDropout
 from lightning_gans.networks.layers import (
-    NoiseDropout,
     TestStatistics,
     check_divisible,
     has_bias,

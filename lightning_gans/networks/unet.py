@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from lightning_gans.config.types import FractionBelowOne, NonNegativeInt, PositiveInt, checked
 from lightning_gans.images.size import Size, height_width
+from lightning_gans.networks.dropout import NoiseDropout
 from lightning_gans.networks.layers import (
-    NoiseDropout,
     TestStatistics,
     check_divisible,
     check_image_size,

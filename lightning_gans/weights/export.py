@@ -30,7 +30,7 @@ from lightning_gans.inference.source_images import source_shape
 from lightning_gans.models.base import GenerativeModule
 from lightning_gans.models.talking_heads import TalkingHeads
 from lightning_gans.models.translation import TranslationModule
-from lightning_gans.networks.layers import NoiseDropout
+from lightning_gans.networks.dropout import NoiseDropout
 from lightning_gans.runtime.atomic import atomic_write
 from lightning_gans.sharing import pretrained
 from lightning_gans.sharing.description import describe

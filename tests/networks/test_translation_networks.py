@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from lightning_gans.networks import patchgan, translation_resnet, unet
-from lightning_gans.networks.layers import NoiseDropout, seed_noise, set_test_statistics
+from lightning_gans.networks.dropout import NoiseDropout, seed_noise
+from lightning_gans.networks.layers import set_test_statistics
 
 U_NET = {"image_size": 32, "source_channels": 2, "channels": 3, "base_channels": 4}
 

@@ -11,7 +11,7 @@ import lightning_gans
 from conftest import MODELS, command_here, tiny
 from lightning_gans import compose
 from lightning_gans.models.translation import TranslationModule
-from lightning_gans.networks.layers import NoiseDropout
+from lightning_gans.networks.dropout import NoiseDropout
 from lightning_gans.runtime.instantiation import instantiate
 from lightning_gans.weights import export
 

@@ -9,7 +9,7 @@ from torch import nn
 import lightning_gans
 from conftest import command, command_here
 from lightning_gans.config.explain import format_error
-from lightning_gans.networks.layers import NoiseDropout
+from lightning_gans.networks.dropout import NoiseDropout
 from lightning_gans.weights import published
 
 
