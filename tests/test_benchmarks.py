@@ -12,6 +12,8 @@ import torch
 from conftest import run
 from lightning_gans import compose
 from lightning_gans.config.validation import check_names
+from lightning_gans.networks.patchgan import Discriminator
+from lightning_gans.networks.translation_resnet import Generator
 
 ROOT = Path(__file__).parent.parent
 
@@ -195,3 +197,52 @@ def test_checkpoints_are_ranked_by_few_and_many_samples(tmp_path, monkeypatch, c
     monkeypatch.setattr(sys, "argv", ["mind.py", str(tmp_path)])
     with pytest.raises(SystemExit, match="0 checkpoints"):
         script("mind").main()
+
+
+STAND_IN = """
+import torch
+
+def create_model(opt):
+    assert (opt.ngf, opt.netD, opt.gpu_ids, opt.isTrain) == (4, "basic", [], True)
+    return Model(opt.netG)
+
+class Model:
+    def __init__(self, network):
+        parameters = {PARAMETERS}
+        self.netG_A, self.netG_B, self.netD = (torch.nn.ParameterList([torch.zeros(n)]) for n in parameters)
+        self.network, self.steps = network, 0
+
+    def set_input(self, batch):
+        assert batch["A"].shape == batch["B"].shape == (1, 3, 32, 32)
+
+    def optimize_parameters(self):
+        print("noise on standard output")
+        self.steps += 1
+        if self.network == "unet_32" and self.steps == 3:
+            raise ValueError("a | b\\nmore")
+"""
+
+
+def test_peers_take_turns_and_broken_ones_are_rows(tmp_path, monkeypatch, capsys):
+    """A stand-in for a checkout: its CycleGAN has our numbers of parameters, its pix2pix fails at the third step."""
+    sizes = {"image_size": 32, "channels": 3, "base_channels": 4}
+    networks = [Generator(source_channels=3, **sizes), Discriminator(norm="instance", receptive_field=34, **sizes)]
+    g, d = (sum(p.numel() for p in network.parameters()) for network in networks)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "__init__.py").write_text(STAND_IN.replace("{PARAMETERS}", str([g, g, 2 * d])))
+    options = ["model.discriminator.receptive_field=34", "data.limit=8"]
+    arguments = [*("--dcgan", str(tmp_path)), *("--cyclegan", str(tmp_path)), "--image-size=32", "--base-channels=4"]
+    monkeypatch.setattr(sys, "argv", ["peers.py", *arguments, "--steps=1", "--turns=2", "--", *options])
+    monkeypatch.setattr(torch, "set_num_threads", lambda n: None)
+    peers = script("peers")
+    peers.main()
+    head, _, *rows = map(cells, capsys.readouterr().out.splitlines()[2:])
+    assert head == peers.HEAD
+    broken, whole, fails = rows
+    assert broken == ["DCGAN", "64x64", "64", *[""] * 6, "failed: FileNotFoundError: no main.py"]
+    assert whole[:3] == ["CycleGAN", "32x32", "1"]
+    assert whole[-1] == f"{2 * g:,}, {2 * d:,}"
+    assert all(float(cell) >= 0 for cell in whole[3:-1])
+    assert float(whole[5]) > 1  # the stand-in does nothing
+    assert fails == ["pix2pix", "32x32", "1", *[""] * 6, "failed: ValueError: a / b more"]
+    assert peers.same_parameters([1234, 5], [1234, 6]) == "DIFFER: ours 1,234, 5; theirs 1,234, 6"
