@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from lightning_gans.networks.acgan import Discriminator as ACGANDiscriminator
     from lightning_gans.networks.acgan import Generator as ACGANGenerator
     from lightning_gans.networks.began import Autoencoder as BEGANAutoencoder
+    from lightning_gans.networks.began import DenseAutoencoder as BEGANDenseAutoencoder
     from lightning_gans.networks.began import Generator as BEGANGenerator
     from lightning_gans.networks.biggan import Discriminator as BigGANDiscriminator
     from lightning_gans.networks.biggan import Generator as BigGANGenerator
@@ -60,6 +61,7 @@ __all__ = [
     "ACGANDiscriminator",
     "ACGANGenerator",
     "BEGANAutoencoder",
+    "BEGANDenseAutoencoder",
     "BEGANGenerator",
     "BigGANDiscriminator",
     "BigGANDeepDiscriminator",

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import PositiveInt, checked
-from lightning_gans.images.size import Size
+from lightning_gans.images.size import Size, height_width, shortest
 from lightning_gans.networks.layers import square_side
 
 SIZES = (16, 256)
+DENSE_SIZES = (4, 64)  # of the dense autoencoder, whose weights grow with the pixels
 
 
 class Generator(nn.Module):
@@ -100,6 +103,65 @@ class Autoencoder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Map images (N, channels, image_size, image_size) to the same shape."""
         return torch.as_tensor(self.decoder(self.encoder(images)))
+
+
+class DenseAutoencoder(nn.Module):
+    """Map images (N, channels, H, W) to their reconstructions of the same shape, in [-1, 1].
+
+    A convolution that halves the map, dense layers to a code and back, and a transposed convolution; for small data.
+    With batch norm the batches of real and of generated images, which come apart, are reconstructed by statistics of
+    their own: what samples that are alike have in common is taken out of the code, so that they are reconstructed
+    badly. That keeps the generator from drawing one image for all latents.
+
+    Args:
+        image_size: Side or [height, width], even, from 4 to 64.
+        channels: Image channels, >= 1.
+        latent_dim: Length of the code, >= 1.
+        base_channels: Feature maps of the convolution, >= 1.
+        norm: ``batch``, on the code and on the dense layer behind it, or ``None``.
+
+    Attributes:
+        reconstructs: True: the output is images, not logits.
+
+    Raises:
+        ConfigError: A side is odd or out of range.
+    """
+
+    reconstructs = True
+
+    @checked
+    def __init__(
+        self,
+        *,
+        image_size: Size,
+        channels: PositiveInt,
+        latent_dim: PositiveInt = 32,
+        base_channels: PositiveInt = 64,
+        norm: Literal["batch"] | None = "batch",
+    ) -> None:
+        super().__init__()
+        height, width = height_width(image_size)
+        lowest, highest = DENSE_SIZES
+        if any(side % 2 or not lowest <= side <= highest for side in (height, width)):
+            rule = f"must have even sides from {lowest} to {highest} with model/network=began_dense"
+            raise ConfigError("data.image_size", shortest(height, width), rule)
+        n, shape = base_channels, (base_channels, height // 2, width // 2)
+        self.encoder = nn.Sequential(
+            *(nn.Conv2d(channels, n, 4, 2, 1), nn.ReLU(), nn.Flatten()),
+            *(nn.Linear(math.prod(shape), latent_dim), *_batch_norm(norm, latent_dim), nn.ReLU()),
+        )
+        self.decoder = nn.Sequential(
+            *(nn.Linear(latent_dim, math.prod(shape)), *_batch_norm(norm, math.prod(shape)), nn.ReLU()),
+            *(nn.Unflatten(1, shape), nn.ConvTranspose2d(n, channels, 4, 2, 1), nn.Tanh()),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (N, channels, H, W) to the same shape."""
+        return torch.as_tensor(self.decoder(self.encoder(images)))
+
+
+def _batch_norm(norm: str | None, width: int) -> list[nn.Module]:
+    return [nn.BatchNorm1d(width)] if norm else []
 
 
 def _xavier(module: nn.Module) -> None:

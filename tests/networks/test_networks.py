@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from conftest import compose
+from lightning_gans.config.errors import ConfigError
 from lightning_gans.networks import began, mlp, progan, r3gan, resnet
 from lightning_gans.networks.dcgan import Discriminator, Encoder, Generator
 from lightning_gans.networks.layers import MinibatchDiscrimination, MinibatchStddev, has_batch_norm, normalised
@@ -122,6 +123,26 @@ def test_began_networks():
     with torch.device("meta"):
         published = began.Autoencoder(image_size=64, channels=3)
     assert sum(p.numel() for p in published.parameters()) == 13_405_379
+
+
+def test_a_dense_autoencoder_sees_what_a_batch_has_in_common():
+    """Its code and the layer behind it are normalised over the batch; equal images leave nothing of themselves."""
+    network = began.DenseAutoencoder(image_size=[8, 12], channels=2, latent_dim=5, base_channels=3)
+    images = torch.randn(6, 2, 8, 12)
+    made = network(images)
+    assert made.shape == images.shape
+    assert made.abs().max() <= 1
+    maps = 3 * 4 * 6
+    weights = 2 * 3 * 16 + 3 + maps * 5 + 5 + 2 * 5 + 5 * maps + maps + 2 * maps + 3 * 2 * 16 + 2
+    assert sum(p.numel() for p in network.parameters()) == weights
+    one, other = (network(torch.randn(1, 2, 8, 12).expand(6, -1, -1, -1)) for _ in range(2))
+    torch.testing.assert_close(one, other)
+    assert not torch.allclose(made[0], made[1])
+    plain = began.DenseAutoencoder(image_size=8, channels=2, latent_dim=5, base_channels=3, norm=None)
+    assert not has_batch_norm(plain)
+    for size in (7, 66, 2):
+        with pytest.raises(ConfigError, match=f"data.image_size={size}: must have even sides from 4 to 64"):
+            began.DenseAutoencoder(image_size=size, channels=1)
 
 
 def test_encoder_gives_mean_and_log_variance():
