@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from lightning_gans.networks.acgan import Generator as ACGANGenerator
     from lightning_gans.networks.began import Autoencoder as BEGANAutoencoder
     from lightning_gans.networks.began import DenseAutoencoder as BEGANDenseAutoencoder
+    from lightning_gans.networks.began import DenseGenerator as BEGANDenseGenerator
     from lightning_gans.networks.began import Generator as BEGANGenerator
     from lightning_gans.networks.biggan import Discriminator as BigGANDiscriminator
     from lightning_gans.networks.biggan import Generator as BigGANGenerator
@@ -62,6 +63,7 @@ __all__ = [
     "ACGANGenerator",
     "BEGANAutoencoder",
     "BEGANDenseAutoencoder",
+    "BEGANDenseGenerator",
     "BEGANGenerator",
     "BigGANDiscriminator",
     "BigGANDeepDiscriminator",

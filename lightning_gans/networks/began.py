@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.images.size import Size, height_width, shortest
+from lightning_gans.networks.infogan import dense_layers
 from lightning_gans.networks.layers import square_side
 
 SIZES = (16, 256)
@@ -105,13 +106,50 @@ class Autoencoder(nn.Module):
         return torch.as_tensor(self.decoder(self.encoder(images)))
 
 
+class DenseGenerator(nn.Module):
+    """Map latents (N, latent_dim) to images (N, channels, H, W) in [-1, 1]; for small data, see ``DenseAutoencoder``.
+
+    Two dense layers and two transposed convolutions, as InfoGAN's for MNIST, with PyTorch's own first weights.
+
+    Args:
+        image_size: Side or [height, width], multiples of 4 from 8.
+        channels: Image channels, >= 1.
+        latent_dim: Length of the latent vector, >= 1.
+        base_channels: Feature maps before the last layer; twice as many before them.
+        hidden: Units of the first dense layer.
+        norm: ``batch``, or ``None``.
+
+    Raises:
+        ConfigError: The size is not allowed.
+    """
+
+    @checked
+    def __init__(
+        self,
+        *,
+        image_size: Size,
+        channels: PositiveInt,
+        latent_dim: PositiveInt = 64,
+        base_channels: PositiveInt = 64,
+        hidden: PositiveInt = 256,
+        norm: Literal["batch"] | None = "batch",
+    ) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.layers = dense_layers(latent_dim, image_size, channels, base_channels, hidden, norm)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Map latents (N, latent_dim) to images (N, channels, H, W)."""
+        return torch.as_tensor(self.layers(latents))
+
+
 class DenseAutoencoder(nn.Module):
     """Map images (N, channels, H, W) to their reconstructions of the same shape, in [-1, 1].
 
     A convolution that halves the map, dense layers to a code and back, and a transposed convolution; for small data.
     With batch norm the batches of real and of generated images, which come apart, are reconstructed by statistics of
     their own: what samples that are alike have in common is taken out of the code, so that they are reconstructed
-    badly. That keeps the generator from drawing one image for all latents.
+    badly.
 
     Args:
         image_size: Side or [height, width], even, from 4 to 64.

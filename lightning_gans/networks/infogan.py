@@ -70,19 +70,8 @@ class Generator(nn.Module):
         super().__init__()
         self.latent_dim = latent_dim
         self.categorical, self.continuous = checked_codes(categorical, continuous), continuous
-        shape = _quarter(image_size, 2 * base_channels)
         inputs = latent_dim + sum(self.categorical) + continuous
-        self.layers = nn.Sequential(
-            nn.Linear(inputs, hidden),
-            *_normed(norm, hidden, nn.ReLU(inplace=True), flat=True),
-            nn.Linear(hidden, math.prod(shape)),
-            *_normed(norm, math.prod(shape), nn.ReLU(inplace=True), flat=True),
-            nn.Unflatten(1, shape),
-            nn.ConvTranspose2d(2 * base_channels, base_channels, 4, 2, 1),
-            *_normed(norm, base_channels, nn.ReLU(inplace=True)),
-            nn.ConvTranspose2d(base_channels, channels, 4, 2, 1),
-            nn.Tanh(),
-        )
+        self.layers = dense_layers(inputs, image_size, channels, base_channels, hidden, norm)
         self.apply(normal_init)
 
     def forward(self, latents: Tensor, categorical: Tensor, continuous: Tensor) -> Tensor:
@@ -174,6 +163,24 @@ def checked_codes(categorical: Sequence[int], continuous: int) -> tuple[int, ...
     if not categorical and not continuous:
         raise ConfigError("categorical", [], "must hold a code at least where continuous=0")
     return tuple(categorical)
+
+
+def dense_layers(
+    inputs: int, image_size: Size, channels: int, base_channels: int, hidden: int, norm: Literal["batch"] | None
+) -> nn.Sequential:
+    """Return a generator's layers from vectors (N, inputs) to images, by two dense layers and two convolutions."""
+    shape = _quarter(image_size, 2 * base_channels)
+    return nn.Sequential(
+        nn.Linear(inputs, hidden),
+        *_normed(norm, hidden, nn.ReLU(inplace=True), flat=True),
+        nn.Linear(hidden, math.prod(shape)),
+        *_normed(norm, math.prod(shape), nn.ReLU(inplace=True), flat=True),
+        nn.Unflatten(1, shape),
+        nn.ConvTranspose2d(2 * base_channels, base_channels, 4, 2, 1),
+        *_normed(norm, base_channels, nn.ReLU(inplace=True)),
+        nn.ConvTranspose2d(base_channels, channels, 4, 2, 1),
+        nn.Tanh(),
+    )
 
 
 def _quarter(image_size: Size, maps: int) -> tuple[int, int, int]:

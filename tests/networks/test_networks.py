@@ -138,6 +138,8 @@ def test_a_dense_autoencoder_sees_what_a_batch_has_in_common():
     one, other = (network(torch.randn(1, 2, 8, 12).expand(6, -1, -1, -1)) for _ in range(2))
     torch.testing.assert_close(one, other)
     assert not torch.allclose(made[0], made[1])
+    generator = began.DenseGenerator(image_size=[8, 12], channels=2, latent_dim=7, base_channels=3, hidden=5)
+    assert generator(torch.randn(4, 7)).shape == (4, 2, 8, 12)
     plain = began.DenseAutoencoder(image_size=8, channels=2, latent_dim=5, base_channels=3, norm=None)
     assert not has_batch_norm(plain)
     for size in (7, 66, 2):
