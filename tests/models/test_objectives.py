@@ -8,7 +8,7 @@ from lightning.pytorch import Callback
 from torch import nn
 
 from conftest import TINY_FAMILY, assert_same_training, newest, refusal, run, tiny
-from lightning_gans import build, compose
+from lightning_gans import build, compose, load
 from lightning_gans.config.validation import check_names
 from lightning_gans.models.began import Equilibrium
 
@@ -145,6 +145,13 @@ def test_equilibrium_in_closed_form():
     assert game.k.item() == 0  # never below
     game.balance(torch.tensor(99.0), torch.tensor(0.0))
     assert game.k.item() == 1  # never above
+
+
+def test_began_trains_dense_networks(tmp_path):
+    options = ["model/network=began_dense", "model.generator.hidden=8", "trainer.max_steps=2"]
+    made = run(tmp_path, *options, model="began")
+    assert made.model.discriminator.reconstructs
+    assert load(tmp_path).sample(3).shape == (3, 1, 16, 16)
 
 
 def test_began_logs_its_balance_and_keeps_it(tmp_path):
