@@ -40,10 +40,10 @@ class RowNetwork(nn.Module):
 
     def by_span(self, function: str, values: Tensor) -> Tensor:
         """Apply ``softmax`` or ``log_softmax`` to every one-hot code in the last part of a row, (N, D - S)."""
-        parts = []
-        for piece, (count, width) in zip(torch.split(values, self.pieces, 1), self.table.groups, strict=True):
-            parts.append(getattr(F, function)(piece.reshape(-1, count, width), dim=2).flatten(1))
-        return torch.cat(parts, 1)
+        columns, parts = values.t().contiguous(), []  # rows last: softmax of few values takes a tenth of the time there
+        for piece, (count, width) in zip(torch.split(columns, self.pieces), self.table.groups, strict=True):
+            parts.append(getattr(F, function)(piece.unflatten(0, (count, width)), dim=1).flatten(0, 1))
+        return torch.cat(parts).t()
 
     def nats_of(self, raw: Tensor, category: Tensor) -> Tensor:
         """Return -log p of the condition (N,) that a row was asked for, from the last layer's outputs (N, D): (N,)."""
