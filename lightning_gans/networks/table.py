@@ -42,7 +42,7 @@ class RowNetwork(nn.Module):
         """Apply ``softmax`` or ``log_softmax`` to every one-hot code in the last part of a row, (N, D - S)."""
         columns, parts = values.t().contiguous(), []  # rows last: softmax of few values takes a tenth of the time there
         for piece, (count, width) in zip(torch.split(columns, self.pieces), self.table.groups, strict=True):
-            parts.append(getattr(F, function)(piece.unflatten(0, (count, width)), dim=1).flatten(0, 1))
+            parts.append(getattr(F, function)(piece.view(count, width, values.shape[0]), dim=1).flatten(0, 1))
         return torch.cat(parts).t()
 
     def nats_of(self, raw: Tensor, category: Tensor) -> Tensor:
