@@ -239,8 +239,7 @@ class ImageDataModule(LightningDataModule):
             raise TypeError(f"{type(self).__name__}: trains a GenerativeModule in a Trainer only")
         ranks = {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
         module = self.trainer.lightning_module
-        images = self.rows_for(module)
-        return self.loader(images, module, n_partners=self.n_partners, device=module.device, **ranks)
+        return self.loader(self.rows_for(module), module, n_partners=self.n_partners, **ranks)
 
     def rows_for(self, module: StepPlan) -> ImageDataset:
         """Return what the batches of a module's training are drawn from."""

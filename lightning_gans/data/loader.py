@@ -35,28 +35,20 @@ class BatchLoader:
         self.num_workers, self.device, self.flip, self.seed = num_workers, device, flip, seed
 
     def __call__(
-        self,
-        images: ImageDataset,
-        module: StepPlan,
-        *,
-        n_partners: int | None,
-        rank: int,
-        world_size: int,
-        device: torch.device,
+        self, images: ImageDataset, module: StepPlan, *, n_partners: int | None, rank: int, world_size: int
     ) -> DataLoader[Batch]:
         """Return an endless loader of this process's share of each step's batch.
 
         Args:
             images: Training images.
-            module: Plans the steps, and counts those that are done.
+            module: Plans the steps, counts those that are done, and says where it trains.
             n_partners: Images of a second set that is drawn independently; ``None`` without one.
             rank: This process.
             world_size: Number of processes.
-            device: What it trains on.
         """
-        moves = self.device == "auto" and device.type != "cpu" and not self.num_workers
+        moves = self.device == "auto" and module.device.type != "cpu" and not self.num_workers
         if moves:
-            images = images.on(device)
+            images = images.on(module.device)
         if self.num_workers:
             for resolution in module.schedule.resolutions(module.iteration):
                 images.resized(resolution)  # here, so that workers share what is cached of it

@@ -275,4 +275,4 @@ def _labels(dataset: Any) -> Tensor | None:
     except (TypeError, ValueError, RuntimeError):
         return None
     is_class = values.ndim == 1 and not values.is_floating_point() and len(values) == len(dataset)
-    return values.long().cpu() if is_class else None
+    return values.long() if is_class else None

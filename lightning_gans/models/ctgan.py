@@ -21,6 +21,7 @@ from lightning_gans.models.options import AdversarialOptions
 from lightning_gans.models.sampling import Inputs
 from lightning_gans.networks.table import Discriminator, Generator
 from lightning_gans.runtime.precision import full_precision
+from lightning_gans.schedules.training_schedule import Plan
 
 
 class CTGAN(AdversarialModule):
@@ -124,6 +125,11 @@ class CTGAN(AdversarialModule):
         self._raw = self.generator.raw(latents, category)  # type: ignore[operator]
         self._fake = self.generator.rows(self._raw, latents)  # type: ignore[operator]
         self._fake_conditions = (category,)
+
+    def on_update_end(self, plan: Plan) -> None:
+        """Update as the base does, and free the graph of the logits too."""
+        super().on_update_end(plan)
+        self._raw = torch.empty(0)
 
     def packed(self, rows: Tensor, category: Tensor) -> Tensor:
         """Put rows (N, D) with their levels into packs."""

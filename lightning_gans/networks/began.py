@@ -12,7 +12,7 @@ from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.images.size import Size, height_width, shortest
 from lightning_gans.networks.infogan import dense_layers
-from lightning_gans.networks.layers import square_side
+from lightning_gans.networks.layers import normalised, square_side
 
 SIZES = (16, 256)
 DENSE_SIZES = (4, 64)  # of the dense autoencoder, whose weights grow with the pixels
@@ -55,7 +55,23 @@ class Generator(nn.Module):
         return images if self.training else images.clamp(-1, 1)
 
 
-class Autoencoder(nn.Module):
+class Reconstruction(nn.Module):
+    """Map images to their reconstructions of the same shape, by ``encoder`` and ``decoder``.
+
+    Attributes:
+        reconstructs: True: the output is images, not logits.
+    """
+
+    reconstructs = True
+    encoder: nn.Module
+    decoder: nn.Module
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (N, channels, H, W) to the same shape."""
+        return torch.as_tensor(self.decoder(self.encoder(images)))
+
+
+class Autoencoder(Reconstruction):
     """Map images (N, channels, image_size, image_size) to their reconstructions of the same shape.
 
     The encoder has two 3x3 convolutions with ELU per resolution, n, 2n, 3n, ... maps, and halves the map by a
@@ -70,14 +86,9 @@ class Autoencoder(nn.Module):
         widen: Layer that adds the maps of the next resolution: its first convolution (``after``), as in the widely used
             implementation, 13,405,379 parameters at 64x64 with n = 128, or that of stride 2 before it (``down``).
 
-    Attributes:
-        reconstructs: True: the output is images, not logits.
-
     Raises:
         ConfigError: The size is a rectangle, or out of range.
     """
-
-    reconstructs = True
 
     @checked
     def __init__(
@@ -100,10 +111,6 @@ class Autoencoder(nn.Module):
         self.encoder = nn.Sequential(*layers, nn.Flatten(), nn.Linear(levels * n * 64, latent_dim))
         self.encoder.apply(_xavier)
         self.decoder = Generator(image_size=side, channels=channels, latent_dim=latent_dim, base_channels=base_channels)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images (N, channels, image_size, image_size) to the same shape."""
-        return torch.as_tensor(self.decoder(self.encoder(images)))
 
 
 class DenseGenerator(nn.Module):
@@ -143,7 +150,7 @@ class DenseGenerator(nn.Module):
         return torch.as_tensor(self.layers(latents))
 
 
-class DenseAutoencoder(nn.Module):
+class DenseAutoencoder(Reconstruction):
     """Map images (N, channels, H, W) to their reconstructions of the same shape, in [-1, 1].
 
     A convolution that halves the map, dense layers to a code and back, and a transposed convolution; for small data.
@@ -158,14 +165,9 @@ class DenseAutoencoder(nn.Module):
         base_channels: Feature maps of the convolution, >= 1.
         norm: ``batch``, on the code and on the dense layer behind it, or ``None``.
 
-    Attributes:
-        reconstructs: True: the output is images, not logits.
-
     Raises:
         ConfigError: A side is odd or out of range.
     """
-
-    reconstructs = True
 
     @checked
     def __init__(
@@ -186,20 +188,12 @@ class DenseAutoencoder(nn.Module):
         n, shape = base_channels, (base_channels, height // 2, width // 2)
         self.encoder = nn.Sequential(
             *(nn.Conv2d(channels, n, 4, 2, 1), nn.ReLU(), nn.Flatten()),
-            *(nn.Linear(math.prod(shape), latent_dim), *_batch_norm(norm, latent_dim), nn.ReLU()),
+            *(*normalised(nn.Linear(math.prod(shape), latent_dim), norm), nn.ReLU()),
         )
         self.decoder = nn.Sequential(
-            *(nn.Linear(latent_dim, math.prod(shape)), *_batch_norm(norm, math.prod(shape)), nn.ReLU()),
+            *(*normalised(nn.Linear(latent_dim, math.prod(shape)), norm), nn.ReLU()),
             *(nn.Unflatten(1, shape), nn.ConvTranspose2d(n, channels, 4, 2, 1), nn.Tanh()),
         )
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images (N, channels, H, W) to the same shape."""
-        return torch.as_tensor(self.decoder(self.encoder(images)))
-
-
-def _batch_norm(norm: str | None, width: int) -> list[nn.Module]:
-    return [nn.BatchNorm1d(width)] if norm else []
 
 
 def _xavier(module: nn.Module) -> None:

@@ -15,7 +15,7 @@ class Dropout(nn.Dropout):
         """Map features of any shape to the same shape."""
         if not self.training or input.device.type != "cpu":
             return super().forward(input)
-        kept = torch.empty_like(input, dtype=torch.float32, requires_grad=False).uniform_() >= self.p
+        kept = torch.empty_like(input, dtype=torch.float32).uniform_() >= self.p
         return input * kept.to(input.dtype).mul_(1 / (1 - self.p))
 
 

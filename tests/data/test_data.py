@@ -135,7 +135,7 @@ def test_a_set_in_memory_moves_to_the_device_that_trains(name):
     for device in ("meta", "cpu"):
         where = torch.device(device)
         module = SimpleNamespace(plan=lambda step: plan, iteration=0, images_seen=0, schedule=schedule, device=where)
-        loader = made.loader(made.train_images, module, n_partners=made.n_partners, rank=0, world_size=1, device=where)
+        loader = made.loader(made.train_images, module, n_partners=made.n_partners, rank=0, world_size=1)
         batches.append(next(iter(loader)))
     there, here = batches
     assert {key: value.shape for key, value in there.items()} == {key: value.shape for key, value in here.items()}
