@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from conftest import run
 from lightning_gans import compose
+from lightning_gans.checkpoints import files, load
 from lightning_gans.config.validation import check_names
+from lightning_gans.images.pixels import displayable, to_uint8
 from lightning_gans.networks.patchgan import Discriminator
 from lightning_gans.networks.translation_resnet import Generator
 
@@ -201,6 +204,7 @@ def test_checkpoints_are_ranked_by_few_and_many_samples(tmp_path, monkeypatch, c
 
 STAND_IN = """
 import torch
+from PIL import Image
 
 def create_model(opt):
     assert (opt.ngf, opt.netD, opt.gpu_ids, opt.isTrain) == (4, "basic", [], True)
@@ -246,3 +250,23 @@ def test_peers_take_turns_and_broken_ones_are_rows(tmp_path, monkeypatch, capsys
     assert float(whole[5]) > 1  # the stand-in does nothing
     assert fails == ["pix2pix", "32x32", "1", *[""] * 6, "failed: ValueError: a / b more"]
     assert peers.same_parameters([1234, 5], [1234, 6]) == "DIFFER: ours 1,234, 5; theirs 1,234, 6"
+
+
+def test_a_gallery_has_a_band_a_run(tmp_path, monkeypatch, capsys):
+    """Samples, a column a caption, and examples above their translations, each as high as its rows."""
+    for model in ("dcgan", "stackgan", "pix2pix"):
+        run(tmp_path / model, model=model)
+    out = tmp_path / "gallery.png"
+    folders = [str(tmp_path / model) for model in ("dcgan", "stackgan", "pix2pix")]
+    monkeypatch.setattr(sys, "argv", ["gallery.py", str(out), *folders, "--columns", "4"])
+    gallery = script("gallery")
+    made = [gallery.band(folder, 4, 2) for folder in folders]
+    assert [len(images) for images in made] == [8, 8, 8]
+    examples = load.real_data(files.read(folders[2])).examples([0])["source"]
+    assert torch.equal(made[2][0], displayable(to_uint8(examples))[0])
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 4
+    assert all(len(line.split()) > 2 for line in said)
+    gallery.main()
+    sheet = Image.open(out)
+    assert sheet.height == sum(int(line.split()[1]) for line in capsys.readouterr().out.splitlines() if "rows" in line)

@@ -16,6 +16,7 @@ from lightning_gans.networks.layers import normal_init, normalised, square_side
 from lightning_gans.runtime.precision import full_precision
 
 Norm = Literal["batch", "spectral"] | None
+INNER, MOST_DOWNS = 16, 2  # the side that stage II's inner map has in the paper, and the halvings down to it
 DEEPEST = 8  # times the base width of the maps that a discriminator decides on
 
 
@@ -119,8 +120,8 @@ class StageII(nn.Module):
     """Map stage I's images, the condition's noise and embeddings to large images.
 
     Args:
-        image_size: Side of the images.
-        small_size: Side of stage I's images; they are halved twice.
+        downs: Times that stage I's images are halved, 0 to 2.
+        doublings: Times that what is left of them is doubled.
         channels: Image channels.
         text_dim: Length of an embedding.
         condition_dim: Length of a condition.
@@ -130,8 +131,8 @@ class StageII(nn.Module):
 
     def __init__(
         self,
-        image_size: int,
-        small_size: int,
+        downs: int,
+        doublings: int,
         channels: int,
         text_dim: int,
         condition_dim: int,
@@ -142,18 +143,19 @@ class StageII(nn.Module):
         gf = base_channels
         self.ca = ConditioningAugmentation(text_dim, condition_dim)
         encoder: list[nn.Module] = [conv3x3(channels, gf), nn.ReLU()]
-        for inputs, outputs in ((gf, 2 * gf), (2 * gf, 4 * gf)):
-            encoder += [halving(inputs, outputs), nn.BatchNorm2d(outputs), nn.ReLU()]
+        for number, (inputs, outputs) in enumerate(((gf, 2 * gf), (2 * gf, 4 * gf))):
+            layer = halving if number < downs else conv3x3
+            encoder += [layer(inputs, outputs), nn.BatchNorm2d(outputs), nn.ReLU()]
         self.encoder = nn.Sequential(*encoder)
         self.joint = nn.Sequential(conv3x3(condition_dim + 4 * gf, 4 * gf), nn.BatchNorm2d(4 * gf), nn.ReLU())
         self.residual = nn.Sequential(*(Residual(4 * gf) for _ in range(blocks)))
-        layers, last = doubling(4 * gf, round(math.log2(4 * image_size // small_size)))
+        layers, last = doubling(4 * gf, doublings)
         self.body = nn.Sequential(*layers, conv3x3(last, channels), nn.Tanh())
 
     def forward(self, small: Tensor, condition_noise: Tensor, text: Tensor) -> Conditioned:
         """Map (N, C, h, w), (N, condition_dim) and (N, text_dim) to images (N, C, H, W)."""
         mean, log_variance = self.ca(text)
-        encoded = self.encoder(small)  # (N, 4 GF, h / 4, w / 4)
+        encoded = self.encoder(small)  # (N, 4 GF, h / 2^downs, w / 2^downs)
         joined = beside(encoded, drawn(mean, log_variance, condition_noise))
         return Conditioned(self.body(self.residual(self.joint(joined))), mean, log_variance)
 
@@ -201,6 +203,8 @@ class Generator(nn.Module):
         noise_dim: Length of the noise.
         base_channels: Feature maps of both stages, 128 for birds and flowers, 192 for COCO; see ``StageI``.
         blocks: Residual blocks of stage II, 4 for birds and flowers, 2 for COCO.
+        downs: Times that stage II halves stage I's images, 0 to 2; ``None``: as often as leaves a 16x16 map,
+            which is twice for the paper's 64x64. A map of 4x4 no longer says what a stroke was.
 
     Attributes:
         stage: 1 or 2, whose images are made.
@@ -222,15 +226,18 @@ class Generator(nn.Module):
         noise_dim: PositiveInt = 100,
         base_channels: PositiveInt = 128,
         blocks: PositiveInt = 4,
+        downs: Literal[0, 1, 2] | None = None,
     ) -> None:
         super().__init__()
         small, side = stage_sizes(image_size, stage1_size)
+        halvings = min(MOST_DOWNS, max(0, round(math.log2(small / INNER)))) if downs is None else downs
+        doublings = round(math.log2(side // small)) + halvings
         self.sizes, self.stage = (small, side), 1
         self.text_dim, self.condition_dim, self.noise_dim = text_dim, condition_dim, noise_dim
         self.latent_dim = noise_dim + 2 * condition_dim
         shape = (channels, text_dim, condition_dim)
         self.stage1 = StageI(small, *shape, noise_dim, base_channels)
-        self.stage2 = StageII(side, small, *shape, base_channels, blocks)
+        self.stage2 = StageII(halvings, doublings, *shape, base_channels, blocks)
         self.apply(normal_init)
         for stage in (self.stage1, self.stage2):
             nn.init.normal_(stage.ca.fc.weight, 0.0, text_dim**-0.5)

@@ -103,6 +103,7 @@ def generator_options(stage1: State, stage2: State | None) -> dict[str, Any]:
         "base_channels": len(stage1["fc.0.weight"]) // 16 >> (times - 1),
         "small": small,
         "side": 4 * small,
+        "downs": 2,
     }
     if stage2 is not None:
         blocks = [int(match[1]) for match in map(_RESIDUAL.fullmatch, stage2) if match]

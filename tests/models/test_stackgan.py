@@ -46,6 +46,19 @@ def test_networks_have_the_published_numbers_of_parameters(gf, df, blocks, expec
     assert tuple(map(count, stages)) == expected
 
 
+@pytest.mark.parametrize(
+    ("small", "downs", "inner"), [(64, None, 16), (32, None, 16), (16, None, 16), (8, None, 8), (16, 2, 4)]
+)
+def test_stage_two_works_on_maps_of_16_as_the_papers(small, downs, inner):
+    how = {"text_dim": 4, "condition_dim": 3, "noise_dim": 2, "base_channels": 4, "blocks": 1, "downs": downs}
+    generator = Generator(image_size=2 * small, channels=1, stage1_size=small, **how)
+    encoded = generator.stage2.encoder(torch.zeros(2, 1, small, small))
+    assert encoded.shape == (2, 16, inner, inner)
+    generator.stage = 2
+    made = generator.made(torch.zeros(2, generator.latent_dim), torch.zeros(2, 4))
+    assert made.images.shape == (2, 1, 2 * small, 2 * small)
+
+
 def test_a_gain_is_of_the_first_weights_of_conditions_means_alone():
     states = []
     for gain in (1.0, 5.0):
