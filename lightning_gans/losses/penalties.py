@@ -16,6 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import NonNegative, Positive, PositiveInt, checked
+from lightning_gans.losses.double_backward import CheapDoubleBackward
 from lightning_gans.runtime.distributed import sum_over_processes
 from lightning_gans.runtime.precision import full_precision
 from lightning_gans.schedules.values import Scheduled, ends_of, value_at
@@ -47,10 +48,9 @@ def input_gradients(critic: Critic, samples: Tensor, *conditions: Tensor) -> Ten
     """
     samples = full_precision(samples.detach()).requires_grad_(True)
     plain = sdpa_kernel(SDPBackend.MATH)  # attention whose gradient can be differentiated
-    with torch.autocast(samples.device.type, enabled=False), torch.compiler.set_stance("force_eager"), plain:
-        logits = critic(samples, *conditions)
-        (gradients,) = torch.autograd.grad(logits.sum(), samples, create_graph=True)
-    return gradients.flatten(1)
+    eager = torch.compiler.set_stance("force_eager")
+    with torch.autocast(samples.device.type, enabled=False), eager, plain, CheapDoubleBackward() as twice:
+        return twice.gradients(critic(samples, *conditions).sum(), samples).flatten(1)
 
 
 class Penalty(ABC):

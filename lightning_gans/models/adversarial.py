@@ -220,6 +220,15 @@ class AdversarialModule(GenerativeModule):
             finally:
                 self.is_lazy = False
 
+    def step_optimizer(self, player: str) -> None:
+        """Step as the base does; weights that a lazy penalty alone says nothing of have gradients of 0."""
+        if self.is_lazy:
+            stepped = self.player_optimizers()[player].optimizer.state  # not weights that no update has used
+            for weight in self._trainable[player]:
+                if weight.grad is None and weight in stepped:
+                    weight.grad = torch.zeros_like(weight)
+        super().step_optimizer(player)
+
     @property
     def batch_sizes(self) -> dict[str, int]:
         """Return the batch sizes to divide among processes: the schedule's, and ``g_batch_size``."""

@@ -83,3 +83,12 @@ def test_a_rate_typed_on_resume_is_corrected_too(tmp_path):
     group = made.trainer.optimizers[1].param_groups[0]
     assert group["lr"] == pytest.approx(1e-3 * 3 / 4)
     assert group["betas"] == pytest.approx((0.5**0.75, 0.9**0.75))
+
+
+def test_a_lazy_update_steps_weights_that_the_penalty_says_nothing_of(tmp_path):
+    """Their gradient is 0, as it was when zeros came back through the network: moments fall as those of the others."""
+    made = run(tmp_path, *LAZY, "trainer.max_steps=4")  # two lazy updates
+    _, optimizer = made.trainer.optimizers
+    steps = {int(state["step"]) for state in optimizer.state.values()}
+    assert steps == {4 + 2}
+    assert len(optimizer.state) == len(list(made.model.discriminator.parameters()))
