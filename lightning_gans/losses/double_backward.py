@@ -21,7 +21,7 @@ class CheapDoubleBackward(TorchFunctionMode):
     Values and gradients are those of PyTorch's own functions, but weights that a second derivative does not depend on
     have no gradient where they had zeros. Convolutions under autocast are left as they are.
 
-        with CheapDoubleBackward() as twice:
+        with (twice := CheapDoubleBackward()):
             gradients = twice.gradients(network(samples).sum(), samples)
         gradients.square().sum().backward()
     """
@@ -29,6 +29,12 @@ class CheapDoubleBackward(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.weights_wanted = True
+        self._ours: dict[Any, Callable[..., Any]] = {
+            F.conv2d: self._conv2d,
+            F.leaky_relu: _leaky_relu,
+            F.relu: _relu,
+            torch.relu: _relu,
+        }
 
     def gradients(self, value: Tensor, inputs: Tensor) -> Tensor:
         """Return the gradient of a scalar by inputs that need one, of their shape, with its graph."""
@@ -43,8 +49,7 @@ class CheapDoubleBackward(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """Call one of our functions in the place of PyTorch's."""
-        ours = {F.conv2d: self._conv2d, F.leaky_relu: _leaky_relu, F.relu: _relu, torch.relu: _relu}
-        return ours.get(func, func)(*args, **(kwargs or {}))
+        return self._ours.get(func, func)(*args, **(kwargs or {}))
 
     def _conv2d(
         self,

@@ -48,9 +48,10 @@ def input_gradients(critic: Critic, samples: Tensor, *conditions: Tensor) -> Ten
     """
     samples = full_precision(samples.detach()).requires_grad_(True)
     plain = sdpa_kernel(SDPBackend.MATH)  # attention whose gradient can be differentiated
-    eager = torch.compiler.set_stance("force_eager")
-    with torch.autocast(samples.device.type, enabled=False), eager, plain, CheapDoubleBackward() as twice:
-        return twice.gradients(critic(samples, *conditions).sum(), samples).flatten(1)
+    eager, twice = torch.compiler.set_stance("force_eager"), CheapDoubleBackward()
+    with torch.autocast(samples.device.type, enabled=False), eager, plain, twice:
+        gradients = twice.gradients(critic(samples, *conditions).sum(), samples)
+    return gradients.flatten(1)
 
 
 class Penalty(ABC):
