@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 SYMBOLS = 257  # bytes, and 0 behind the end
+WIDTH = 4  # of convolutions
 
 
 class ByteConvolution(nn.Module):
     """Convolve one-hot bytes (N, L) over time with width 4: (N, channels, L - 3).
 
-    The product with a one-hot vector is a row of the weights, which is looked up.
+    The product with a one-hot vector is a row of the weights, which is looked up; four of them are summed.
 
     Args:
         channels: Feature maps.
@@ -22,7 +24,7 @@ class ByteConvolution(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(SYMBOLS, 4 * channels))
+        self.weight = nn.Parameter(torch.empty(SYMBOLS, WIDTH * channels))
         self.bias = nn.Parameter(torch.empty(channels))
         self.reset_parameters()
 
@@ -33,10 +35,10 @@ class ByteConvolution(nn.Module):
 
     def forward(self, captions: Tensor) -> Tensor:
         """Map bytes + 1 (N, L) int64 to features (N, channels, L - 3)."""
-        taps = F.embedding(captions, self.weight).view(*captions.shape, 4, -1)  # (N, L, 4, channels)
-        steps = captions.shape[1] - 3
-        summed = torch.stack([taps[:, k : k + steps, k] for k in range(4)]).sum(0)
-        return (summed + self.bias).transpose(1, 2)
+        windows = captions.unfold(1, WIDTH, 1)  # (N, L - 3, 4)
+        rows = (WIDTH * windows + torch.arange(WIDTH, device=captions.device)).flatten(0, 1)
+        summed = F.embedding_bag(rows, self.weight.view(WIDTH * SYMBOLS, -1), mode="sum")
+        return (summed + self.bias).view(*windows.shape[:2], -1).transpose(1, 2)
 
 
 class CharCNNRNN(nn.Module):
@@ -57,8 +59,8 @@ class CharCNNRNN(nn.Module):
         layers: list[nn.Module] = []
         inputs, left = 0, length
         for width in channels:
-            layers += [nn.Conv1d(inputs, width, 4) if inputs else ByteConvolution(width), nn.ReLU()]
-            inputs, left = width, left - 3
+            layers += [nn.Conv1d(inputs, width, WIDTH) if inputs else ByteConvolution(width), nn.ReLU()]
+            inputs, left = width, left - WIDTH + 1
             if left >= 3:
                 layers.append(nn.MaxPool1d(3))
                 left //= 3
@@ -81,11 +83,14 @@ def as_bytes(texts: Sequence[str], length: int) -> tuple[Tensor, Tensor]:
     Returns:
         Rows (R, length) int64, bytes + 1 and 0 behind the end, and the caption (R,) that each belongs to.
     """
-    rows, owners = [], []
-    for owner, text in enumerate(texts):
-        code = text.lower().strip().encode()
-        for start in range(0, max(1, len(code)), length):
-            piece = torch.tensor(list(code[start : start + length]), dtype=torch.int64) + 1
-            rows.append(F.pad(piece, (0, length - len(piece))))
-            owners.append(owner)
-    return torch.stack(rows), torch.tensor(owners)
+    codes = [text.lower().strip().encode() for text in texts]
+    pieces = [
+        (owner, code[start : start + length])
+        for owner, code in enumerate(codes)
+        for start in range(0, max(1, len(code)), length)
+    ]
+    rows = np.zeros((len(pieces), length), np.int64)
+    for row, (_, piece) in zip(rows, pieces, strict=True):
+        row[: len(piece)] = np.frombuffer(piece, np.uint8)
+        row[: len(piece)] += 1
+    return torch.from_numpy(rows), torch.tensor([owner for owner, _ in pieces])

@@ -146,7 +146,8 @@ class Trained(TextEncoder):
                     layer.reset_parameters()  # type: ignore[operator]
             weights = [*self.text.requires_grad_(True).parameters(), *image.parameters()]
             optimizer = torch.optim.Adam(weights, lr=self.lr)
-            rows = [as_bytes([text], self.length)[0] for text in captions.texts]
+            pieces, owners = as_bytes(captions.texts, self.length)
+            rows = torch.split(pieces, owners.bincount().tolist())  # of every caption
             classes = images.entries("label") if self.by_class else None
             for update in tqdm(range(self.updates), "training the text encoder", disable=not progress, leave=False):
                 for group in optimizer.param_groups:
@@ -168,7 +169,7 @@ class Trained(TextEncoder):
         images: ImageDataset,
         captions: Captions,
         chosen: Tensor,
-        rows: list[Tensor],
+        rows: Sequence[Tensor],
         classes: Tensor | None,
     ) -> Tensor:
         """Compute the structured loss of pictures number ``chosen``, each with one of its captions."""
