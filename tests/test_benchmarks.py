@@ -204,7 +204,6 @@ def test_checkpoints_are_ranked_by_few_and_many_samples(tmp_path, monkeypatch, c
 
 STAND_IN = """
 import torch
-from PIL import Image
 
 def create_model(opt):
     assert (opt.ngf, opt.netD, opt.gpu_ids, opt.isTrain) == (4, "basic", [], True)
