@@ -74,6 +74,8 @@ def captioned(
     captions, attributes = captions_of(images), images.entries("attributes")
     assert captions is not None
     texts = [captions.texts[int(captions.numbers[i, 0])] for i in examples]
-    (made,) = module.samples(list(numbers), seed=seed, batch_size=len(numbers), text=texts, **sampling)
+    turn = -numbers.start % len(texts)  # sample i has text i, counted round, and the first one here is texts[0]
+    given = texts[turn:] + texts[:turn]
+    (made,) = module.samples(list(numbers), seed=seed, batch_size=len(numbers), text=given, **sampling)
     real = to_uint8(data.examples(examples)["image"]).to(made.device)
     return to_uint8(made), real, None if attributes is None else attributes[examples], texts, condition.encoder

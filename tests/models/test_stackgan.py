@@ -13,6 +13,7 @@ from conftest import command_here, newest, refusal, run, tiny, tiny_model
 from lightning_gans import build, compose
 from lightning_gans.data.captions import captions_of
 from lightning_gans.evaluation.evaluator import Evaluator
+from lightning_gans.evaluation.own_feeds import captioned
 from lightning_gans.images.pixels import to_uint8
 from lightning_gans.inference.texts import caption_sheet, read_captions
 from lightning_gans.metrics import AttributeAccuracy, RPrecision
@@ -340,6 +341,18 @@ def test_r_precision_is_one_where_each_fits_and_chance_where_none_is_read():
     metric.of_samples = [torch.rand(300, 300, generator=torch.Generator().manual_seed(0)).double()]
     metric.of_reals, metric.of_texts = [texts], [texts]
     assert metric.compute()["r_precision"] < 0.05  # 1 of 100, give or take
+
+
+def test_scored_samples_are_of_the_captions_that_they_are_scored_by(trained):
+    module, data = trained[0].model, trained[0].data
+    numbers, examples = range(5, 8), [0, 7, 14]  # a batch that does not begin at a multiple of its length
+    made, real, attributes, texts, _ = captioned(module, data, examples, numbers, 0, {})
+    assert len(set(texts)) == 3
+    assert torch.equal(attributes, data.example_images.entries("attributes")[examples])
+    assert torch.equal(real.cpu(), to_uint8(data.examples(examples)["image"]))
+    for i, image, text in zip(numbers, made, texts, strict=True):
+        (alone,) = module.samples([i], seed=0, text=[text])
+        assert (image.int() - to_uint8(alone)[0].int()).abs().max() <= 1
 
 
 def test_scores_of_captions_have_their_shuffled_control(trained):
