@@ -52,7 +52,7 @@ def main(cfg: DictConfig) -> None:
     print(f"loss {sum(last) / len(last):.4f}; their own caption is the best one of {'; of '.join(found)}")
     options = OmegaConf.to_container(cfg.encoder, resolve=True)
     assert isinstance(options, dict)
-    sizes = {key: options[key] for key in ("length", "widths", "image_size", "image_width")}
+    sizes = {key: options[key] for key in ("length", "widths", "image_size", "image_width", "loss")}
     typed = " ".join(f"model.text_encoder.{key}={value}".replace(", ", ",") for key, value in sizes.items())
     dim = options["dim"]
     print(f"train with: model.text_encoder.weights={cfg.out} model.generator.text_dim={dim} {typed}")

@@ -38,6 +38,12 @@ def caption(avatar: Avatar, seed: int = 0) -> str:
     return f"A {rng.choice(NOUNS)} with {', '.join(phrases[:-1])} and {phrases[-1]}."
 
 
+def is_said(avatar: Avatar) -> tuple[bool, ...]:
+    """Return which attributes a caption tells, by name or by leaving out what is not there: not hair under a hat."""
+    hidden = {"hair", "hair_color"} if avatar.hat != "none" else {"hair_color"} if avatar.hair == "no_hair" else set()
+    return tuple(name not in hidden for name in avatar._fields)
+
+
 def _looks(avatar: Avatar, said: dict[str, str]) -> list[str]:
     hair = f"{said['hair']} {said['hair_color']} hair" if avatar.hair != "no_hair" else "no hair"
     top = hair if avatar.hat == "none" else _article(f"{said['hat_color']} {said['hat']}")

@@ -10,7 +10,7 @@ from torch import Tensor
 from typing_extensions import TypedDict, Unpack
 
 from lightning_gans.avatars.cache import Face, render
-from lightning_gans.avatars.captions import caption
+from lightning_gans.avatars.captions import caption, is_said
 from lightning_gans.avatars.identities import Part, Population
 from lightning_gans.avatars.parts import (
     ATTRIBUTES,
@@ -188,12 +188,17 @@ class FaceImages(InMemoryImages):
         return {**super().fetch(index), "caption": self.captions[index]}
 
     def entries(self, key: str) -> Tensor | None:
-        """Return ``label``, ``identity`` (N,), ``caption`` (N, 2) or all ``attributes`` (N, 13), int64."""
+        """Return ``label``, ``identity`` (N,), ``caption`` (N, 2) or all ``attributes`` (N, 13), int64.
+
+        ``said`` (N, 13) bool is which of the attributes captions tell.
+        """
         if key == "caption":
             return self.captions
         if key == "attributes":
             numbers = [[kinds(name, "all").index(getattr(one, name)) for name in ATTRIBUTES] for one in self.avatars]
             return torch.tensor(numbers, dtype=torch.int64)
+        if key == "said":
+            return torch.tensor([is_said(one) for one in self.avatars])
         return self.identities if key == "identity" else super().entries(key)
 
 

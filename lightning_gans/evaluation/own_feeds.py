@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightning_gans.data.base import ImageDataModule
-from lightning_gans.data.captions import captions_of
+from lightning_gans.data.captions import NONE, captions_of
 from lightning_gans.data.subset import spread
 from lightning_gans.images.pixels import to_uint8
 from lightning_gans.metrics.base import GenerativeMetric
@@ -66,12 +66,14 @@ def captioned(
     """Draw samples number ``numbers`` of the first captions of some examples.
 
     Returns:
-        Samples (N, C, H, W) uint8, the examples' pictures likewise, their attributes (N, A) int64 or ``None``, the
-        captions, and the encoder of text.
+        Samples (N, C, H, W) uint8, the examples' pictures likewise, their attributes (N, A) int64 or ``None``, -1 where
+        captions do not tell them, the captions, and the encoder of text.
     """
     images, condition = data.example_images, module.conditioning["text"]
     assert isinstance(condition, Text)
-    captions, attributes = captions_of(images), images.entries("attributes")
+    captions, attributes, said = captions_of(images), images.entries("attributes"), images.entries("said")
+    if attributes is not None and said is not None:
+        attributes = attributes.masked_fill(~said, NONE)
     assert captions is not None
     texts = [captions.texts[int(captions.numbers[i, 0])] for i in examples]
     turn = -numbers.start % len(texts)  # sample i has text i, counted round, and the first one here is texts[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ from lightning_gans.networks.classifier import Classifier
 class AttributeAccuracy(CaptionedMetric):
     """Compute the share of attributes that a classifier finds in samples as their captions name them.
 
-    The mean over attributes is the score; the card has each attribute's share as ``attribute_accuracy_by``. Beside it
+    What a caption does not tell, such as the hair under a hat, is not counted. The mean over attributes is the score;
+    the card has each attribute's share as ``attribute_accuracy_by``. Beside it
     are ``attribute_accuracy_real``, the classifier's share on the pictures themselves, which it has not seen, and
     ``attribute_accuracy_shuffled``, the samples' with captions of others.
 
@@ -118,12 +120,19 @@ class AttributeAccuracy(CaptionedMetric):
     def compute(self) -> dict[str, Tensor]:
         """Return the score, ``attribute_accuracy_real`` and ``attribute_accuracy_shuffled``, from 0 to 1."""
         made, real, asked = (dim_zero_cat(some) for some in (self.found_in_samples, self.found_in_reals, self.asked))
-        right = (made == asked).double()
-        self.by_attribute = dict(zip(self.heads, [round(share, 6) for share in right.mean(0).tolist()], strict=True))
         others = asked[self.shuffled(len(asked)).to(asked.device)]
-        scores = {"": right, "_real": (real == asked).double(), "_shuffled": (made == others).double()}
-        return {f"{self.name}{ending}": values.mean() for ending, values in scores.items()}
+        shares = _shares(made, asked)
+        by_name = zip(self.heads, shares.tolist(), strict=True)
+        self.by_attribute = {name: round(share, 6) for name, share in by_name if not math.isnan(share)}
+        scores = {"": shares, "_real": _shares(real, asked), "_shuffled": _shares(made, others)}
+        return {f"{self.name}{ending}": each.nanmean() for ending, each in scores.items()}
 
     def settings(self) -> dict[str, object]:
         """Return the share of every attribute."""
         return {"attribute_accuracy_by": self.by_attribute}
+
+
+def _shares(found: Tensor, asked: Tensor) -> Tensor:
+    """Return how often what is asked is found, of each attribute (A,) float64; NaN where it is never asked."""
+    is_asked = asked >= 0
+    return ((found == asked) & is_asked).double().sum(0) / is_asked.double().sum(0)

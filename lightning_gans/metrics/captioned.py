@@ -30,7 +30,7 @@ class CaptionedMetric(GenerativeMetric):
         Args:
             made: Samples.
             real: Pictures.
-            attributes: (N, A) int64 of the pictures, or ``None``.
+            attributes: (N, A) int64 of the pictures, -1 where captions do not tell them, or ``None``.
             texts: Captions, one a sample.
             encoder: Encoder of text of the model, or ``None``.
         """

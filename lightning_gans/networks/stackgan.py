@@ -246,11 +246,20 @@ class StageDiscriminator(nn.Module):
         base_channels: Feature maps of the first layer, DF of the released code; they double at every halving, and are
             brought down to 8 times as many at 4x4.
         norm: ``batch``, ``spectral`` on every layer, or ``None``.
+        projects: Add the product of the features, their mean over space, and of a linear map of the condition.
         judges_alone: Give logits of images without a condition too.
     """
 
     def __init__(
-        self, image_size: int, channels: int, condition_dim: int, base_channels: int, norm: Norm, *, judges_alone: bool
+        self,
+        image_size: int,
+        channels: int,
+        condition_dim: int,
+        base_channels: int,
+        norm: Norm,
+        projects: bool,
+        *,
+        judges_alone: bool,
     ) -> None:
         super().__init__()
         after = "spectral" if norm == "spectral" else None
@@ -267,11 +276,15 @@ class StageDiscriminator(nn.Module):
         last, alone = (normalised(initialised(nn.Conv2d(width, 1, 4)), after) for _ in range(2))
         self.joint = nn.Sequential(*joint, *last)
         self.alone = nn.Sequential(*alone) if judges_alone else None
+        direction = nn.Linear(condition_dim, width, bias=False)
+        self.projection = normalised(direction, after)[0] if projects else None
 
     def logits(self, features: Tensor, condition: Tensor) -> Tensor:
         """Map features (N, F, 4, 4) and conditions (N, condition_dim) to logits (N,)."""
-        logits: Tensor = self.joint(beside(features, condition))
-        return full_precision(logits.flatten())
+        logits: Tensor = self.joint(beside(features, condition)).flatten()
+        if self.projection is not None:
+            logits = logits + (self.projection(condition) * features.mean((2, 3))).sum(1)
+        return full_precision(logits)
 
     def logits_alone(self, features: Tensor) -> Tensor | None:
         """Map features (N, F, 4, 4) to logits (N,) of images without a condition; ``None`` in stage I."""
@@ -294,6 +307,8 @@ class Discriminator(nn.Module):
         condition_dim: As the generator's.
         base_channels: Feature maps of the first layers, 64 for birds and flowers, 96 for COCO.
         norm: ``batch`` as in the paper, ``spectral`` on every layer, or ``None``.
+        projection: Add a product of features and condition to logits, as a projection discriminator does (Miyato and
+            Koyama 2018, arXiv:1802.05637): layers that add the condition to features learn slowly which go together.
 
     Attributes:
         stage: 1 or 2, whose images are judged.
@@ -312,11 +327,12 @@ class Discriminator(nn.Module):
         condition_dim: PositiveInt = 128,
         base_channels: PositiveInt = 64,
         norm: Norm = "batch",
+        projection: bool = False,
     ) -> None:
         super().__init__()
         small, side = stage_sizes(image_size, stage1_size)
         self.sizes, self.stage, self.condition_dim = (small, side), 1, condition_dim
-        how: Any = (channels, condition_dim, base_channels, norm)
+        how: Any = (channels, condition_dim, base_channels, norm, projection)
         self.stage1 = StageDiscriminator(small, *how, judges_alone=False)
         self.stage2 = StageDiscriminator(side, *how, judges_alone=True)
 

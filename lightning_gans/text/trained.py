@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
+import torch.nn.functional as F
 from annotated_types import Ge, MinLen
 from torch import Tensor
 from tqdm import tqdm
 
 from lightning_gans.config.errors import ConfigError
-from lightning_gans.config.types import Positive, PositiveInt, checked
+from lightning_gans.config.types import NonNegative, Positive, PositiveInt, checked
 from lightning_gans.data.captions import Captions, shared
 from lightning_gans.data.datasets import ImageDataset
 from lightning_gans.extractors.base import prepared
@@ -22,6 +23,8 @@ from lightning_gans.networks.classifier import Classifier
 from lightning_gans.runtime.distributed import broadcast_tensors, rank_and_world
 from lightning_gans.runtime.seeding import derive_seed
 from lightning_gans.text.base import TextEncoder
+
+TEMPERATURE = 0.1  # of the contrastive loss
 
 
 class Trained(TextEncoder):
@@ -32,7 +35,15 @@ class Trained(TextEncoder):
         mean over i, j of max(0, 1 + F(v_i, t_j) - F(v_i, t_i)) + max(0, 1 + F(v_j, t_i) - F(v_i, t_i))
 
     in batches of pictures with a caption each, where j is none that shares the caption with i, or the class
-    (``by_class``). A caption longer than ``length`` bytes is the mean of its pieces. Vectors handed to generators are
+    (``by_class``). With ``loss=contrastive`` it minimises instead the mean of two cross-entropies: of finding i's
+    caption among the batch's and the picture of i's caption among the pictures, by cosines over 0.1 (Zhang et al. 2020,
+    arXiv:2010.00747).
+
+    Both find a few directions that tell a batch's pairs apart, and stop. ``decorrelation`` asks for more: with C the
+    covariance of a batch's vectors, scaled to a mean variance of 1, its weight times the mean over directions of the
+    squares of C - I is added for pictures and for captions (in the manner of Bardes et al. 2022, arXiv:2105.04906).
+
+    A caption longer than ``length`` bytes is the mean of its pieces. Vectors handed to generators are
     whitened over the training captions, so that what few captions differ in weighs as much as what many do; directions
     with less than a tenth of the largest variance weigh less, and the mean variance of a number is 1. Differs from
     the paper: this, bytes in the place of 70 letters, and pictures through a small network that learns too, where the
@@ -52,6 +63,8 @@ class Trained(TextEncoder):
         batch_size: Pictures with a caption each in an update.
         lr: Rate of Adam, linear to 0.
         by_class: Where the data have classes, captions of a class are true of all its pictures, as in the paper.
+        loss: ``structured`` as in the paper, or ``contrastive``.
+        decorrelation: Weight of the covariances; 0 as in the paper.
         weights: A file of ``python -m lightning_gans.train_encoder``, which has the same options; ``None``: train it.
 
     Raises:
@@ -77,12 +90,14 @@ class Trained(TextEncoder):
         batch_size: Annotated[int, Ge(2)] = 64,
         lr: Positive = 1e-3,
         by_class: bool = True,
+        loss: Literal["structured", "contrastive"] = "structured",
+        decorrelation: NonNegative = 0.0,
         weights: str | None = None,
     ) -> None:
         super().__init__()
         self.dim, self.length, self.channels, self.image_size = dim, length, channels, image_size
         self.updates, self.batch_size, self.lr, self.weights = updates, batch_size, lr, weights
-        self.by_class = by_class
+        self.by_class, self.loss, self.decorrelation = by_class, loss, decorrelation
         self.text = CharCNNRNN(dim=dim, length=length, channels=widths)
         self.sizes = {"channels": channels, "num_classes": dim, "image_size": image_size, "width": image_width}
         self.image = Classifier(**self.sizes)
@@ -98,8 +113,7 @@ class Trained(TextEncoder):
         rows, owners = (some.to(self.centre.device) for some in as_bytes(texts, self.length))
         made = self.text(rows)
         sums = made.new_zeros(len(texts), self.dim).index_add_(0, owners, made)
-        vectors: Tensor = sums / owners.bincount(minlength=len(texts))[:, None]
-        return vectors
+        return self.comparable(sums / owners.bincount(minlength=len(texts))[:, None])
 
     def vectors(self, texts: Sequence[str]) -> Tensor:
         """Compute vectors (N, dim), white over the training captions.
@@ -119,8 +133,11 @@ class Trained(TextEncoder):
     @torch.no_grad()
     def images(self, images: Tensor) -> Tensor:
         """Compute vectors (N, dim) of pictures (N, C, H, W) uint8."""
-        vectors: Tensor = self.image(prepared(images, self.channels, self.image_size).to(self.centre))[1]
-        return vectors
+        return self.comparable(self.image(prepared(images, self.channels, self.image_size).to(self.centre))[1])
+
+    def comparable(self, vectors: Tensor) -> Tensor:
+        """Return vectors (N, dim) whose products are compared: for the contrastive loss, of length 1."""
+        return F.normalize(vectors) if self.loss == "contrastive" else vectors
 
     # ------------------------------------------------------------------------------ training
 
@@ -183,7 +200,9 @@ class Trained(TextEncoder):
         same = shared(numbers, used)  # picture i, caption j
         if classes is not None:
             same |= classes[chosen][:, None] == classes[chosen][None]
-        return structured_loss(seen @ texts.T, same.to(self.centre.device))
+        compare = structured_loss if self.loss == "structured" else contrastive_loss
+        loss = compare(self.comparable(seen) @ self.comparable(texts).T, same.to(self.centre.device))
+        return loss + self.decorrelation * (correlation(seen) + correlation(texts)) if self.decorrelation else loss
 
     @torch.no_grad()
     def standardise(self, texts: Sequence[str]) -> None:
@@ -229,6 +248,26 @@ def structured_loss(scores: Tensor, same: Tensor) -> Tensor:
     by_caption = (1 + scores - own[:, None]).clamp(min=0)  # picture i, other captions j
     by_picture = (1 + scores - own[None]).clamp(min=0)  # caption j, other pictures i
     return (by_caption + by_picture).masked_fill(same, 0).sum() / math.prod(scores.shape)
+
+
+def contrastive_loss(cosines: Tensor, same: Tensor) -> Tensor:
+    """Compute the mean of the cross-entropies of finding the caption of a picture, and the picture of a caption.
+
+    Args:
+        cosines: (N, N), of picture i and caption j, divided by ``TEMPERATURE`` here.
+        same: As for ``structured_loss``.
+    """
+    own = torch.arange(len(cosines), device=cosines.device)
+    is_own = own[:, None] == own
+    logits = (cosines / TEMPERATURE).masked_fill(same & ~is_own, -torch.inf)
+    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+
+
+def correlation(vectors: Tensor) -> Tensor:
+    """Compute the squared distance from I, over D, of the covariance of vectors (N, D) of mean variance 1."""
+    centred = vectors - vectors.mean(0)
+    covariance = centred.T @ centred / centred.square().mean().clamp(min=1e-12) / len(vectors)
+    return (covariance - torch.eye(vectors.shape[1], device=vectors.device)).square().sum() / vectors.shape[1]
 
 
 def accuracy(encoder: Trained, images: ImageDataset, captions: Captions, n: int = 1000) -> float:

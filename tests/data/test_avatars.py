@@ -13,7 +13,7 @@ import torch
 from lightning_gans import compose
 from lightning_gans.avatars import cache, parts, render
 from lightning_gans.avatars.cache import Face
-from lightning_gans.avatars.captions import caption
+from lightning_gans.avatars.captions import caption, is_said
 from lightning_gans.avatars.identities import LASTING, Population, Pose
 from lightning_gans.avatars.parts import ATTRIBUTES, NAMED, Avatar, class_count, class_names, class_number, kinds
 from lightning_gans.config.errors import ConfigError
@@ -140,6 +140,16 @@ def test_a_caption_says_all_that_is_seen_and_is_chosen_by_the_seed():
     assert "a pink turban" in hatted
     assert "hair" not in hatted
     assert "an ear-flapped" not in caption(PLAIN._replace(hat="winter_hat_1", hat_color="#FF488E"))
+
+
+def test_a_caption_does_not_tell_the_hair_under_a_hat():
+    def untold(**changes):
+        face = PLAIN._replace(**changes)
+        return {name for name, told in zip(face._fields, is_said(face), strict=True) if not told}
+
+    assert untold(hair="bob") == set()
+    assert untold(hair="no_hair") == {"hair_color"}
+    assert untold(hair="bob", hat="turban", hat_color="#FF488E") == {"hair", "hair_color"}
 
 
 def test_captions_tell_faces_apart():

@@ -75,6 +75,23 @@ def test_a_gain_is_of_the_first_weights_of_conditions_means_alone():
         assert torch.equal(states[1][name], expected), name
 
 
+@pytest.mark.parametrize("norm", [None, "spectral"])
+def test_a_projection_adds_a_product_of_features_and_condition(norm):
+    how = {"image_size": 16, "channels": 1, "stage1_size": 8, "condition_dim": 3, "base_channels": 2, "norm": norm}
+    torch.manual_seed(0)
+    network = Discriminator(**how, projection=True).eval()
+    images, condition = torch.randn(4, 1, 8, 8), torch.randn(4, 3)
+    judge = network.judge
+    features = judge.features(images)
+    kept, judge.projection = judge.projection, None
+    plain = network(images, condition)
+    judge.projection = kept
+    weight = kept.weight if norm is None else kept.weight / torch.linalg.matrix_norm(kept.weight, 2)
+    expected = torch.einsum("nfhw,fd,nd->n", features, weight, condition) / 16  # the mean over 4x4 places
+    torch.testing.assert_close(network(images, condition) - plain, expected, rtol=1e-2 if norm else 1e-4, atol=1e-5)
+    assert Discriminator(**how).judge.projection is None
+
+
 def test_the_divergence_is_that_of_gaussians(float64):
     mean, log_variance = torch.randn(4, 3), torch.randn(4, 3)
     normal = torch.distributions.Normal(mean, (log_variance / 2).exp())
@@ -329,6 +346,11 @@ def test_attribute_accuracy_counts_what_a_judge_finds():
     assert found["attribute_accuracy_real"] == 1
     assert found["attribute_accuracy_shuffled"] == (metric.found_in_samples[0] == asked[order]).double().mean()
     assert metric.by_attribute == {"digit": 0.75, "size": 1.0}
+    asked[0, 0] = asked[1, 1] = -1  # not told by these captions
+    metric._computed = None  # since nothing was added
+    found = metric.compute()
+    assert found["attribute_accuracy"] == 1
+    assert found["attribute_accuracy_shuffled"] < 1
 
 
 def test_r_precision_is_one_where_each_fits_and_chance_where_none_is_read():

@@ -1,5 +1,6 @@
 """Encoders of captions: closed forms, their own training, files, and packages that may be missing."""
 
+import math
 import sys
 import types
 
@@ -14,7 +15,7 @@ from lightning_gans.data.datasets import InMemoryImages
 from lightning_gans.networks.char_cnn_rnn import SYMBOLS, ByteConvolution, CharCNNRNN, as_bytes
 from lightning_gans.text.foreign import Transformer, WordLlama
 from lightning_gans.text.table import Table
-from lightning_gans.text.trained import Trained, accuracy, structured_loss
+from lightning_gans.text.trained import Trained, accuracy, contrastive_loss, correlation, structured_loss
 
 SMALL = {"dim": 6, "channels": 1, "length": 20, "widths": [12, 12], "image_size": 8, "image_width": 6, "batch_size": 16}
 
@@ -73,13 +74,38 @@ def test_the_structured_loss_is_a_sum_of_hinges():
     assert structured_loss(scores, same) == pytest.approx(float(total) / 9)
 
 
-def test_it_learns_which_captions_fit_which_pictures():
+def test_the_contrastive_loss_is_of_finding_either_by_the_other():
+    cosines = torch.tensor([[0.9, 0.2, 0.1], [0.3, 0.8, -0.4], [0.0, 0.5, 0.7]])
+    same = torch.eye(3).bool()
+    same[0, 1] = True  # caption 1 is true of picture 0: no mistake, and no caption of its own
+    found = [math.exp(cosines[i, i] / 0.1) for i in range(3)]
+    total = 0.0
+    for i in range(3):
+        others = [
+            sum(math.exp(c / 0.1) for c, k in zip(row, held, strict=True) if not k)
+            for row, held in ((cosines[i].tolist(), same[i].tolist()), (cosines[:, i].tolist(), same[:, i].tolist()))
+        ]
+        total -= sum(math.log(found[i] / (found[i] + rest)) for rest in others)
+    assert contrastive_loss(cosines, same) == pytest.approx(total / 6, rel=1e-5)
+
+
+def test_correlation_is_zero_of_white_vectors_whatever_their_scale_and_grows_with_what_is_shared():
+    white = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+    assert correlation(7 * white + 3) == pytest.approx(0, abs=1e-6)
+    line = torch.tensor([[1.0, 1.0], [-1.0, -1.0]])
+    assert correlation(line) == pytest.approx(1)  # off the diagonal 1 twice, over two directions
+    uneven = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])  # variances 2 and 0 after scaling
+    assert correlation(uneven) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("how", [{}, {"loss": "contrastive"}, {"loss": "contrastive", "decorrelation": 0.05}])
+def test_it_learns_which_captions_fit_which_pictures(how):
     images, captions = blobs()
-    encoder = Trained(**SMALL, updates=60, lr=1e-2)
+    encoder = Trained(**SMALL, **how, updates=60, lr=1e-2)
     with pytest.raises(ValueError, match="has not learnt yet"):
         encoder.embed(["dark"])
     losses = encoder.fit(images, captions)
-    assert sum(losses[-10:]) < 0.3 * sum(losses[:10])
+    assert sum(losses[-10:]) < (0.3 if not how else 0.8) * sum(losses[:10])
     assert accuracy(encoder, images, captions) == 1.0
     vectors = encoder.embed(captions.texts)
     torch.testing.assert_close(vectors.mean(0), torch.zeros(6), rtol=0, atol=1e-4)
