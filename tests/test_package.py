@@ -40,7 +40,7 @@ def test_the_wheel_holds_every_config_the_weights_and_folder_readmes(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     for path in CONF_DIR.rglob("*.yaml"):
         assert f"lightning_gans/conf/{path.relative_to(CONF_DIR).as_posix()}" in names
-    assert {"lightning_gans/extractors/digits.pt", "lightning_gans/extractors/avatars.pt"} <= set(names)
+    assert {f"lightning_gans/extractors/{name}.pt" for name in ("digits", "avatars", "avatar_attributes")} <= set(names)
     assert "lightning_gans/py.typed" in names
     shipped = [path for path in ROOT.glob("lightning_gans/pretrained/**/*") if path.is_file()]
     assert {path.relative_to(ROOT).as_posix() for path in shipped} <= set(names)

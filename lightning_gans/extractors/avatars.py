@@ -13,6 +13,7 @@ from lightning_gans.extractors.base import Extractor, Features, file_hash, prepa
 from lightning_gans.extractors.classifier import read_classifier
 
 AVATARS_WEIGHTS = Path(__file__).with_name("avatars.pt")
+ATTRIBUTES_WEIGHTS = Path(__file__).with_name("avatar_attributes.pt")  # judge of samples, of eight times the identities
 
 
 class AvatarsExtractor(Extractor):

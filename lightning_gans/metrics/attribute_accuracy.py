@@ -15,7 +15,7 @@ from torchmetrics.utilities.data import dim_zero_cat
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.data.subset import spread
-from lightning_gans.extractors.avatars import AVATARS_WEIGHTS
+from lightning_gans.extractors.avatars import ATTRIBUTES_WEIGHTS
 from lightning_gans.extractors.base import prepared
 from lightning_gans.extractors.classifier import read_classifier
 from lightning_gans.extractors.fitting import classifier_size, train_classifier
@@ -32,9 +32,9 @@ class AttributeAccuracy(CaptionedMetric):
     ``attribute_accuracy_shuffled``, the samples' with captions of others.
 
     Args:
-        weights: A classifier of the set's attributes, of ``python -m lightning_gans.train_extractor``; ``None``: that
-            of avatars, which ships with the package, for avatars; for other sets one that is trained on the training
-            pictures when the metric is first used.
+        weights: A classifier of the set's attributes, of ``python -m lightning_gans.train_extractor``; ``None``: for
+            avatars one that ships with the package, for other sets one that is trained on the training pictures when
+            the metric is first used.
         epochs: Passes of that training.
         width: Channels of its first convolution.
         train_images: Pictures that it is trained on.
@@ -52,9 +52,9 @@ class AttributeAccuracy(CaptionedMetric):
         self,
         *,
         weights: str | None = None,
-        epochs: PositiveInt = 6,
+        epochs: PositiveInt = 12,
         width: PositiveInt = 16,
-        train_images: PositiveInt = 4000,
+        train_images: PositiveInt = 5000,
     ) -> None:
         super().__init__()
         self.weights, self.epochs, self.width, self.train_images = weights, epochs, width, train_images
@@ -73,7 +73,7 @@ class AttributeAccuracy(CaptionedMetric):
             raise ConfigError(
                 "metrics", self.name, f"needs pictures whose attributes are known; {type(data).__name__} has none"
             )
-        shipped = AVATARS_WEIGHTS if type(data).__name__ == "Avatars" else None
+        shipped = ATTRIBUTES_WEIGHTS if type(data).__name__ == "Avatars" else None
         path = shipped if self.weights is None else Path(self.weights).expanduser()
         if path is not None:
             judge, content = read_classifier(path)
