@@ -60,6 +60,8 @@ def find_class(target: str, key: str = "_target_") -> tuple[ast.ClassDef, str] |
     module, _, name = target.rpartition(".")
     if not module.startswith("lightning_gans."):
         return None
+    if _source_of(f"{module}.__init__").is_file():  # a package, which offers classes of its modules
+        module = _origin(f"{module}.__init__", name) or module
     if not _source_of(module).is_file():
         raise ConfigError(key, target, f"there is no module {module}")
     owners = (item for item in _parsed(module).body if isinstance(item, ast.ClassDef) and item.name == name)
@@ -179,6 +181,12 @@ def _imported(module: str) -> dict[str, str]:
 
 def _source_of(module: str) -> Path:
     return _PACKAGE.joinpath(*module.split(".")[1:]).with_suffix(".py")
+
+
+def _origin(package: str, name: str) -> str | None:
+    """Return the module that a package imports a name from."""
+    imports = (node for node in ast.walk(_parsed(package)) if isinstance(node, ast.ImportFrom))
+    return next((node.module for node in imports if name in {alias.name for alias in node.names}), None)
 
 
 @functools.cache

@@ -503,3 +503,13 @@ def test_check_is_part_of_building():
 )
 def test_what_does_not_fit_together_is_told_before_training(tmp_path, model, option, words):
     assert words in refusal(tmp_path, *tiny(model), option)
+
+
+def test_a_class_is_found_by_the_name_that_its_package_offers():
+    whole = read_names("lightning_gans.metrics.attribute_accuracy.AttributeAccuracy")
+    assert "weights" in whole
+    assert read_names("lightning_gans.metrics.AttributeAccuracy") == whole
+    with pytest.raises(ConfigError, match="there is no module lightning_gans.metrics"):
+        read_names("lightning_gans.metrics.NoSuchMetric")
+    with pytest.raises(ConfigError, match="there is no module lightning_gans.no_such"):
+        read_names("lightning_gans.no_such.Thing")
