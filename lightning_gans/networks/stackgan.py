@@ -276,8 +276,7 @@ class StageDiscriminator(nn.Module):
         last, alone = (normalised(initialised(nn.Conv2d(width, 1, 4)), after) for _ in range(2))
         self.joint = nn.Sequential(*joint, *last)
         self.alone = nn.Sequential(*alone) if judges_alone else None
-        direction = nn.Linear(condition_dim, width, bias=False)
-        self.projection = normalised(direction, after)[0] if projects else None
+        self.projection = normalised(nn.Linear(condition_dim, width, bias=False), after)[0] if projects else None
 
     def logits(self, features: Tensor, condition: Tensor) -> Tensor:
         """Map features (N, F, 4, 4) and conditions (N, condition_dim) to logits (N,)."""
