@@ -10,6 +10,7 @@ from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
 
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.images.size import Size, height_width, shortest
+from lightning_gans.networks.instance_norm import InstanceNorm2d, instance_norm
 from lightning_gans.runtime.precision import full_precision
 
 SPECTRAL_NORM = _SpectralNorm
@@ -145,7 +146,7 @@ def normalisation(norm: str | None, width: int, *, flat: bool = False) -> nn.Mod
     if norm == "layer":
         return nn.LayerNorm(width) if flat else nn.GroupNorm(1, width)
     if norm == "instance":
-        return nn.InstanceNorm2d(width, affine=True)
+        return InstanceNorm2d(width, affine=True)
     return None
 
 
@@ -260,7 +261,7 @@ class ImageBatchNorm(nn.BatchNorm2d):
         """Map features (N, C, H, W) to the same shape."""
         if self.training or (self.test_statistics or self.settled) == "running":
             return super().forward(input)
-        return nn.functional.instance_norm(input, weight=self.weight, bias=self.bias, eps=self.eps)
+        return instance_norm(input, self.weight, self.bias, eps=self.eps)
 
 
 def set_test_statistics(network: nn.Module, statistics: TestStatistics) -> None:
@@ -275,7 +276,7 @@ def translation_norm(
 ) -> list[nn.Module]:
     """Return the norm of translation networks, as a list: instance norm has no gain, bias or running statistics."""
     if norm == "instance":
-        return [nn.InstanceNorm2d(width)]
+        return [InstanceNorm2d(width)]
     return [ImageBatchNorm(width, test_statistics)] if norm == "batch" else []
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import NonNegativeInt, PositiveInt, checked
 from lightning_gans.images.size import Size, height_width, shortest
+from lightning_gans.networks.instance_norm import InstanceNorm2d
 from lightning_gans.networks.layers import normal_init
 from lightning_gans.networks.translation_resnet import ResnetBlock
 from lightning_gans.runtime.aliases import moved_from
@@ -206,7 +207,7 @@ class PatchDiscriminator(nn.Module):
         for level, width in enumerate(widths):
             stride, bias = 2 if level < layers else 1, bias_before_norm or not level
             convolution = nn.Conv2d(inputs, width, 4, stride, 2, bias=bias)
-            norm = [nn.InstanceNorm2d(width)] if level else []
+            norm = [InstanceNorm2d(width)] if level else []
             parts.append(nn.Sequential(convolution, *norm, nn.LeakyReLU(0.2, inplace=True)))
             inputs = width
         self.parts = nn.ModuleList([*parts, nn.Conv2d(inputs, 1, 4, 1, 2)])
@@ -316,7 +317,7 @@ def _last(inputs: int, outputs: int) -> list[nn.Module]:
 
 
 def _normed(layer: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
-    return [layer, nn.InstanceNorm2d(layer.out_channels), nn.ReLU(inplace=True)]
+    return [layer, InstanceNorm2d(layer.out_channels), nn.ReLU(inplace=True)]
 
 
 if not TYPE_CHECKING:

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_gans.networks.classes import check_given, one_hot
 from lightning_gans.networks.equalised import HE, EqualisedLinear
+from lightning_gans.networks.instance_norm import instance_norm
 from lightning_gans.networks.progan import SLOPE, PixelNorm
 
 RATE = 0.01  # of the mapping network, as a multiple of the others'
@@ -232,5 +232,5 @@ def adaptive_instance_norm(x: Tensor, style: Tensor, *, normalise: bool = True, 
     """
     scale, shift = style.to(x.dtype)[:, :, None, None].chunk(2, 1)
     if normalise:
-        x = F.instance_norm(x, eps=eps)
+        x = instance_norm(x, eps=eps)
     return x * (scale + 1) + shift

@@ -12,6 +12,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from lightning_gans.config.types import NonNegativeInt, PositiveInt, checked
 from lightning_gans.images.size import Size
 from lightning_gans.networks.attention import PlainSelfAttention
+from lightning_gans.networks.instance_norm import InstanceNorm2d, instance_norm
 from lightning_gans.networks.layers import base_shape, widths
 from lightning_gans.networks.pix2pix_hd import count_downs
 
@@ -109,7 +110,7 @@ class Generator(nn.Module):
         for level, (inputs, outputs) in enumerate(zip([source_channels, *maps], maps, strict=False), 1):
             kernel = first_kernel if level == 1 else 3
             self.down.append(DownBlock(inputs, outputs, kernel=kernel, first=level == 1))
-            self.down.append(nn.InstanceNorm2d(outputs, affine=True))
+            self.down.append(InstanceNorm2d(outputs, affine=True))
             if side >> level == down_attention:
                 self.down.append(PlainSelfAttention(outputs, norm=spectral_norm))
         self.inner = nn.ModuleList(AdaptiveBlock(maps[-1], maps[-1]) for _ in range(blocks))
@@ -267,7 +268,7 @@ def adaptive_norm(x: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
 
     Huang and Belongie 2017, arXiv:1703.06868.
     """
-    normalised = F.instance_norm(x)
+    normalised = instance_norm(x)
     return gain[:, :, None, None] * normalised + bias[:, :, None, None]
 
 
