@@ -10,8 +10,10 @@ U-Nets are for 128 and 256). ``--progan``: akanimax/pro_gan_pytorch, or the unpa
 
 Both sides have networks of the same sizes (the last column counts parameters), full precision and one thread. Ours runs
 under Lightning's Trainer; after every ``--steps`` steps of it the peer, a process of its own, makes as many. Medians
-over turns, the first of which warms up and does not count; ratios turn by turn, of processor time and of the clock. A
-peer that cannot be run is a row that says why. What follows ``--`` changes our side alone.
+over turns, the first of which warms up and does not count; ratios turn by turn, of processor time and of the clock.
+Convolutions and products of matrices are counted in that first turn, a multiplication and an addition being two
+operations; how fast this thread multiplies two matrices says what a step takes at least. A peer that cannot be run is a
+row that says why. What follows ``--`` changes our side alone, such as ``-- trainer.precision=auto``.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ from typing import IO, Any, NamedTuple
 
 PROGRESS = re.compile(r"\[\d+/\d+\]\[\d+/\d+\]")  # how a line begins that DCGAN's script prints after a step
 HEAD = ["family", "image size", "batch", "ours, ms", "theirs, ms", "ours / theirs"]
-HEAD += ["by the clock: ours, ms", "theirs, ms", "ours / theirs", "parameters of G and D"]
+HEAD += ["by the clock: ours, ms", "theirs, ms", "ours / theirs", "GFLOP a step: ours, theirs", "parameters of G and D"]
 
 
 class Case(NamedTuple):
@@ -66,6 +68,7 @@ class Turns:
     def __init__(self, answers: IO[str]) -> None:
         self.answers, self.left = answers, -1
         self.wall = self.processor = 0.0
+        self.operations: Any = None  # their counter, in the first turn
 
     def tell(self, **answer: Any) -> None:
         """Send an answer."""
@@ -77,12 +80,42 @@ class Turns:
         if self.left > 0:
             return
         if self.left == 0:
-            self.tell(processor=time.process_time() - self.processor, wall=time.perf_counter() - self.wall)
+            spent = {"processor": time.process_time() - self.processor, "wall": time.perf_counter() - self.wall}
+            self.tell(**spent, operations=0 if self.operations is None else counted(self.operations))
+            self.operations = None
         else:  # the first step, before any turn
             players = generators, discriminators
             self.tell(parameters=[sum(p.numel() for net in nets for p in net.parameters()) for nets in players])
+            self.operations = count()
         self.left = int(sys.stdin.readline())
         self.wall, self.processor = time.perf_counter(), time.process_time()
+
+
+def count() -> Any:
+    """Count floating point operations from here on.
+
+    PyTorch's ``FlopCounterMode`` has the formulas, but its hooks do not allow for ``torch.autograd.grad`` in a step.
+    """
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils.flop_counter import flop_registry
+
+    class Operations(TorchDispatchMode):
+        total = 0
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            made = func(*args, **(kwargs or {}))
+            if func.overloadpacket in flop_registry:
+                self.total += flop_registry[func.overloadpacket](*args, **(kwargs or {}), out_val=made)
+            return made
+
+    return Operations().__enter__()
+
+
+def counted(operations: Any) -> int:
+    """Stop counting; return how many they were."""
+    operations.__exit__(None, None, None)
+    total: int = operations.total
+    return total
 
 
 class Progress(io.TextIOBase):
@@ -224,13 +257,13 @@ class Peer:
             raise PeerError(answer["error"])
         return answer
 
-    def turn(self, steps: int) -> tuple[float, float]:
-        """Return the seconds of processor time and by the clock that ``steps`` steps take."""
+    def turn(self, steps: int) -> tuple[float, float, int]:
+        """Return what ``steps`` steps take: seconds of processor time and by the clock, operations if counted."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{steps}\n")
         self.process.stdin.flush()
         answer = self.answer()
-        return answer["processor"], answer["wall"]
+        return answer["processor"], answer["wall"], answer["operations"]
 
     def close(self) -> None:
         """End it."""
@@ -267,17 +300,20 @@ def measure(case: Case, folder: Path, steps: int, turns: int, options: list[str]
     from lightning_gans import build, compose
 
     class TakeTurns(Callback):
-        """Times ``steps`` steps of ours, then as many of the peer's, and so on; pairs of processor time and clock."""
+        """Times ``steps`` steps of ours, then as many of the peer's, and so on: processor time, clock, operations."""
 
         def on_train_start(self, *_: Any) -> None:
-            self.seconds: list[list[tuple[float, float]]] = [[], []]  # of ours, of theirs
+            self.spent: list[list[tuple[float, float, int]]] = [[], []]  # of ours, of theirs
             self.since = time.process_time(), time.perf_counter()
+            self.operations = count()
 
         def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any) -> None:
             if trainer.global_step % steps:
                 return
-            self.seconds[0].append((time.process_time() - self.since[0], time.perf_counter() - self.since[1]))
-            self.seconds[1].append(peer.turn(steps))
+            operations = 0 if self.spent[0] else counted(self.operations)
+            seconds = time.process_time() - self.since[0], time.perf_counter() - self.since[1]
+            self.spent[0].append((*seconds, operations))
+            self.spent[1].append(peer.turn(steps))
             self.since = time.process_time(), time.perf_counter()
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -289,12 +325,13 @@ def measure(case: Case, folder: Path, steps: int, turns: int, options: list[str]
                 run.trainer.callbacks.append(timing)
                 run.fit()
         except PeerError as error:
-            return [*[""] * 6, f"failed: {error}"]
+            return [*[""] * 7, f"failed: {error}"]
     cells = []
     for kind in (0, 1):  # processor time, clock
-        ours, theirs = ([turn[kind] / steps for turn in side[1:]] for side in timing.seconds)  # the first warms up
+        ours, theirs = ([turn[kind] / steps for turn in side[1:]] for side in timing.spent)  # the first warms up
         cells += [f"{statistics.median(side) * 1000:.0f}" for side in (ours, theirs)]
         cells.append(f"{statistics.median(a / b for a, b in zip(ours, theirs, strict=True)):.2f}")
+    cells.append(", ".join(f"{side[0][2] / steps / 1e9:.0f}" for side in timing.spent))
     counts = {name: sum(p.numel() for p in network.parameters()) for name, network in run.model.named_children()}
     discriminators = counts["discriminator"] + counts.get("discriminator_back", 0)
     return [*cells, same_parameters([counts["generator"], discriminators], peer.parameters)]
@@ -305,6 +342,19 @@ def same_parameters(ours: list[int], theirs: list[int]) -> str:
     if ours == theirs:
         return "{:,}, {:,}".format(*ours)
     return "DIFFER: ours {:,}, {:,}; theirs {:,}, {:,}".format(*ours, *theirs)
+
+
+def product_rate() -> float:
+    """Return how many GFLOP a second of processor time this thread makes of products of 1,024 x 1,024 matrices."""
+    import torch
+
+    a = torch.randn(1024, 1024)
+    seconds = []
+    for _ in range(10):
+        started = time.process_time()
+        a @ a
+        seconds.append(time.process_time() - started)
+    return 2 * 1024**3 / min(seconds) / 1e9
 
 
 def main() -> None:
@@ -335,7 +385,8 @@ def main() -> None:
         (given.cyclegan, Case("pix2pix", given.image_size, 1, given.base_channels)),
         (given.progan, Case("ProGAN", given.progan_size, given.progan_batch)),
     ]
-    print(f"one thread, 32-true, torch {torch.__version__}, ms of processor time per step\n")
+    print(f"one thread, 32-true, torch {torch.__version__}, ms of processor time per step, ", end="")
+    print(f"products of matrices: {product_rate():.0f} GFLOP/s\n")
     print(f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}")
     for folder, case in cases:
         if folder is None:

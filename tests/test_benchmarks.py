@@ -242,12 +242,13 @@ def test_peers_take_turns_and_broken_ones_are_rows(tmp_path, monkeypatch, capsys
     head, _, *rows = map(cells, capsys.readouterr().out.splitlines()[2:])
     assert head == peers.HEAD
     broken, whole, fails = rows
-    assert broken == ["DCGAN", "64x64", "64", *[""] * 6, "failed: FileNotFoundError: no main.py"]
+    assert broken == ["DCGAN", "64x64", "64", *[""] * 7, "failed: FileNotFoundError: no main.py"]
     assert whole[:3] == ["CycleGAN", "32x32", "1"]
     assert whole[-1] == f"{2 * g:,}, {2 * d:,}"
-    assert all(float(cell) >= 0 for cell in whole[3:-1])
+    assert all(float(cell) >= 0 for cell in whole[3:-2])
+    assert whole[-2].split(", ")[1] == "0"
     assert float(whole[5]) > 1  # the stand-in does nothing
-    assert fails == ["pix2pix", "32x32", "1", *[""] * 6, "failed: ValueError: a / b more"]
+    assert fails == ["pix2pix", "32x32", "1", *[""] * 7, "failed: ValueError: a / b more"]
     assert peers.same_parameters([1234, 5], [1234, 6]) == "DIFFER: ours 1,234, 5; theirs 1,234, 6"
 
 
