@@ -56,7 +56,7 @@ def test_a_typed_budget_is_the_only_one(words, added):
     [
         ([], False),
         (["model/network=resnet"], True),  # dcgan_digits.yaml is made for another
-        (["model/objective=hinge"], False),
+        (["model/penalty=r1"], False),
         (["model=srgan", "data=photo_patches", "model/network=resnet"], True),
         (["model/network=resnet", "data=mnist"], False),  # no file for this pair
         (["model/network=resnet", "tuned=dcgan_digits"], False),  # asked for
@@ -66,6 +66,16 @@ def test_a_typed_budget_is_the_only_one(words, added):
 )
 def test_what_is_tuned_for_other_networks_is_left_out(words, left_out):
     assert drop_tuned(words) == words + ["tuned=none"] * left_out
+
+
+def test_options_of_another_part_than_the_typed_one_are_left_out_alone():
+    words = ["model/objective=hinge"]
+    assert drop_tuned(words) == [*words, "~model.objective.label_smoothing"]  # dcgan_digits.yaml smooths labels
+    smoothed = ["model/objective=saturating", "model.objective.label_smoothing=0.2"]
+    assert drop_tuned(smoothed) == smoothed
+    model = compose(*words).model
+    assert dict(model.objective) == {"_target_": "lightning_gans.losses.objectives.Hinge"}
+    assert model.generator.base_channels == 32
 
 
 def test_a_network_of_the_family_has_what_is_tuned_for_it():
