@@ -30,8 +30,8 @@ def instance_norm(x: Tensor, gain: Tensor | None = None, bias: Tensor | None = N
         bias: Of each map, (C,), or ``None``.
         eps: Added to the variance.
     """
-    exported = torch.compiler.is_compiling() or torch.jit.is_tracing()  # one graph for every batch and layout
+    exported = torch.compiler.is_compiling()  # one graph for every batch and layout
     if exported or not (len(x) == 1 or (x.is_cpu and x.is_contiguous(memory_format=torch.channels_last))):
         return F.instance_norm(x, weight=gain, bias=bias, eps=eps)
-    images = [F.batch_norm(image, None, None, gain, bias, training=True, eps=eps) for image in x.split(1)]
+    images = [F.batch_norm(image, None, None, gain, bias, training=True, eps=eps) for image in x.tensor_split(len(x))]
     return images[0] if len(images) == 1 else torch.cat(images)
