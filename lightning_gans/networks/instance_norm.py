@@ -33,5 +33,5 @@ def instance_norm(x: Tensor, gain: Tensor | None = None, bias: Tensor | None = N
     exported = torch.compiler.is_compiling()  # one graph for every batch and layout
     if exported or not (len(x) == 1 or (x.is_cpu and x.is_contiguous(memory_format=torch.channels_last))):
         return F.instance_norm(x, weight=gain, bias=bias, eps=eps)
-    images = [F.batch_norm(image, None, None, gain, bias, training=True, eps=eps) for image in x.tensor_split(len(x))]
+    images = [F.batch_norm(image, None, None, gain, bias, training=True, eps=eps) for image in torch.split(x, 1)]
     return images[0] if len(images) == 1 else torch.cat(images)
