@@ -148,8 +148,8 @@ def drop_tuned(arguments: list[str]) -> list[str]:
     """Add ``tuned=none`` where a part of the model was typed that the tuned file is not made for.
 
     That is another network, or a part that the file itself puts in place and would lay over what was typed. A network
-    of the family that has a tuned file of its own, ``NETWORK_DATA.yaml``, gets that. Where the file sets only options
-    of a part that another one was typed for, it stays without these options.
+    of the family that has a tuned file of its own, ``NETWORK_DATA.yaml``, gets that. With another objective the file
+    stays, without the options that it sets of the family's own objective.
     """
     parts = [part for part in ("model/network", *MODEL_PARTS) if override_value(arguments, part) is not None]
     if not parts or override_value(arguments, "tuned") is not None or override_value(arguments, "resume") is not None:
@@ -162,11 +162,10 @@ def drop_tuned(arguments: list[str]) -> list[str]:
         return [*arguments, f"tuned={network}_{data}"]
     file = CONF_DIR / "tuned" / f"{model}_{data}.yaml"
     node = yaml.safe_load(file.read_text(encoding="utf-8"))["model"] if file.is_file() else {}
-    tuned = {part: node[name] for part in parts if (name := part.partition("/")[2]) in node}
-    whole = any(value is None or "_target_" in value for value in tuned.values())
-    if file.is_file() and ("model/network" in parts or whole):
+    laid_over = {part for part in parts if part.partition("/")[2] in node}
+    if file.is_file() and ("model/network" in parts or laid_over - {"model/objective"}):
         return [*arguments, "tuned=none"]
-    options = [f"{part.replace('/', '.')}.{option}" for part, value in tuned.items() for option in value]
+    options = [f"model.objective.{option}" for option in node["objective"]] if laid_over else []
     return [*arguments, *(f"~{option}" for option in options if override_value(arguments, option) is None)]
 
 

@@ -56,7 +56,9 @@ def test_a_typed_budget_is_the_only_one(words, added):
     [
         ([], False),
         (["model/network=resnet"], True),  # dcgan_digits.yaml is made for another
-        (["model/penalty=r1"], False),
+        (["model=lsgan", "model/objective=hinge"], False),
+        (["model=progan", "model/growth=none"], True),  # the file sets options of the growth
+        (["model=stylegan", "model/penalty=gradient_penalty"], True),
         (["model=srgan", "data=photo_patches", "model/network=resnet"], True),
         (["model/network=resnet", "data=mnist"], False),  # no file for this pair
         (["model/network=resnet", "tuned=dcgan_digits"], False),  # asked for
@@ -68,14 +70,15 @@ def test_what_is_tuned_for_other_networks_is_left_out(words, left_out):
     assert drop_tuned(words) == words + ["tuned=none"] * left_out
 
 
-def test_options_of_another_part_than_the_typed_one_are_left_out_alone():
-    words = ["model/objective=hinge"]
+@pytest.mark.parametrize("objective", ["hinge", "saturating", "non_saturating"])
+def test_a_typed_objective_leaves_out_what_is_tuned_of_the_familys_own_alone(objective):
+    words = [f"model/objective={objective}"]
     assert drop_tuned(words) == [*words, "~model.objective.label_smoothing"]  # dcgan_digits.yaml smooths labels
-    smoothed = ["model/objective=saturating", "model.objective.label_smoothing=0.2"]
-    assert drop_tuned(smoothed) == smoothed
     model = compose(*words).model
-    assert dict(model.objective) == {"_target_": "lightning_gans.losses.objectives.Hinge"}
+    assert model.objective.get("label_smoothing", 0) == 0
     assert model.generator.base_channels == 32
+    smoothed = [*words, "model.objective.label_smoothing=0.2"]
+    assert drop_tuned(smoothed) == smoothed
 
 
 def test_a_network_of_the_family_has_what_is_tuned_for_it():
