@@ -1,6 +1,6 @@
 """Time to score images, ours against torch-fidelity, on the same machine, images and extractor.
 
-    python benchmarks/scoring.py [--n 10000] [--inception 1000] [--rounds 2]
+    python benchmarks/scoring.py [--n 10000] [--inception 1000] [--rounds 2] [--prdc no|yes|both]
 
 Two sets of n images are compared from nothing (no cache on either side), in turn; the better of the rounds counts.
 The small extractor is the ``digits`` network, registered with torch-fidelity; Inception has seeded random weights,
@@ -123,13 +123,13 @@ def timed(work) -> tuple[tuple[float, float], dict]:
     return (time.perf_counter() - started[0], time.process_time() - started[1]), found
 
 
-def compare(title: str, n: int, device: str, rounds: int, make: Extractor, **names: str) -> None:
-    """One row of the table."""
+def compare(title: str, n: int, device: str, given: argparse.Namespace, make: Extractor, **names: str) -> None:
+    """A row of the table, or one without and one with PRDC."""
     real, fake, other = pictures(n, 1), pictures(n, 2) // 2, pictures(n, 3) // 2
-    for prc in (False, True):
+    for prc in {"no": [False], "yes": [True], "both": [False, True]}[given.prdc]:
         metrics = ["frechet", "inception_score", "kernel", *(["prdc"] if prc else [])]
         seconds: dict[str, list[tuple[float, float]]] = {"ours": [], "theirs": [], "again": []}
-        for _ in range(rounds):
+        for _ in range(given.rounds):
             evaluator = Evaluator(make, n=None, metrics=metrics, batch_size=BATCH, cache=None)
             reference = held(real)
             took, card = timed(lambda: evaluator(held(fake), reference, device=device))  # noqa: B023
@@ -138,7 +138,7 @@ def compare(title: str, n: int, device: str, rounds: int, make: Extractor, **nam
             took, scores = timed(lambda: theirs(fake, real, device, prc, **names))  # noqa: B023
             seconds["theirs"].append(took)
         clock, processor = ({name: min(t[i] for t in times) for name, times in seconds.items()} for i in (0, 1))
-        distance = card["scores"][make.key("frechet")]
+        distance = card["scores"][make.key("fd")]
         off = abs(distance - scores["frechet_inception_distance"]) / abs(distance)
         ratios = [some[name] / some["theirs"] for some in (clock, processor) for name in ("ours", "again")]
         row = [title, f"{n:,}", device, "FID, IS, KID" + ", PRDC" * prc, f"{clock['ours']:.1f} s"]
@@ -151,6 +151,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=10000, help="images of a side for the small extractor")
     parser.add_argument("--inception", type=int, default=1000, help="images of a side for Inception on the CPU")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--prdc", choices=["no", "yes", "both"], default="both", help="FID, IS and KID alone, or PRDC too")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     torch_fidelity.register_feature_extractor("small", Registered)
@@ -159,7 +160,7 @@ def main() -> None:
     columns += ["ours / theirs, processor", "again / theirs, processor", "FID differs by"]
     print(f"| {' | '.join(columns)} |\n|" + "---|" * len(columns))
     if given.n:
-        compare("small", given.n, "cpu", given.rounds, DigitsExtractor(), feature_extractor="small")
+        compare("small", given.n, "cpu", given, DigitsExtractor(), feature_extractor="small")
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder, "seeded.pth"))
         load, FeatureExtractorInceptionV3.load_state_dict = FeatureExtractorInceptionV3.load_state_dict, lambda *_: None
@@ -172,7 +173,7 @@ def main() -> None:
         for device, n in sizes:
             if n:
                 names = {"feature_extractor": "inception-v3-compat", "feature_extractor_weights_path": path}
-                compare("Inception", n, device, given.rounds, Inception(weights=path), **names)
+                compare("Inception", n, device, given, Inception(weights=path), **names)
 
 
 if __name__ == "__main__":
