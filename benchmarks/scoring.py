@@ -151,7 +151,9 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=10000, help="images of a side for the small extractor")
     parser.add_argument("--inception", type=int, default=1000, help="images of a side for Inception on the CPU")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--prdc", choices=["no", "yes", "both"], default="both", help="FID, IS and KID alone, or PRDC too")
+    parser.add_argument(
+        "--prdc", choices=["no", "yes", "both"], default="both", help="FID, IS and KID alone, or PRDC too"
+    )
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     torch_fidelity.register_feature_extractor("small", Registered)

@@ -14,6 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from lightning_gans.networks import winograd
+from lightning_gans.networks.convolution import conv2d
+
 
 class CheapDoubleBackward(TorchFunctionMode):
     """Compute what is within with convolutions and leaky ReLUs whose gradients are cheap to differentiate.
@@ -31,6 +34,7 @@ class CheapDoubleBackward(TorchFunctionMode):
         self.weights_wanted = True
         self._ours: dict[Any, Callable[..., Any]] = {
             F.conv2d: self._conv2d,
+            conv2d: self._conv2d,
             F.leaky_relu: _leaky_relu,
             F.relu: _relu,
             torch.relu: _relu,
@@ -92,7 +96,7 @@ class _Convolution(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, weight)
         ctx.how, ctx.mode = how, mode
-        return torch.conv2d(x, weight, bias, *how)
+        return _forward(x, weight, bias, how)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -118,7 +122,7 @@ class _GradientOfInput(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         (second,), (gradient, weight) = gradients, ctx.saved_tensors
-        of_gradient = torch.conv2d(second, weight, None, *ctx.how) if ctx.needs_input_grad[0] else None
+        of_gradient = _forward(second, weight, None, ctx.how) if ctx.needs_input_grad[0] else None
         of_weight = _backward(gradient, second, weight, ctx.how, WEIGHT) if ctx.needs_input_grad[1] else None
         return of_gradient, of_weight, None, None
 
@@ -126,9 +130,23 @@ class _GradientOfInput(torch.autograd.Function):
 INPUT, WEIGHT = (True, False, False), (False, True, False)
 
 
+def _forward(x: Tensor, weight: Tensor, bias: Tensor | None, how: Sequence[Any]) -> Tensor:
+    """Convolve x."""
+    zeros = winograd.padding_of(*how)
+    if zeros is None or not winograd.pays(x, weight, zeros):
+        return torch.conv2d(x, weight, bias, *how)
+    return winograd.convolve(x, weight, bias, zeros)
+
+
 def _backward(gradient: Tensor, x: Tensor, weight: Tensor, how: Sequence[Any], wanted: tuple[bool, ...]) -> Tensor:
     """Return a convolution's gradient of its input or of its weights; of an input only the shape is used."""
     stride, padding, dilation, groups = how
+    zeros = winograd.padding_of(*how)
+    if zeros is not None and winograd.pays(x, weight, zeros):
+        by_x, by_weight = wanted == INPUT, wanted == WEIGHT
+        of = weight if by_x else None, x if by_weight else None
+        made = [made for made in winograd.gradients(gradient, x.shape, *of, zeros) if made is not None]
+        return made[0]
     shape = (None, stride, padding, dilation, False, (0, 0), groups, wanted)
     found: Tensor = torch.ops.aten.convolution_backward(gradient, x, weight, *shape)[wanted.index(True)]
     return found

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.images.size import Size, height_width, shortest
+from lightning_gans.networks.convolution import Conv2d
 from lightning_gans.networks.infogan import dense_layers
 from lightning_gans.networks.layers import normalised, square_side
 
@@ -205,4 +206,4 @@ def _xavier(module: nn.Module) -> None:
 
 
 def _conv_elu(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
-    return [nn.Conv2d(inputs, outputs, 3, stride, 1), nn.ELU(inplace=True)]
+    return [Conv2d(inputs, outputs, 3, stride, 1), nn.ELU(inplace=True)]

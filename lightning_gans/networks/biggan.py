@@ -22,6 +22,7 @@ from lightning_gans.networks.classes import (
     entries_of,
     projected,
 )
+from lightning_gans.networks.convolution import Conv2d
 from lightning_gans.networks.layers import base_shape
 
 SIZES = (8, 256)
@@ -175,8 +176,8 @@ class GeneratorBlock(nn.Module):
         super().__init__()
         self.norm_1 = ConditionalBatchNorm(inputs, num_classes, condition)
         self.norm_2 = ConditionalBatchNorm(outputs, num_classes, condition)
-        self.conv_1 = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.conv_2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.conv_1 = Conv2d(inputs, outputs, 3, padding=1)
+        self.conv_2 = Conv2d(outputs, outputs, 3, padding=1)
         self.shortcut = nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
@@ -200,8 +201,8 @@ class DiscriminatorBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, *, down: bool, first: bool) -> None:
         super().__init__()
         self.down, self.first = down, first
-        self.conv_1 = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.conv_2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.conv_1 = Conv2d(inputs, outputs, 3, padding=1)
+        self.conv_2 = Conv2d(outputs, outputs, 3, padding=1)
         self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs or down else None
 
     def forward(self, x: Tensor) -> Tensor:

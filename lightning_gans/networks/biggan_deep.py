@@ -30,6 +30,7 @@ from lightning_gans.networks.classes import (
     entries_of,
     projected,
 )
+from lightning_gans.networks.convolution import Conv2d
 from lightning_gans.networks.layers import base_shape
 
 NARROWER = 4  # factor between the maps of a block and those of its 3x3 convolutions
@@ -215,5 +216,5 @@ class DiscriminatorBlock(nn.Module):
 def _bottleneck(inputs: int, narrow: int, outputs: int) -> nn.ModuleList:
     """Return 1x1, 3x3, 3x3 and 1x1 convolutions."""
     ends = nn.Conv2d(inputs, narrow, 1), nn.Conv2d(narrow, outputs, 1)
-    middle = (nn.Conv2d(narrow, narrow, 3, padding=1) for _ in range(2))
+    middle = (Conv2d(narrow, narrow, 3, padding=1) for _ in range(2))
     return nn.ModuleList([ends[0], *middle, ends[1]])

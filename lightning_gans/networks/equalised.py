@@ -8,10 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightning_gans.networks.convolution import Conv2d
+
 HE = math.sqrt(2.0)  # gain of a layer before a rectifier
 
 
-class EqualisedConv2d(nn.Conv2d):
+class EqualisedConv2d(Conv2d):
     """Convolve with weights that are multiplied by gain / sqrt(fan-in) at run time, not at the start.
 
     All weights start from N(0, 1), and Adam, whose steps do not depend on the gradient's scale, moves every layer at

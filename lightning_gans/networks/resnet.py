@@ -22,6 +22,7 @@ from lightning_gans.networks.classes import (
     projected,
     projection,
 )
+from lightning_gans.networks.convolution import Conv2d
 from lightning_gans.networks.layers import Minibatch, base_shape, minibatch_layer, normalisation, widths
 
 SIZES = (8, 256)
@@ -184,8 +185,8 @@ class ResBlock(nn.Module):
         self.resize, self.first = resize, first
         self.norm_1 = None if first else _norm(norm, inputs, num_classes)
         self.norm_2 = None if first else _norm(norm, outputs, num_classes)
-        self.conv_1 = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.conv_2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.conv_1 = Conv2d(inputs, outputs, 3, padding=1)
+        self.conv_2 = Conv2d(outputs, outputs, 3, padding=1)
         learned = inputs != outputs or resize is not None
         self.shortcut = nn.Conv2d(inputs, outputs, 1) if learned else None
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.images.size import Size
+from lightning_gans.networks.convolution import Conv2d
 from lightning_gans.networks.layers import check_divisible, normalised
 
 FACTORS = (2, 4, 8)
@@ -54,7 +55,7 @@ class SRResNet(nn.Module):
         self.scale, self.residual, n = factor, residual, base_channels
         self.first = nn.Sequential(nn.Conv2d(channels, n, 9, padding=4), nn.PReLU())
         self.blocks = nn.Sequential(
-            *[ResidualBlock(n, norm) for _ in range(blocks)], *normalised(nn.Conv2d(n, n, 3, padding=1), norm)
+            *[ResidualBlock(n, norm) for _ in range(blocks)], *normalised(Conv2d(n, n, 3, padding=1), norm)
         )
         doublings = factor.bit_length() - 1
         self.upsampling = nn.Sequential(
@@ -84,9 +85,9 @@ class ResidualBlock(nn.Module):
     def __init__(self, width: int, norm: str | None) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            *normalised(nn.Conv2d(width, width, 3, padding=1), norm),
+            *normalised(Conv2d(width, width, 3, padding=1), norm),
             nn.PReLU(),
-            *normalised(nn.Conv2d(width, width, 3, padding=1), norm),
+            *normalised(Conv2d(width, width, 3, padding=1), norm),
         )
 
     def forward(self, features: Tensor) -> Tensor:
@@ -131,7 +132,7 @@ class Discriminator(nn.Module):
         for level in range(HALVINGS):
             maps = base_channels << level
             for stride, inputs in ((1, before), (2, maps)):
-                convolution = nn.Conv2d(inputs, maps, 3, stride, 1)
+                convolution = Conv2d(inputs, maps, 3, stride, 1)
                 layers += normalised(convolution, norm if layers else None)
                 layers.append(nn.LeakyReLU(0.2, inplace=True))
             before = maps

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.images.size import Size
 from lightning_gans.networks.classes import Classes, check_given, classes_of, entries_of
+from lightning_gans.networks.convolution import conv2d
 from lightning_gans.networks.equalised import EqualisedConv2d, EqualisedLinear
 from lightning_gans.networks.layers import Minibatch, minibatch_layer, square_side
 from lightning_gans.networks.resampling import BINOMIAL, Blur, UpsampleSmoothly
@@ -197,7 +198,7 @@ class ModulatedConv2d(nn.Module):
         scales, weight = self.style(style), self.weight * self.scale
         x = x * scales.to(x.dtype)[:, :, None, None]
         if self.blur is None:
-            x = F.conv2d(x, weight, padding=self.padding)
+            x = conv2d(x, weight, padding=self.padding)
         else:
             x = self.blur(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2))
         if not self.demodulate:

@@ -12,6 +12,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from lightning_gans.config.types import NonNegativeInt, PositiveInt, checked
 from lightning_gans.images.size import Size
 from lightning_gans.networks.attention import PlainSelfAttention
+from lightning_gans.networks.convolution import Conv2d
 from lightning_gans.networks.instance_norm import InstanceNorm2d, instance_norm
 from lightning_gans.networks.layers import base_shape, widths
 from lightning_gans.networks.pix2pix_hd import count_downs
@@ -226,8 +227,8 @@ class DownBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, *, kernel: int = 3, first: bool = False, halve: bool = True) -> None:
         super().__init__()
         self.first, self.halve = first, halve
-        self.conv_1 = spectral_norm(nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2))
-        self.conv_2 = spectral_norm(nn.Conv2d(outputs, outputs, kernel, padding=kernel // 2))
+        self.conv_1 = spectral_norm(Conv2d(inputs, outputs, kernel, padding=kernel // 2))
+        self.conv_2 = spectral_norm(Conv2d(outputs, outputs, kernel, padding=kernel // 2))
         self.shortcut = spectral_norm(nn.Conv2d(inputs, outputs, 1)) if halve else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -249,8 +250,8 @@ class AdaptiveBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, *, enlarge: bool = False) -> None:
         super().__init__()
         self.sizes = (inputs, outputs)  # of the adaptive norms
-        self.conv_1 = spectral_norm(nn.Conv2d(inputs, outputs, 3, padding=1))
-        self.conv_2 = spectral_norm(nn.Conv2d(outputs, outputs, 3, padding=1))
+        self.conv_1 = spectral_norm(Conv2d(inputs, outputs, 3, padding=1))
+        self.conv_2 = spectral_norm(Conv2d(outputs, outputs, 3, padding=1))
         self.shortcut = spectral_norm(nn.Conv2d(inputs, outputs, 1)) if enlarge else None
 
     def forward(self, x: Tensor, affine: Affine) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lightning_gans.config.types import FractionBelowOne, PositiveInt, checked
 from lightning_gans.images.size import Size
+from lightning_gans.networks.convolution import Conv2d
 from lightning_gans.networks.dropout import NoiseDropout
 from lightning_gans.networks.layers import (
     TestStatistics,
@@ -32,7 +33,7 @@ class ResnetBlock(nn.Module):
         super().__init__()
 
         def convolution() -> list[nn.Module]:
-            conv = nn.Conv2d(width, width, 3, bias=bias)
+            conv = Conv2d(width, width, 3, bias=bias)
             return [nn.ReflectionPad2d(1), conv, *translation_norm(norm, width, test_statistics)]
 
         self.layers = nn.Sequential(*convolution(), nn.ReLU(inplace=True), *noise, *convolution())
