@@ -1,4 +1,4 @@
-"""Convolve as PyTorch does, and in float32 on a CPU by Winograd's way where that is faster."""
+"""Convolve as PyTorch does, and in float32 on a CPU by other ways where they are faster."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import handle_torch_function, has_torch_function
 
-from lightning_gans.networks import winograd
+from lightning_gans.networks import few_outputs, winograd
 
 
 class Conv2d(nn.Conv2d):
@@ -37,6 +37,8 @@ def conv2d(
         return handle_torch_function(conv2d, given, input, weight, bias, *how)
     quick = input.is_cpu and not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu")
     zeros = winograd.padding_of(*how) if quick else None
-    if zeros is None or not winograd.pays(input, weight, zeros):
-        return F.conv2d(input, weight, bias, *how)  # type: ignore[arg-type]
-    return winograd.Convolution.apply(input, weight, bias, zeros)  # type: ignore[no-any-return]
+    if zeros is not None and winograd.pays(input, weight, zeros):
+        return winograd.Convolution.apply(input, weight, bias, zeros)  # type: ignore[no-any-return]
+    if zeros is not None and few_outputs.pays(input, weight):
+        return few_outputs.convolve(input, weight, bias, zeros)
+    return F.conv2d(input, weight, bias, *how)  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from lightning_gans.config.types import FractionBelowOne, PositiveInt, checked
 from lightning_gans.images.pyramid import enlarge, gaussian_pyramid
 from lightning_gans.images.size import Size
 from lightning_gans.networks.classes import check_given, checked_classes, entries_of, one_hot
+from lightning_gans.networks.convolution import Conv2d
 from lightning_gans.networks.dropout import Dropout
 from lightning_gans.networks.layers import check_divisible
 from lightning_gans.runtime.precision import full_precision
@@ -96,7 +97,7 @@ class FineGenerator(nn.Module):
             nn.ReLU(inplace=True),
             nn.Conv2d(planes, planes, 7, padding=3),
             nn.ReLU(inplace=True),
-            nn.Conv2d(planes, channels, 5, padding=2),
+            Conv2d(planes, channels, 5, padding=2),
         )
 
     def forward(self, coarse: Tensor, noise: Tensor, *classes: Tensor) -> Tensor:

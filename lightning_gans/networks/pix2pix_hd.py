@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import NonNegativeInt, PositiveInt, checked
 from lightning_gans.images.size import Size, height_width, shortest
+from lightning_gans.networks.convolution import Conv2d
 from lightning_gans.networks.instance_norm import InstanceNorm2d
 from lightning_gans.networks.layers import normal_init
 from lightning_gans.networks.translation_resnet import ResnetBlock
@@ -313,7 +314,7 @@ def _up(inputs: int, outputs: int, bias: bool) -> list[nn.Module]:
 
 
 def _last(inputs: int, outputs: int) -> list[nn.Module]:
-    return [nn.ReflectionPad2d(3), nn.Conv2d(inputs, outputs, 7), nn.Tanh()]
+    return [nn.ReflectionPad2d(3), Conv2d(inputs, outputs, 7), nn.Tanh()]
 
 
 def _normed(layer: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:

@@ -65,7 +65,7 @@ class SRResNet(nn.Module):
                 for layer in (nn.Conv2d(n, 4 * n, 3, padding=1), nn.PixelShuffle(2), nn.PReLU())
             ]
         )
-        self.last = nn.Conv2d(n, channels, 9, padding=4)
+        self.last = Conv2d(n, channels, 9, padding=4)
         if residual:
             for weights in self.last.parameters():
                 nn.init.zeros_(weights)

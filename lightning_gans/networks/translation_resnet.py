@@ -108,7 +108,7 @@ class Generator(nn.Module):
             layers.append(ResnetBlock(widths[-1], norm, test_statistics, noise, bias))
         for inputs, outputs in zip(widths[::-1], widths[-2::-1], strict=False):
             layers += normed(nn.ConvTranspose2d(inputs, outputs, 3, 2, 1, output_padding=1, bias=bias))
-        self.layers = nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(base_channels, channels, 7), nn.Tanh())
+        self.layers = nn.Sequential(*layers, nn.ReflectionPad2d(3), Conv2d(base_channels, channels, 7), nn.Tanh())
         self.apply(normal_init)
 
     def forward(self, source: Tensor) -> Tensor:
