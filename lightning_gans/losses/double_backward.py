@@ -14,8 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from lightning_gans.networks import winograd
-from lightning_gans.networks.convolution import conv2d
+from lightning_gans.networks.convolution import Way, conv2d, plain, way_of
 
 
 class CheapDoubleBackward(TorchFunctionMode):
@@ -132,21 +131,24 @@ INPUT, WEIGHT = (True, False, False), (False, True, False)
 
 def _forward(x: Tensor, weight: Tensor, bias: Tensor | None, how: Sequence[Any]) -> Tensor:
     """Convolve x."""
-    zeros = winograd.padding_of(*how)
-    if zeros is None or not winograd.pays(x, weight, zeros):
-        return torch.conv2d(x, weight, bias, *how)
-    return winograd.convolve(x, weight, bias, zeros)
+    way = _way(x, weight, how)
+    return torch.conv2d(x, weight, bias, *how) if way is None else way.convolve(x, weight, bias)
+
+
+def _way(x: Tensor, weight: Tensor, how: Sequence[Any]) -> Way | None:
+    found = plain(*how)
+    return None if found is None else way_of(x, weight, *found)
 
 
 def _backward(gradient: Tensor, x: Tensor, weight: Tensor, how: Sequence[Any], wanted: tuple[bool, ...]) -> Tensor:
     """Return a convolution's gradient of its input or of its weights; of an input only the shape is used."""
     stride, padding, dilation, groups = how
-    zeros = winograd.padding_of(*how)
-    if zeros is not None and winograd.pays(x, weight, zeros):
-        by_x, by_weight = wanted == INPUT, wanted == WEIGHT
-        of = weight if by_x else None, x if by_weight else None
-        made = [made for made in winograd.gradients(gradient, x.shape, *of, zeros) if made is not None]
-        return made[0]
+    way = _way(x, weight, how)
+    if way is not None:
+        by_x, by_weight = way.gradients(
+            gradient, x.shape, weight, x if wanted == WEIGHT else None, by_maps=wanted == INPUT
+        )
+        return by_x if by_weight is None else by_weight  # type: ignore[return-value]
     shape = (None, stride, padding, dilation, False, (0, 0), groups, wanted)
     found: Tensor = torch.ops.aten.convolution_backward(gradient, x, weight, *shape)[wanted.index(True)]
     return found

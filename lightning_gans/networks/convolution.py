@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import handle_torch_function, has_torch_function
 
-from lightning_gans.networks import few_outputs, winograd
+from lightning_gans.networks import columns, few_outputs, winograd
+
+Sides = int | Sequence[int]
+Gradients = tuple[Tensor | None, Tensor | None]
 
 
 class Conv2d(nn.Conv2d):
@@ -21,24 +25,136 @@ class Conv2d(nn.Conv2d):
         return conv2d(input, weight, bias, self.stride, self.padding, self.dilation, self.groups)
 
 
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """Convolve features, transposed, by columns where that is faster; arguments and weights of PyTorch's layer."""
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:  # noqa: A002
+        """Map features (N, C, H, W) to (N, outputs, H', W')."""
+        weight, how = self.weight, plain(self.stride, self.padding, self.dilation, self.groups)
+        if how is not None and output_size is None and not any(self.output_padding) and _may_choose(input):
+            size = zip(input.shape[2:], weight.shape[2:], strict=True)
+            shape = len(input), weight.shape[1], *((side - 1) * how[0] + kernel - 2 * how[1] for side, kernel in size)
+            if columns.pays(input, shape, weight, *how):
+                made: Tensor = _Transposed.apply(input, weight, shape, Way(columns, *how))
+                return made if self.bias is None else made.add_(self.bias[:, None, None])
+        return super().forward(input, output_size)
+
+
 def conv2d(
     input: Tensor,  # noqa: A002
     weight: Tensor,
     bias: Tensor | None = None,
-    stride: int | Sequence[int] = 1,
-    padding: int | str | Sequence[int] = 0,
-    dilation: int | Sequence[int] = 1,
+    stride: Sides = 1,
+    padding: str | Sides = 0,
+    dilation: Sides = 1,
     groups: int = 1,
 ) -> Tensor:
     """Convolve features (N, C, H, W); arguments and values of ``torch.nn.functional.conv2d``."""
     given = [tensor for tensor in (input, weight, bias) if tensor is not None]
-    how = stride, padding, dilation, groups
+    options = stride, padding, dilation, groups
     if has_torch_function(given):
-        return handle_torch_function(conv2d, given, input, weight, bias, *how)
-    quick = input.is_cpu and not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu")
-    zeros = winograd.padding_of(*how) if quick else None
-    if zeros is not None and winograd.pays(input, weight, zeros):
-        return winograd.Convolution.apply(input, weight, bias, zeros)  # type: ignore[no-any-return]
-    if zeros is not None and few_outputs.pays(input, weight):
-        return few_outputs.convolve(input, weight, bias, zeros)
-    return F.conv2d(input, weight, bias, *how)  # type: ignore[arg-type]
+        return handle_torch_function(conv2d, given, input, weight, bias, *options)
+    how = plain(*options) if _may_choose(input) else None
+    if how is not None:
+        way = way_of(input, weight, *how)
+        if way is not None:
+            return _Convolution.apply(input, weight, bias, way)  # type: ignore[no-any-return]
+        if how[0] == 1 and few_outputs.pays(input, weight):
+            return few_outputs.convolve(input, weight, bias, how[1])
+    return F.conv2d(input, weight, bias, *options)  # type: ignore[arg-type]
+
+
+class Way(NamedTuple):
+    """A faster way of a convolution."""
+
+    by: Any  # the module with its functions
+    stride: int
+    padding: int
+
+    def convolve(self, maps: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Convolve maps (N, C, H, W) with a weight (O, C, h, w) and add a bias (O,): (N, O, H', W')."""
+        made: Tensor = self.by.convolve(maps, weight, bias, self.stride, self.padding)
+        return made
+
+    def gradients(
+        self,
+        gradient: Tensor,
+        shape: tuple[int, ...],
+        weight: Tensor,
+        maps: Tensor | None = None,
+        *,
+        by_maps: bool = True,
+    ) -> Gradients:
+        """Differentiate a convolution of maps of a shape by them, and by its weight if they are given."""
+        made: Gradients = self.by.gradients(gradient, shape, weight, maps, by_maps, self.stride, self.padding)
+        return made
+
+    def differentiable(
+        self, gradient: Tensor, maps: Tensor, weight: Tensor, transposed: bool, wanted: tuple[bool, bool]
+    ) -> Gradients:
+        """Differentiate a convolution, transposed or not, by PyTorch's functions, which have gradients of their own."""
+        how = [self.stride] * 2, [self.padding] * 2, [1, 1], transposed, [0, 0], 1, [*wanted, False]
+        by_maps, by_weight, _ = torch.ops.aten.convolution_backward(gradient, maps, weight, None, *how)
+        return by_maps, by_weight
+
+
+def way_of(maps: Tensor, weight: Tensor, stride: int, padding: int) -> Way | None:
+    """Return the way in which maps (N, C, H, W) are convolved faster than by PyTorch, ``None`` if none is known."""
+    if winograd.pays(maps, weight, stride, padding):
+        return Way(winograd, stride, padding)
+    return Way(columns, stride, padding) if columns.pays(maps, maps.shape, weight, stride, padding) else None
+
+
+def plain(stride: Sides, padding: str | Sides, dilation: Sides, groups: int) -> tuple[int, int] | None:
+    """Return stride and padding if they are the same each way, and there are neither dilation nor groups."""
+    if groups != 1 or isinstance(padding, str):
+        return None
+    pairs = [{value} if isinstance(value, int) else set(value) for value in (stride, padding, dilation)]
+    if any(len(pair) > 1 for pair in pairs) or pairs[2] != {1}:
+        return None
+    return pairs[0].pop(), pairs[1].pop()
+
+
+def _may_choose(maps: Tensor) -> bool:
+    """Return whether a way may be chosen: exports and compilers have one graph for all, autocast another type."""
+    return (
+        maps.is_cpu and maps.dim() == 4 and not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu")
+    )
+
+
+class _Convolution(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, weight: Tensor, bias: Tensor | None, way: Way) -> Tensor:
+        ctx.save_for_backward(maps, weight)
+        ctx.way = way
+        return way.convolve(maps, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (maps, weight), way, wanted = ctx.saved_tensors, ctx.way, ctx.needs_input_grad
+        if torch.is_grad_enabled():
+            found = way.differentiable(gradient, maps, weight, False, wanted[:2])
+        else:
+            found = way.gradients(gradient, maps.shape, weight, maps if wanted[1] else None, by_maps=wanted[0])
+        return *found, gradient.sum((0, 2, 3)) if wanted[2] else None, None
+
+
+class _Transposed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, weight: Tensor, shape: tuple[int, ...], way: Way) -> Tensor:
+        ctx.save_for_backward(maps, weight)
+        ctx.way = way
+        made, _ = way.gradients(maps, shape, weight)
+        assert made is not None
+        return made.clone(memory_format=torch.channels_last)  # not a view, which may not be changed in place
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (maps, weight), way, wanted = ctx.saved_tensors, ctx.way, ctx.needs_input_grad
+        if torch.is_grad_enabled():
+            return *way.differentiable(gradient, maps, weight, True, wanted[:2]), None, None
+        by_maps = way.convolve(gradient, weight) if wanted[0] else None
+        by_weight = None
+        if wanted[1]:
+            _, by_weight = way.gradients(maps, gradient.shape, weight, gradient, by_maps=False)
+        return by_maps, by_weight, None, None

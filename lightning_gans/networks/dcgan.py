@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lightning_gans.config.types import PositiveInt, checked
 from lightning_gans.images.size import Size
 from lightning_gans.networks.classes import Classes, beside, classes_of, entries_of, projected, projection
+from lightning_gans.networks.convolution import Conv2d, ConvTranspose2d
 from lightning_gans.networks.layers import (
     BATCH_NORMS,
     Minibatch,
@@ -19,7 +20,6 @@ from lightning_gans.networks.layers import (
     normalised,
     widths,
 )
-from lightning_gans.networks.whole_map import MapToPixel, PixelToMap
 
 SIZES = (8, 256)
 Norm = Literal["batch", "instance", "layer", "spectral"]
@@ -65,12 +65,11 @@ class Generator(nn.Module):
         maps = widths(levels, base_channels, max_channels)[::-1]
         layers: list[nn.Module] = []
         for index, (inputs, outputs) in enumerate(zip([latent_dim + self.num_classes, *maps], maps, strict=False)):
-            bias = norm is None
-            made = PixelToMap(inputs, outputs, base, bias=bias) if index == 0 else _doubling(inputs, outputs, bias=bias)
-            layers.append(made)
+            kernel, stride, padding = (base, 1, 0) if index == 0 else ((4, 4), 2, 1)
+            layers.append(ConvTranspose2d(inputs, outputs, kernel, stride, padding, bias=norm is None))
             layers += [nn.BatchNorm2d(outputs)] if norm == "batch" else []
             layers.append(nn.ReLU(inplace=True))
-        layers += [_doubling(maps[-1], channels), nn.Tanh()]
+        layers += [ConvTranspose2d(maps[-1], channels, 4, 2, 1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         self.apply(normal_init)
 
@@ -164,11 +163,6 @@ class Encoder(nn.Module):
         return mean, log_variance
 
 
-def _doubling(inputs: int, outputs: int, *, bias: bool = True) -> nn.ConvTranspose2d:
-    """Build a transposed convolution that doubles the side of a map."""
-    return nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=bias)
-
-
 def _convolutions(
     image_size: Size,
     channels: int,
@@ -185,11 +179,11 @@ def _convolutions(
     layers: list[nn.Module] = []
     for index, (inputs, made) in enumerate(zip([channels, *maps], maps, strict=False)):
         here = inner if index == 0 else norm
-        convolution = nn.Conv2d(inputs, made, 4, 2, 1, bias=here in ("spectral", None))
+        convolution = Conv2d(inputs, made, 4, 2, 1, bias=here in ("spectral", None))
         convolution.apply(normal_init)
         layers += [*normalised(convolution, here), nn.LeakyReLU(0.2, inplace=True)]
     compare, extra = minibatch_layer(minibatch, (maps[-1], *base))
-    last = MapToPixel(maps[-1] + extra, outputs, base)
+    last = Conv2d(maps[-1] + extra, outputs, base)
     last.apply(normal_init)
     made_layers = nn.Sequential(*layers, *compare, *normalised(last, inner))
     for layer in made_layers:

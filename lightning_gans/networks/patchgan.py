@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import NonNegativeInt, PositiveInt, checked
 from lightning_gans.images.size import Size, height_width, shortest
+from lightning_gans.networks.convolution import Conv2d
 from lightning_gans.networks.layers import base_shape, has_bias, normal_init, translation_norm
 
 STRIDED = {16: 1, 34: 2, 70: 3, 142: 4, 286: 5}  # receptive field in pixels: convolutions of stride 2
@@ -69,11 +70,11 @@ class Discriminator(nn.Module):
             here = norm if level else None
             padding = 1 if kernels == 4 else 0
             bias = has_bias(here, bias_before_norm)
-            layers.append(nn.Conv2d(inputs, width, kernels, strides[level], padding, bias=bias))
+            layers.append(Conv2d(inputs, width, kernels, strides[level], padding, bias=bias))
             layers += [*translation_norm(here, width), nn.LeakyReLU(0.2, inplace=True)]
             inputs = width
         padding = 1 if receptive_field in STRIDED else 0
-        self.layers = nn.Sequential(*layers, nn.Conv2d(inputs, 1, last, strides[-1], padding))
+        self.layers = nn.Sequential(*layers, Conv2d(inputs, 1, last, strides[-1], padding))
         self.apply(normal_init)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -207,7 +207,7 @@ class PatchDiscriminator(nn.Module):
         parts: list[nn.Module] = []
         for level, width in enumerate(widths):
             stride, bias = 2 if level < layers else 1, bias_before_norm or not level
-            convolution = nn.Conv2d(inputs, width, 4, stride, 2, bias=bias)
+            convolution = Conv2d(inputs, width, 4, stride, 2, bias=bias)
             norm = [InstanceNorm2d(width)] if level else []
             parts.append(nn.Sequential(convolution, *norm, nn.LeakyReLU(0.2, inplace=True)))
             inputs = width

@@ -15,7 +15,6 @@ from lightning_gans.images.size import Size
 from lightning_gans.networks.conditioning_augmentation import ConditioningAugmentation, drawn
 from lightning_gans.networks.convolution import Conv2d
 from lightning_gans.networks.layers import normal_init, normalised, square_side
-from lightning_gans.networks.whole_map import MapToPixel
 from lightning_gans.runtime.precision import full_precision
 
 Norm = Literal["batch", "spectral"] | None
@@ -38,7 +37,7 @@ def conv3x3(inputs: int, outputs: int) -> nn.Conv2d:
 
 def halving(inputs: int, outputs: int) -> nn.Conv2d:
     """Return a 4x4 convolution of stride 2 without bias."""
-    return nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False)
+    return Conv2d(inputs, outputs, 4, 2, 1, bias=False)
 
 
 def doubling(width: int, times: int) -> tuple[list[nn.Module], int]:
@@ -275,7 +274,7 @@ class StageDiscriminator(nn.Module):
             width //= 2
         self.features = nn.Sequential(*layers)
         joint = [*normalised(initialised(conv3x3(width + condition_dim, width)), norm), nn.LeakyReLU(0.2)]
-        last, alone = (normalised(initialised(MapToPixel(width, 1, 4)), after) for _ in range(2))
+        last, alone = (normalised(initialised(Conv2d(width, 1, 4)), after) for _ in range(2))
         self.joint = nn.Sequential(*joint, *last)
         self.alone = nn.Sequential(*alone) if judges_alone else None
         self.projection = normalised(nn.Linear(condition_dim, width, bias=False), after)[0] if projects else None

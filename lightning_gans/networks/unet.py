@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lightning_gans.config.types import FractionBelowOne, NonNegativeInt, PositiveInt, checked
 from lightning_gans.images.size import Size, height_width
+from lightning_gans.networks.convolution import Conv2d, ConvTranspose2d
 from lightning_gans.networks.dropout import NoiseDropout
 from lightning_gans.networks.layers import (
     TestStatistics,
@@ -88,13 +89,13 @@ class Generator(nn.Module):
         for level, (inputs, outputs) in enumerate(zip([source_channels, *widths], widths, strict=False)):
             bare = level in (0, downs - 1)
             layers: list[nn.Module] = [nn.LeakyReLU(0.2)] if level else []
-            layers.append(nn.Conv2d(inputs, outputs, 4, 2, 1, bias=bare or bias))
+            layers.append(Conv2d(inputs, outputs, 4, 2, 1, bias=bare or bias))
             self.encoder.append(nn.Sequential(*layers, *([] if bare else normed(outputs))))
         self.decoder = nn.ModuleList()  # the innermost layer first
         for level in range(downs - 1, -1, -1):
             inputs = widths[level] * (2 if skips and level < downs - 1 else 1)
             outputs = widths[level - 1] if level else channels
-            layers = [nn.ReLU(), nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=not level or bias)]
+            layers = [nn.ReLU(), ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=not level or bias)]
             layers += normed(outputs) if level else [nn.Tanh()]
             if dropout and level and downs - 1 - level in dropout_layers:
                 layers.append(NoiseDropout(dropout, at_test=dropout_at_test))

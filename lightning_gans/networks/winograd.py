@@ -11,7 +11,7 @@ Images go through in parts that fit a processor's cache. Maps (N, C, H, W) may b
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -24,21 +24,15 @@ PART = 3 << 19  # numbers that a part of the images becomes at most
 CHANNELS = 128  # fewer, and tiles cost more than they save
 
 
-def padding_of(stride: Any, padding: Any, dilation: Any, groups: int) -> int | None:
-    """Return the zeros on each side of a convolution with PyTorch's options, ``None`` if this is no way for it."""
-    if groups != 1 or isinstance(padding, str) or any(side != 1 for side in (*_pair(stride), *_pair(dilation))):
-        return None
-    first, second = _pair(padding)
-    return first if first == second else None
-
-
-def pays(maps: Tensor, weight: Tensor, padding: int) -> bool:
-    """Tell whether maps (N, C, H, W) are convolved faster this way, by what ``benchmarks/winograd.py`` measures.
+def pays(maps: Tensor, weight: Tensor, stride: int, padding: int) -> bool:
+    """Tell whether maps (N, C, H, W) are convolved faster this way, by what ``benchmarks/convolutions.py`` measures.
 
     They must be of float32 on a CPU, of 128 channels and more before and after, and of enough tiles for the weight's
     transformation to be worth it.
     """
-    if not maps.is_cpu or {maps.dtype, weight.dtype} != {torch.float32} or weight.shape[2:] != (TAPS, TAPS):
+    if not maps.is_cpu or {maps.dtype, weight.dtype} != {torch.float32}:
+        return False
+    if stride != 1 or weight.shape[2:] != (TAPS, TAPS):
         return False
     outputs, inputs = weight.shape[:2]
     rows, columns = (-(-side // TILE) for side in _sides(maps.shape, padding))
@@ -46,31 +40,7 @@ def pays(maps: Tensor, weight: Tensor, padding: int) -> bool:
     return min(inputs, outputs) >= CHANNELS and min(rows, columns) > 0 and len(maps) * rows * columns >= enough
 
 
-class Convolution(torch.autograd.Function):
-    """Convolve maps with a weight and a bias: ``Convolution.apply(maps, weight, bias, padding)``."""
-
-    @staticmethod
-    def forward(ctx: Any, maps: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
-        """Map (N, C, H, W) to (N, O, H', W')."""
-        ctx.save_for_backward(maps, weight)
-        ctx.padding = padding
-        return convolve(maps, weight, bias, padding)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Differentiate by all; by PyTorch's functions where that is to be differentiated once more."""
-        maps, weight = ctx.saved_tensors
-        wanted = ctx.needs_input_grad[:2]
-        if torch.is_grad_enabled():
-            how = [1, 1], [ctx.padding] * 2, [1, 1], False, [0, 0], 1, [*wanted, False]
-            by_maps, by_weight, _ = torch.ops.aten.convolution_backward(gradient, maps, weight, None, *how)
-        else:
-            of = weight if wanted[0] else None, maps if wanted[1] else None
-            by_maps, by_weight = gradients(gradient, maps.shape, *of, ctx.padding)
-        return by_maps, by_weight, gradient.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None, None
-
-
-def convolve(maps: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
+def convolve(maps: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
     """Convolve maps (N, C, H, W) with a weight (O, C, 3, 3) and add a bias (O,): (N, O, H', W')."""
     tiles = _Tiles(maps.shape, len(weight), padding)
     weights = _weight_points(weight).transpose(1, 2)
@@ -91,28 +61,36 @@ def convolve(maps: Tensor, weight: Tensor, bias: Tensor | None, padding: int) ->
 
 
 def gradients(
-    gradient: Tensor, shape: tuple[int, ...], weight: Tensor | None, maps: Tensor | None, padding: int
+    gradient: Tensor,
+    shape: tuple[int, ...],
+    weight: Tensor,
+    maps: Tensor | None,
+    by_maps: bool,
+    stride: int,
+    padding: int,
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Differentiate a convolution by its maps, which takes its weight, and by its weight, which takes its maps.
+    """Differentiate a convolution by its maps and by its weight.
 
     Args:
         gradient: By what it made, (N, O, H', W').
         shape: That of its maps, (N, C, H, W).
-        weight: (O, C, 3, 3), or ``None`` for no gradient by maps.
+        weight: (O, C, 3, 3).
         maps: (N, C, H, W), or ``None`` for no gradient by the weight.
+        by_maps: Whether to differentiate by maps.
+        stride: 1.
         padding: Zeros on each side.
 
     Returns:
-        The gradients by maps (N, C, H, W) and by the weight (O, C, 3, 3), ``None`` for what was not given.
+        The gradients by maps (N, C, H, W) and by the weight (O, C, 3, 3), ``None`` for what is not wanted.
     """
-    tiles = _Tiles(shape, gradient.shape[1], padding)
-    weights = None if weight is None else _weight_points(weight)
-    by_maps = None if weight is None else gradient.new_empty(shape[0], *shape[2:], shape[1])
+    tiles = _Tiles(shape, len(weight), padding)
+    weights = _weight_points(weight) if by_maps else None
+    found = gradient.new_empty(shape[0], *shape[2:], shape[1]) if by_maps else None
     by_points: Tensor | None = None
     for images in tiles.images:
         given = tiles.apart(tiles.whole(gradient[images]))
         padded = None if maps is None else tiles.padded(maps[images])
-        sums = None if weights is None else given.new_zeros(tiles.spread(len(given)))
+        sums = given.new_zeros(tiles.spread(len(given))) if by_maps else None
         for rows in tiles.bands:
             points = tiles.output_points(given[:, rows])
             if weights is not None and sums is not None:
@@ -120,9 +98,9 @@ def gradients(
             if padded is not None:
                 factors = points.transpose(1, 2), tiles.map_points(padded, rows)
                 by_points = torch.bmm(*factors) if by_points is None else by_points.baddbmm_(*factors)
-        if by_maps is not None and sums is not None:
-            by_maps[images] = sums[:, padding : padding + shape[2], padding : padding + shape[3]]
-    return None if by_maps is None else by_maps.permute(0, 3, 1, 2), None if by_points is None else _weight(by_points)
+        if found is not None and sums is not None:
+            found[images] = sums[:, padding : padding + shape[2], padding : padding + shape[3]]
+    return None if found is None else found.permute(0, 3, 1, 2), None if by_points is None else _weight(by_points)
 
 
 class _Tiles:
@@ -223,11 +201,6 @@ def _polynomial(roots: Tensor) -> Tensor:
     for root in roots:
         made = F.pad(made, (1, 0)) - root * F.pad(made, (0, 1))
     return made
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    first, *others = [value] if isinstance(value, int) else value
-    return first, others[0] if others else first
 
 
 def _sides(shape: tuple[int, ...], padding: int) -> list[int]:

@@ -1,0 +1,116 @@
+"""Convolve on a CPU by one product of matrices: of all pixels that a kernel sees, a row for each place, and the weight.
+
+PyTorch's convolutions lose time where the weight is large and the places are few, and most where the kernel is as large
+as the map, which is a dense layer. Weights (O, C, h, w) and maps that are channels-last are read where they lie.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+WEIGHTS, COPIES = 1 << 21, 1 << 13  # the smallest weight, and the most places times copies of a pixel, where it pays
+
+
+def pays(maps: Tensor, shape: tuple[int, ...], weight: Tensor, stride: int, padding: int) -> bool:
+    """Tell whether a convolution is faster this way, by what ``benchmarks/convolutions.py`` measures.
+
+    Args:
+        maps: What is given, of which device and type are looked at: they must be float32 on a CPU.
+        shape: Of what is convolved, (N, C, H, W).
+        weight: (O, C, h, w).
+        stride: Step of the kernel.
+        padding: Zeros on each side.
+    """
+    kernel = weight.shape[2:]
+    if not maps.is_cpu or {maps.dtype, weight.dtype} != {torch.float32} or any(side % stride for side in kernel):
+        return False
+    height, width = _places(shape, weight, stride, padding)
+    if min(height, width, shape[0]) < 1:
+        return False
+    copies = kernel[0] * kernel[1] // stride**2
+    whole = padding == 0 and tuple(kernel) == tuple(shape[2:])
+    return whole or (weight.numel() >= WEIGHTS and shape[0] * height * width * copies <= COPIES)
+
+
+def convolve(maps: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
+    """Convolve maps (N, C, H, W) with a weight and add a bias (O,): (N, O, H', W')."""
+    size = len(maps), len(weight), *_places(maps.shape, weight, stride, padding)
+    made = torch.empty(size, dtype=maps.dtype, device=maps.device, memory_format=torch.channels_last)
+    rows = made.permute(0, 2, 3, 1).view(-1, len(weight))
+    torch.mm(_columns(maps, weight, stride, padding), _rows(weight).T, out=rows)
+    return made if bias is None else made.add_(bias[:, None, None])
+
+
+def gradients(
+    gradient: Tensor,
+    shape: tuple[int, ...],
+    weight: Tensor,
+    maps: Tensor | None,
+    by_maps: bool,
+    stride: int,
+    padding: int,
+) -> tuple[Tensor | None, Tensor | None]:
+    """Differentiate a convolution by its maps and by its weight.
+
+    Args:
+        gradient: By what it made, (N, O, H', W').
+        shape: That of its maps, (N, C, H, W).
+        weight: (O, C, h, w).
+        maps: (N, C, H, W), or ``None`` for no gradient by the weight.
+        by_maps: Whether to differentiate by maps.
+        stride: Step of the kernel.
+        padding: Zeros on each side.
+
+    Returns:
+        The gradients by maps (N, C, H, W) and by the weight (O, C, h, w), ``None`` for what is not wanted.
+    """
+    rows = gradient.permute(0, 2, 3, 1).reshape(-1, len(weight))
+    found = by_weight = None
+    if by_maps:
+        found = _folded(torch.mm(rows, _rows(weight)), gradient, shape, weight, stride, padding)
+    if maps is not None:
+        of_columns = torch.mm(rows.T, _columns(maps, weight, stride, padding))
+        by_weight = of_columns.view(len(weight), *weight.shape[2:], -1).permute(0, 3, 1, 2)
+    return found, by_weight
+
+
+def _places(shape: tuple[int, ...], weight: Tensor, stride: int, padding: int) -> list[int]:
+    """Return height and width of what maps (N, C, H, W) become."""
+    return [(side + 2 * padding - size) // stride + 1 for side, size in zip(shape[2:], weight.shape[2:], strict=True)]
+
+
+def _rows(weight: Tensor) -> Tensor:
+    """Lay out a weight (O, C, h, w) as rows (O, h * w * C)."""
+    return weight.permute(0, 2, 3, 1).reshape(len(weight), -1)
+
+
+def _columns(maps: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
+    """Lay out what the kernel sees at each place of maps (N, C, H, W) as rows (N * H' * W', h * w * C)."""
+    padded = maps.permute(0, 2, 3, 1)
+    padded = F.pad(padded, (0, 0, *[padding] * 4)) if padding else padded
+    padded = padded.contiguous()
+    image, row, pixel, _ = padded.stride()
+    channels, height, width = weight.shape[1:]
+    shape = len(maps), *_places(maps.shape, weight, stride, padding), height, width * channels
+    seen = padded.as_strided(shape, (image, stride * row, stride * pixel, row, 1), padded.storage_offset())
+    return seen.reshape(-1, height * width * channels)
+
+
+def _folded(
+    columns: Tensor, places: Tensor, shape: tuple[int, ...], weight: Tensor, stride: int, padding: int
+) -> Tensor:
+    """Add up what columns (N * H' * W', h * w * C) at places (N, O, H', W') say of each pixel: (N, C, H, W)."""
+    n, channels, height, width = shape
+    if padding == 0 and tuple(weight.shape[2:]) == (height, width):
+        return columns.view(n, height, width, channels).permute(0, 3, 1, 2)
+    down, across = (size // stride for size in weight.shape[2:])
+    rows, pixels = places.shape[2:]
+    parts = columns.view(n, rows, pixels, down, stride, across, stride, channels).permute(3, 5, 0, 1, 4, 2, 6, 7)
+    sums = columns.new_zeros(n, rows + down - 1 + stride, stride, pixels + across - 1 + stride, stride, channels)
+    for y in range(down):
+        for x in range(across):
+            sums[:, y : y + rows, :, x : x + pixels] += parts[y, x]
+    whole = sums.view(n, sums.shape[1] * stride, sums.shape[3] * stride, channels)
+    return whole[:, padding : padding + height, padding : padding + width].permute(0, 3, 1, 2)
