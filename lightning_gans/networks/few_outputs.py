@@ -27,7 +27,8 @@ def convolve(maps: Tensor, weight: Tensor, bias: Tensor | None, padding: int) ->
     """Convolve maps (N, C, H, W) with a weight (O, C, h, w) and add a bias (O,): (N, O, H', W')."""
     outputs, inputs, height, width = weight.shape
     columns = weight.permute(3, 0, 1, 2).reshape(width * outputs, inputs, height, 1)
-    apart = F.conv2d(maps, columns.contiguous(memory_format=torch.channels_last), padding=padding)
+    padded = F.pad(maps, (padding, padding)) if padding else maps  # zeros outside a column are slow to convolve
+    apart = F.conv2d(padded, columns.contiguous(memory_format=torch.channels_last), padding=(padding, 0))
     made: Tensor = _Sum.apply(apart.permute(0, 2, 3, 1), width).permute(0, 3, 1, 2)
     return made if bias is None else made + bias[:, None, None]
 
