@@ -8,6 +8,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -207,8 +208,13 @@ class RealImages:
             "split": self.data.description,
             "image_size": self.data.image_size,
             "channels": self.channels,
-            "content": self.images.fingerprint(),
+            "content": self.content,
         }
+
+    @cached_property
+    def content(self) -> str:
+        """A fingerprint of the content, which is read once."""
+        return self.images.fingerprint()
 
 
 def folder(
