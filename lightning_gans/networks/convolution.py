@@ -116,10 +116,10 @@ def plain(stride: Sides, padding: str | Sides, dilation: Sides, groups: int) -> 
 
 
 def _may_choose(maps: Tensor) -> bool:
-    """Return whether a way may be chosen: exports and compilers have one graph for all, autocast another type."""
-    return (
-        maps.is_cpu and maps.dim() == 4 and not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu")
-    )
+    """Return whether a way may be chosen: autocast has another type; compilers and exports one graph for all."""
+    if not maps.is_cpu or maps.dim() != 4 or torch.is_autocast_enabled("cpu"):
+        return False
+    return not torch.compiler.is_compiling()
 
 
 class _Convolution(torch.autograd.Function):

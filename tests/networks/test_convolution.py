@@ -146,14 +146,16 @@ def test_other_convolutions_are_pytorchs(options, everywhere):
 
 
 @pytest.mark.parametrize("kind", [Conv2d, ConvTranspose2d])
-@pytest.mark.parametrize("what", ["autocast", "export"])
-def test_autocast_and_exports_take_pytorchs(what, kind, everywhere):
+@pytest.mark.parametrize("what", ["autocast", "export", "compile"])
+def test_autocast_exports_and_compilers_take_pytorchs(what, kind, everywhere):
     layer, maps = kind(4, 4, 3, padding=1), drawn(2, 4, 8, 8, dtype=torch.float32)
     if what == "autocast":
         with torch.autocast("cpu", torch.bfloat16):
             assert layer(maps).dtype == torch.bfloat16
-    else:
+    elif what == "export":
         torch.export.export(layer, (maps,))
+    else:
+        torch.compile(layer, fullgraph=True, backend="eager")(maps)
     assert not everywhere.taken
 
 
