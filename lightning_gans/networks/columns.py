@@ -52,20 +52,7 @@ def gradients(
     stride: int,
     padding: int,
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Differentiate a convolution by its maps and by its weight.
-
-    Args:
-        gradient: By what it made, (N, O, H', W').
-        shape: That of its maps, (N, C, H, W).
-        weight: (O, C, h, w).
-        maps: (N, C, H, W), or ``None`` for no gradient by the weight.
-        by_maps: Whether to differentiate by maps.
-        stride: Step of the kernel.
-        padding: Zeros on each side.
-
-    Returns:
-        The gradients by maps (N, C, H, W) and by the weight (O, C, h, w), ``None`` for what is not wanted.
-    """
+    """Differentiate a convolution; see ``convolution.Way.gradients``."""
     rows = gradient.permute(0, 2, 3, 1).reshape(-1, len(weight))
     found = by_weight = None
     if by_maps:

@@ -85,7 +85,18 @@ class Way(NamedTuple):
         *,
         by_maps: bool = True,
     ) -> Gradients:
-        """Differentiate a convolution of maps of a shape by them, and by its weight if they are given."""
+        """Differentiate a convolution by its maps and by its weight.
+
+        Args:
+            gradient: By what it made, (N, O, H', W').
+            shape: That of its maps, (N, C, H, W).
+            weight: (O, C, h, w).
+            maps: (N, C, H, W), or ``None`` for no gradient by the weight.
+            by_maps: Whether to differentiate by maps.
+
+        Returns:
+            The gradients by maps (N, C, H, W) and by the weight (O, C, h, w), ``None`` for what is not wanted.
+        """
         made: Gradients = self.by.gradients(gradient, shape, weight, maps, by_maps, self.stride, self.padding)
         return made
 

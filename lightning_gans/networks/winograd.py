@@ -69,20 +69,7 @@ def gradients(
     stride: int,
     padding: int,
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Differentiate a convolution by its maps and by its weight.
-
-    Args:
-        gradient: By what it made, (N, O, H', W').
-        shape: That of its maps, (N, C, H, W).
-        weight: (O, C, 3, 3).
-        maps: (N, C, H, W), or ``None`` for no gradient by the weight.
-        by_maps: Whether to differentiate by maps.
-        stride: 1.
-        padding: Zeros on each side.
-
-    Returns:
-        The gradients by maps (N, C, H, W) and by the weight (O, C, 3, 3), ``None`` for what is not wanted.
-    """
+    """Differentiate a convolution; see ``convolution.Way.gradients``."""
     tiles = _Tiles(shape, len(weight), padding)
     weights = _weight_points(weight) if by_maps else None
     found = gradient.new_empty(shape[0], *shape[2:], shape[1]) if by_maps else None
