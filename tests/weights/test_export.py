@@ -1,5 +1,7 @@
 """Exports: every family as ONNX and as an exported program, compared with PyTorch by other runtimes; refusals."""
 
+import re
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -122,7 +124,8 @@ def test_the_command_prints_inputs_parity_and_notes(tmp_path, monkeypatch, capsy
     assert command_here("lightning_gans.export", *options, cwd=tmp_path, monkeypatch=monkeypatch) == 0
     said = capsys.readouterr().out
     assert "latents: (batch, 32)" in said
-    assert "largest difference to PyTorch's images in [-1, 1]: 0" in said
+    difference = re.search(r"largest difference to PyTorch's images in \[-1, 1\]: (\S+)\n", said)
+    assert float(difference[1]) < 1e-6  # an export is PyTorch's convolutions, the network has ways of its own
     assert "DCGAN of generator update 1,600 in g.pt2" in said
     assert command_here("lightning_gans.export", *options, cwd=tmp_path, monkeypatch=monkeypatch) == 1
     assert "is there already" in capsys.readouterr().err
