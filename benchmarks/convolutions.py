@@ -24,7 +24,7 @@ from lightning_gans.networks.convolution import Way, _Convolution, _Transposed
 
 
 class Layer(NamedTuple):
-    """A convolution: of ``batch`` maps of a side, from inputs to outputs."""
+    """Describe a convolution of ``batch`` maps of a side, from inputs to outputs."""
 
     family: str
     batch: int

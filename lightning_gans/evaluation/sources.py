@@ -213,7 +213,7 @@ class RealImages:
 
     @cached_property
     def content(self) -> str:
-        """A fingerprint of the content, which is read once."""
+        """Return a fingerprint of the content, which is read once."""
         return self.images.fingerprint()
 
 

@@ -65,7 +65,7 @@ def conv2d(
 
 
 class Way(NamedTuple):
-    """A faster way of a convolution."""
+    """Compute a convolution in a faster way than PyTorch's."""
 
     by: Any  # the module with its functions
     stride: int

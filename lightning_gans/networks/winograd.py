@@ -91,7 +91,7 @@ def gradients(
 
 
 class _Tiles:
-    """The tiles of one convolution: of maps (N, C, H, W), ``outputs`` of them."""
+    """Cut the maps (N, C, H, W) of a convolution into tiles, and put them together."""
 
     def __init__(self, shape: tuple[int, ...], outputs: int, padding: int) -> None:
         (n, self.inputs, *self.input_sides), self.padding = shape, padding
@@ -162,7 +162,7 @@ def _weight(points: Tensor) -> Tensor:
 
 
 class _Matrices(NamedTuple):
-    """What evaluates inputs (36, 36) and weights (36, 9) at the points, and interpolates outputs (16, 36)."""
+    """Hold what evaluates inputs (36, 36) and weights (36, 9) at the points, and interpolates outputs (16, 36)."""
 
     inputs: Tensor
     weights: Tensor
