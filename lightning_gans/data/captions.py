@@ -60,6 +60,7 @@ class CaptionedImages(ImageDataset):
         classes: list[str] | None = None,
     ) -> None:
         self.rows, self.texts, self.classes = rows, captions.texts, classes
+        self.is_in_memory = rows.is_in_memory
         self.columns = {"caption": captions.numbers}
         self.columns |= {} if labels is None else {"label": labels}
         self.attributes = attributes

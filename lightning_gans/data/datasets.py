@@ -46,6 +46,7 @@ class ImageDataset(Dataset[Batch], ABC):
 
     classes: list[str] | None = None
     texts: Sequence[str] = ()  # captions that ``entries("caption")`` (N, K) numbers
+    is_in_memory = False  # a batch is fetched by indexing alone, and reading ahead gains nothing
 
     @abstractmethod
     def __len__(self) -> int:
@@ -63,9 +64,11 @@ class ImageDataset(Dataset[Batch], ABC):
         """Return a content hash (32 hex digits). Reads every image unless a subclass has a cheaper way."""
         digest = hashlib.blake2b(repr(len(self)).encode(), digest_size=16)
         for start in range(0, len(self), 256):
-            batch = self.fetch(torch.arange(start, min(start + 256, len(self))))
-            digest.update(batch["image"].numpy().tobytes())
+            digest.update(self._images(start, min(start + 256, len(self))).contiguous().numpy().data)
         return digest.hexdigest()
+
+    def _images(self, start: int, end: int) -> Tensor:
+        return self.fetch(torch.arange(start, end))["image"]
 
     def resized(self, resolution: int | None) -> ImageDataset:
         """Return this set with smaller square images, each value the mean of a square of pixels of the whole image.
@@ -130,6 +133,8 @@ class InMemoryImages(ImageDataset):
         labels: (N,) int64, or ``None``.
     """
 
+    is_in_memory = True
+
     def __init__(self, images: Tensor, labels: Tensor | None = None) -> None:
         self.images, self.labels = images, labels
         self._smaller: dict[int, InMemoryImages] = {}
@@ -145,6 +150,9 @@ class InMemoryImages(ImageDataset):
         if self.labels is not None:
             batch["label"] = self.labels[index]
         return batch
+
+    def _images(self, start: int, end: int) -> Tensor:
+        return self.images[start:end]
 
     def entries(self, key: str) -> Tensor | None:
         """Return the labels (N,) as ``label``."""
@@ -180,6 +188,7 @@ class Subset(ImageDataset):
 
     def __init__(self, whole: ImageDataset, indices: Tensor) -> None:
         self.whole, self.indices, self.classes, self.texts = whole, indices, whole.classes, whole.texts
+        self.is_in_memory = whole.is_in_memory
 
     def __len__(self) -> int:
         """Return the number of images."""

@@ -16,7 +16,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lightning_gans.data.base import ImageDataModule
-from lightning_gans.data.datasets import InMemoryImages
 from lightning_gans.data.decoding import BITS, MODES
 from lightning_gans.data.file_sources import printable
 from lightning_gans.data.image_files import ImageFiles, ImageInfo
@@ -134,7 +133,7 @@ def _look_at_table(data: TableDataModule) -> Report:
 def _look_at_tensors(data: ImageDataModule) -> Report:
     data.setup("check")
     images, n = data.train_images, len(data.train_images)
-    kept = "held in memory" if isinstance(getattr(images, "whole", images), InMemoryImages) else "read by index"
+    kept = "held in memory" if images.is_in_memory else "read by index"
     rows = [("data", f"{type(data).__name__}: {data.description}"), ("images", f"{n:,}, {kept}")]
     held_out = data._loaded()[1]
     if held_out is not None:

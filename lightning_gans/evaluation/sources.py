@@ -147,6 +147,7 @@ class Domain(ImageDataset):
         self.data, self.side = data, side
         both = data.train_images
         self.alone: ImageDataset | None = getattr(both, side, None)  # of two domains each has its own number of images
+        self.is_in_memory = both.is_in_memory
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -184,8 +185,11 @@ class RealImages:
         self.order = shuffled(len(self.images))
 
     def batches(self, indices: range, batch_size: int) -> Iterator[Batch]:
-        """Yield ``image`` (N, C, H, W) uint8, and ``label`` (N,) of labelled sets, read ahead by threads."""
+        """Yield ``image`` (N, C, H, W) uint8, and ``label`` (N,) of labelled sets; threads read files ahead."""
         batches = (self.order[indices[i : i + batch_size]] for i in range(0, len(indices), batch_size))
+        if self.images.is_in_memory:  # each thread that computes brings a team of its own, which spins
+            yield from map(self.images.fetch, batches)
+            return
         threads = min(8, os.cpu_count() or 1)
         waiting: deque[Future[Batch]] = deque()
         with ThreadPoolExecutor(threads) as pool:

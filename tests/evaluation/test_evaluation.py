@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import threading
 import warnings
 import zipfile
 from types import SimpleNamespace
@@ -727,6 +728,21 @@ def test_fingerprints_tell_contents_apart(folders, digits):
     others.append(of("a"))
     assert len({first, *others}) == 9
     assert of("a") == others[-1]
+
+
+@pytest.mark.parametrize(("memory_gb", "ahead"), [(0, True), (1, False)])
+def test_threads_read_files_ahead_and_leave_memory_alone(folders, monkeypatch, memory_gb, ahead):
+    """Beside a network that computes, a thread that indexes memory costs twice what it takes."""
+    from lightning_gans.data.folder import Folder
+
+    data = Folder(root=str(folders / "a"), image_size=32, channels=1, memory_gb=memory_gb, limit=29)
+    real, readers = RealImages(data), set()
+    fetch = real.images.fetch
+    monkeypatch.setattr(real.images, "fetch", lambda index: readers.add(threading.current_thread()) or fetch(index))
+    whole = torch.cat([batch["image"] for batch in real.batches(range(29), 4)])
+    assert torch.equal(whole, fetch(real.order)["image"])
+    assert real.images.is_in_memory is not ahead
+    assert (threading.current_thread() not in readers) is ahead
 
 
 def test_points_are_scored_by_features_alone():

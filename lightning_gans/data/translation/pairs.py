@@ -27,6 +27,7 @@ class Pairs(ImageDataset):
         if aligned and len(source) != len(target):
             raise ValueError(f"pairs: {len(source)} sources and {len(target)} targets")
         self.source, self.target, self.aligned = source, target, aligned
+        self.is_in_memory = source.is_in_memory and target.is_in_memory
 
     def __len__(self) -> int:
         """Return the number of sources."""
@@ -83,7 +84,7 @@ class Targets(ImageDataset):
     """
 
     def __init__(self, target: ImageDataset) -> None:
-        self.target = target
+        self.target, self.is_in_memory = target, target.is_in_memory
 
     def __len__(self) -> int:
         """Return the number of targets."""
