@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_gans.networks import columns, few_outputs, winograd
-from lightning_gans.networks.convolution import Way, _Convolution, _Transposed
+from lightning_gans.networks import columns, dense, few_channels, few_outputs, winograd
+from lightning_gans.networks.convolution import Way, _Convolution, _Transposed, way_of
 
 
 class Layer(NamedTuple):
@@ -60,6 +60,12 @@ LAYERS = [
     Layer("pix2pix, U-Net 8x8 to 4x4", 1, 8, 512, 512, 4, 2, 1),
     Layer("pix2pix, U-Net 4x4 to 8x8", 1, 4, 1024, 512, 4, 2, 1, transposed=True),
     Layer("pix2pix, PatchGAN, 256 to 512", 1, 32, 256, 512, 4, 1, 1),
+    Layer("DCGAN 32x32, the digits' first halving", 32, 32, 1, 24, 4, 2, 1),
+    Layer("DCGAN 32x32, the digits' last doubling", 32, 16, 32, 1, 4, 2, 1, transposed=True),
+    Layer("pix2pix, PatchGAN's first, of both images", 1, 256, 6, 64, 4, 2, 1),
+    Layer("SNGAN 32x32, D's first", 64, 32, 3, 128, 3, 1, 1),
+    Layer("CycleGAN 128x128, PatchGAN's first", 1, 128, 3, 64, 4, 2, 1),
+    Layer("CycleGAN 128x128, G's first layer", 1, 134, 3, 64, 7),
     Layer("CycleGAN 128x128, G's last layer", 1, 134, 64, 3, 7),
     Layer("SRGAN, G's last layer", 1, 96, 64, 3, 9, 1, 4),
 ]
@@ -68,21 +74,24 @@ LAYERS = [
 def ways(layer: Layer, maps: Tensor, weight: Tensor) -> Iterator[tuple[str, bool, Callable[[], Tensor]]]:
     """List the ways of a layer: its name, whether it is chosen, and what computes it."""
     how = layer.stride, layer.padding
-    if layer.transposed:
-        shape = tuple(F.conv_transpose2d(maps, weight, None, *how).shape)
-        taken = columns.pays(maps, shape, weight, *how)
-        yield "columns", taken, lambda: _Transposed.apply(maps, weight, shape, Way(columns, *how))
+    usual = F.conv_transpose2d if layer.transposed else F.conv2d
+    shape = tuple(usual(maps, weight, None, *how).shape) if layer.transposed else tuple(maps.shape)
+    if dense.fits(shape, weight.shape, layer.padding):
+        compute = dense.spread if layer.transposed else dense.convolve
+        yield "dense", True, lambda: compute(maps, weight, None)
         return
-    plain = layer.stride == 1
-    tiles = winograd.pays(maps, weight, *how)
-    if plain and layer.kernel == winograd.TAPS:
-        yield "Winograd", tiles, lambda: _Convolution.apply(maps, weight, None, Way(winograd, *how))
-    rows = columns.pays(maps, maps.shape, weight, *how)
-    if not layer.kernel % layer.stride:
-        yield "columns", rows and not tiles, lambda: _Convolution.apply(maps, weight, None, Way(columns, *how))
-    few = plain and few_outputs.pays(maps, weight) and not rows and not tiles
-    if plain and layer.outputs <= few_outputs.OUTPUTS:
-        yield "rows of columns", few, lambda: few_outputs.convolve(maps, weight, None, layer.padding)
+    chosen = way_of(shape, weight, *how)
+    for name, by in {"Winograd": winograd, "columns": columns, "few channels": few_channels}.items():
+        taken, way = chosen is not None and chosen.by is by, Way(by, *how)
+        if by is winograd and (layer.stride, layer.kernel) != (1, winograd.TAPS) or layer.kernel % layer.stride:
+            continue
+        if layer.transposed:
+            yield name, taken, lambda way=way: _Transposed.apply(maps, weight, shape, way)
+        else:
+            yield name, taken, lambda way=way: _Convolution.apply(maps, weight, None, way)
+    if layer.stride == 1 and not layer.transposed and layer.outputs <= few_outputs.OUTPUTS:
+        taken = few_outputs.pays(maps, weight) and chosen is None
+        yield "rows of columns", taken, lambda: few_outputs.convolve(maps, weight, None, layer.padding)
 
 
 def timed(works: list[Callable[[], Any]], turns: int) -> list[float]:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from lightning_gans.networks import dense
 from lightning_gans.networks.convolution import Way, conv2d, plain, way_of
 
 
@@ -66,6 +67,9 @@ class CheapDoubleBackward(TorchFunctionMode):
     ) -> Tensor:
         if isinstance(padding, str) or input.dim() != 4 or torch.is_autocast_enabled(input.device.type):
             return torch.conv2d(input, weight, bias, stride, padding, dilation, groups)
+        simple = plain(stride, padding, dilation, groups)
+        if simple is not None and dense.fits(input.shape, weight.shape, simple[1]):
+            return dense.convolve(input, weight, bias)  # whose gradients are products of matrices too
         how = _pair(stride), _pair(padding), _pair(dilation), groups
         made: Tensor = _Convolution.apply(input, weight, bias, how, self)
         return made
@@ -137,7 +141,7 @@ def _forward(x: Tensor, weight: Tensor, bias: Tensor | None, how: Sequence[Any])
 
 def _way(x: Tensor, weight: Tensor, how: Sequence[Any]) -> Way | None:
     found = None if torch.is_grad_enabled() else plain(*how)  # ours are not differentiated a third time
-    return None if found is None else way_of(x, weight, *found)
+    return None if found is None else way_of(x.shape, weight, *found)
 
 
 def _backward(gradient: Tensor, x: Tensor, weight: Tensor, how: Sequence[Any], wanted: tuple[bool, ...]) -> Tensor:

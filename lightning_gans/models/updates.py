@@ -14,6 +14,7 @@ from lightning_gans.models.lazy_adam import BY_ROW
 from lightning_gans.networks.attention import SelfAttention
 from lightning_gans.networks.layers import BATCH_NORMS, SPECTRAL_NORM
 from lightning_gans.networks.talking_heads import VideoRows
+from lightning_gans.runtime.device import remember_no_cuda
 
 HOW = {"foreach", "fused", "capturable", "differentiable"}  # options of torch's optimisers that choose how they compute
 
@@ -82,6 +83,7 @@ def make_optimizer(
         factory: Takes weights or groups of them; of ``Adam``, ``AdamW`` or ``SGD`` itself a partial.
         weights: Of one player.
     """
+    remember_no_cuda()
     groups, trainer = decay_groups(module, weights), module._trainer
     scales = trainer is not None and trainer.precision == "16-mixed"
     if isinstance(factory, functools.partial) and factory.func in (Adam, AdamW, SGD) and not scales:

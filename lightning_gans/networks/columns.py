@@ -1,10 +1,12 @@
 """Convolve on a CPU by one product of matrices: of all pixels that a kernel sees, a row for each place, and the weight.
 
-PyTorch's convolutions lose time where the weight is large and the places are few, and most where the kernel is as large
-as the map, which is a dense layer. Weights (O, C, h, w) and maps that are channels-last are read where they lie.
+PyTorch's convolutions lose time where the weight is large and the places are few. Weights (O, C, h, w) and maps that
+are channels-last are read where they lie.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 import torch.nn.functional as F
@@ -13,30 +15,22 @@ from torch import Tensor
 WEIGHTS, COPIES = 1 << 21, 1 << 13  # the smallest weight, and the most places times copies of a pixel, where it pays
 
 
-def pays(maps: Tensor, shape: tuple[int, ...], weight: Tensor, stride: int, padding: int) -> bool:
-    """Tell whether a convolution is faster this way, by what ``benchmarks/convolutions.py`` measures.
+def pays(shape: tuple[int, ...], weight: tuple[int, ...], stride: int, padding: int) -> bool:
+    """Tell whether maps of a shape (N, C, H, W) are convolved faster this way with a weight (O, C, h, w).
 
-    Args:
-        maps: What is given, of which device and type are looked at: they must be float32 on a CPU.
-        shape: Of what is convolved, (N, C, H, W).
-        weight: (O, C, h, w).
-        stride: Step of the kernel.
-        padding: Zeros on each side.
+    By what ``benchmarks/convolutions.py`` measures.
     """
-    kernel = weight.shape[2:]
-    if not maps.is_cpu or {maps.dtype, weight.dtype} != {torch.float32} or any(side % stride for side in kernel):
+    kernel = weight[2:]
+    if math.prod(weight) < WEIGHTS or any(side % stride for side in kernel):
         return False
-    height, width = _places(shape, weight, stride, padding)
-    if min(height, width, shape[0]) < 1:
-        return False
+    height, width = _places(shape, kernel, stride, padding)
     copies = kernel[0] * kernel[1] // stride**2
-    whole = padding == 0 and tuple(kernel) == tuple(shape[2:])
-    return whole or (weight.numel() >= WEIGHTS and shape[0] * height * width * copies <= COPIES)
+    return min(height, width) > 0 and 0 < shape[0] * height * width * copies <= COPIES
 
 
 def convolve(maps: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
     """Convolve maps (N, C, H, W) with a weight and add a bias (O,): (N, O, H', W')."""
-    size = len(maps), len(weight), *_places(maps.shape, weight, stride, padding)
+    size = len(maps), len(weight), *_places(maps.shape, weight.shape[2:], stride, padding)
     made = torch.empty(size, dtype=maps.dtype, device=maps.device, memory_format=torch.channels_last)
     rows = made.permute(0, 2, 3, 1).view(-1, len(weight))
     torch.mm(_columns(maps, weight, stride, padding), _rows(weight).T, out=rows)
@@ -63,9 +57,9 @@ def gradients(
     return found, by_weight
 
 
-def _places(shape: tuple[int, ...], weight: Tensor, stride: int, padding: int) -> list[int]:
+def _places(shape: tuple[int, ...], kernel: tuple[int, ...], stride: int, padding: int) -> list[int]:
     """Return height and width of what maps (N, C, H, W) become."""
-    return [(side + 2 * padding - size) // stride + 1 for side, size in zip(shape[2:], weight.shape[2:], strict=True)]
+    return [(side + 2 * padding - size) // stride + 1 for side, size in zip(shape[2:], kernel, strict=True)]
 
 
 def _rows(weight: Tensor) -> Tensor:
@@ -80,7 +74,7 @@ def _columns(maps: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
     padded = padded.contiguous()
     image, row, pixel, _ = padded.stride()
     channels, height, width = weight.shape[1:]
-    shape = len(maps), *_places(maps.shape, weight, stride, padding), height, width * channels
+    shape = len(maps), *_places(maps.shape, weight.shape[2:], stride, padding), height, width * channels
     seen = padded.as_strided(shape, (image, stride * row, stride * pixel, row, 1), padded.storage_offset())
     return seen.reshape(-1, height * width * channels)
 
@@ -90,8 +84,6 @@ def _folded(
 ) -> Tensor:
     """Add up what columns (N * H' * W', h * w * C) at places (N, O, H', W') say of each pixel: (N, C, H, W)."""
     n, channels, height, width = shape
-    if padding == 0 and tuple(weight.shape[2:]) == (height, width):
-        return columns.view(n, height, width, channels).permute(0, 3, 1, 2)
     down, across = (size // stride for size in weight.shape[2:])
     rows, pixels = places.shape[2:]
     parts = columns.view(n, rows, pixels, down, stride, across, stride, channels).permute(3, 5, 0, 1, 4, 2, 6, 7)

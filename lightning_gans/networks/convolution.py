@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import handle_torch_function, has_torch_function
 
-from lightning_gans.networks import columns, few_outputs, winograd
+from lightning_gans.networks import columns, dense, few_channels, few_outputs, winograd
 
 Sides = int | Sequence[int]
 Gradients = tuple[Tensor | None, Tensor | None]
@@ -26,16 +27,19 @@ class Conv2d(nn.Conv2d):
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
-    """Convolve features, transposed, by columns where that is faster; arguments and weights of PyTorch's layer."""
+    """Convolve features, transposed, by the ways of ``conv2d``; arguments and weights of PyTorch's layer."""
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:  # noqa: A002
         """Map features (N, C, H, W) to (N, outputs, H', W')."""
         weight, how = self.weight, plain(self.stride, self.padding, self.dilation, self.groups)
-        if how is not None and output_size is None and not any(self.output_padding) and _may_choose(input):
-            size = zip(input.shape[2:], weight.shape[2:], strict=True)
-            shape = len(input), weight.shape[1], *((side - 1) * how[0] + kernel - 2 * how[1] for side, kernel in size)
-            if columns.pays(input, shape, weight, *how):
-                made: Tensor = _Transposed.apply(input, weight, shape, Way(columns, *how))
+        if how is not None and output_size is None and not any(self.output_padding) and _may_choose(input, weight):
+            sizes = zip(input.shape[2:], weight.shape[2:], strict=True)
+            shape = len(input), weight.shape[1], *((side - 1) * how[0] + kernel - 2 * how[1] for side, kernel in sizes)
+            if dense.fits(shape, weight.shape, how[1]):
+                return dense.spread(input, weight, self.bias)
+            way = way_of(shape, weight, *how)
+            if way is not None:
+                made: Tensor = _Transposed.apply(input, weight, shape, way)
                 return made if self.bias is None else made.add_(self.bias[:, None, None])
         return super().forward(input, output_size)
 
@@ -54,10 +58,12 @@ def conv2d(
     options = stride, padding, dilation, groups
     if has_torch_function(given):
         return handle_torch_function(conv2d, given, input, weight, bias, *options)
-    how = plain(*options) if _may_choose(input) else None
+    how = plain(*options) if _may_choose(input, weight) else None
     if how is not None:
-        way = way_of(input, weight, *how)
-        if way is not None:
+        if dense.fits(input.shape, weight.shape, how[1]):
+            return dense.convolve(input, weight, bias)
+        way = way_of(input.shape, weight, *how)
+        if way is not None and (input.requires_grad or way.by is not few_channels):  # whose values are PyTorch's
             return _Convolution.apply(input, weight, bias, way)  # type: ignore[no-any-return]
         if how[0] == 1 and few_outputs.pays(input, weight):
             return few_outputs.convolve(input, weight, bias, how[1])
@@ -109,26 +115,32 @@ class Way(NamedTuple):
         return by_maps, by_weight
 
 
-def way_of(maps: Tensor, weight: Tensor, stride: int, padding: int) -> Way | None:
-    """Return the way in which maps (N, C, H, W) are convolved faster than by PyTorch, ``None`` if none is known."""
-    if winograd.pays(maps, weight, stride, padding):
-        return Way(winograd, stride, padding)
-    return Way(columns, stride, padding) if columns.pays(maps, maps.shape, weight, stride, padding) else None
+def way_of(shape: tuple[int, ...], weight: Tensor, stride: int, padding: int) -> Way | None:
+    """Return the way in which maps of a shape (N, C, H, W) are convolved faster than by PyTorch, if one is known."""
+    if not weight.is_cpu or weight.dtype != torch.float32:
+        return None
+    return _fastest(tuple(shape), tuple(weight.shape), stride, padding)
+
+
+@functools.lru_cache(maxsize=4096)
+def _fastest(shape: tuple[int, ...], weight: tuple[int, ...], stride: int, padding: int) -> Way | None:
+    by = next((way for way in (winograd, columns, few_channels) if way.pays(shape, weight, stride, padding)), None)
+    return None if by is None else Way(by, stride, padding)
 
 
 def plain(stride: Sides, padding: str | Sides, dilation: Sides, groups: int) -> tuple[int, int] | None:
     """Return stride and padding if they are the same each way, and there are neither dilation nor groups."""
     if groups != 1 or isinstance(padding, str):
         return None
-    pairs = [{value} if isinstance(value, int) else set(value) for value in (stride, padding, dilation)]
-    if any(len(pair) > 1 for pair in pairs) or pairs[2] != {1}:
+    pairs = [(side, side) if isinstance(side, int) else (side[0], side[-1]) for side in (stride, padding, dilation)]
+    if any(down != across for down, across in pairs) or pairs[2] != (1, 1):
         return None
-    return pairs[0].pop(), pairs[1].pop()
+    return pairs[0][0], pairs[1][0]
 
 
-def _may_choose(maps: Tensor) -> bool:
+def _may_choose(maps: Tensor, weight: Tensor) -> bool:
     """Return whether a way may be chosen: autocast has another type; compilers and exports one graph for all."""
-    if not maps.is_cpu or maps.dim() != 4 or torch.is_autocast_enabled("cpu"):
+    if not maps.is_cpu or maps.dim() != 4 or weight.dtype != maps.dtype or torch.is_autocast_enabled("cpu"):
         return False
     return not torch.compiler.is_compiling()
 

@@ -24,20 +24,17 @@ PART = 3 << 19  # numbers that a part of the images becomes at most
 CHANNELS = 128  # fewer, and tiles cost more than they save
 
 
-def pays(maps: Tensor, weight: Tensor, stride: int, padding: int) -> bool:
-    """Tell whether maps (N, C, H, W) are convolved faster this way, by what ``benchmarks/convolutions.py`` measures.
+def pays(shape: tuple[int, ...], weight: tuple[int, ...], stride: int, padding: int) -> bool:
+    """Tell whether maps of a shape (N, C, H, W) are convolved faster this way with a weight (O, C, h, w).
 
-    They must be of float32 on a CPU, of 128 channels and more before and after, and of enough tiles for the weight's
-    transformation to be worth it.
+    By what ``benchmarks/convolutions.py`` measures: with 128 channels and more before and after, and enough tiles for
+    the weight's transformation to be worth it.
     """
-    if not maps.is_cpu or {maps.dtype, weight.dtype} != {torch.float32}:
+    outputs, inputs, *kernel = weight
+    if stride != 1 or kernel != [TAPS, TAPS] or min(inputs, outputs) < CHANNELS:
         return False
-    if stride != 1 or weight.shape[2:] != (TAPS, TAPS):
-        return False
-    outputs, inputs = weight.shape[:2]
-    rows, columns = (-(-side // TILE) for side in _sides(maps.shape, padding))
-    enough = max(64, inputs * outputs // 2048)
-    return min(inputs, outputs) >= CHANNELS and min(rows, columns) > 0 and len(maps) * rows * columns >= enough
+    rows, columns = (-(-side // TILE) for side in _sides(shape, padding))
+    return min(rows, columns) > 0 and shape[0] * rows * columns >= max(64, inputs * outputs // 2048)
 
 
 def convolve(maps: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:

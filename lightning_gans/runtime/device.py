@@ -1,4 +1,4 @@
-"""Choose the device of a command."""
+"""Choose the device of a command, and say once what this machine lacks."""
 
 from __future__ import annotations
 
@@ -69,6 +69,16 @@ def _ask_nvidia_smi() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return next(iter(made.stdout.split()), None)
+
+
+def remember_no_cuda() -> None:
+    """Spare PyTorch the search for NVIDIA's library, which Adam asks for at every step, where there is no CUDA device.
+
+    Lightning asks for it by ``PYTORCH_NVML_BASED_CUDA_CHECK``, since it leaves processes fit to be forked; without a
+    device that is of no use, and each search takes half a millisecond.
+    """
+    if not torch.cuda.is_available():
+        os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
 
 
 def pick_device(name: str) -> torch.device:

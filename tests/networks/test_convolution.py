@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lightning_gans.losses import double_backward
 from lightning_gans.losses.double_backward import CheapDoubleBackward
-from lightning_gans.networks import columns, winograd
+from lightning_gans.networks import columns, convolution, dense, few_channels, winograd
 from lightning_gans.networks.convolution import Conv2d, ConvTranspose2d, Way, _Convolution, _Transposed, conv2d
 
 LAST, FIRST = torch.channels_last, torch.contiguous_format
@@ -27,26 +28,27 @@ COLUMNS = [
     (1, 2, 11, 9, 3, (4, 4), 2, 2),
     (2, 3, 5, 6, 2, (2, 3), 1, 0),
     (1, 1, 2, 2, 1, (4, 4), 2, 1),
-    (3, 5, 3, 4, 2, (3, 4), 1, 0),  # as large as the map
-    (1, 5, 4, 4, 1, (4, 4), 1, 0),
+    (2, 2, 9, 8, 3, (3, 6), 3, 0),
+    (2, 1, 10, 6, 2, (2, 2), 2, 3),
+    (3, 5, 3, 4, 2, (3, 4), 1, 0),
 ]
-WAYS = [*((winograd, case) for case in WINOGRAD), *((columns, case) for case in COLUMNS)]
+WAYS = [(winograd, case) for case in WINOGRAD] + [(by, case) for by in (columns, few_channels) for case in COLUMNS]
+WHOLE = [(3, 5, 3, 4, 2), (1, 5, 4, 4, 1), (2, 3, 1, 1, 4)]  # images, channels, height, width, outputs
 
 
-@pytest.fixture(params=[winograd, columns], ids=["winograd", "columns"])
+@pytest.fixture(params=[winograd, columns, few_channels], ids=["winograd", "columns", "few_channels"])
 def everywhere(request, monkeypatch):
-    """Take a way wherever it can be taken, and count how often."""
-    taken, sizes = [], [(3, 3), (4, 4)] if request.param is columns else [(3, 3)]
-    for module in (winograd, columns):
-        chosen = module is request.param
+    """Take a way wherever it can be taken, of any type, and count how often."""
+    taken = []
 
-        def pays(*given, chosen=chosen):
-            weight = next(one for one in given[1:] if isinstance(one, torch.Tensor))
-            fits = chosen and tuple(weight.shape[2:]) in sizes and (chosen is columns or given[-2] in (1, 2))
-            taken.extend([1] * fits)
-            return fits
+    def way_of(shape, weight, stride, padding):
+        if tuple(weight.shape[2:]) != (3, 3) or stride != 1:
+            return None
+        taken.append(1)
+        return Way(request.param, stride, padding)
 
-        monkeypatch.setattr(module, "pays", pays)
+    for module in (convolution, double_backward):
+        monkeypatch.setattr(module, "way_of", way_of)
     return SimpleNamespace(taken=taken, by=request.param)
 
 
@@ -75,21 +77,43 @@ def test_values_and_gradients_are_those_of_the_convolution(by, case, layout, bia
     made = _Convolution.apply(maps, weight, added[0] if bias else None, Way(by, stride, padding))
     expected = F.conv2d(maps, weight, added[0] if bias else None, stride, padding)
     torch.testing.assert_close(made, expected)
-    assert made.is_contiguous(memory_format=LAST)
+    assert by is few_channels or made.is_contiguous(memory_format=LAST)
     same_gradients(made, expected, maps, weight, *added)
 
 
 @LAYOUTS
-@pytest.mark.parametrize("case", COLUMNS)
-def test_values_and_gradients_are_those_of_the_transposed_convolution(case, layout):
+@pytest.mark.parametrize(("by", "case"), WAYS)
+def test_values_and_gradients_are_those_of_the_transposed_convolution(by, case, layout):
     n, outputs, height, width, channels, kernel, stride, padding = case
     maps = drawn(n, channels, height, width).to(memory_format=layout).requires_grad_()
     weight = drawn(channels, outputs, *kernel, seed=1).to(memory_format=layout).requires_grad_()
     expected = F.conv_transpose2d(maps, weight, None, stride, padding)
-    made = _Transposed.apply(maps, weight, tuple(expected.shape), Way(columns, stride, padding))
+    made = _Transposed.apply(maps, weight, tuple(expected.shape), Way(by, stride, padding))
     torch.testing.assert_close(made, expected)
     assert made.is_contiguous(memory_format=LAST)
     same_gradients(made, expected, maps, weight)
+
+
+@LAYOUTS
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("case", WHOLE)
+def test_a_kernel_as_large_as_the_map_is_a_dense_layer(case, transposed, bias, layout):
+    n, channels, height, width, outputs = case
+    sizes = (n, outputs, 1, 1) if transposed else (n, channels, height, width)
+    maps = drawn(*sizes).to(memory_format=layout).requires_grad_()
+    weight = drawn(outputs, channels, height, width, seed=1).to(memory_format=layout).requires_grad_()
+    added = [drawn(channels if transposed else outputs, seed=3).requires_grad_()] if bias else []
+    ours, theirs = (dense.spread, F.conv_transpose2d) if transposed else (dense.convolve, F.conv2d)
+    made, expected = (compute(maps, weight, added[0] if bias else None) for compute in (ours, theirs))
+    torch.testing.assert_close(made, expected)
+    assert made.is_contiguous(memory_format=LAST)
+    same_gradients(made, expected, maps, weight, *added)
+    kind = ConvTranspose2d if transposed else Conv2d
+    layer = kind(weight.shape[0], channels, (height, width)) if transposed else kind(channels, outputs, (height, width))
+    layer.weight = nn.Parameter(weight)
+    torch.testing.assert_close(layer.double()(maps), theirs(maps, weight, layer.bias))
+    assert torch.autograd.gradgradcheck(ours, (maps[:1], weight, *added) if bias else (maps[:1], weight, None))
 
 
 def test_a_tile_of_winograds_takes_the_papers_36_products():
@@ -104,7 +128,7 @@ def test_winograds_float32_is_off_by_1e_5_of_the_largest_value():
     assert (made - expected).abs().max() < 5e-5 * expected.abs().max()
 
 
-@pytest.mark.parametrize("by", [winograd, columns])
+@pytest.mark.parametrize("by", [winograd, columns, few_channels])
 def test_gradients_can_be_differentiated_once_more(by):
     given = drawn(1, 2, 4, 5).requires_grad_(), drawn(2, 2, 3, 3, seed=1).requires_grad_(), drawn(2).requires_grad_()
     assert torch.autograd.gradgradcheck(lambda *of: _Convolution.apply(*of, Way(by, 1, 1)), given)
@@ -125,7 +149,7 @@ def test_layers_are_pytorchs_and_what_follows_may_work_in_place(kind, side, ever
         maps = drawn(2, 3, side, side).requires_grad_()
         made = nn.Sequential(layer, nn.ReLU(inplace=True))(maps)
         found.append([made, *torch.autograd.grad(made.square().sum(), [maps, *layer.parameters()])])
-    assert bool(everywhere.taken) is (kind is Conv2d or everywhere.by is columns)
+    assert everywhere.taken
     for mine, their in zip(*found, strict=True):
         torch.testing.assert_close(mine, their)
 
@@ -160,44 +184,47 @@ def test_autocast_exports_and_compilers_take_pytorchs(what, kind, everywhere):
 
 
 @pytest.mark.parametrize(
-    ("shape", "dtype", "device", "expected"),
+    ("shape", "weight", "stride", "padding", "expected"),
     [
-        ((2, 256, 32, 32, 256, 1), torch.float32, "cpu", True),
-        ((2, 256, 32, 32, 256, 1), torch.bfloat16, "cpu", False),
-        ((2, 256, 32, 32, 256, 1), torch.float32, "meta", False),
-        ((2, 127, 32, 32, 256, 1), torch.float32, "cpu", False),
-        ((2, 256, 32, 32, 127, 1), torch.float32, "cpu", False),
-        ((1, 256, 28, 28, 256, 1), torch.float32, "cpu", False),  # 49 tiles
-        ((1, 512, 32, 32, 512, 1), torch.float32, "cpu", False),  # 64, and 128 are needed
-        ((2, 512, 32, 32, 512, 1), torch.float32, "cpu", True),
+        ((2, 256, 32, 32), (256, 256, 3, 3), 1, 1, winograd),
+        ((2, 256, 32, 32), (256, 256, 3, 3), 2, 1, None),
+        ((2, 127, 32, 32), (256, 127, 3, 3), 1, 1, None),
+        ((2, 256, 32, 32), (127, 256, 3, 3), 1, 1, None),
+        ((1, 256, 28, 28), (256, 256, 3, 3), 1, 1, None),  # 49 tiles
+        ((1, 512, 32, 32), (512, 512, 3, 3), 1, 1, None),  # 64, and 128 are needed
+        ((2, 512, 32, 32), (512, 512, 3, 3), 1, 1, winograd),
+        ((64, 256, 8, 8), (512, 256, 4, 4), 2, 1, columns),  # 1,024 places, 4 copies of a pixel
+        ((160, 256, 8, 8), (512, 256, 4, 4), 2, 1, None),
+        ((64, 128, 16, 16), (256, 128, 4, 4), 2, 1, None),  # half a million weights
+        ((16, 512, 4, 4), (512, 512, 3, 3), 1, 1, columns),  # 256 places, 9 copies
+        ((16, 512, 8, 8), (512, 512, 3, 3), 1, 1, None),
+        ((2, 2048, 8, 8), (512, 2048, 3, 3), 2, 1, None),  # no multiple of the stride
+        ((0, 2048, 4, 4), (512, 2048, 3, 3), 1, 1, None),
+        ((2, 3, 64, 64), (64, 3, 4, 4), 2, 1, few_channels),
+        ((2, 1, 9, 9), (24, 1, 7, 7), 1, 0, few_channels),
+        ((2, 6, 64, 64), (64, 6, 4, 4), 2, 1, few_channels),
+        ((2, 7, 64, 64), (64, 7, 4, 4), 2, 1, None),
+        ((2, 3, 64, 64), (23, 3, 4, 4), 2, 1, None),
+        ((2, 3, 64, 64), (64, 3, 3, 3), 2, 1, None),
+        ((2, 3, 64, 64), (64, 3, 1, 1), 1, 0, None),
+        ((2, 3, 2, 2), (64, 3, 4, 4), 2, 0, None),  # which PyTorch refuses
     ],
 )
-def test_winograd_pays_where_channels_and_tiles_are_many(shape, dtype, device, expected):
-    n, channels, height, width, outputs, padding = shape
-    maps = torch.empty(n, channels, height, width, dtype=dtype, device=device)
-    weight = maps.new_empty(outputs, channels, 3, 3)
-    assert winograd.pays(maps, weight, 1, padding) is expected
-    assert winograd.pays(maps, weight, 2, padding) is False
+def test_ways_are_taken_where_they_pay(shape, weight, stride, padding, expected):
+    found = convolution.way_of(shape, torch.empty(weight), stride, padding)
+    assert (found and found.by) is expected
+    for other in (torch.empty(weight, dtype=torch.bfloat16), torch.empty(weight, device="meta")):
+        assert convolution.way_of(shape, other, stride, padding) is None
 
 
-@pytest.mark.parametrize(
-    ("maps", "weight", "stride", "padding", "expected"),
-    [
-        ((64, 256, 8, 8), (512, 256, 4, 4), 2, 1, True),  # 1,024 places, 4 copies of a pixel
-        ((160, 256, 8, 8), (512, 256, 4, 4), 2, 1, False),
-        ((64, 128, 16, 16), (256, 128, 4, 4), 2, 1, False),  # half a million weights
-        ((16, 512, 4, 4), (512, 512, 3, 3), 1, 1, True),  # 256 places, 9 copies
-        ((16, 512, 8, 8), (512, 512, 3, 3), 1, 1, False),
-        ((512, 8, 4, 4), (1, 8, 4, 4), 1, 0, True),  # as large as the map
-        ((512, 8, 4, 4), (1, 8, 4, 4), 1, 1, False),
-        ((2, 2048, 8, 8), (512, 2048, 3, 3), 2, 1, False),  # no multiple of the stride
-        ((0, 8, 4, 4), (1, 8, 4, 4), 1, 0, False),
-    ],
-)
-def test_columns_pay_for_large_weights_at_few_places_and_for_whole_maps(maps, weight, stride, padding, expected):
-    given = torch.empty(maps), maps, torch.empty(weight), stride, padding
-    assert columns.pays(*given) is expected
-    assert columns.pays(given[0].bfloat16(), *given[1:]) is False
+def test_an_image_without_a_gradient_is_pytorchs(monkeypatch):
+    taken = []
+    monkeypatch.setattr(convolution._Convolution, "apply", lambda *given: taken.append(1) or F.conv2d(*given[:3]))
+    layer, image = Conv2d(3, 32, 4, 2), drawn(2, 3, 8, 8, dtype=torch.float32)
+    layer(image)
+    assert not taken
+    layer(image.requires_grad_())
+    assert taken
 
 
 def test_penalties_take_them_in_both_backward_passes(everywhere):

@@ -1,12 +1,15 @@
 """A CUDA device that torch cannot use is told, with stand-ins for driver, torch and devices."""
 
+import os
 import subprocess
 
 import pytest
 import torch
+from lightning.pytorch import LightningModule
 
 from conftest import tiny
 from lightning_gans import build, compose
+from lightning_gans.models.updates import make_optimizer
 from lightning_gans.runtime import device
 
 NVRM = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\nGCC version: 12\n"
@@ -76,3 +79,11 @@ def test_a_run_says_it_before_it_trains_on_the_cpu(unusable, tmp_path):
     auto = [option for option in tiny() if not option.startswith("trainer.accelerator")]
     with pytest.warns(UserWarning, match="a CUDA device .driver 550.54.15. that torch .* cannot use"):
         build(compose(*auto, "trainer.accelerator=auto"), tmp_path)
+
+
+@pytest.mark.parametrize(("there", "left"), [(False, "0"), (True, "1")])
+def test_adam_searches_for_no_library_where_there_is_no_cuda(there, left, monkeypatch):
+    monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # as Lightning leaves it
+    monkeypatch.setattr(device.torch.cuda, "is_available", lambda: there)
+    make_optimizer(LightningModule(), torch.optim.Adam, [torch.nn.Parameter(torch.zeros(2))])
+    assert os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] == left
