@@ -11,7 +11,10 @@ from omegaconf import DictConfig, OmegaConf
 from lightning_gans.config import local, overrides, validation
 from lightning_gans.config.command import command
 from lightning_gans.config.schemas import TrainSchema
+from lightning_gans.runtime.light_imports import import_lightning
 from lightning_gans.training import sweep
+
+OURS = ("lightning_gans.", "lightning.", "torch.")
 
 
 def from_checkpoint(arguments: list[str]) -> list[str]:
@@ -39,6 +42,14 @@ def from_checkpoint(arguments: list[str]) -> list[str]:
     return overrides.resume_arguments(arguments, source, folder)
 
 
+def needs_no_extras(cfg: DictConfig) -> bool:
+    """Return whether torchmetrics can do without its optional packages: nothing but what we know is named."""
+    metrics = OmegaConf.select(cfg, "callbacks.evaluation.metrics") or []
+    return "lpips" not in metrics and all(
+        node["_target_"].startswith(OURS) for _, node in validation.target_nodes(cfg, "")
+    )
+
+
 @command(TrainSchema, arguments=from_checkpoint, guard=sweep.job)
 def main(cfg: DictConfig) -> float | None:
     """Train a family on a set, score it on the way and sum up the run.
@@ -49,6 +60,8 @@ def main(cfg: DictConfig) -> float | None:
     overrides.anchor_paths(cfg)
     validation.check_tuned()
     validation.check_budget()
+    if not cfg.resume and not sweep.is_multirun() and needs_no_extras(cfg):
+        import_lightning(trains=True)
 
     from lightning_gans.training import rollback
     from lightning_gans.training.run import assemble

@@ -59,7 +59,7 @@ def check_names(cfg: DictConfig, schema: type = TrainSchema) -> None:
     if lacking:
         raise ConfigError(", ".join(lacking), MISSING, f"missing; say {' '.join(f'{key}=...' for key in lacking)}")
     _check_fields("", cfg, fields_of(schema) or {})
-    for path, node in _targets(cfg, ""):
+    for path, node in target_nodes(cfg, ""):
         for key in node:
             if f"{path}.{key}" in REPLACED:
                 raise unknown(f"{path}.{key}", key, ())
@@ -79,7 +79,7 @@ def check_types(cfg: DictConfig, written: DictConfig | None = None) -> None:
     Raises:
         ConfigError: An unknown or replaced key, or a value of another type or out of range.
     """
-    for path, node in _targets(cfg, ""):
+    for path, node in target_nodes(cfg, ""):
         try:
             _check_call(path, node)
         except ConfigError as error:
@@ -193,7 +193,7 @@ def _check_interpolations(cfg: DictConfig) -> None:
         raise wrong_data(cfg, f"has no {lacking[1]}, which {error.full_key} needs", family, kinds) from error
 
 
-def _targets(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def target_nodes(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield every ``_target_`` node with its dotted path, as plain containers; of lists too, ``metrics[1]``."""
     if OmegaConf.is_config(node):
         node = OmegaConf.to_container(node, resolve=True)
@@ -201,10 +201,10 @@ def _targets(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
         if "_target_" in node:
             yield path, node
         for key, value in node.items():
-            yield from _targets(value, f"{path}.{key}" if path else str(key))
+            yield from target_nodes(value, f"{path}.{key}" if path else str(key))
     if isinstance(node, list):
         for number, value in enumerate(node):
-            yield from _targets(value, f"{path}[{number}]")
+            yield from target_nodes(value, f"{path}[{number}]")
 
 
 def _origin(key: str, raw: Any) -> str:

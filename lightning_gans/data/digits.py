@@ -14,6 +14,7 @@ from lightning_gans.data.options import DataOptions
 from lightning_gans.data.resize import resize
 from lightning_gans.data.spec import ImageSpec
 from lightning_gans.data.subset import spread
+from lightning_gans.runtime.light_imports import hidden
 
 
 class Digits(ImageDataModule):
@@ -44,7 +45,8 @@ class DigitsSource(ImageSource):
 
 def read_digits(size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Return the digits (N, 1, *size) uint8 and their labels (N,)."""
-    from sklearn.datasets import load_digits
+    with hidden({"pandas"}):  # which it imports for sets that it downloads
+        from sklearn.datasets import load_digits
 
     digits = load_digits()
     grey = torch.from_numpy(digits.images).mul(255 / 16).round().to(torch.uint8)

@@ -1,7 +1,8 @@
-"""Import Lightning without the packages that only training and scores use, which take half of a start's time."""
+"""Import packages without what they would import and no command uses, which takes up to half of a start's time."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,15 +16,18 @@ EXTRAS = {"matplotlib", "scipy", "torch_fidelity", "torchvision", "transformers"
 COMPILER = "torch._dynamo"
 
 
-def import_lightning() -> None:
-    """Import Lightning for a command that neither trains nor scores, unless it is imported already.
+def import_lightning(*, trains: bool = False) -> None:
+    """Import Lightning for a command, unless it is imported already.
 
     torchmetrics, which Lightning needs, finds none of its optional packages (plots, sound, networks that extract
     features) and does without them to the end of the process. Nothing else does: they are hidden for this import alone.
     The compiler, of which Lightning names a class and a decorator, is imported when something compiles.
+
+    Args:
+        trains: The command trains, and optimisers import the compiler anyway.
     """
     if not sys.modules.keys() & {"lightning", "torchmetrics", COMPILER}:
-        with _hidden(EXTRAS), _compiler_later():
+        with hidden(EXTRAS), contextlib.nullcontext() if trains else _compiler_later():
             importlib.import_module("lightning.pytorch")
 
 
@@ -46,7 +50,7 @@ class _Hidden(MetaPathFinder):
 
 
 @contextmanager
-def _hidden(names: set[str]) -> Iterator[None]:
+def hidden(names: set[str]) -> Iterator[None]:
     """Hide packages that are not imported yet."""
     finder = _Hidden({name for name in names if name not in sys.modules})
     sys.meta_path.insert(0, finder)

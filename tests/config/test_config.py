@@ -20,7 +20,7 @@ from lightning_gans.config.help import help_of
 from lightning_gans.config.schemas import CONF_DIR, SCHEMAS
 from lightning_gans.config.signatures import read_names, types_of
 from lightning_gans.config.types import describe
-from lightning_gans.config.validation import _targets, check_names, check_types
+from lightning_gans.config.validation import check_names, check_types, target_nodes
 from lightning_gans.evaluation.selection import DEFAULT, may_be_score
 from lightning_gans.metrics.library import as_metrics
 from lightning_gans.runtime.instantiation import VERSION, instantiate
@@ -382,7 +382,7 @@ def test_families_declare_the_options_that_they_pass_on(model):
 def test_every_argument_of_our_classes_stands_in_the_config(choice):
     """So that it can be set without a plus, is shown by --cfg job, and is checked before torch is imported."""
     cfg = compose(choice, *needs(choice))
-    for path, node in _targets(cfg, ""):
+    for path, node in target_nodes(cfg, ""):
         target = node["_target_"]
         if target.startswith("lightning_gans.") and not path.startswith("logger"):
             arguments = read_names(target)

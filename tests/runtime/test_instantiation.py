@@ -6,7 +6,7 @@ import pytest
 from conftest import MODELS, needs
 from lightning_gans import compose
 from lightning_gans.checkpoints import roles
-from lightning_gans.config.validation import _targets
+from lightning_gans.config.validation import target_nodes
 from lightning_gans.runtime.instantiation import MAIN, OURS, VERSION, instantiate
 
 MINE = {"_target_": "collections.Counter"}
@@ -19,7 +19,7 @@ def is_listed(target, names):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_all_that_our_configs_name_is_listed(model):
-    targets = {node["_target_"] for _, node in _targets(compose(f"model={model}", *needs(f"model={model}")), "")}
+    targets = {node["_target_"] for _, node in target_nodes(compose(f"model={model}", *needs(f"model={model}")), "")}
     assert len(targets) > 5
     assert [target for target in targets if not is_listed(target, roles.whitelist())] == []
 

@@ -1,4 +1,4 @@
-"""What a command that neither trains nor scores imports."""
+"""What commands import."""
 
 import sys
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from conftest import command
+from lightning_gans import compose
 from lightning_gans.runtime import light_imports
 from lightning_gans.runtime.light_imports import COMPILER, EXTRAS, import_lightning
+from lightning_gans.train import needs_no_extras
 
 SCRIPT = """
 import sys
@@ -43,6 +45,47 @@ def test_sampling_imports_no_extras_and_leaves_them_usable(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+TRAINING = """
+import sys
+from pathlib import Path
+
+from lightning_gans import train
+from lightning_gans.runtime.light_imports import EXTRAS
+
+options = ["trainer.max_steps=2", "model.batch_size=4", "callbacks.evaluation.n=4", "data.limit=20"]
+options += ["trainer.accelerator=cpu", "hydra.run.dir=run", "callbacks.evaluation.every_n_train_steps=2"]
+sys.argv = ["train", *options]
+train.main()
+assert Path("run/checkpoints/last.ckpt").is_file()
+assert list(Path("run/scores").iterdir())
+assert not [name for name in sorted(EXTRAS - {"scipy"} | {"pandas"}) if name in sys.modules]
+
+import torchvision
+"""
+
+
+def test_training_imports_no_extras_either_where_nothing_can_need_them(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(TRAINING)
+    done = command(str(script), cwd=tmp_path, real=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], True),
+        (["logger=wandb", "extractor=inception", "data=folder", "data.root=here"], True),
+        (["model=pix2pix", "data=digit_edges"], True),
+        (["model=pix2pix", "data=digit_edges", "callbacks.evaluation.metrics=[l1,lpips]"], False),
+        (["+callbacks.own._target_=somebody.elses.Callback"], False),
+        (["model.g_optimizer._target_=torch_optimizer.Lamb"], False),
+    ],
+)
+def test_whoever_may_need_extras_gets_them(options, expected):
+    assert needs_no_extras(compose(*options)) is expected
+
+
 def test_a_process_that_has_lightning_keeps_it():
     before = dict(sys.modules)
     import_lightning()
@@ -52,7 +95,7 @@ def test_a_process_that_has_lightning_keeps_it():
 
 def test_hidden_packages_are_not_installed_for_a_while(monkeypatch):
     monkeypatch.delitem(sys.modules, "annotated_types", raising=False)
-    with light_imports._hidden({"annotated_types"}):
+    with light_imports.hidden({"annotated_types"}):
         with pytest.raises(ModuleNotFoundError, match="annotated_types"):
             find_spec("annotated_types")
         with pytest.raises(PackageNotFoundError):
