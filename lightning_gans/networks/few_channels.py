@@ -1,8 +1,8 @@
 """Differentiate a convolution by an image's few channels, and convolve to them, transposed, on a CPU.
 
-A processor computes 16 channels of a pixel at once, and an image has 1 or 3, a pair of them 6. Here one product of
-matrices makes what all places say of each pixel, a plane for each of the kernel's weights of a channel, and planes are
-added up where they overlap.
+A processor computes 16 channels of a pixel at once, and an image has 1 or 3. Here one product of matrices makes what
+all places say of each pixel, a plane for each of the kernel's weights of a channel, and planes are added up where they
+overlap.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-CHANNELS, OUTPUTS = 6, 24  # the most channels and the fewest maps on the other side for which it pays
+CHANNELS, OUTPUTS = 4, 24  # the most channels and the fewest maps on the other side for which it pays
 
 
 def pays(shape: tuple[int, ...], weight: tuple[int, ...], stride: int, padding: int) -> bool:
