@@ -43,11 +43,10 @@ def from_checkpoint(arguments: list[str]) -> list[str]:
 
 
 def needs_no_extras(cfg: DictConfig) -> bool:
-    """Return whether torchmetrics can do without its optional packages: nothing but what we know is named."""
+    """Return whether torchmetrics can do without its optional packages: we know all that is named, and LPIPS is not."""
+    names = [node["_target_"] for _, node in validation.target_nodes(cfg, "")]
     metrics = OmegaConf.select(cfg, "callbacks.evaluation.metrics") or []
-    return "lpips" not in metrics and all(
-        node["_target_"].startswith(OURS) for _, node in validation.target_nodes(cfg, "")
-    )
+    return all(name.startswith(OURS) for name in names) and not any("lpips" in str(name) for name in [*names, *metrics])
 
 
 @command(TrainSchema, arguments=from_checkpoint, guard=sweep.job)

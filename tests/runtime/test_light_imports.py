@@ -78,6 +78,8 @@ def test_training_imports_no_extras_either_where_nothing_can_need_them(tmp_path)
         (["logger=wandb", "extractor=inception", "data=folder", "data.root=here"], True),
         (["model=pix2pix", "data=digit_edges"], True),
         (["model=pix2pix", "data=digit_edges", "callbacks.evaluation.metrics=[l1,lpips]"], False),
+        (["callbacks.evaluation.metrics=[{_target_: lightning_gans.metrics.lpips.LPIPS}]"], False),
+        (["callbacks=none"], True),
         (["+callbacks.own._target_=somebody.elses.Callback"], False),
         (["model.g_optimizer._target_=torch_optimizer.Lamb"], False),
     ],
