@@ -19,8 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_gans.networks import columns, dense, few_channels, few_outputs, winograd
-from lightning_gans.networks.convolution import Way, _Convolution, _Transposed, way_of
+from lightning_gans.networks import dense, few_outputs
+from lightning_gans.networks.columns import Columns
+from lightning_gans.networks.convolution import _Convolution, _Transposed, way_of
+from lightning_gans.networks.few_channels import FewChannels
+from lightning_gans.networks.winograd import TAPS, Winograd
 
 
 class Layer(NamedTuple):
@@ -81,9 +84,9 @@ def ways(layer: Layer, maps: Tensor, weight: Tensor) -> Iterator[tuple[str, bool
         yield "dense", True, lambda: compute(maps, weight, None)
         return
     chosen = way_of(shape, weight, *how)
-    for name, by in {"Winograd": winograd, "columns": columns, "few channels": few_channels}.items():
-        taken, way = chosen is not None and chosen.by is by, Way(by, *how)
-        if by is winograd and (layer.stride, layer.kernel) != (1, winograd.TAPS) or layer.kernel % layer.stride:
+    for name, kind in {"Winograd": Winograd, "columns": Columns, "few channels": FewChannels}.items():
+        taken, way = isinstance(chosen, kind), kind(*how)
+        if kind is Winograd and (layer.stride, layer.kernel) != (1, TAPS) or layer.kernel % layer.stride:
             continue
         if layer.transposed:
             yield name, taken, lambda way=way: _Transposed.apply(maps, weight, shape, way)

@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from lightning_gans.networks import dense
-from lightning_gans.networks.convolution import Way, conv2d, plain, way_of
+from lightning_gans.networks.convolution import conv2d, plain, way_of
+from lightning_gans.networks.way import Way
 
 
 class CheapDoubleBackward(TorchFunctionMode):

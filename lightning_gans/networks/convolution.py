@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import handle_torch_function, has_torch_function
 
-from lightning_gans.networks import columns, dense, few_channels, few_outputs, winograd
+from lightning_gans.networks import dense, few_outputs
+from lightning_gans.networks.columns import Columns
+from lightning_gans.networks.few_channels import FewChannels
+from lightning_gans.networks.way import Shape, Way
+from lightning_gans.networks.winograd import Winograd
 
 Sides = int | Sequence[int]
-Gradients = tuple[Tensor | None, Tensor | None]
+WAYS = (Winograd, Columns, FewChannels)  # the first that pays is taken
 
 
 class Conv2d(nn.Conv2d):
@@ -63,59 +67,14 @@ def conv2d(
         if dense.fits(input.shape, weight.shape, how[1]):
             return dense.convolve(input, weight, bias)
         way = way_of(input.shape, weight, *how)
-        if way is not None and (input.requires_grad or way.by is not few_channels):  # whose values are PyTorch's
+        if way is not None and (input.requires_grad or not way.values_are_pytorchs):
             return _Convolution.apply(input, weight, bias, way)  # type: ignore[no-any-return]
         if how[0] == 1 and few_outputs.pays(input, weight):
             return few_outputs.convolve(input, weight, bias, how[1])
     return F.conv2d(input, weight, bias, *options)  # type: ignore[arg-type]
 
 
-class Way(NamedTuple):
-    """Compute a convolution in a faster way than PyTorch's."""
-
-    by: Any  # the module with its functions
-    stride: int
-    padding: int
-
-    def convolve(self, maps: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Convolve maps (N, C, H, W) with a weight (O, C, h, w) and add a bias (O,): (N, O, H', W')."""
-        made: Tensor = self.by.convolve(maps, weight, bias, self.stride, self.padding)
-        return made
-
-    def gradients(
-        self,
-        gradient: Tensor,
-        shape: tuple[int, ...],
-        weight: Tensor,
-        maps: Tensor | None = None,
-        *,
-        by_maps: bool = True,
-    ) -> Gradients:
-        """Differentiate a convolution by its maps and by its weight.
-
-        Args:
-            gradient: By what it made, (N, O, H', W').
-            shape: That of its maps, (N, C, H, W).
-            weight: (O, C, h, w).
-            maps: (N, C, H, W), or ``None`` for no gradient by the weight.
-            by_maps: Whether to differentiate by maps.
-
-        Returns:
-            The gradients by maps (N, C, H, W) and by the weight (O, C, h, w), ``None`` for what is not wanted.
-        """
-        made: Gradients = self.by.gradients(gradient, shape, weight, maps, by_maps, self.stride, self.padding)
-        return made
-
-    def differentiable(
-        self, gradient: Tensor, maps: Tensor, weight: Tensor, transposed: bool, wanted: tuple[bool, bool]
-    ) -> Gradients:
-        """Differentiate a convolution, transposed or not, by PyTorch's functions, which have gradients of their own."""
-        how = [self.stride] * 2, [self.padding] * 2, [1, 1], transposed, [0, 0], 1, [*wanted, False]
-        by_maps, by_weight, _ = torch.ops.aten.convolution_backward(gradient, maps, weight, None, *how)
-        return by_maps, by_weight
-
-
-def way_of(shape: tuple[int, ...], weight: Tensor, stride: int, padding: int) -> Way | None:
+def way_of(shape: Shape, weight: Tensor, stride: int, padding: int) -> Way | None:
     """Return the way in which maps of a shape (N, C, H, W) are convolved faster than by PyTorch, if one is known."""
     if not weight.is_cpu or weight.dtype != torch.float32:
         return None
@@ -123,9 +82,8 @@ def way_of(shape: tuple[int, ...], weight: Tensor, stride: int, padding: int) ->
 
 
 @functools.lru_cache(maxsize=4096)
-def _fastest(shape: tuple[int, ...], weight: tuple[int, ...], stride: int, padding: int) -> Way | None:
-    by = next((way for way in (winograd, columns, few_channels) if way.pays(shape, weight, stride, padding)), None)
-    return None if by is None else Way(by, stride, padding)
+def _fastest(shape: Shape, weight: Shape, stride: int, padding: int) -> Way | None:
+    return next((way for way in (kind(stride, padding) for kind in WAYS) if way.pays(shape, weight)), None)
 
 
 def plain(stride: Sides, padding: str | Sides, dilation: Sides, groups: int) -> tuple[int, int] | None:
@@ -164,7 +122,7 @@ class _Convolution(torch.autograd.Function):
 
 class _Transposed(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, maps: Tensor, weight: Tensor, shape: tuple[int, ...], way: Way) -> Tensor:
+    def forward(ctx: Any, maps: Tensor, weight: Tensor, shape: Shape, way: Way) -> Tensor:
         ctx.save_for_backward(maps, weight)
         ctx.way = way
         made, _ = way.gradients(maps, shape, weight)

@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightning_gans.networks.way import Gradients, Shape, Way
+
 TILE, TAPS = 4, 3  # outputs of a tile and taps of a kernel, each way
 POINTS = (0.0, 1.0, -1.0, 2.0, -2.0)  # and infinity
 SIDE = TILE + TAPS - 1  # inputs of a tile, and points, each way
@@ -24,67 +26,59 @@ PART = 3 << 19  # numbers that a part of the images becomes at most
 CHANNELS = 128  # fewer, and tiles cost more than they save
 
 
-def pays(shape: tuple[int, ...], weight: tuple[int, ...], stride: int, padding: int) -> bool:
-    """Tell whether maps of a shape (N, C, H, W) are convolved faster this way with a weight (O, C, h, w).
+class Winograd(Way):
+    """Convolve tiles point by point; the stride is 1 and the kernel 3 x 3."""
 
-    By what ``benchmarks/convolutions.py`` measures: with 128 channels and more before and after, and enough tiles for
-    the weight's transformation to be worth it.
-    """
-    outputs, inputs, *kernel = weight
-    if stride != 1 or kernel != [TAPS, TAPS] or min(inputs, outputs) < CHANNELS:
-        return False
-    rows, columns = (-(-side // TILE) for side in _sides(shape, padding))
-    return min(rows, columns) > 0 and shape[0] * rows * columns >= max(64, inputs * outputs // 2048)
+    def pays(self, shape: Shape, weight: Shape) -> bool:
+        """Tell whether there are many channels before and after, and enough tiles for the weight's transformation."""
+        outputs, inputs, *kernel = weight
+        if self.stride != 1 or kernel != [TAPS, TAPS] or min(inputs, outputs) < CHANNELS:
+            return False
+        rows, columns = (-(-side // TILE) for side in _sides(shape, self.padding))
+        return min(rows, columns) > 0 and shape[0] * rows * columns >= max(64, inputs * outputs // 2048)
 
+    def convolve(self, maps: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Convolve maps (N, C, H, W) with a weight (O, C, 3, 3) and add a bias (O,): (N, O, H', W')."""
+        tiles = _Tiles(maps.shape, len(weight), self.padding)
+        weights = _weight_points(weight).transpose(1, 2)
+        shape = len(maps), len(weight), tiles.rows * TILE, tiles.columns * TILE
+        made = torch.empty(shape, dtype=maps.dtype, device=maps.device, memory_format=torch.channels_last)
+        whole = made.permute(0, 2, 3, 1)
+        for images in tiles.images:
+            padded, out = tiles.padded(maps[images]), tiles.apart(whole[images])
+            for rows in tiles.bands:
+                products = torch.bmm(tiles.map_points(padded, rows), weights).view(SIDE**2, -1)
+                outputs = torch.mm(_matrices(maps.dtype).outputs, products)
+                parts = TILE, TILE, len(padded), -1, tiles.columns, len(weight)
+                out[:, rows] = outputs.view(parts).permute(2, 3, 0, 4, 1, 5)
+        height, width = tiles.sides
+        if (height, width) != made.shape[2:]:
+            made = made[:, :, :height, :width].clone(memory_format=torch.channels_last)
+        return made if bias is None else made.add_(bias[:, None, None])
 
-def convolve(maps: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
-    """Convolve maps (N, C, H, W) with a weight (O, C, 3, 3) and add a bias (O,): (N, O, H', W')."""
-    tiles = _Tiles(maps.shape, len(weight), padding)
-    weights = _weight_points(weight).transpose(1, 2)
-    shape = len(maps), len(weight), tiles.rows * TILE, tiles.columns * TILE
-    made = torch.empty(shape, dtype=maps.dtype, device=maps.device, memory_format=torch.channels_last)
-    whole = made.permute(0, 2, 3, 1)
-    for images in tiles.images:
-        padded, out = tiles.padded(maps[images]), tiles.apart(whole[images])
-        for rows in tiles.bands:
-            products = torch.bmm(tiles.map_points(padded, rows), weights).view(SIDE**2, -1)
-            outputs = torch.mm(_matrices(maps.dtype).outputs, products)
-            parts = TILE, TILE, len(padded), -1, tiles.columns, len(weight)
-            out[:, rows] = outputs.view(parts).permute(2, 3, 0, 4, 1, 5)
-    height, width = tiles.sides
-    if (height, width) != made.shape[2:]:
-        made = made[:, :, :height, :width].clone(memory_format=torch.channels_last)
-    return made if bias is None else made.add_(bias[:, None, None])
-
-
-def gradients(
-    gradient: Tensor,
-    shape: tuple[int, ...],
-    weight: Tensor,
-    maps: Tensor | None,
-    by_maps: bool,
-    stride: int,
-    padding: int,
-) -> tuple[Tensor | None, Tensor | None]:
-    """Differentiate a convolution; see ``convolution.Way.gradients``."""
-    tiles = _Tiles(shape, len(weight), padding)
-    weights = _weight_points(weight) if by_maps else None
-    found = gradient.new_empty(shape[0], *shape[2:], shape[1]) if by_maps else None
-    by_points: Tensor | None = None
-    for images in tiles.images:
-        given = tiles.apart(tiles.whole(gradient[images]))
-        padded = None if maps is None else tiles.padded(maps[images])
-        sums = given.new_zeros(tiles.spread(len(given))) if by_maps else None
-        for rows in tiles.bands:
-            points = tiles.output_points(given[:, rows])
-            if weights is not None and sums is not None:
-                tiles.add_maps(sums, torch.bmm(points, weights), rows)
-            if padded is not None:
-                factors = points.transpose(1, 2), tiles.map_points(padded, rows)
-                by_points = torch.bmm(*factors) if by_points is None else by_points.baddbmm_(*factors)
-        if found is not None and sums is not None:
-            found[images] = sums[:, padding : padding + shape[2], padding : padding + shape[3]]
-    return None if found is None else found.permute(0, 3, 1, 2), None if by_points is None else _weight(by_points)
+    def gradients(
+        self, gradient: Tensor, shape: Shape, weight: Tensor, maps: Tensor | None = None, *, by_maps: bool = True
+    ) -> Gradients:
+        """Differentiate by maps and by the weight."""
+        tiles = _Tiles(shape, len(weight), self.padding)
+        weights = _weight_points(weight) if by_maps else None
+        found = gradient.new_empty(shape[0], *shape[2:], shape[1]) if by_maps else None
+        by_points: Tensor | None = None
+        inside = [slice(self.padding, self.padding + side) for side in shape[2:]]
+        for images in tiles.images:
+            given = tiles.apart(tiles.whole(gradient[images]))
+            padded = None if maps is None else tiles.padded(maps[images])
+            sums = given.new_zeros(tiles.spread(len(given))) if by_maps else None
+            for rows in tiles.bands:
+                points = tiles.output_points(given[:, rows])
+                if weights is not None and sums is not None:
+                    tiles.add_maps(sums, torch.bmm(points, weights), rows)
+                if padded is not None:
+                    factors = points.transpose(1, 2), tiles.map_points(padded, rows)
+                    by_points = torch.bmm(*factors) if by_points is None else by_points.baddbmm_(*factors)
+            if found is not None and sums is not None:
+                found[images] = sums[:, inside[0], inside[1]]
+        return None if found is None else found.permute(0, 3, 1, 2), None if by_points is None else _weight(by_points)
 
 
 class _Tiles:

@@ -9,8 +9,11 @@ from torch import nn
 
 from lightning_gans.losses import double_backward
 from lightning_gans.losses.double_backward import CheapDoubleBackward
-from lightning_gans.networks import columns, convolution, dense, few_channels, winograd
-from lightning_gans.networks.convolution import Conv2d, ConvTranspose2d, Way, _Convolution, _Transposed, conv2d
+from lightning_gans.networks import convolution, dense, winograd
+from lightning_gans.networks.columns import Columns
+from lightning_gans.networks.convolution import Conv2d, ConvTranspose2d, _Convolution, _Transposed, conv2d
+from lightning_gans.networks.few_channels import FewChannels
+from lightning_gans.networks.winograd import Winograd
 
 LAST, FIRST = torch.channels_last, torch.contiguous_format
 LAYOUTS = pytest.mark.parametrize("layout", [FIRST, LAST])
@@ -32,11 +35,11 @@ COLUMNS = [
     (2, 1, 10, 6, 2, (2, 2), 2, 3),
     (3, 5, 3, 4, 2, (3, 4), 1, 0),
 ]
-WAYS = [(winograd, case) for case in WINOGRAD] + [(by, case) for by in (columns, few_channels) for case in COLUMNS]
+WAYS = [(Winograd, case) for case in WINOGRAD] + [(by, case) for by in (Columns, FewChannels) for case in COLUMNS]
 WHOLE = [(3, 5, 3, 4, 2), (1, 5, 4, 4, 1), (2, 3, 1, 1, 4)]  # images, channels, height, width, outputs
 
 
-@pytest.fixture(params=[winograd, columns, few_channels], ids=["winograd", "columns", "few_channels"])
+@pytest.fixture(params=[Winograd, Columns, FewChannels])
 def everywhere(request, monkeypatch):
     """Take a way wherever it can be taken, of any type, and count how often."""
     taken = []
@@ -45,7 +48,7 @@ def everywhere(request, monkeypatch):
         if tuple(weight.shape[2:]) != (3, 3) or stride != 1:
             return None
         taken.append(1)
-        return Way(request.param, stride, padding)
+        return request.param(stride, padding)
 
     for module in (convolution, double_backward):
         monkeypatch.setattr(module, "way_of", way_of)
@@ -74,10 +77,10 @@ def test_values_and_gradients_are_those_of_the_convolution(by, case, layout, bia
     maps = drawn(n, channels, height, width).to(memory_format=layout).requires_grad_()
     weight = drawn(outputs, channels, *kernel, seed=1).to(memory_format=layout).requires_grad_()
     added = [drawn(outputs, seed=3).requires_grad_()] if bias else []
-    made = _Convolution.apply(maps, weight, added[0] if bias else None, Way(by, stride, padding))
+    made = _Convolution.apply(maps, weight, added[0] if bias else None, by(stride, padding))
     expected = F.conv2d(maps, weight, added[0] if bias else None, stride, padding)
     torch.testing.assert_close(made, expected)
-    assert by is few_channels or made.is_contiguous(memory_format=LAST)
+    assert by is FewChannels or made.is_contiguous(memory_format=LAST)
     same_gradients(made, expected, maps, weight, *added)
 
 
@@ -88,7 +91,7 @@ def test_values_and_gradients_are_those_of_the_transposed_convolution(by, case, 
     maps = drawn(n, channels, height, width).to(memory_format=layout).requires_grad_()
     weight = drawn(channels, outputs, *kernel, seed=1).to(memory_format=layout).requires_grad_()
     expected = F.conv_transpose2d(maps, weight, None, stride, padding)
-    made = _Transposed.apply(maps, weight, tuple(expected.shape), Way(by, stride, padding))
+    made = _Transposed.apply(maps, weight, tuple(expected.shape), by(stride, padding))
     torch.testing.assert_close(made, expected)
     assert made.is_contiguous(memory_format=LAST)
     same_gradients(made, expected, maps, weight)
@@ -124,18 +127,16 @@ def test_a_tile_of_winograds_takes_the_papers_36_products():
 def test_winograds_float32_is_off_by_1e_5_of_the_largest_value():
     maps, weight = drawn(2, 128, 16, 16, dtype=torch.float32), drawn(128, 128, 3, 3, dtype=torch.float32, seed=1)
     expected = F.conv2d(maps.double(), weight.double(), padding=1)
-    made = winograd.convolve(maps, weight, None, 1, 1)
+    made = Winograd(1, 1).convolve(maps, weight)
     assert (made - expected).abs().max() < 5e-5 * expected.abs().max()
 
 
-@pytest.mark.parametrize("by", [winograd, columns, few_channels])
+@pytest.mark.parametrize("by", [Winograd, Columns, FewChannels])
 def test_gradients_can_be_differentiated_once_more(by):
     given = drawn(1, 2, 4, 5).requires_grad_(), drawn(2, 2, 3, 3, seed=1).requires_grad_(), drawn(2).requires_grad_()
-    assert torch.autograd.gradgradcheck(lambda *of: _Convolution.apply(*of, Way(by, 1, 1)), given)
+    assert torch.autograd.gradgradcheck(lambda *of: _Convolution.apply(*of, by(1, 1)), given)
     maps, weight = drawn(1, 2, 2, 3).requires_grad_(), drawn(2, 1, 4, 4, seed=1).requires_grad_()
-    assert torch.autograd.gradgradcheck(
-        lambda *of: _Transposed.apply(*of, (1, 1, 4, 6), Way(columns, 2, 1)), (maps, weight)
-    )
+    assert torch.autograd.gradgradcheck(lambda *of: _Transposed.apply(*of, (1, 1, 4, 6), Columns(2, 1)), (maps, weight))
 
 
 @pytest.mark.parametrize("side", [8, 9])
@@ -186,22 +187,22 @@ def test_autocast_exports_and_compilers_take_pytorchs(what, kind, everywhere):
 @pytest.mark.parametrize(
     ("shape", "weight", "stride", "padding", "expected"),
     [
-        ((2, 256, 32, 32), (256, 256, 3, 3), 1, 1, winograd),
+        ((2, 256, 32, 32), (256, 256, 3, 3), 1, 1, Winograd),
         ((2, 256, 32, 32), (256, 256, 3, 3), 2, 1, None),
         ((2, 127, 32, 32), (256, 127, 3, 3), 1, 1, None),
         ((2, 256, 32, 32), (127, 256, 3, 3), 1, 1, None),
         ((1, 256, 28, 28), (256, 256, 3, 3), 1, 1, None),  # 49 tiles
         ((1, 512, 32, 32), (512, 512, 3, 3), 1, 1, None),  # 64, and 128 are needed
-        ((2, 512, 32, 32), (512, 512, 3, 3), 1, 1, winograd),
-        ((64, 256, 8, 8), (512, 256, 4, 4), 2, 1, columns),  # 1,024 places, 4 copies of a pixel
+        ((2, 512, 32, 32), (512, 512, 3, 3), 1, 1, Winograd),
+        ((64, 256, 8, 8), (512, 256, 4, 4), 2, 1, Columns),  # 1,024 places, 4 copies of a pixel
         ((160, 256, 8, 8), (512, 256, 4, 4), 2, 1, None),
         ((64, 128, 16, 16), (256, 128, 4, 4), 2, 1, None),  # half a million weights
-        ((16, 512, 4, 4), (512, 512, 3, 3), 1, 1, columns),  # 256 places, 9 copies
+        ((16, 512, 4, 4), (512, 512, 3, 3), 1, 1, Columns),  # 256 places, 9 copies
         ((16, 512, 8, 8), (512, 512, 3, 3), 1, 1, None),
         ((2, 2048, 8, 8), (512, 2048, 3, 3), 2, 1, None),  # no multiple of the stride
         ((0, 2048, 4, 4), (512, 2048, 3, 3), 1, 1, None),
-        ((2, 3, 64, 64), (64, 3, 4, 4), 2, 1, few_channels),
-        ((2, 1, 9, 9), (24, 1, 7, 7), 1, 0, few_channels),
+        ((2, 3, 64, 64), (64, 3, 4, 4), 2, 1, FewChannels),
+        ((2, 1, 9, 9), (24, 1, 7, 7), 1, 0, FewChannels),
         ((2, 5, 64, 64), (64, 5, 4, 4), 2, 1, None),
         ((2, 3, 64, 64), (23, 3, 4, 4), 2, 1, None),
         ((2, 3, 64, 64), (64, 3, 3, 3), 2, 1, None),
@@ -211,7 +212,7 @@ def test_autocast_exports_and_compilers_take_pytorchs(what, kind, everywhere):
 )
 def test_ways_are_taken_where_they_pay(shape, weight, stride, padding, expected):
     found = convolution.way_of(shape, torch.empty(weight), stride, padding)
-    assert (found and found.by) is expected
+    assert found is None if expected is None else isinstance(found, expected)
     for other in (torch.empty(weight, dtype=torch.bfloat16), torch.empty(weight, device="meta")):
         assert convolution.way_of(shape, other, stride, padding) is None
 
