@@ -28,7 +28,7 @@ from lightning_gans.checkpoints import files, integrity, load, roles
 from lightning_gans.config import local
 from lightning_gans.config import schemas as config_schemas
 from lightning_gans.config.schemas import CONF_DIR
-from lightning_gans.config.validation import _targets
+from lightning_gans.config.validation import target_nodes
 from lightning_gans.evaluation.cache import RealCache
 from lightning_gans.extractors.classifier import ClassifierExtractor
 from lightning_gans.extractors.inception import Inception
@@ -66,9 +66,9 @@ def all_roles():
     """Places in configs where something is named, over all families and sets."""
     found = set()
     for choice in [f"model={name}" for name in MODELS] + ["logger=wandb", "logger=tensorboard", "extractor=digits"]:
-        found |= {path for path, _ in _targets(compose(choice, *needs(choice)), "")}
+        found |= {path for path, _ in target_nodes(compose(choice, *needs(choice)), "")}
     augmented = compose("model/augment=diffaugment", "model=progan", "model/penalty=r1")
-    return sorted(found | {path for path, _ in _targets(augmented, "")} | {"callbacks.evaluation.extractor"})
+    return sorted(found | {path for path, _ in target_nodes(augmented, "")} | {"callbacks.evaluation.extractor"})
 
 
 ROLES = all_roles()
