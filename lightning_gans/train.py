@@ -14,7 +14,7 @@ from lightning_gans.config.schemas import TrainSchema
 from lightning_gans.runtime.light_imports import import_lightning
 from lightning_gans.training import sweep
 
-OURS = ("lightning_gans.", "lightning.", "torch.")
+KNOWN = ("lightning_gans.", "lightning.", "torch.")
 
 
 def from_checkpoint(arguments: list[str]) -> list[str]:
@@ -46,7 +46,9 @@ def needs_no_extras(cfg: DictConfig) -> bool:
     """Return whether torchmetrics can do without its optional packages: we know all that is named, and LPIPS is not."""
     names = [node["_target_"] for _, node in validation.target_nodes(cfg, "")]
     metrics = OmegaConf.select(cfg, "callbacks.evaluation.metrics") or []
-    return all(name.startswith(OURS) for name in names) and not any("lpips" in str(name) for name in [*names, *metrics])
+    return all(name.startswith(KNOWN) for name in names) and not any(
+        "lpips" in str(name) for name in [*names, *metrics]
+    )
 
 
 @command(TrainSchema, arguments=from_checkpoint, guard=sweep.job)

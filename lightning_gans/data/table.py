@@ -225,6 +225,8 @@ class EncodedRows(ImageDataset):
         codes: The rows.
     """
 
+    is_in_memory = True
+
     def __init__(self, table: Table, codes: Codes) -> None:
         self.table, self.codes = table, codes
 
@@ -255,7 +257,7 @@ class ByLevel(ImageDataset):
     """
 
     def __init__(self, rows: EncodedRows) -> None:
-        self.rows, table = rows, rows.table
+        self.rows, self.is_in_memory, table = rows, rows.is_in_memory, rows.table
         orders, counts = [], []  # of each discrete column: rows sorted by their level
         for place in table.discrete:
             levels = rows.codes.chosen[:, place]

@@ -34,12 +34,12 @@ class Winograd(Way):
         outputs, inputs, *kernel = weight
         if self.stride != 1 or kernel != [TAPS, TAPS] or min(inputs, outputs) < CHANNELS:
             return False
-        rows, columns = (-(-side // TILE) for side in _sides(shape, self.padding))
+        rows, columns = (-(-side // TILE) for side in self.places(shape, (TAPS, TAPS)))
         return min(rows, columns) > 0 and shape[0] * rows * columns >= max(64, inputs * outputs // 2048)
 
     def convolve(self, maps: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """Convolve maps (N, C, H, W) with a weight (O, C, 3, 3) and add a bias (O,): (N, O, H', W')."""
-        tiles = _Tiles(maps.shape, len(weight), self.padding)
+        tiles = _Tiles(self, maps.shape, len(weight))
         weights = _weight_points(weight).transpose(1, 2)
         shape = len(maps), len(weight), tiles.rows * TILE, tiles.columns * TILE
         made = torch.empty(shape, dtype=maps.dtype, device=maps.device, memory_format=torch.channels_last)
@@ -60,7 +60,7 @@ class Winograd(Way):
         self, gradient: Tensor, shape: Shape, weight: Tensor, maps: Tensor | None = None, *, by_maps: bool = True
     ) -> Gradients:
         """Differentiate by maps and by the weight."""
-        tiles = _Tiles(shape, len(weight), self.padding)
+        tiles = _Tiles(self, shape, len(weight))
         weights = _weight_points(weight) if by_maps else None
         found = gradient.new_empty(shape[0], *shape[2:], shape[1]) if by_maps else None
         by_points: Tensor | None = None
@@ -84,9 +84,9 @@ class Winograd(Way):
 class _Tiles:
     """Cut the maps (N, C, H, W) of a convolution into tiles, and put them together."""
 
-    def __init__(self, shape: tuple[int, ...], outputs: int, padding: int) -> None:
-        (n, self.inputs, *self.input_sides), self.padding = shape, padding
-        self.sides = _sides(shape, padding)
+    def __init__(self, way: Winograd, shape: Shape, outputs: int) -> None:
+        (n, self.inputs, *self.input_sides), self.padding = shape, way.padding
+        self.sides = way.places(shape, (TAPS, TAPS))
         self.rows, self.columns = (-(-side // TILE) for side in self.sides)
         row = SIDE**2 * self.columns * max(self.inputs, outputs)
         self.images = _slices(n, PART // (row * self.rows))
@@ -179,11 +179,6 @@ def _polynomial(roots: Tensor) -> Tensor:
     for root in roots:
         made = F.pad(made, (1, 0)) - root * F.pad(made, (0, 1))
     return made
-
-
-def _sides(shape: tuple[int, ...], padding: int) -> list[int]:
-    """Return height and width of what maps (N, C, H, W) become."""
-    return [side + 2 * padding - TAPS + 1 for side in shape[2:]]
 
 
 def _slices(n: int, size: int) -> list[slice]:

@@ -1,7 +1,5 @@
 """Our ways of a convolution against PyTorch's: values, gradients, and where they are taken."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -52,7 +50,7 @@ def everywhere(request, monkeypatch):
 
     for module in (convolution, double_backward):
         monkeypatch.setattr(module, "way_of", way_of)
-    return SimpleNamespace(taken=taken, by=request.param)
+    return taken
 
 
 def drawn(*shape, dtype=torch.float64, seed=0):
@@ -150,7 +148,7 @@ def test_layers_are_pytorchs_and_what_follows_may_work_in_place(kind, side, ever
         maps = drawn(2, 3, side, side).requires_grad_()
         made = nn.Sequential(layer, nn.ReLU(inplace=True))(maps)
         found.append([made, *torch.autograd.grad(made.square().sum(), [maps, *layer.parameters()])])
-    assert everywhere.taken
+    assert everywhere
     for mine, their in zip(*found, strict=True):
         torch.testing.assert_close(mine, their)
 
@@ -167,7 +165,7 @@ def test_other_convolutions_are_pytorchs(options, everywhere):
     plain.load_state_dict(layer.state_dict())
     maps = drawn(2, 4, 7, 7, dtype=torch.float32)
     assert torch.equal(layer(maps), plain(maps))
-    assert not everywhere.taken
+    assert not everywhere
 
 
 @pytest.mark.parametrize("kind", [Conv2d, ConvTranspose2d])
@@ -181,7 +179,7 @@ def test_autocast_exports_and_compilers_take_pytorchs(what, kind, everywhere):
         torch.export.export(layer, (maps,))
     else:
         torch.compile(layer, fullgraph=True, backend="eager")(maps)
-    assert not everywhere.taken
+    assert not everywhere
 
 
 @pytest.mark.parametrize(
@@ -217,6 +215,14 @@ def test_ways_are_taken_where_they_pay(shape, weight, stride, padding, expected)
         assert convolution.way_of(shape, other, stride, padding) is None
 
 
+@pytest.mark.parametrize(
+    ("shape", "padding", "expected"),
+    [((512, 8, 4, 4), 0, True), ((512, 8, 4, 4), 1, False), ((0, 8, 4, 4), 0, False), ((512, 8, 4, 5), 0, False)],
+)
+def test_a_layer_is_dense_where_its_kernel_is_the_whole_map(shape, padding, expected):
+    assert dense.fits(shape, (1, 8, 4, 4), padding) is expected
+
+
 def test_an_image_without_a_gradient_is_pytorchs(monkeypatch):
     taken = []
     monkeypatch.setattr(convolution._Convolution, "apply", lambda *given: taken.append(1) or F.conv2d(*given[:3]))
@@ -241,7 +247,7 @@ def test_penalties_take_them_in_both_backward_passes(everywhere):
         return torch.autograd.grad(found.square().sum(), network[0].weight)[0]
 
     ours = penalty(cheap=True)
-    assert len(everywhere.taken) > 4  # forwards, backwards and theirs
+    assert len(everywhere) > 4  # forwards, backwards and theirs
     torch.testing.assert_close(ours, penalty(cheap=False))
 
 

@@ -60,7 +60,7 @@ class ChannelConcat(ImageDataset):
     """
 
     def __init__(self, whole: ImageDataset, **channels: int) -> None:
-        self.whole, self.channels = whole, channels
+        self.whole, self.channels, self.is_in_memory = whole, channels, whole.is_in_memory
 
     def __len__(self) -> int:
         """Return the number of pairs."""
