@@ -38,6 +38,7 @@ LIST_KEYS = ("run",)  # of these, those that take a list too
 BUDGETS = ("trainer.max_steps", "max_kimg", "max_epochs")
 GROUPS = ("model", "data", "trainer", "callbacks", "logger", "extractor")
 MODEL_PARTS = ("model/objective", "model/penalty", "model/augment", "model/growth", "model/text_encoder")
+WITHOUT = "_without_"  # in a tuned file's name: what is left out of it
 _AT_COMMAS = re.compile(r""" "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' | [^,]+ """, re.VERBOSE)
 
 
@@ -145,28 +146,50 @@ def _unquoted(value: str) -> str:
 
 
 def drop_tuned(arguments: list[str]) -> list[str]:
-    """Add ``tuned=none`` where a part of the model was typed that the tuned file is not made for.
+    """Add ``tuned=none`` where another network was typed, which the tuned file is not made for.
 
-    That is another network, or a part that the file itself puts in place and would lay over what was typed. A network
-    of the family that has a tuned file of its own, ``NETWORK_DATA.yaml``, gets that. With another objective the file
-    stays, without the options that it sets of the family's own objective.
+    A network of the family that has a tuned file of its own, ``NETWORK_DATA.yaml``, gets that. Of a part of the model
+    that was typed, what the file says is left out, and the rest stays: ``tuned=dcgan_digits_without_augment``.
     """
+    tuned = override_value(arguments, "tuned")
+    if tuned is not None:
+        _store_without(tuned)
+        return arguments
     parts = [part for part in ("model/network", *MODEL_PARTS) if override_value(arguments, part) is not None]
-    if not parts or override_value(arguments, "tuned") is not None or override_value(arguments, "resume") is not None:
+    if not parts or override_value(arguments, "resume") is not None:
         return arguments
     entries = yaml.safe_load((CONF_DIR / "train.yaml").read_text(encoding="utf-8"))["defaults"]
     defaults = {key: value for entry in entries if isinstance(entry, dict) for key, value in entry.items()}
     model, data = (override_value(arguments, key) or defaults[key] for key in ("model", "data"))
     network = override_value(arguments, "model/network") or ""
-    if network.startswith(f"{model}_") and (CONF_DIR / "tuned" / f"{network}_{data}.yaml").is_file():
+    if network.startswith(f"{model}_") and _tuned_file(f"{network}_{data}").is_file():
         return [*arguments, f"tuned={network}_{data}"]
-    file = CONF_DIR / "tuned" / f"{model}_{data}.yaml"
-    node = yaml.safe_load(file.read_text(encoding="utf-8"))["model"] if file.is_file() else {}
-    laid_over = {part for part in parts if part.partition("/")[2] in node}
-    if file.is_file() and ("model/network" in parts or laid_over - {"model/objective"}):
+    file = _tuned_file(f"{model}_{data}")
+    if not file.is_file():
+        return arguments
+    if network:
         return [*arguments, "tuned=none"]
-    options = [f"model.objective.{option}" for option in node["objective"]] if laid_over else []
-    return [*arguments, *(f"~{option}" for option in options if override_value(arguments, option) is None)]
+    names = [part.partition("/")[2] for part in parts]
+    laid_over = [name for name in names if name in yaml.safe_load(file.read_text(encoding="utf-8"))["model"]]
+    if not laid_over:
+        return arguments
+    tuned = file.stem + WITHOUT + "-".join(laid_over)
+    _store_without(tuned)
+    return [*arguments, f"tuned={tuned}"]
+
+
+def _tuned_file(name: str) -> Path:
+    return CONF_DIR / "tuned" / f"{name}.yaml"
+
+
+def _store_without(tuned: str) -> None:
+    """Let Hydra find ``NAME_without_PART-PART``: a tuned file without what it says of these parts of the model."""
+    name, _, parts = tuned.partition(WITHOUT)
+    if parts and _tuned_file(name).is_file():
+        node = OmegaConf.to_container(OmegaConf.load(_tuned_file(name)))
+        assert isinstance(node, dict)
+        node["model"] = {key: value for key, value in node["model"].items() if key not in parts.split("-")}
+        ConfigStore.instance().store(tuned, node, group="tuned", package="_global_", **REPLACING)
 
 
 def exclusive_budget(arguments: list[str]) -> list[str]:

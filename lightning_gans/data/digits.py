@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import Unpack
 
@@ -14,7 +19,6 @@ from lightning_gans.data.options import DataOptions
 from lightning_gans.data.resize import resize
 from lightning_gans.data.spec import ImageSpec
 from lightning_gans.data.subset import spread
-from lightning_gans.runtime.light_imports import hidden
 
 
 class Digits(ImageDataModule):
@@ -45,9 +49,20 @@ class DigitsSource(ImageSource):
 
 def read_digits(size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Return the digits (N, 1, *size) uint8 and their labels (N,)."""
-    with hidden({"pandas"}):  # which it imports for sets that it downloads
-        from sklearn.datasets import load_digits
+    table = _table()
+    grey = torch.from_numpy(table[:, :64].reshape(-1, 8, 8)).mul(255 / 16).round().to(torch.uint8)
+    return resize(grey[:, None], size), torch.from_numpy(table[:, 64]).long()
 
-    digits = load_digits()
-    grey = torch.from_numpy(digits.images).mul(255 / 16).round().to(torch.uint8)
-    return resize(grey[:, None], size), torch.from_numpy(digits.target).long()
+
+def _table() -> NDArray[np.float64]:
+    """Read rows of 64 grey levels and a label from scikit-learn's file, without SciPy, which it would import."""
+    package = find_spec("sklearn")
+    folders = package.submodule_search_locations if package else None
+    for folder in folders or ():
+        file = Path(folder, "datasets", "data", "digits.csv.gz")
+        if file.is_file():
+            return np.loadtxt(file, delimiter=",")
+    from sklearn.datasets import load_digits  # its file lies elsewhere
+
+    found = load_digits()
+    return np.column_stack([found.data, found.target])

@@ -1,6 +1,7 @@
 """What is typed reaches Hydra as it was meant."""
 
 import pytest
+from omegaconf import OmegaConf
 
 from lightning_gans import compose
 from lightning_gans.config.overrides import (
@@ -57,8 +58,7 @@ def test_a_typed_budget_is_the_only_one(words, added):
         ([], False),
         (["model/network=resnet"], True),  # dcgan_digits.yaml is made for another
         (["model=lsgan", "model/objective=hinge"], False),
-        (["model=progan", "model/growth=none"], True),  # the file sets options of the growth
-        (["model=stylegan", "model/penalty=gradient_penalty"], True),
+        (["model/penalty=r1", "model/objective=saturating"], False),  # of which it says nothing
         (["model=srgan", "data=photo_patches", "model/network=resnet"], True),
         (["model/network=resnet", "data=mnist"], False),  # no file for this pair
         (["model/network=resnet", "tuned=dcgan_digits"], False),  # asked for
@@ -70,15 +70,26 @@ def test_what_is_tuned_for_other_networks_is_left_out(words, left_out):
     assert drop_tuned(words) == words + ["tuned=none"] * left_out
 
 
-@pytest.mark.parametrize("objective", ["hinge", "saturating", "non_saturating"])
-def test_a_typed_objective_leaves_out_what_is_tuned_of_the_familys_own_alone(objective):
-    words = [f"model/objective={objective}"]
-    assert drop_tuned(words) == [*words, "~model.objective.label_smoothing"]  # dcgan_digits.yaml smooths labels
-    model = compose(*words).model
-    assert model.objective.get("label_smoothing", 0) == 0
-    assert model.generator.base_channels == 32
-    smoothed = [*words, "model.objective.label_smoothing=0.2"]
-    assert drop_tuned(smoothed) == smoothed
+@pytest.mark.parametrize(
+    ("words", "left_out"),
+    [
+        (["model=infogan", "model/augment=adaptive"], "infogan_digits_without_augment"),
+        (["model=infogan", "model/augment=none"], "infogan_digits_without_augment"),
+        (["model=progan", "model/growth=none"], "progan_digits_without_growth"),
+        (["model=stylegan", "model/penalty=gradient_penalty"], "stylegan_digits_without_penalty"),
+        (["model/objective=hinge", "model/augment=adaptive", "model.augment.p=0.5"], "dcgan_digits_without_augment"),
+        (["model=stylegan2", "model/penalty=r1", "model/augment=none"], "stylegan2_digits_without_penalty-augment"),
+    ],
+)
+def test_a_typed_part_takes_the_place_of_the_tuned_one_whole(words, left_out):
+    said = drop_tuned(words)
+    assert said == [*words, f"tuned={left_out}"]
+    assert drop_tuned(said) == said  # as a process that is started again sees it
+    tuned, plain = (OmegaConf.to_container(compose(*words, *more)) for more in ((), ("tuned=none",)))  # unresolved
+    for part in left_out.partition("_without_")[2].split("-"):
+        assert tuned["model"][part] == plain["model"][part]
+    assert tuned["trainer"]["max_steps"] != plain["trainer"]["max_steps"]
+    assert tuned["model"]["generator"] != plain["model"]["generator"]
 
 
 def test_a_network_of_the_family_has_what_is_tuned_for_it():
