@@ -32,7 +32,7 @@ NETWORKS = {
     "DCGAN, 64x64x3, batch 16": ["model=dcgan", "data=digits", "tuned=none", "model.batch_size=16"],
 }
 NETWORKS["DCGAN, 64x64x3, batch 16"] += ["data.image_size=64", "data.channels=3"]
-SCORED = ["model=dcgan", "data=digits", "model.discriminator.norm=null", "trainer.max_steps=600"]
+SCORED = ["model=dcgan", "data=digits", "model/augment=none", "model.discriminator.norm=null", "trainer.max_steps=600"]
 SCORED += ["callbacks.samples=null", "callbacks.evaluation.every_n_train_steps=600"]
 SCORED += ["logger=none", "trainer.enable_progress_bar=false", "trainer.accelerator=cpu"]
 
