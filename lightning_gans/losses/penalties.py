@@ -1,8 +1,4 @@
-"""Gradient penalties on the discriminator, one value per sample, averaged last.
-
-Every exact penalty builds its own graph in full precision, outside autocast and ``torch.compile``, neither of which
-differentiates twice safely. The approximate one needs full precision too, since it divides by little.
-"""
+"""Gradient penalties on the discriminator, one value per sample, averaged last."""
 
 from __future__ import annotations
 
@@ -12,16 +8,14 @@ from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lightning_gans.config.errors import ConfigError
 from lightning_gans.config.types import NonNegative, Positive, PositiveInt, checked
-from lightning_gans.losses.double_backward import CheapDoubleBackward
+from lightning_gans.losses.critic import Critic, input_gradients
 from lightning_gans.runtime.distributed import sum_over_processes
 from lightning_gans.runtime.precision import full_precision
 from lightning_gans.schedules.values import Scheduled, ends_of, value_at
 
-Critic = Callable[..., Tensor]
 Uniform = Callable[..., Tensor]
 
 
@@ -35,25 +29,6 @@ class RealFakeConditions(NamedTuple):
 UNCONDITIONAL = RealFakeConditions()
 
 
-def input_gradients(critic: Critic, samples: Tensor, *conditions: Tensor) -> Tensor:
-    """Return the gradient of each sample's logit (or sum of logits) with respect to that sample, with its graph.
-
-    Args:
-        critic: Maps samples (N, ...) and conditions to logits (N, ...), each depending on its own sample only.
-        samples: Where to differentiate, (N, ...).
-        *conditions: Passed on to the critic as they are.
-
-    Returns:
-        Gradients, (N, D) with D the number of values in a sample.
-    """
-    samples = full_precision(samples.detach()).requires_grad_(True)
-    plain = sdpa_kernel(SDPBackend.MATH)  # attention whose gradient can be differentiated
-    eager, twice = torch.compiler.set_stance("force_eager"), CheapDoubleBackward()
-    with torch.autocast(samples.device.type, enabled=False), eager, plain, twice:
-        gradients = twice.gradients(critic(samples, *conditions).sum(), samples)
-    return gradients.flatten(1)
-
-
 class Penalty(ABC):
     """Compute a weighted gradient penalty as a term of the discriminator's loss.
 
@@ -63,9 +38,11 @@ class Penalty(ABC):
     Attributes:
         needs_fakes: Whether it looks at generated samples.
         is_quotient: Whether it compares logits of two calls, and not gradients of one.
+        differentiates: Sides, of ``real`` and ``fake``, at whose very samples it differentiates.
     """
 
     needs_fakes: ClassVar[bool] = True
+    differentiates: ClassVar[tuple[str, ...]] = ()
     is_quotient: ClassVar[bool] = False
 
     @checked
@@ -154,6 +131,7 @@ class R1(Penalty):
     """
 
     needs_fakes = False
+    differentiates = ("real",)
 
     @checked
     def __init__(self, weight: Scheduled = 10.0, pixels_over: PositiveInt | None = None) -> None:
@@ -179,6 +157,8 @@ class R2(Penalty):
     |grad D(G(z))|^2 / 2 on generated samples. Mescheder et al. 2018, arXiv:1801.04406, equation 10.
     """
 
+    differentiates = ("fake",)
+
     def per_sample(
         self,
         critic: Critic,
@@ -199,6 +179,8 @@ class R1R2(Penalty):
     Args:
         weight: Factor of the term, gamma in the paper.
     """
+
+    differentiates = ("real", "fake")
 
     def per_sample(
         self,
@@ -256,25 +238,6 @@ class ApproximateR1R2(Penalty):
         with torch.autocast(at.device.type, enabled=False):
             change = critic(at + self.sigma * noise, *given) - critic(at, *given)
         return change.reshape(len(at), -1).sum(1) / self.sigma
-
-
-class Judged:
-    """Call a critic, but answer for samples that it has judged already with the logits that are there.
-
-    Args:
-        critic: Maps samples and conditions to logits.
-        known: Pairs of samples and their logits; samples are known by identity, not by value.
-    """
-
-    def __init__(self, critic: Critic, *known: tuple[Tensor, Tensor]) -> None:
-        self.critic, self.known = critic, known
-
-    def __call__(self, samples: Tensor, *conditions: Tensor) -> Tensor:
-        """Return the logits of samples (N, ...)."""
-        for judged, logits in self.known:
-            if samples is judged:
-                return logits
-        return self.critic(samples, *conditions)
 
 
 class Dragan(Penalty):

@@ -15,9 +15,10 @@ from lightning_gans.augment.adaptive import AdaptiveAugment
 from lightning_gans.augment.base import Augmentation
 from lightning_gans.config.errors import MISSING, ConfigError
 from lightning_gans.config.types import Positive, PositiveInt, checked
+from lightning_gans.losses.critic import Critic, RememberingCritic
 from lightning_gans.losses.lazy import Lazy, corrected_factory
 from lightning_gans.losses.objectives import Objective
-from lightning_gans.losses.penalties import Critic, Judged, Penalty, RealFakeConditions
+from lightning_gans.losses.penalties import Penalty, RealFakeConditions
 from lightning_gans.models.base import Batch, GenerativeModule, Terms
 from lightning_gans.models.batches import split
 from lightning_gans.models.ema import EMA
@@ -124,15 +125,15 @@ class AdversarialModule(GenerativeModule):
             self.make_fakes(len(batch["image"]))
         given = RealFakeConditions(self.conditioning.of(batch), self._fake_conditions)
         real, fake = self.augmented(batch["image"]), self.augmented(self._fake.detach())
-        real_logits = self.logits(real, *given.real)
+        penalty = None if isinstance(self.penalty, Lazy) else self.penalty
+        coarse = torch.is_autocast_enabled(real.device.type)  # logits are not to be subtracted or differentiated
+        alone = coarse or self.compile_networks
+        critic = RememberingCritic(self.logits, () if penalty is None or alone else penalty.differentiates)
+        real_logits = critic.judge("real", real, *given.real)
         self.update_statistics(real_logits.detach())
-        fake_logits = self.logits(fake, *given.fake)
-        terms = self.objective.discriminator(real_logits, fake_logits)
-        if self.penalty is not None and not isinstance(self.penalty, Lazy):
-            critic: Critic = self.discriminator
-            if not torch.is_autocast_enabled(real.device.type):  # else they are too coarse to subtract
-                critic = Judged(critic, (real, real_logits), (fake, fake_logits))
-            terms["penalty"] = self.penalise(real, fake, given, critic)
+        terms = self.objective.discriminator(real_logits, critic.judge("fake", fake, *given.fake))
+        if penalty is not None:
+            terms["penalty"] = self.penalise(real, fake, given, self.discriminator if coarse else critic)
         return terms
 
     def penalise(self, real: Tensor, fake: Tensor, given: RealFakeConditions, critic: Critic) -> Tensor:

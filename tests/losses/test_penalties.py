@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from lightning_gans.losses.critic import RememberingCritic, input_gradients
 from lightning_gans.losses.penalties import (
     R1,
     R1R2,
@@ -10,9 +11,7 @@ from lightning_gans.losses.penalties import (
     ApproximateR1R2,
     Dragan,
     GradientPenalty,
-    Judged,
     RealFakeConditions,
-    input_gradients,
 )
 from lightning_gans.networks.mlp import Discriminator
 from lightning_gans.schedules.values import CosineValue
@@ -254,14 +253,15 @@ def test_logits_that_are_known_are_not_computed_again():
 
     real, fake, y = torch.randn(5, 1, 2, 2), torch.randn(5, 1, 2, 2), torch.arange(1.0, 6.0)
     given = RealFakeConditions((y,), (y,))
-    judged = Judged(critic, (real, critic(real, y)), (fake, critic(fake, y)))
     penalty = ApproximateR1R2(sigma=0.1)
+    judged = RememberingCritic(critic)
+    judged.judge("real", real, y), judged.judge("fake", fake, y)
     calls.clear()
     known = penalty(judged, real, fake, all_ones, given)
     assert len(calls) == 2
     torch.testing.assert_close(known, penalty(critic, real, fake, all_ones, given))
     assert len(calls) == 6
-    equal = real.clone()  # as all exact penalties ask, who differentiate at a tensor of their own
+    equal = real.clone()  # known by identity
     torch.testing.assert_close(R1R2()(judged, equal, fake, uniform, given), R1R2()(critic, real, fake, uniform, given))
 
 

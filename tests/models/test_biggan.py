@@ -8,7 +8,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 import lightning_gans
 from conftest import compose, newest, run, tiny_model, watched
-from lightning_gans.losses.penalties import input_gradients
+from lightning_gans.losses.critic import input_gradients
 from lightning_gans.models.biggan import overlap
 from lightning_gans.models.updates import decay_groups, once_an_update
 from lightning_gans.networks.attention import SelfAttention

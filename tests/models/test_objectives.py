@@ -69,7 +69,8 @@ def test_a_typed_part_stands_before_what_is_tuned():
     assert own.penalty._target_.endswith("R1")
     typed = compose("model=gan", "data=toy2d", "model/penalty=r2").model
     assert typed.penalty._target_.endswith("R2")
-    assert typed.g_optimizer._target_ == "torch.optim.SGD"  # the paper's
+    assert typed.penalty.weight == 10  # its own
+    assert typed.g_optimizer._target_ == own.g_optimizer._target_ == "torch.optim.RMSprop"  # tuned
     kept = compose("model=dcgan", "data=digits", "model/penalty=r1", "model.discriminator.norm=null").model
     assert kept.g_optimizer.lr == compose("model=dcgan", "data=digits").model.g_optimizer.lr  # tuned: it has no penalty
     assert kept.g_optimizer.lr != compose("model=dcgan", "data=digits", "tuned=none").model.g_optimizer.lr
