@@ -21,6 +21,7 @@ from lightning_gans.config.help import help_of, version_of
 from lightning_gans.config.metrics import name_own_metrics
 from lightning_gans.config.overrides import normalized, option_names, options_first
 from lightning_gans.config.schemas import CONF_DIR, SCHEMAS
+from lightning_gans.config.tuned import drop_tuned
 from lightning_gans.runtime.instantiation import MAIN, VERSION
 from lightning_gans.runtime.streams import forgiving_streams
 from lightning_gans.runtime.waiting import choose_waiting
@@ -65,7 +66,7 @@ def command(
                 return
             drop_stray_rank()
             refuse_dashes(sys.argv[1:])
-            sys.argv[1:] = arguments(normalized(options_first(sys.argv[1:])))
+            sys.argv[1:] = arguments(drop_tuned(normalized(options_first(sys.argv[1:]))))
             application()
 
         @functools.wraps(function)
@@ -92,7 +93,7 @@ def compose(*overrides: str, config: str = "train") -> DictConfig:
     before, state.hydra = state.hydra, None  # a caller's own, which is none of ours
     try:
         with as_value_error(overrides), hydra.initialize_config_dir(str(CONF_DIR), **VERSION):
-            cfg = hydra.compose(config, overrides=normalized(list(overrides)), return_hydra_config=True)
+            cfg = hydra.compose(config, overrides=drop_tuned(normalized(list(overrides))), return_hydra_config=True)
             hydra_config = cfg.hydra
             with open_dict(cfg):
                 del cfg["hydra"]

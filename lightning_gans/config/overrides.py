@@ -9,14 +9,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from lightning_gans.config.errors import ConfigError
-from lightning_gans.config.schemas import CONF_DIR, TrainSchema
+from lightning_gans.config.schemas import TrainSchema
 from lightning_gans.runtime.instantiation import REPLACING
 
 # Values that people type as paths; quoted before Hydra's grammar reads them.
@@ -38,7 +37,6 @@ LIST_KEYS = ("run",)  # of these, those that take a list too
 BUDGETS = ("trainer.max_steps", "max_kimg", "max_epochs")
 GROUPS = ("model", "data", "trainer", "callbacks", "logger", "extractor")
 MODEL_PARTS = ("model/objective", "model/penalty", "model/augment", "model/growth", "model/text_encoder")
-WITHOUT = "_without_"  # in a tuned file's name: what is left out of it
 _AT_COMMAS = re.compile(r""" "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' | [^,]+ """, re.VERBOSE)
 
 
@@ -46,7 +44,7 @@ def normalized(arguments: list[str]) -> list[str]:
     """Write typed arguments as Hydra reads them: lists joined, paths quoted, integers in full, one budget alone."""
     for key in LIST_KEYS:
         arguments = join_list(arguments, key)
-    return exclusive_budget(drop_tuned(write_integers(quote_paths(add_arguments(arguments)))))
+    return exclusive_budget(write_integers(quote_paths(add_arguments(arguments))))
 
 
 def add_arguments(arguments: list[str]) -> list[str]:
@@ -143,53 +141,6 @@ def quote(value: str) -> str:
 
 def _unquoted(value: str) -> str:
     return re.sub(r'(\\+)("|$)', lambda found: found[1][: len(found[1]) // 2] + found[2], value[1:-1])
-
-
-def drop_tuned(arguments: list[str]) -> list[str]:
-    """Add ``tuned=none`` where another network was typed, which the tuned file is not made for.
-
-    A network of the family that has a tuned file of its own, ``NETWORK_DATA.yaml``, gets that. Of a part of the model
-    that was typed, what the file says is left out, and the rest stays: ``tuned=dcgan_digits_without_augment``.
-    """
-    tuned = override_value(arguments, "tuned")
-    if tuned is not None:
-        _store_without(tuned)
-        return arguments
-    parts = [part for part in ("model/network", *MODEL_PARTS) if override_value(arguments, part) is not None]
-    if not parts or override_value(arguments, "resume") is not None:
-        return arguments
-    entries = yaml.safe_load((CONF_DIR / "train.yaml").read_text(encoding="utf-8"))["defaults"]
-    defaults = {key: value for entry in entries if isinstance(entry, dict) for key, value in entry.items()}
-    model, data = (override_value(arguments, key) or defaults[key] for key in ("model", "data"))
-    network = override_value(arguments, "model/network") or ""
-    if network.startswith(f"{model}_") and _tuned_file(f"{network}_{data}").is_file():
-        return [*arguments, f"tuned={network}_{data}"]
-    file = _tuned_file(f"{model}_{data}")
-    if not file.is_file():
-        return arguments
-    if network:
-        return [*arguments, "tuned=none"]
-    names = [part.partition("/")[2] for part in parts]
-    laid_over = [name for name in names if name in yaml.safe_load(file.read_text(encoding="utf-8"))["model"]]
-    if not laid_over:
-        return arguments
-    tuned = file.stem + WITHOUT + "-".join(laid_over)
-    _store_without(tuned)
-    return [*arguments, f"tuned={tuned}"]
-
-
-def _tuned_file(name: str) -> Path:
-    return CONF_DIR / "tuned" / f"{name}.yaml"
-
-
-def _store_without(tuned: str) -> None:
-    """Let Hydra find ``NAME_without_PART-PART``: a tuned file without what it says of these parts of the model."""
-    name, _, parts = tuned.partition(WITHOUT)
-    if parts and _tuned_file(name).is_file():
-        node = OmegaConf.to_container(OmegaConf.load(_tuned_file(name)))
-        assert isinstance(node, dict)
-        node["model"] = {key: value for key, value in node["model"].items() if key not in parts.split("-")}
-        ConfigStore.instance().store(tuned, node, group="tuned", package="_global_", **REPLACING)
 
 
 def exclusive_budget(arguments: list[str]) -> list[str]:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationKeyError
 
 from lightning_gans.config.errors import MISSING, REPLACED, ConfigError, unknown
-from lightning_gans.config.overrides import BUDGETS, WITHOUT, override_value
+from lightning_gans.config.overrides import BUDGETS, override_value
 from lightning_gans.config.schemas import CONF_DIR, TrainSchema
 from lightning_gans.config.signatures import fields_of, read_attribute, read_names, types_of
 from lightning_gans.config.types import FractionBelowOne, NonNegative, check_value
@@ -107,7 +108,8 @@ def check_tuned() -> None:
     wanted = override_value(list(HydraConfig.get().overrides.task), "tuned")
     folders = [Path(source.path) / "tuned" for source in runtime.config_sources if source.schema == "file"]
     known = [path.stem for folder in folders for path in folder.glob("*.yaml")]
-    if wanted is not None and wanted.partition(WITHOUT)[0] not in known:
+    stored = {name.removesuffix(".yaml") for name in ConfigStore.instance().repo.get("tuned", {})}  # NAME_without_PART
+    if wanted is not None and "${" not in wanted and wanted not in {*known, *stored}:
         raise unknown("tuned", wanted, known, value=wanted)
 
 

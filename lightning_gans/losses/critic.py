@@ -20,11 +20,12 @@ Critic = Callable[..., Tensor]
 
 
 class Judged(NamedTuple):
-    """Hold samples, the tensor that took their place at the critic, the logits, and what differentiates these twice."""
+    """Hold samples, their conditions and logits, what took their place at the critic, and what differentiates twice."""
 
     samples: Tensor
-    taken: Tensor
+    conditions: tuple[Tensor, ...]
     logits: Tensor
+    taken: Tensor
     twice: CheapDoubleBackward | None = None
 
 
@@ -39,7 +40,7 @@ def input_gradients(critic: Critic, samples: Tensor, *conditions: Tensor) -> Ten
     Returns:
         Gradients, (N, D) with D the number of values in a sample.
     """
-    judged = critic.known(samples) if isinstance(critic, RememberingCritic) else None
+    judged = critic.known(samples, conditions) if isinstance(critic, RememberingCritic) else None
     if judged is None or judged.twice is None:
         judged = _judge_twice(critic, full_precision(samples), conditions)
     assert judged.twice is not None
@@ -53,37 +54,42 @@ def _judge_twice(critic: Critic, samples: Tensor, conditions: tuple[Tensor, ...]
     plain = sdpa_kernel(SDPBackend.MATH)  # attention whose gradient can be differentiated
     eager, twice = torch.compiler.set_stance("force_eager"), CheapDoubleBackward()
     with torch.autocast(taken.device.type, enabled=False), eager, plain, twice:
-        return Judged(samples, taken, critic(taken, *conditions), twice)
+        return Judged(samples, conditions, critic(taken, *conditions), taken, twice)
 
 
 class RememberingCritic:
-    """Call a critic for the loss, and answer a penalty at the same samples by the logits that are there.
+    """Call a critic, but answer by the loss's own logits where a penalty asks about the samples of the loss.
 
     Args:
-        critic: Maps samples and conditions to logits.
+        critic: Maps samples and conditions to logits, for a penalty.
+        judge: The same for the loss.
         differentiated: Sides, of ``real`` and ``fake``, whose logits a penalty will differentiate by the samples: they
             are made as ``input_gradients`` makes them, which saves it a forward pass.
     """
 
-    def __init__(self, critic: Critic, differentiated: tuple[str, ...] = ()) -> None:
-        self.critic, self.differentiated = critic, differentiated
+    def __init__(self, critic: Critic, judge: Critic, differentiated: tuple[str, ...] = ()) -> None:
+        self.critic, self._judge, self.differentiated = critic, judge, differentiated
         self._judged: list[Judged] = []
 
     def judge(self, side: str, samples: Tensor, *conditions: Tensor) -> Tensor:
         """Return the logits of a side's samples (N, ...), ``real`` or ``fake``, and remember them."""
         if side in self.differentiated and full_precision(samples) is samples:
-            judged = _judge_twice(self.critic, samples, conditions)
+            judged = _judge_twice(self._judge, samples, conditions)
         else:
-            judged = Judged(samples, samples, self.critic(samples, *conditions))
+            judged = Judged(samples, conditions, self._judge(samples, *conditions), samples)
         self._judged.append(judged)
         return judged.logits
 
-    def known(self, samples: Tensor) -> Judged | None:
-        """Return what is remembered of samples; they are known by identity, not by value."""
-        return next((judged for judged in self._judged if judged.samples is samples), None)
+    def known(self, samples: Tensor, conditions: tuple[Tensor, ...]) -> Judged | None:
+        """Return what is remembered of samples under conditions, or some of them; by identity, not by value."""
+        for judged in self._judged:
+            own = {id(condition) for condition in judged.conditions}
+            if judged.samples is samples and own.issuperset(map(id, conditions)):
+                return judged
+        return None
 
     def __call__(self, samples: Tensor, *conditions: Tensor) -> Tensor:
         """Return the logits of samples (N, ...)."""
-        judged = self.known(samples)
+        judged = self.known(samples, conditions)
         logits: Tensor = self.critic(samples, *conditions) if judged is None else judged.logits
         return logits

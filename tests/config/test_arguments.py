@@ -5,7 +5,6 @@ from omegaconf import OmegaConf
 
 from lightning_gans import compose
 from lightning_gans.config.overrides import (
-    drop_tuned,
     exclusive_budget,
     join_list,
     options_first,
@@ -13,6 +12,7 @@ from lightning_gans.config.overrides import (
     quote_paths,
     resume_arguments,
 )
+from lightning_gans.config.tuned import drop_tuned
 
 
 @pytest.mark.parametrize(
@@ -64,6 +64,7 @@ def test_a_typed_budget_is_the_only_one(words, added):
         (["model/network=resnet", "tuned=dcgan_digits"], False),  # asked for
         (["model/network=resnet", "resume=x"], False),
         (["model=cgan", "model/network=dcgan"], True),
+        (["-m", "model=dcgan,wgan", "model/network=resnet"], True),
     ],
 )
 def test_what_is_tuned_for_other_networks_is_left_out(words, left_out):
@@ -90,6 +91,50 @@ def test_a_typed_part_takes_the_place_of_the_tuned_one_whole(words, left_out):
         assert tuned["model"][part] == plain["model"][part]
     assert tuned["trainer"]["max_steps"] != plain["trainer"]["max_steps"]
     assert tuned["model"]["generator"] != plain["model"]["generator"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["experiment=dcgan_celeba64", "data.root=x", "model/augment=diffaugment"],
+        ["experiment=r3gan_cifar10", "data.root=x", "model/augment=none"],
+        ["experiment=ring_r3gan", "model/augment=none"],
+        ["experiment=progan_ablation_b", "data.root=x", "model/growth=none"],  # whose first says tuned=none
+        ["experiment=dcgan_lsun64,dcgan_celeba64", "model/augment=none"],
+        ["sweep=lucic", "model/penalty=none", "model/augment=none"],
+        ["resume=x", "model/augment=none"],
+        ["++model.augment.sigma=0.2"],
+    ],
+)
+def test_what_is_not_of_a_tuned_pair_is_left_alone(words):
+    assert drop_tuned(words) == words
+
+
+@pytest.mark.parametrize("many", [["model=dcgan,infogan,wgan"], ["data=digits,mnist", "model=dcgan"]])
+def test_a_sweep_over_pairs_leaves_a_typed_part_out_of_each(many):
+    words = ["-m", *many, "model/augment=diffaugment"]
+    said = drop_tuned(words)
+    assert said == [*words, "tuned=${model}_${data}_without_augment"]
+    assert drop_tuned(said) == said
+    for model in ("dcgan", "infogan", "wgan"):
+        one, alone = (compose(f"model={model}", "model/augment=diffaugment", *end) for end in (said[-1:], ()))
+        assert one == alone
+        assert "sigma" not in one.model.augment
+
+
+def test_an_experiments_part_takes_the_place_of_the_tuned_one_too(tmp_path):
+    (tmp_path / "experiment").mkdir()
+    text = "# @package _global_\ndefaults:\n  - override /model/augment: diffaugment\n  - _self_\n"
+    (tmp_path / "experiment" / "mine.yaml").write_text(text)
+    for option in (["--config-dir", str(tmp_path)], [f"--config-dir={tmp_path}"]):
+        words = [*option, "experiment=mine"]
+        assert drop_tuned(words) == [*words, "tuned=dcgan_digits_without_augment"]
+
+
+@pytest.mark.parametrize("typed", ["+model.augment._target_=a.B", "++model.augment={_target_: a.B}"])
+def test_a_class_of_ones_own_is_a_typed_part(typed):
+    assert compose(typed).model.augment == {"_target_": "a.B"}
+    assert compose(typed).model.generator.base_channels == 32
 
 
 def test_a_network_of_the_family_has_what_is_tuned_for_it():

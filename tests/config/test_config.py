@@ -60,6 +60,8 @@ FAST = [
     (["model=wgn"], ["model=wgn", "Allowed:"]),
     (["data=digitz"], ["data=digitz", "Did you mean 'digits'", "mnist"]),
     (["tuned=nothing"], ["tuned=nothing", "dcgan_digits", "none"]),
+    (["tuned=dcgan_digits_without_noise"], ["tuned=dcgan_digits_without_noise", "dcgan_digits", "none"]),
+    (["tuned=mine_without_augment"], ["tuned=mine_without_augment", "dcgan_digits", "none"]),
     (["experiment=nothing"], ["experiment=nothing", "dcgan_celeba64"]),
     (["modle=dcgan"], ["modle", "Did you mean 'model'", "Allowed:"]),
     (["+modle=dcgan"], ["modle", "Did you mean 'model'"]),

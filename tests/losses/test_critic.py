@@ -7,7 +7,7 @@ import lightning_gans
 from conftest import DOUBLE, assert_equal_weights, newest, sgd, tiny
 from lightning_gans import compose
 from lightning_gans.losses import penalties
-from lightning_gans.losses.critic import RememberingCritic
+from lightning_gans.losses.critic import RememberingCritic, input_gradients
 
 NETWORKS = {
     "stddev": ["model=dcgan", "model.discriminator.norm=null", "model.discriminator.minibatch=stddev"],
@@ -59,11 +59,42 @@ def test_logits_of_autocast_are_not_differentiated_by_samples(tmp_path, precisio
 
 
 def test_only_the_sides_asked_for_are_differentiable():
-    critic = RememberingCritic(lambda samples: samples.square().sum(1), ("real",))
+    critic = RememberingCritic(torch.sum, lambda samples: samples.square().sum(1), ("real",))
     real, fake = torch.ones(2, 3), torch.ones(2, 3)
     assert critic.judge("real", real).requires_grad
     assert not critic.judge("fake", fake).requires_grad
     assert not real.requires_grad, "the batch is not ours to change"
-    assert critic.known(real).twice is not None
-    assert critic.known(fake).twice is None
-    assert critic.known(real.clone()) is None
+    assert critic.known(real, ()).twice is not None
+    assert critic.known(fake, ()).twice is None
+    assert critic.known(real.clone(), ()) is None
+    assert critic(fake).tolist() == [3.0, 3.0]  # the loss's
+    assert critic(fake.clone()) == 6.0  # the penalty's own
+
+
+def test_other_conditions_are_other_logits():
+    critic = RememberingCritic(weighed, weighed, ("real",))
+    real, y, z = torch.ones(2, 3), torch.tensor([1.0, 2.0]), torch.tensor([5.0, 6.0])
+    critic.judge("real", real, y)
+    assert input_gradients(critic, real, y)[:, 0].tolist() == [2.0, 4.0]
+    assert input_gradients(critic, real, z)[:, 0].tolist() == [10.0, 12.0]
+    assert critic(real, z).tolist() == [15.0, 18.0]
+
+
+def weighed(samples, y):
+    return y * samples.square().sum(1)
+
+
+@pytest.mark.parametrize("penalty", ["r1", "gradient_penalty", "dragan", "approximate_r1_r2"])
+def test_losses_that_judge_in_their_own_way(tmp_path, penalty):
+    """AC-GAN's keeps the classes' losses of every call, of which its loss makes two."""
+    words = [*tiny("acgan"), "model.discriminator.norm=layer", "model.discriminator.dropout=0"]
+    made = lightning_gans.build(compose(*words, f"model/penalty={penalty}", "trainer.max_steps=2"), tmp_path)
+    made.fit()
+    assert made.model.terms["d_penalty"] > 0
+
+
+def test_any_function_may_be_a_penalty(tmp_path):
+    made = lightning_gans.build(compose(*tiny("r3gan"), "model/penalty=none", "trainer.max_steps=1"), tmp_path)
+    made.model.penalty = lambda critic, real, fake, uniform, conditions, images_seen: critic(real).square().mean()
+    made.fit()
+    assert made.model.terms["d_penalty"] > 0

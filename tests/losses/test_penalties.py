@@ -254,7 +254,7 @@ def test_logits_that_are_known_are_not_computed_again():
     real, fake, y = torch.randn(5, 1, 2, 2), torch.randn(5, 1, 2, 2), torch.arange(1.0, 6.0)
     given = RealFakeConditions((y,), (y,))
     penalty = ApproximateR1R2(sigma=0.1)
-    judged = RememberingCritic(critic)
+    judged = RememberingCritic(critic, critic)
     judged.judge("real", real, y), judged.judge("fake", fake, y)
     calls.clear()
     known = penalty(judged, real, fake, all_ones, given)
