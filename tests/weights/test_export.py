@@ -126,6 +126,6 @@ def test_the_command_prints_inputs_parity_and_notes(tmp_path, monkeypatch, capsy
     assert "latents: (batch, 32)" in said
     difference = re.search(r"largest difference to PyTorch's images in \[-1, 1\]: (\S+)\n", said)
     assert float(difference[1]) < 1e-6  # an export is PyTorch's convolutions, the network has ways of its own
-    assert "DCGAN of generator update 1,600 in g.pt2" in said
+    assert "DCGAN of generator update 1,700 in g.pt2" in said
     assert command_here("lightning_gans.export", *options, cwd=tmp_path, monkeypatch=monkeypatch) == 1
     assert "is there already" in capsys.readouterr().err
