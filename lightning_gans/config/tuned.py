@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from lightning_gans.config.schemas import CONF_DIR
 from lightning_gans.runtime.instantiation import REPLACING
 
 WITHOUT = "_without_"  # in a tuned file's name: what is left out of it
+_OWN_CLASS = re.compile(r"\+\+?model\.(\w+)(\._target_=|=\{.*_target_)")
 
 
 def drop_tuned(arguments: list[str]) -> list[str]:
@@ -62,38 +64,41 @@ def _choices(arguments: list[str]) -> dict[str, str]:
         file = _config_file(arguments, "experiment", experiment)
         chosen |= _defaults(file) if file.is_file() else {"tuned": ""}
     for argument in arguments:
-        key, _, value = argument.lstrip("+").partition("=")
-        part = key.removesuffix("._target_").replace(".", "/")
+        key = argument.lstrip("+").partition("=")[0]
         if key in ("model", "data", "model/network", *MODEL_PARTS):
             chosen[key] = str(override_value([argument], key))
-        elif (
-            argument.startswith("+") and part in MODEL_PARTS and (part != key.replace(".", "/") or "_target_" in value)
-        ):
-            chosen[part] = value  # a class of the user's own
+        elif (own := _OWN_CLASS.match(argument)) and f"model/{own[1]}" in MODEL_PARTS:
+            chosen[f"model/{own[1]}"] = argument
     return chosen
 
 
 def _config_file(arguments: list[str], group: str, name: str) -> Path:
     """Return the file of a choice, in the user's own folder of configs or in ours."""
-    said = {name: after for name, after in zip(arguments, arguments[1:], strict=False)}  # --config-dir FOLDER
-    folders = [said.get(option) for option in ("--config-dir", "-cd")]
-    folders += [argument.partition("=")[2] for argument in arguments if argument.startswith("--config-dir=")]
-    files = [Path(folder, group, f"{name}.yaml") for folder in folders if folder]
+    folders = [argument.partition("=")[2] for argument in arguments if argument.startswith("--config-dir=")]
+    folders += [
+        after for option, after in zip(arguments, arguments[1:], strict=False) if option in ("--config-dir", "-cd")
+    ]
+    files = [Path(folder, group, f"{name}.yaml") for folder in folders]
     return next((file for file in files if file.is_file()), CONF_DIR / group / f"{name}.yaml")
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """Read a config; an absent one is empty."""
-    return (yaml.safe_load(file.read_text(encoding="utf-8")) or {}) if file.is_file() else {}
+    """Read a config; an absent one is empty, and one that is broken, of which Hydra will tell."""
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except (yaml.YAMLError, UnicodeDecodeError):
+        content = {}
+    return content if isinstance(content, dict) else {}
 
 
 def _defaults(file: Path) -> dict[str, str]:
     """Return the choices of a defaults list by group, those of its neighbours first."""
     chosen: dict[str, str] = {}
-    for entry in _read(file).get("defaults", []):
-        own = isinstance(entry, dict)
-        chosen |= {key.removeprefix("override /"): value for key, value in entry.items()} if own else {}
-        chosen |= {} if own else _defaults(file.parent / f"{entry}.yaml")
+    for entry in _read(file).get("defaults") or []:
+        if isinstance(entry, dict):
+            chosen |= {str(key).removeprefix("override /"): str(value) for key, value in entry.items()}
+        else:
+            chosen |= _defaults(file.parent / f"{entry}.yaml")
     return chosen
 
 
