@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from lightning_gans.config.command import command
 from lightning_gans.config.errors import ConfigError
-from lightning_gans.config.overrides import override_value
+from lightning_gans.config.overrides import job_arguments, override_value
 from lightning_gans.config.schemas import SampleSchema, sampling_options
 from lightning_gans.runtime.light_imports import import_lightning
 
@@ -61,7 +60,7 @@ def numbers(cfg: DictConfig) -> Sequence[int]:
     if cfg.indices is None:
         return range(cfg.n)
     indices = list(cfg.indices)
-    typed = override_value(list(HydraConfig.get().overrides.task), "n") is not None
+    typed = override_value(job_arguments(), "n") is not None
     for key, given in (("n", typed), ("labels", cfg.labels is not None)):
         if given:
             raise ConfigError(key, cfg[key], f"not with indices={indices}, which says how many; leave it out")

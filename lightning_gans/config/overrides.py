@@ -191,6 +191,13 @@ def override_value(arguments: list[str], key: str) -> str | None:
     return None
 
 
+def job_arguments() -> list[str]:
+    """Return the arguments of Hydra's job as they were typed, with their references."""
+    found = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    assert isinstance(found, list)
+    return found
+
+
 def typed_keys(arguments: list[str]) -> list[str]:
     """List the keys of ``key=value`` arguments, those that are added or taken out too."""
     return [argument.partition("=")[0].lstrip("+~") for argument in arguments if not argument.startswith("-")]

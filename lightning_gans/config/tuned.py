@@ -10,7 +10,7 @@ import yaml
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from lightning_gans.config.overrides import MODEL_PARTS, override_value
+from lightning_gans.config.overrides import MODEL_PARTS, override_value, quote
 from lightning_gans.config.schemas import CONF_DIR
 from lightning_gans.runtime.instantiation import REPLACING
 
@@ -46,7 +46,7 @@ def drop_tuned(arguments: list[str]) -> list[str]:
         return arguments
     name += WITHOUT * bool(laid_over) + "-".join(laid_over)
     _store_without(name)
-    return [*arguments, f"tuned={name}"]
+    return [*arguments, f"tuned={quote(name) if '$' in name else name}"]
 
 
 def _choices(arguments: list[str]) -> dict[str, str]:

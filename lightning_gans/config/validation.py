@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationKeyError
 
 from lightning_gans.config.errors import MISSING, REPLACED, ConfigError, unknown
-from lightning_gans.config.overrides import BUDGETS, override_value
+from lightning_gans.config.overrides import BUDGETS, job_arguments, override_value
 from lightning_gans.config.schemas import CONF_DIR, TrainSchema
 from lightning_gans.config.signatures import fields_of, read_attribute, read_names, types_of
 from lightning_gans.config.types import FractionBelowOne, NonNegative, check_value
@@ -105,7 +105,7 @@ def check_tuned() -> None:
         ConfigError: With what is allowed.
     """
     runtime = HydraConfig.get().runtime
-    wanted = override_value(list(HydraConfig.get().overrides.task), "tuned")
+    wanted = override_value(job_arguments(), "tuned")
     folders = [Path(source.path) / "tuned" for source in runtime.config_sources if source.schema == "file"]
     known = [path.stem for folder in folders for path in folder.glob("*.yaml")]
     stored = {name.removesuffix(".yaml") for name in ConfigStore.instance().repo.get("tuned", {})}  # NAME_without_PART
@@ -119,7 +119,7 @@ def check_budget() -> None:
     Raises:
         ValueError: More than one was typed.
     """
-    task = list(HydraConfig.get().overrides.task)
+    task = job_arguments()
     said = {key: override_value(task, key) for key in BUDGETS}
     said = {key: value for key, value in said.items() if value not in (None, "null")}
     if len(said) > 1:

@@ -21,6 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lightning_gans.config import claims, command, explain
+from lightning_gans.config.overrides import job_arguments
 from lightning_gans.runtime.atomic import write_text
 
 RECORD = "job.json"
@@ -48,7 +49,7 @@ def job(function: Callable[[DictConfig], float | None]) -> Callable[[DictConfig]
         if not is_multirun():
             return command.handle_errors(function)(cfg)  # type: ignore[no-any-return]
         hydra = HydraConfig.get()
-        overrides = list(hydra.overrides.task)
+        overrides = job_arguments()
         print(f"job {hydra.job.num}: {' '.join(overrides)}", file=sys.stderr)
         score, error = None, None
         try:

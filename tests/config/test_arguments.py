@@ -114,7 +114,7 @@ def test_what_is_not_of_a_tuned_pair_is_left_alone(words):
 def test_a_sweep_over_pairs_leaves_a_typed_part_out_of_each(many):
     words = ["-m", *many, "model/augment=diffaugment"]
     said = drop_tuned(words)
-    assert said == [*words, "tuned=${model}_${data}_without_augment"]
+    assert said == [*words, 'tuned="${model}_${data}_without_augment"']
     assert drop_tuned(said) == said
     for model in ("dcgan", "infogan", "wgan"):
         one, alone = (compose(f"model={model}", "model/augment=diffaugment", *end) for end in (said[-1:], ()))

@@ -49,6 +49,18 @@ def test_a_grid_keeps_its_jobs_apart_and_ends_with_a_table(tmp_path):
     assert end[5] == f"  lowest: sweep/{jobs[scores.index(min(scores))].name}"
 
 
+def test_a_typed_part_takes_the_place_of_what_is_tuned_for_each_pair(tmp_path):
+    small = ["trainer.max_steps=1", "data.limit=64", "callbacks.evaluation=null", "callbacks.samples=null"]
+    options = ["-m", "model=dcgan,infogan", "model/augment=none", *small, "hydra.sweep.dir=sweep"]
+    made = command("lightning_gans.train", *options, cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    one, other = (resolved(tmp_path / "sweep" / f"{name}_digits_{i}") for i, name in enumerate(("dcgan", "infogan")))
+    assert one["model"]["augment"] is other["model"]["augment"] is None
+    assert (one["model"]["batch_size"], other["model"]["generator"]["latent_dim"]) == (32, 30)  # tuned
+    rows = made.stdout.partition("sweep of 2 jobs in sweep\n")[2].splitlines()
+    assert [row.split()[-1] for row in rows[1:3]] == ["model=dcgan", "model=infogan"]
+
+
 def test_a_failed_job_is_told_and_the_others_go_on(tmp_path):
     made = command("lightning_gans.train", "-m", *SCORED, "model.g_optimizer.lr=-1,1e-4", cwd=tmp_path)
     assert made.returncode == 1
