@@ -44,8 +44,9 @@ def drop_tuned(arguments: list[str]) -> list[str]:
     laid_over = [part for part in parts if any(part in _tuned(pair).get("model", {}) for pair in pairs)]
     if not (laid_over or own):
         return arguments
-    name += WITHOUT * bool(laid_over) + "-".join(laid_over)
-    _store_without(name)
+    if laid_over:
+        name += WITHOUT + "-".join(laid_over)
+        _store_without(name)
     return [*arguments, f"tuned={quote(name) if '$' in name else name}"]
 
 

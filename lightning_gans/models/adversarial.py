@@ -127,9 +127,8 @@ class AdversarialModule(GenerativeModule):
         real, fake = self.augmented(batch["image"]), self.augmented(self._fake.detach())
         penalty = None if isinstance(self.penalty, Lazy) else self.penalty
         coarse = torch.is_autocast_enabled(real.device.type)  # logits are not to be subtracted or differentiated
-        shares = isinstance(penalty, Penalty) and not coarse and not self.compile_networks
-        differentiated = penalty.differentiates if penalty is not None and shares else ()
-        critic = RememberingCritic(self.discriminator, self.logits, differentiated)
+        sides = () if coarse or self.compile_networks else getattr(penalty, "differentiates", ())
+        critic = RememberingCritic(self.discriminator, self.logits, sides)
         real_logits = critic.judge("real", real, *given.real)
         self.update_statistics(real_logits.detach())
         terms = self.objective.discriminator(real_logits, critic.judge("fake", fake, *given.fake))

@@ -11,6 +11,7 @@ from lightning.pytorch import Trainer
 
 from conftest import command, run
 from lightning_gans import compose
+from lightning_gans.data import digits
 from lightning_gans.data.base import ImageDataModule, data_of
 from lightning_gans.data.batches import EndlessBatches
 from lightning_gans.data.datasets import InMemoryImages, Subset
@@ -30,6 +31,13 @@ def test_digits_are_the_real_ones():
     assert small.images.shape == (1797, 3, 8, 8)
     expected = (load_digits().images * 255 / 16).round()
     assert np.array_equal(small.images[:, 2].numpy(), expected)
+
+
+def test_digits_are_asked_of_scikit_learn_where_its_file_lies_elsewhere(monkeypatch):
+    read = digits.read_digits((8, 8))
+    monkeypatch.setattr(digits, "find_spec", lambda name: None)
+    for one, other in zip(read, digits.read_digits((8, 8)), strict=True):
+        assert torch.equal(one, other)
 
 
 def stream(n, start, steps, *, world=1, sizes=lambda step: 6, flip=True, seed=0, partners=None):
